@@ -1,0 +1,1 @@
+//! ExpressMail, a mail system of small Unix commands.
