@@ -1,0 +1,93 @@
+//! Time as mail needs it: a timestamp in microseconds and the one printer of each date form.
+//!
+//! Only programs and drivers ask for the present ([`Timestamp::now`]); everything below them is handed a
+//! timestamp, so that tests can let days pass.
+
+use jiff::tz::TimeZone;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Microseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The system's clock.
+    pub fn now() -> Timestamp {
+        Timestamp::from(SystemTime::now())
+    }
+
+    /// Whole seconds since the epoch.
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// The part below a second, in microseconds.
+    pub fn microseconds(self) -> i64 {
+        self.0.rem_euclid(1_000_000)
+    }
+
+    /// Makes a timestamp of whole seconds.
+    pub fn from_seconds(seconds: i64) -> Timestamp {
+        Timestamp(seconds.saturating_mul(1_000_000))
+    }
+
+    /// Time passed since `earlier`; zero when the clock went back.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0).max(0) as u64)
+    }
+
+    /// The moment `span` after this one.
+    pub fn after(self, span: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// `Tue, 24 Nov 2026 12:07:51 +0900` in the local zone: header dates (RFC 5322 §3.3).
+    pub fn rfc5322(self) -> String {
+        self.zoned(TimeZone::system()).strftime("%a, %d %b %Y %H:%M:%S %z").to_string()
+    }
+
+    /// `2026-11-24T12:07:51.000123Z`: logs and JSON (RFC 3339).
+    pub fn rfc3339(self) -> String {
+        self.zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+    }
+
+    /// `Nov 24 12:07:51` in the local zone: syslog lines and queue listings.
+    pub fn short(self) -> String {
+        self.zoned(TimeZone::system()).strftime("%b %e %H:%M:%S").to_string()
+    }
+
+    /// Strftime in the local zone, for the forms that other programs fixed (mailq, mbox).
+    pub fn local(self, format: &str) -> String {
+        self.zoned(TimeZone::system()).strftime(format).to_string()
+    }
+
+    fn zoned(self, zone: TimeZone) -> jiff::ZonedDateTime {
+        // A date outside jiff's range (year ±9999) is a damaged file's; the epoch is as good as any.
+        jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_zoned_datetime(zone)
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Timestamp {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Timestamp(i64::try_from(after.as_micros()).unwrap_or(i64::MAX)),
+            Err(before) => Timestamp(-i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_rfc3339() {
+        assert_eq!(Timestamp(1_795_522_071_000_123).rfc3339(), "2026-11-24T12:07:51.000123Z");
+        assert_eq!(Timestamp(0).rfc3339(), "1970-01-01T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn a_clock_that_went_back_gives_no_negative_age() {
+        assert_eq!(Timestamp(5).since(Timestamp(10)), Duration::ZERO);
+    }
+}

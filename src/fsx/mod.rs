@@ -1,0 +1,209 @@
+//! The one door to the file system for everything that must survive a crash.
+//!
+//! Called by the stores; nothing above them opens spool, mail or configuration files by itself.
+//! Each function that changes the disk passes one [`fault`] checkpoint before it acts, so that a
+//! test can fail or kill the process at the n-th operation.
+//!
+//! Rules kept here:
+//! * a new file is created exclusively and never through a symbolic link;
+//! * publishing = write, fsync the file, rename or link, fsync the directory;
+//! * a failed fsync means that the file is lost: it is not retried on the same descriptor, because
+//!   the kernel may have dropped the dirty pages (RELIABILITY R5);
+//! * locks are flock(2) held by a guard, and re-checked after locking.
+
+pub mod fault;
+mod lock;
+mod publish;
+
+pub use lock::{Lock, LockError};
+pub use publish::{Draft, replace};
+
+use fault::checkpoint;
+use nix::fcntl::OFlag;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+/// An error with what was being done, and to which path.
+pub fn context(doing: &str, path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), FileError { doing: doing.to_string(), path: path.display().to_string(), error })
+}
+
+/// Says which operation on which path failed; `source` is the system's error.
+#[derive(Debug)]
+pub struct FileError {
+    doing: String,
+    path: String,
+    error: io::Error,
+}
+
+impl std::fmt::Display for FileError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}: {}", self.doing, self.path, self.error)
+    }
+}
+
+impl std::error::Error for FileError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// The system's error number behind an error that may carry context.
+pub fn errno(error: &io::Error) -> Option<i32> {
+    if let Some(number) = error.raw_os_error() {
+        return Some(number);
+    }
+    let inner = error.get_ref()?.downcast_ref::<FileError>()?;
+    inner.error.raw_os_error()
+}
+
+/// Creates a file that did not exist, for writing and reading; `mode` is taken before the umask.
+pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    checkpoint("create", path)?;
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .open(path)
+        .map_err(|e| context("create", path, e))
+}
+
+/// Opens an existing file for reading, never following a symbolic link in its last component and
+/// never blocking on a FIFO; anything but a regular file is an error.
+pub fn open_read(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(path)
+        .map_err(|e| context("open", path, e))?;
+    if !file.metadata()?.is_file() {
+        return Err(context("open", path, io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+    }
+    Ok(file)
+}
+
+/// Reads a whole regular file of at most `limit` bytes.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    let file = open_read(path)?;
+    let size = file.metadata()?.len();
+    if size > limit {
+        return Err(context("read", path, io::Error::new(io::ErrorKind::FileTooLarge, "larger than its limit")));
+    }
+    let mut bytes = Vec::with_capacity(size as usize + 1);
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| context("read", path, e))?;
+    Ok(bytes)
+}
+
+/// Writes all bytes.
+pub fn write_all(file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    checkpoint("write", path)?;
+    file.write_all(bytes).map_err(|e| context("write", path, e))
+}
+
+/// Opens a file for appending, creating it when it is missing.
+pub fn open_append(path: &Path, mode: u32) -> io::Result<File> {
+    checkpoint("append", path)?;
+    OpenOptions::new()
+        .append(true)
+        .read(true)
+        .create(true)
+        .mode(mode)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(path)
+        .map_err(|e| context("open", path, e))
+}
+
+/// Makes a file's data and size durable. An error means the file is lost (see the module rules).
+pub fn sync_file(file: &File, path: &Path) -> io::Result<()> {
+    checkpoint("fsync", path)?;
+    file.sync_all().map_err(|e| context("fsync", path, e))
+}
+
+/// Makes a directory's entries durable.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    checkpoint("fsync-dir", path)?;
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(|e| context("fsync", path, e))
+}
+
+/// Makes everything written so far to the file system of `path` durable, in one act.
+///
+/// One call replaces many [`sync_file`] and [`sync_dir`] calls. Linux ≥ 5.8 reports write-back errors
+/// of the whole file system here.
+pub fn sync_filesystem(path: &Path) -> io::Result<()> {
+    checkpoint("syncfs", path)?;
+    let dir = File::open(path).map_err(|e| context("open", path, e))?;
+    nix::unistd::syncfs(&dir).map_err(|e| context("syncfs", path, e.into()))
+}
+
+/// Gives an existing file a second name. Fails when the name is taken.
+pub fn link(from: &Path, to: &Path) -> io::Result<()> {
+    checkpoint("link", to)?;
+    fs::hard_link(from, to).map_err(|e| context("link", to, e))
+}
+
+/// Renames a file, replacing what stood under the new name.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    checkpoint("rename", to)?;
+    fs::rename(from, to).map_err(|e| context("rename", to, e))
+}
+
+/// Removes a name. A name that is gone already is no error.
+pub fn remove(path: &Path) -> io::Result<()> {
+    checkpoint("unlink", path)?;
+    match fs::remove_file(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|e| context("unlink", path, e)),
+    }
+}
+
+/// Creates a directory and its missing parents, each made durable in its parent.
+pub fn create_dirs(path: &Path, mode: u32) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create_dirs(parent, mode)?;
+    checkpoint("mkdir", path)?;
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => sync_dir(parent),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(context("mkdir", path, e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_read_refuses_links_fifos_and_directories() {
+        let dir = tempfile::tempdir().unwrap();
+        let plain = dir.path().join("plain");
+        fs::write(&plain, "x").unwrap();
+        let linked = dir.path().join("link");
+        std::os::unix::fs::symlink(&plain, &linked).unwrap();
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(read(&plain, 10).unwrap(), b"x");
+        assert!(read(&plain, 0).is_err());
+        assert!(open_read(&linked).is_err());
+        assert!(open_read(&fifo).is_err());
+        assert!(open_read(dir.path()).is_err());
+    }
+
+    #[test]
+    fn context_keeps_kind_and_number() {
+        let missing = open_read(Path::new("/nonexistent/file")).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        assert_eq!(errno(&missing), Some(nix::libc::ENOENT));
+        assert!(missing.to_string().contains("/nonexistent/file"));
+    }
+}

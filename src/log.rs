@@ -1,0 +1,316 @@
+//! One line an event, `key=value`: to stderr, a file, syslog or the journal.
+//!
+//! Called by every floor through [`event`]. Every line about a message carries `id=`; `emqueue trace` reads
+//! these lines back with [`parse_line`].
+//!
+//! Line: `2026-11-24T12:07:51.000123Z emsmtp[4711]: event=accepted id=… from=alice@example.test size=2048`.
+//! Trust: values may come from a peer. A value with anything but plain printable characters is quoted,
+//! control bytes are written as `\xNN`, and it is cut at [`VALUE_LIMIT`] bytes: no peer can forge a line.
+//! A log that can't be written never stops mail; the failure goes to stderr once.
+
+use crate::clock::Timestamp;
+use std::fmt::{Display, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock};
+
+/// Longest value written, in bytes; the rest is replaced by an ellipsis.
+pub const VALUE_LIMIT: usize = 1000;
+
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Standard error, for supervisors that collect it.
+    Stderr,
+    /// A file, opened for appending and opened again when it was renamed (log rotation).
+    File(PathBuf),
+    /// syslog(3) through /dev/log, facility mail.
+    Syslog,
+    /// The systemd journal's native socket.
+    Journal,
+}
+
+static LOG: OnceLock<Log> = OnceLock::new();
+
+#[derive(Debug)]
+struct Log {
+    program: &'static str,
+    target: Target,
+    sink: Mutex<Sink>,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Closed,
+    File(File),
+    Socket(UnixDatagram),
+    /// Could not be opened or written; said so once.
+    Broken,
+}
+
+/// Chooses the target for this process, once; before that, and when it can't be written, lines go to stderr.
+pub fn start(program: &'static str, target: Target) {
+    let _ = LOG.set(Log { program, target, sink: Mutex::new(Sink::Closed) });
+}
+
+/// Begins an event line.
+pub fn event(name: &str) -> Event {
+    let mut line = String::with_capacity(160);
+    line.push_str("event=");
+    line.push_str(name);
+    Event { line, bad: false }
+}
+
+/// A line being put together; written by [`Event::write`].
+#[derive(Debug)]
+#[must_use = "an event is logged by write()"]
+pub struct Event {
+    line: String,
+    bad: bool,
+}
+
+impl Event {
+    /// The message's spool id.
+    pub fn id(self, id: impl Display) -> Event {
+        self.field("id", id)
+    }
+
+    /// One more `key=value`; the value is escaped.
+    pub fn field(mut self, key: &str, value: impl Display) -> Event {
+        let _ = write!(self.line, " {key}=");
+        escape(&value.to_string(), &mut self.line);
+        self
+    }
+
+    /// A field that is left out when there is nothing to say.
+    pub fn maybe(self, key: &str, value: Option<impl Display>) -> Event {
+        match value {
+            Some(value) => self.field(key, value),
+            None => self,
+        }
+    }
+
+    /// Marks the event as something an administrator should see (syslog priority `err`).
+    pub fn error(mut self) -> Event {
+        self.bad = true;
+        self
+    }
+
+    /// Writes the line.
+    pub fn write(self) {
+        match LOG.get() {
+            Some(log) => log.write(&self.line, self.bad),
+            None => eprintln!("{}", self.line),
+        }
+    }
+}
+
+impl Log {
+    fn write(&self, text: &str, bad: bool) {
+        let now = Timestamp::now();
+        let pid = std::process::id();
+        let priority = if bad { 3 } else { 6 };
+        match &self.target {
+            Target::Stderr => eprintln!("{} {}[{pid}]: {text}", now.rfc3339(), self.program),
+            Target::File(path) => {
+                let line = format!("{} {}[{pid}]: {text}\n", now.rfc3339(), self.program);
+                self.write_file(path, line.as_bytes());
+            }
+            // RFC 3164 form, facility mail (2).
+            Target::Syslog => {
+                let line = format!("<{}>{} {}[{pid}]: {text}", 16 + priority, now.short(), self.program);
+                self.send("/dev/log", line.as_bytes());
+            }
+            Target::Journal => {
+                let line = format!("PRIORITY={priority}\nSYSLOG_IDENTIFIER={}\nMESSAGE={text}\n", self.program);
+                self.send("/run/systemd/journal/socket", line.as_bytes());
+            }
+        }
+    }
+
+    fn write_file(&self, path: &Path, line: &[u8]) {
+        let Ok(mut sink) = self.sink.lock() else { return };
+        if let Sink::File(file) = &*sink
+            && !is_still(file, path)
+        {
+            *sink = Sink::Closed;
+        }
+        if matches!(*sink, Sink::Closed) {
+            let opened = OpenOptions::new().append(true).create(true).mode(0o640).open(path);
+            *sink = match opened {
+                Ok(file) => Sink::File(file),
+                Err(e) => {
+                    eprintln!("{}: log {}: {e}", self.program, path.display());
+                    Sink::Broken
+                }
+            };
+        }
+        // One write(2) on an O_APPEND file: lines of several processes do not mix.
+        let written = match &mut *sink {
+            Sink::File(file) => file.write_all(line).is_ok(),
+            _ => false,
+        };
+        if !written {
+            let _ = std::io::stderr().write_all(line);
+        }
+    }
+
+    fn send(&self, socket: &str, datagram: &[u8]) {
+        let Ok(mut sink) = self.sink.lock() else { return };
+        for _ in 0..2 {
+            if !matches!(*sink, Sink::Socket(_)) {
+                let opened = UnixDatagram::unbound().and_then(|s| s.connect(socket).map(|()| s));
+                *sink = opened.map_or(Sink::Broken, Sink::Socket);
+            }
+            if let Sink::Socket(s) = &*sink {
+                if s.send(datagram).is_ok() {
+                    return;
+                }
+                // The daemon was restarted: connect once more.
+                *sink = Sink::Closed;
+            }
+        }
+        let _ = std::io::stderr().write_all(datagram);
+        let _ = std::io::stderr().write_all(b"\n");
+    }
+}
+
+/// Log rotation renames the file; a write must go to the new one.
+fn is_still(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(ours), Ok(named)) => (ours.dev(), ours.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
+}
+
+fn escape(value: &str, line: &mut String) {
+    let plain = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\' && c != '=';
+    if !value.is_empty() && value.len() <= VALUE_LIMIT && value.chars().all(|c| plain(c) || c == '=') {
+        line.push_str(value);
+        return;
+    }
+    line.push('"');
+    let mut room = VALUE_LIMIT;
+    for c in value.chars() {
+        if room < c.len_utf8() {
+            line.push('…');
+            break;
+        }
+        room -= c.len_utf8();
+        match c {
+            '"' | '\\' => {
+                line.push('\\');
+                line.push(c);
+            }
+            // C1 controls, separators and direction marks could hide or forge text on a terminal.
+            c if c.is_control()
+                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
+                let mut bytes = [0; 4];
+                for byte in c.encode_utf8(&mut bytes).bytes() {
+                    let _ = write!(line, "\\x{byte:02x}");
+                }
+            }
+            c => line.push(c),
+        }
+    }
+    line.push('"');
+}
+
+/// Cuts a log line into time, program and fields; `None` when it is not one of ours.
+pub fn parse_line(line: &str) -> Option<LogLine> {
+    let start = line.find("event=")?;
+    let mut head = line[..start].split_whitespace();
+    let time = head.next().unwrap_or("").to_string();
+    let program = head.next_back().unwrap_or("").split('[').next().unwrap_or("").trim_end_matches(':').to_string();
+    let mut fields = Vec::new();
+    let mut rest = line[start..].trim_end();
+    while let Some(equals) = rest.find('=') {
+        let key = rest[..equals].trim_start().to_string();
+        rest = &rest[equals + 1..];
+        let value;
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let (text, used) = unquote(quoted)?;
+            value = text;
+            rest = &quoted[used..];
+        } else {
+            let end = rest.find(' ').unwrap_or(rest.len());
+            value = rest[..end].to_string();
+            rest = &rest[end..];
+        }
+        fields.push((key, value));
+    }
+    Some(LogLine { time, program, fields })
+}
+
+/// A log line read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// RFC 3339, as written.
+    pub time: String,
+    /// The program that wrote it.
+    pub program: String,
+    /// All fields in order, `event` first.
+    pub fields: Vec<(String, String)>,
+}
+
+impl LogLine {
+    /// The first field of this name.
+    pub fn field(&self, key: &str) -> Option<&str> {
+        self.fields.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+}
+
+fn unquote(text: &str) -> Option<(String, usize)> {
+    let mut bytes = Vec::new();
+    let raw = text.as_bytes();
+    let mut i = 0;
+    while i < raw.len() {
+        match raw[i] {
+            b'"' => return Some((String::from_utf8_lossy(&bytes).into_owned(), i + 1)),
+            b'\\' if raw.get(i + 1) == Some(&b'x') => {
+                let hex = text.get(i + 2..i + 4)?;
+                bytes.push(u8::from_str_radix(hex, 16).ok()?);
+                i += 4;
+            }
+            b'\\' => {
+                bytes.push(*raw.get(i + 1)?);
+                i += 2;
+            }
+            byte => {
+                bytes.push(byte);
+                i += 1;
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_escaped_and_come_back() {
+        for value in
+            ["plain@example.test", "two words", "", "a\"b\\c", "line\r\nevent=forged", "日本", "a=b", "\u{202e}x"]
+        {
+            let event = event("test").field("v", value).field("last", 1);
+            assert!(!event.line.contains('\n'), "{}", event.line);
+            let line = format!("2026-11-24T12:07:51.000123Z emsmtp[1]: {}", event.line);
+            let read = parse_line(&line).unwrap();
+            assert_eq!(read.field("v"), Some(value));
+            assert_eq!(read.field("last"), Some("1"));
+            assert_eq!(read.program, "emsmtp");
+        }
+    }
+
+    #[test]
+    fn a_long_value_is_cut() {
+        let event = event("test").field("v", "x".repeat(5000));
+        assert!(event.line.len() < VALUE_LIMIT + 40);
+    }
+}
