@@ -283,7 +283,7 @@ mod tests {
             (b"a\r\n..b\r\n...\r\n.\r\n", b"a\n.b\n..\n", Progress::End, 16),
             (b"a\r\n.", b"a\n", Progress::More, 4),
             // Smuggling forms: none of them ends the body, each spoils it.
-            (b"a\n.\n.\r\nb\r\n.\r\n", b"a", Progress::EndBare, 14),
+            (b"a\n.\n.\r\nb\r\n.\r\n", b"a", Progress::EndBare, 13),
             (b"a\n.\r\nb\r\n.\r\n", b"a", Progress::EndBare, 11),
             (b"a\r\n.\nb\r\n.\r\n", b"a\n", Progress::EndBare, 11),
             (b"a\r\n.\rb\r\n.\r\n", b"a\n", Progress::EndBare, 11),
