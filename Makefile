@@ -1,0 +1,74 @@
+# ExpressMail: build, try, test, measure, install.
+#
+#   make demo        a running mail system in ./demo (DEMO=dir chooses another folder)
+#   make demo-stop   ends it
+#   make test        every test
+#   make help        all targets
+
+CARGO  ?= cargo
+DEMO   ?= demo
+PREFIX ?= /usr/local
+DESTDIR ?=
+SYSCONFDIR ?= /etc
+
+SBINDIR = $(DESTDIR)$(PREFIX)/sbin
+MANDIR  = $(DESTDIR)$(PREFIX)/share/man
+DOCDIR  = $(DESTDIR)$(PREFIX)/share/doc/expressmail
+
+COMMANDS = $(patsubst src/bin/%.rs,%,$(wildcard src/bin/em*.rs))
+
+.PHONY: help build release demo demo-stop test clients lint fmt bench fuzz man install clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^$$/q'
+	@echo "other targets: build lint bench fuzz man install (DESTDIR=, PREFIX=) clean"
+
+build:
+	$(CARGO) build --bins
+
+release:
+	$(CARGO) build --release --bins
+
+demo: release
+	@examples/demo.sh start "$(DEMO)" target/release
+
+demo-stop:
+	@examples/demo.sh stop "$(DEMO)" target/release
+
+# Client programs that the tests drive; installs what is missing where it may, names what will be skipped.
+clients:
+	@tests/clients.sh
+
+test: clients
+	$(CARGO) test --all-targets
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	@$(MAKE) --no-print-directory man
+
+man:
+	@if command -v mandoc >/dev/null; then mandoc -Tlint -Wwarning man/*.[158] && echo "man: clean"; \
+	else echo "man: mandoc is not installed, pages not checked"; fi
+
+bench:
+	benches/run
+
+# FUZZ_SECONDS for each target.
+FUZZ_SECONDS ?= 60
+fuzz:
+	fuzz/run $(FUZZ_SECONDS)
+
+install: release
+	install -d $(SBINDIR) $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man8 $(DOCDIR)/examples $(DESTDIR)$(SYSCONFDIR)/em
+	for command in $(COMMANDS); do install -m 0755 target/release/$$command $(SBINDIR)/$$command; done
+	for section in 1 5 8; do \
+	  for page in man/*.$$section; do [ -e $$page ] && install -m 0644 $$page $(MANDIR)/man$$section/; done; done; true
+	for file in etc/*; do \
+	  [ -e $(DESTDIR)$(SYSCONFDIR)/em/$$(basename $$file) ] || install -m 0644 $$file $(DESTDIR)$(SYSCONFDIR)/em/; done
+	cp -R examples/. $(DOCDIR)/examples/
+	install -m 0644 README.md CHANGELOG.md docs/*.md $(DOCDIR)/
+	@echo "Installed. Next: docs/install.md (user em, group emdrop, rights of emsend and emlocal), then: emconf init"
+
+clean:
+	$(CARGO) clean

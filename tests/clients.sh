@@ -1,0 +1,43 @@
+#!/bin/bash
+# Installs the mail clients that the tests drive, as root on Debian; elsewhere names what the tests will skip.
+# xinetd conflicts with openbsd-inetd as a package, so it is unpacked below target/ instead.
+set -u
+cd "$(dirname "$0")/.."
+
+commands="swaks:swaks curl:curl msmtp:msmtp s-nail:s-nail mutt:mutt fetchmail:fetchmail getmail:getmail6 mpop:mpop
+python3:python3 php:php-cli git:git inetd:openbsd-inetd mandoc:mandoc strace:strace openssl:openssl"
+
+missing() {
+  for pair in $commands; do
+    command -v "${pair%%:*}" >/dev/null || [ -x "/usr/sbin/${pair%%:*}" ] || echo "${pair##*:}"
+  done
+  [ -e /usr/lib/git-core/git-send-email ] || echo git-email
+  perl -MNet::SSLeay -MAuthen::SASL -e1 2>/dev/null || echo "libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl libdigest-hmac-perl"
+}
+
+xinetd=target/clients/xinetd
+want=$(missing | sort -u | tr '\n' ' ')
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  export DEBIAN_FRONTEND=noninteractive
+  if [ -n "$want" ]; then
+    echo "clients: installing $want"
+    # A package's daemon must not start on the machine that only runs tests.
+    made_policy=
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+      printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d && made_policy=1
+    fi
+    apt-get update -q >/dev/null 2>&1
+    for package in $want; do
+      apt-get install -y -q --no-install-recommends "$package" >/dev/null 2>&1 || echo "clients: $package could not be installed"
+    done
+    [ -n "$made_policy" ] && rm -f /usr/sbin/policy-rc.d
+  fi
+  if [ ! -x $xinetd/usr/sbin/xinetd ] && ! command -v xinetd >/dev/null; then
+    mkdir -p $xinetd
+    (cd $xinetd && apt-get download -q xinetd >/dev/null 2>&1 && dpkg -x xinetd_*.deb . ) || echo "clients: xinetd could not be fetched"
+  fi
+fi
+want=$(missing | sort -u | tr '\n' ' ')
+[ -z "$want" ] || echo "clients: missing, their tests are skipped: $want"
+[ -x $xinetd/usr/sbin/xinetd ] || command -v xinetd >/dev/null || echo "clients: missing, its test is skipped: xinetd"
+exit 0
