@@ -1,6 +1,6 @@
 //! ExpressMail: a mail system of small Unix commands around a file spool.
 //!
-//! The library is built in floors; a module imports lower floors only, which `tests/layers.rs` checks.
+//! The library is built in floors; a module imports lower floors only, which `tests/house/floors.rs` checks.
 //!
 //! | floor | modules |
 //! |---|---|
@@ -9,16 +9,22 @@
 //! | 2 protocols | `proto` |
 //! | 2′ stores | `spool`, `store`, `users`, `tables`, `config` |
 //! | 1 values | `addr`, `envelope`, `msg`, `sasl`, `settings`, `status` |
-//! | 0 ground | `line`, `dot`, `fsx`, `clock`, `log` |
+//! | 0 ground | `line`, `dot`, `fields`, `fsx`, `clock`, `log` |
 
 #![deny(unsafe_code)]
 
 pub mod addr;
 pub mod clock;
+pub mod config;
 pub mod dot;
 pub mod envelope;
+pub mod fields;
 pub mod fsx;
 pub mod line;
 pub mod log;
 pub mod proto;
+pub mod sasl;
+pub mod settings;
 pub mod status;
+pub mod tables;
+pub mod users;

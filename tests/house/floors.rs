@@ -6,6 +6,7 @@ use super::{files, short, text, top};
 const FLOORS: &[(&str, u32)] = &[
     ("line", 0),
     ("dot", 0),
+    ("fields", 0),
     ("fsx", 0),
     ("clock", 0),
     ("log", 0),

@@ -1,0 +1,284 @@
+//! etc/em.toml on disk: loading with positions, changing one key, making a new root.
+//!
+//! Called by every program at its start ([`load`]) and by `emconf`. The meaning of keys is `settings`' alone.
+//! Trust: the file is the administrator's; a mistake in it is named with its line and column, and nothing starts.
+
+mod edit;
+mod init;
+
+pub use edit::{remove, set};
+pub use init::{Ports, init, make_tree};
+
+use crate::fsx;
+use crate::settings::{self, Root, Settings};
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::PathBuf;
+use toml_edit::{Document, Item};
+
+/// Largest settings file read, in octets.
+pub const FILE_LIMIT: u64 = 1 << 20;
+
+/// One installation: where it lies and how it is set.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The trees.
+    pub root: Root,
+    /// The settings in force.
+    pub settings: Settings,
+}
+
+impl Site {
+    /// Our own name.
+    pub fn hostname(&self) -> String {
+        if !self.settings.server.hostname.is_empty() {
+            return self.settings.server.hostname.clone();
+        }
+        nix::unistd::gethostname().ok().and_then(|n| n.into_string().ok()).unwrap_or_else(|| "localhost".to_string())
+    }
+
+    /// The domain for addresses written without one.
+    pub fn default_domain(&self) -> String {
+        self.settings.server.domains.first().cloned().unwrap_or_else(|| self.hostname())
+    }
+
+    /// The detail separator, if there is one.
+    pub fn separator(&self) -> Option<char> {
+        self.settings.server.detail_separator.chars().next()
+    }
+
+    /// True when mail for this domain (in A-label form) is ours.
+    pub fn is_local(&self, domain: &str) -> bool {
+        self.settings.server.domains.iter().any(|d| d == domain) || domain == self.hostname()
+    }
+
+    /// Where a service listens.
+    pub fn listens(&self, service: &str) -> &[SocketAddr] {
+        let s = &self.settings.services;
+        match service {
+            "smtp" => &s.smtp,
+            "submission" => &s.submission,
+            "submissions" => &s.submissions,
+            "lmtp" => &s.lmtp,
+            "pop3" => &s.pop3,
+            "pop3s" => &s.pop3s,
+            "poppass" => &s.poppass,
+            _ => &[],
+        }
+    }
+}
+
+/// A mistake in a text file of the administrator's, shown as compilers do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError {
+    /// The file.
+    pub path: PathBuf,
+    /// Line and column, both from 1; line 0 when the file as a whole is meant.
+    pub at: (usize, usize),
+    /// How many characters the caret underlines.
+    pub width: usize,
+    /// The line's text.
+    pub line: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do; may be empty.
+    pub hint: String,
+}
+
+impl ConfigError {
+    /// A mistake that has no place in the text.
+    pub fn whole(path: PathBuf, message: impl Into<String>, hint: impl Into<String>) -> ConfigError {
+        ConfigError { path, at: (0, 0), width: 0, line: String::new(), message: message.into(), hint: hint.into() }
+    }
+
+    /// A mistake at a byte range of `text`.
+    pub fn spanned(path: PathBuf, text: &str, span: Range<usize>, message: String, hint: String) -> ConfigError {
+        let start = (0..=span.start.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        let line_start = text[..start].rfind('\n').map_or(0, |i| i + 1);
+        let line = text[line_start..].lines().next().unwrap_or("").to_string();
+        let column = text[line_start..start].chars().count() + 1;
+        let number = text[..line_start].matches('\n').count() + 1;
+        let inside = text.get(start..span.end.min(line_start + line.len())).unwrap_or("");
+        ConfigError { path, at: (number, column), width: inside.chars().count().max(1), line, message, hint }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.at.0 == 0 {
+            write!(f, "{}: {}", self.path.display(), self.message)?;
+        } else {
+            let number = self.at.0.to_string();
+            let margin = " ".repeat(number.len());
+            let line: String = self.line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            writeln!(f, "{}:{}:{}: {}", self.path.display(), self.at.0, self.at.1, self.message)?;
+            writeln!(f, " {number} | {line}")?;
+            write!(f, " {margin} | {}{}", " ".repeat(self.at.1 - 1), "^".repeat(self.width))?;
+        }
+        if !self.hint.is_empty() {
+            write!(f, "\n hint: {}", self.hint)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the settings of a root.
+pub fn load(root: &Root) -> Result<Site, ConfigError> {
+    let path = root.settings_file();
+    let bytes = fsx::read(&path, FILE_LIMIT).map_err(|e| {
+        let hint = match (e.kind(), &root.dir) {
+            (std::io::ErrorKind::NotFound, Some(dir)) => {
+                format!("make a new root: emconf --root {} init --domain example.org", dir.display())
+            }
+            (std::io::ErrorKind::NotFound, None) => "make it: emconf init --domain example.org".to_string(),
+            _ => String::new(),
+        };
+        ConfigError::whole(path.clone(), e.to_string(), hint)
+    })?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| ConfigError::whole(path.clone(), "not UTF-8 text", "save the file as UTF-8"))?;
+    let settings = parse(&text, &path)?;
+    Ok(Site { root: root.clone(), settings })
+}
+
+/// Reads settings from text; the first mistake in the order of the file is reported.
+pub fn parse(text: &str, path: &std::path::Path) -> Result<Settings, ConfigError> {
+    let fail = |span: Option<Range<usize>>, message: String, hint: String| {
+        ConfigError::spanned(path.to_path_buf(), text, span.unwrap_or(0..0), message, hint)
+    };
+    let document =
+        Document::parse(text).map_err(|e| fail(e.span(), e.message().replace('\n', ", "), String::new()))?;
+    let mut settings = Settings::default();
+    for (section, item) in document.iter() {
+        let key_span = document.as_table().get_key_value(section).and_then(|(k, _)| k.span());
+        let Some(table) = item.as_table_like() else {
+            return Err(fail(
+                key_span,
+                format!("{section:?} stands outside a section"),
+                "settings belong into a [section]; see em.toml(5)".to_string(),
+            ));
+        };
+        if !settings::SECTIONS.iter().any(|(name, _)| *name == section) {
+            let hint = settings::nearest(section, settings::SECTIONS.iter().map(|(n, _)| *n));
+            return Err(fail(key_span, format!("unknown section [{section}]"), meant(hint)));
+        }
+        for (name, item) in table.iter() {
+            let span = table.get_key_value(name).and_then(|(k, _)| k.span());
+            let done = match item {
+                Item::Value(value) => settings.set(section, name, value),
+                _ => Some(Err("expected a value, found a table".to_string())),
+            };
+            match done {
+                Some(Ok(())) => {}
+                Some(Err(message)) => {
+                    return Err(fail(item.span().or(span), format!("{section}.{name}: {message}"), String::new()));
+                }
+                None => return Err(fail(span, format!("unknown setting {section}.{name}"), meant_key(section, name))),
+            }
+        }
+    }
+    check(&mut settings).map_err(|(key, message)| {
+        let span = document
+            .as_table()
+            .get(key.0)
+            .and_then(Item::as_table_like)
+            .and_then(|t| t.get(key.1))
+            .and_then(Item::span);
+        fail(span, format!("{}.{}: {message}", key.0, key.1), String::new())
+    })?;
+    Ok(settings)
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map(|word| format!("did you mean {word}?")).unwrap_or_default()
+}
+
+fn meant_key(section: &str, name: &str) -> String {
+    let keys = settings::keys();
+    if let Some(near) = settings::nearest(name, keys.iter().filter(|k| k.section == section).map(|k| k.name)) {
+        return format!("did you mean {near}?");
+    }
+    match keys.iter().find(|k| k.name == name) {
+        Some(key) => format!("{name} belongs into section [{}]", key.section),
+        None => format!("`emconf show --all` lists all settings of [{section}]"),
+    }
+}
+
+type KeyName = (&'static str, &'static str);
+
+/// What types alone can't say; brings domains into their one spelling.
+fn check(settings: &mut Settings) -> Result<(), (KeyName, String)> {
+    for domain in &mut settings.server.domains {
+        *domain = crate::addr::normal_domain(domain)
+            .map_err(|e| (("server", "domains"), format!("{domain:?}: {e}")))?;
+    }
+    let hostname = &mut settings.server.hostname;
+    if !hostname.is_empty() {
+        *hostname = crate::addr::normal_domain(hostname)
+            .map_err(|e| (("server", "hostname"), format!("{hostname:?}: {e}")))?;
+    }
+    if settings.server.detail_separator.chars().count() > 1 {
+        return Err((("server", "detail_separator"), "one character at most".to_string()));
+    }
+    if !["1.2", "1.3"].contains(&settings.tls.minimum.as_str()) {
+        return Err((("tls", "minimum"), "expected \"1.2\" or \"1.3\"".to_string()));
+    }
+    if settings.tls.certificate.is_empty() != settings.tls.key.is_empty() {
+        return Err((("tls", "key"), "certificate and key are set together or not at all".to_string()));
+    }
+    if settings.delivery.program_user == "root" {
+        return Err((("delivery", "program_user"), "programs never run as root".to_string()));
+    }
+    let target = &settings.log.target;
+    if !["file", "stderr", "syslog", "journal"].contains(&target.as_str()) && !target.starts_with("file:/") {
+        return Err((
+            ("log", "target"),
+            "expected \"file\", \"stderr\", \"syslog\", \"journal\" or \"file:/path\"".to_string(),
+        ));
+    }
+    let known = settings::Auth::default().mechanisms;
+    if let Some(strange) = settings.auth.mechanisms.iter().find(|m| !known.contains(m)) {
+        return Err((("auth", "mechanisms"), format!("{strange:?} is none of {}", known.join(", "))));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn error(text: &str) -> String {
+        parse(text, Path::new("em.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn mistakes_are_shown_with_their_place() {
+        assert_eq!(
+            error("[smtp]\nmesage_size = \"5M\"\n"),
+            "em.toml:2:1: unknown setting smtp.mesage_size\n 2 | mesage_size = \"5M\"\n   | ^^^^^^^^^^^\n hint: did you mean message_size?"
+        );
+        assert_eq!(
+            error("[smtp]\nrecipients = \"many\"\n"),
+            "em.toml:2:14: smtp.recipients: expected a number, found string\n 2 | recipients = \"many\"\n   |              ^^^^^^"
+        );
+        assert!(error("[smpt]\n").contains("did you mean smtp?"));
+        assert!(error("[smtp]\nidle = \"5m\"\n").contains("idle belongs into section [pop3]"));
+        assert!(error("hostname = \"x\"\n").contains("outside a section"));
+        assert!(error("[smtp\n").starts_with("em.toml:1:"));
+        assert!(error("[queue]\nwarn = \"soon\"\n").contains("2:8"));
+        assert!(error("[server]\ndomains = [\"a b\"]\n").contains("server.domains"));
+    }
+
+    #[test]
+    fn domains_take_their_one_spelling() {
+        let settings = parse("[server]\ndomains = [\"Bücher.Example\"]\n", Path::new("x")).unwrap();
+        assert_eq!(settings.server.domains, ["xn--bcher-kva.example"]);
+    }
+
+    #[test]
+    fn the_sample_is_all_defaults() {
+        assert_eq!(parse(&settings::sample(), Path::new("x")).unwrap(), Settings::default());
+    }
+}

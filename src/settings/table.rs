@@ -1,0 +1,177 @@
+//! The table of settings. A row: name, type, default, what it does.
+
+use super::value::{Kind, Network, Plaintext, Size};
+use super::Key;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+use toml_edit::Value;
+
+macro_rules! settings {
+    ($($(#[doc = $section_doc:literal])* $section:ident: $type:ident {
+        $($name:ident: $kind:ty = $default:expr, $doc:literal;)*
+    })*) => {
+        $(
+            $(#[doc = $section_doc])*
+            #[derive(Debug, Clone, PartialEq)]
+            pub struct $type { $(#[doc = $doc] pub $name: $kind,)* }
+
+            impl Default for $type {
+                fn default() -> Self { $type { $($name: $default,)* } }
+            }
+        )*
+
+        /// All settings.
+        #[derive(Debug, Clone, PartialEq, Default)]
+        pub struct Settings {
+            $($(#[doc = $section_doc])* pub $section: $type,)*
+            /// Timed jobs: name, and when and what.
+            pub jobs: BTreeMap<String, String>,
+        }
+
+        impl Settings {
+            /// Sets one key; `None` when there is no such key, an error when the value does not fit.
+            pub fn set(&mut self, section: &str, name: &str, value: &Value) -> Option<Result<(), String>> {
+                match (section, name) {
+                    $($((stringify!($section), stringify!($name)) => {
+                        Some(<$kind as Kind>::read(value).map(|v| self.$section.$name = v))
+                    })*)*
+                    ("jobs", name) => Some(String::read(value).map(|v| { self.jobs.insert(name.to_string(), v); })),
+                    _ => None,
+                }
+            }
+
+            /// The value of one key, as TOML; `None` when there is no such key.
+            pub fn print(&self, section: &str, name: &str) -> Option<String> {
+                match (section, name) {
+                    $($((stringify!($section), stringify!($name)) => Some(self.$section.$name.print()),)*)*
+                    ("jobs", name) => self.jobs.get(name).map(Kind::print),
+                    _ => None,
+                }
+            }
+        }
+
+        /// Every key, in the order of the sample file.
+        pub fn keys() -> Vec<Key> {
+            let defaults = Settings::default();
+            vec![$($(Key {
+                section: stringify!($section),
+                name: stringify!($name),
+                kind: <$kind as Kind>::NAME,
+                doc: $doc,
+                default: defaults.$section.$name.print(),
+            },)*)*]
+        }
+
+        /// Every section's name and purpose.
+        pub const SECTIONS: &[(&str, &str)] = &[
+            $((stringify!($section), concat!($($section_doc,)*).trim_ascii()),)*
+            ("jobs", "Timed jobs: NAME = \"every SPAN: COMMAND\" or \"at HH:MM: COMMAND\"."),
+        ];
+    };
+}
+
+const fn minutes(n: u64) -> Duration {
+    Duration::from_secs(n * 60)
+}
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+const fn hours(n: u64) -> Duration {
+    Duration::from_secs(n * 3600)
+}
+
+settings! {
+    /// Who this server is.
+    server: Server {
+        hostname: String = String::new(), "Our own name in greetings, HELO and Received fields; empty takes the system's host name.";
+        domains: Vec<String> = Vec::new(), "The domains whose mail is ours to deliver.";
+        postmaster: String = String::new(), "Where mail for postmaster goes when neither an alias nor an account of that name exists; empty keeps it in the first domain's postmaster mailbox.";
+        detail_separator: String = "+".to_string(), "One character: user+detail@domain is delivered to user@domain; empty switches it off.";
+        networks_trusted: Vec<Network> = Vec::new(), "Networks whose clients may send anywhere without logging in.";
+    }
+    /// Which services run, and where they listen: lists of "address:port", empty for off.
+    services: Services {
+        smtp: Vec<SocketAddr> = Vec::new(), "SMTP from other servers (port 25).";
+        submission: Vec<SocketAddr> = Vec::new(), "Message submission with STARTTLS (port 587).";
+        submissions: Vec<SocketAddr> = Vec::new(), "Message submission with TLS from the start (port 465).";
+        lmtp: Vec<SocketAddr> = Vec::new(), "LMTP from other programs of this site (port 24).";
+        pop3: Vec<SocketAddr> = Vec::new(), "POP3 (port 110).";
+        pop3s: Vec<SocketAddr> = Vec::new(), "POP3 with TLS from the start (port 995).";
+        poppass: Vec<SocketAddr> = Vec::new(), "Password changes as poppassd (port 106).";
+        queue: bool = true, "Run the queue: deliver, retry, return.";
+    }
+    /// Certificates.
+    tls: Tls {
+        certificate: String = String::new(), "PEM file with our certificate and its chain; empty uses a self-signed one in etc/tls, made at the first start.";
+        key: String = String::new(), "PEM file with the certificate's private key.";
+        minimum: String = "1.2".to_string(), "The oldest TLS version taken: \"1.2\" or \"1.3\".";
+    }
+    /// Limits and policy of the SMTP, submission and LMTP server.
+    smtp: Smtp {
+        message_size: Size = Size(50 << 20), "Largest message taken.";
+        recipients: u32 = 1000, "Most recipients of one message.";
+        header_size: Size = Size(256 << 10), "Largest header taken.";
+        hops: u32 = 50, "Most Received fields before a message is taken for a loop.";
+        errors: u32 = 20, "Wrong commands and refused recipients before the connection is closed.";
+        commands: u32 = 1000, "Commands without a message between before the connection is closed.";
+        connections: u32 = 4000, "Most connections at once.";
+        connections_per_client: u32 = 100, "Most connections at once from one address.";
+        timeout_command: Duration = minutes(5), "Wait for the next command.";
+        timeout_data: Duration = minutes(10), "Wait for the next piece of a message.";
+        vrfy: bool = false, "Answer VRFY truthfully; otherwise 252 for everything.";
+        expn: bool = false, "Answer EXPN with an alias's members.";
+        etrn: Vec<Network> = Vec::new(), "Networks whose clients may start a queue run with ETRN.";
+        xclient_from: Vec<Network> = Vec::new(), "Networks whose clients may speak for others with XCLIENT.";
+        proxy_from: Vec<Network> = Vec::new(), "Networks whose connections begin with a PROXY protocol header.";
+    }
+    /// The POP3 server.
+    pop3: Pop3 {
+        idle: Duration = minutes(10), "Wait for the next command.";
+        connections: u32 = 10000, "Most connections at once.";
+        connections_per_client: u32 = 10000, "Most connections at once from one address.";
+        login_delay: Duration = seconds(0), "Shortest time between two logins that is announced to clients (LOGIN-DELAY).";
+        apop: bool = true, "Greet with a challenge for APOP; it works for accounts made with --apop.";
+    }
+    /// Logging in.
+    auth: Auth {
+        plaintext_without_tls: Plaintext = Plaintext::Never, "When passwords may cross the wire without TLS.";
+        mechanisms: Vec<String> = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN"].map(String::from).to_vec(), "SASL mechanisms offered, best first.";
+        cache: Duration = minutes(5), "How long a verified password is remembered (as a keyed digest in memory).";
+        failure_delay: Duration = seconds(1), "Pause before the answer to a failed login; doubles with each failure of a client, up to 15 seconds.";
+        attempts: u32 = 5, "Failed logins before the connection is closed.";
+    }
+    /// Accounts.
+    accounts: Accounts {
+        password_scheme: String = "argon2id".to_string(), "How new passwords are hashed: argon2id, yescrypt, sha512-crypt or bcrypt.";
+        system: bool = false, "Accounts of the operating system are recipients too.";
+        quota: Size = Size(0), "Quota of accounts that have none of their own; 0 for none.";
+    }
+    /// The queue.
+    queue: Queue {
+        retry: Duration = minutes(5), "Pause after a message's first failed attempt; later pauses grow with its age.";
+        retry_max: Duration = hours(4), "Longest pause between attempts.";
+        warn: Duration = hours(4), "Age at which the sender is told once that a message is late.";
+        expire: Duration = hours(120), "Age at which a message is returned.";
+        concurrency: u32 = 100, "Most deliveries at once.";
+        concurrency_per_host: u32 = 20, "Most connections at once to one host.";
+        timeout_connect: Duration = seconds(30), "Wait for a connection to another host.";
+        timeout_command: Duration = minutes(5), "Wait for a reply of another host.";
+        timeout_data: Duration = minutes(10), "Wait for the reply after a message's end.";
+        bounce_size: Size = Size(64 << 10), "Most of a returned message that is sent back, when the sender wants the whole.";
+    }
+    /// Local delivery.
+    delivery: Delivery {
+        programs: bool = true, "Aliases may name programs.";
+        files: bool = true, "Aliases may name files.";
+        program_user: String = "nobody".to_string(), "Who runs the aliases' programs; never root.";
+        program_timeout: Duration = minutes(10), "Longest run of a program.";
+        shell: String = "/bin/sh".to_string(), "The shell of entries that ask for one.";
+    }
+    /// The log.
+    log: Log {
+        target: String = "file".to_string(), "\"file\" (log/em.log), \"stderr\", \"syslog\", \"journal\" or \"file:/path\".";
+    }
+}

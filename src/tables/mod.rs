@@ -1,0 +1,148 @@
+//! Text tables: etc/aliases and etc/routes.
+//!
+//! Called by `route`. A table is read whole into a sorted map and read again when the file's
+//! identity (inode, size, time) changes, so that edits are seen without a restart.
+//! A table with a mistake is not taken: the last good one stays in force in a running process; a process
+//! that has none yet answers "try again later", because guessing would lose or misdirect mail.
+
+pub mod aliases;
+pub mod routes;
+
+pub use aliases::{Alias, Aliases, Target};
+pub use routes::{Route, Routes};
+
+use crate::config::ConfigError;
+use crate::fsx;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// Largest table read, in octets.
+pub const FILE_LIMIT: u64 = 256 << 20;
+
+/// A kind of table.
+pub trait Table: Sized + Default {
+    /// Reads the text; the path is for messages.
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError>;
+}
+
+/// A table that follows its file.
+#[derive(Debug)]
+pub struct Watched<T> {
+    path: PathBuf,
+    held: Mutex<Option<(Identity, Arc<T>)>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity(u64, u64, i64, i64);
+
+impl<T: Table> Watched<T> {
+    /// A table that has not been read yet.
+    pub fn new(path: PathBuf) -> Watched<T> {
+        Watched { path, held: Mutex::new(None) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The table as it is now; a missing file is an empty table.
+    ///
+    /// A changed file with a mistake leaves the old table in force; the mistake is logged once.
+    pub fn current(&self) -> Result<Arc<T>, ConfigError> {
+        let now = match std::fs::metadata(&self.path) {
+            Ok(m) => Identity(m.ino(), m.size(), m.mtime(), m.mtime_nsec()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Identity(0, 0, 0, 0),
+            Err(e) => return Err(ConfigError::whole(self.path.clone(), e.to_string(), "")),
+        };
+        let Ok(mut held) = self.held.lock() else {
+            return self.read().map(Arc::new);
+        };
+        if let Some((identity, table)) = &*held
+            && *identity == now
+        {
+            return Ok(table.clone());
+        }
+        match (self.read(), &mut *held) {
+            (Ok(table), held) => {
+                let table = Arc::new(table);
+                *held = Some((now, table.clone()));
+                Ok(table)
+            }
+            (Err(error), Some((identity, old))) => {
+                crate::log::event("table-refused").field("file", self.path.display()).field("reason", &error).error().write();
+                *identity = now;
+                Ok(old.clone())
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// Reads the file, without regard to what is held.
+    pub fn read(&self) -> Result<T, ConfigError> {
+        let whole = |message: String| ConfigError::whole(self.path.clone(), message, "");
+        match fsx::read(&self.path, FILE_LIMIT) {
+            Ok(bytes) => {
+                let text = String::from_utf8(bytes).map_err(|_| whole("not UTF-8 text".to_string()))?;
+                T::parse(&text, &self.path)
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(T::default()),
+            Err(e) => Err(whole(e.to_string())),
+        }
+    }
+}
+
+/// One logical line of a table: its text, and where it starts in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The text; continuation lines still hold their line ends.
+    pub text: &'a str,
+    /// Byte offset of its start.
+    pub start: usize,
+}
+
+/// Cuts a table into entries: `#` lines and empty lines are skipped, a line that begins with a blank continues the
+/// one before (aliases(5)).
+pub fn entries(text: &str) -> Vec<Entry<'_>> {
+    let mut found: Vec<(usize, usize)> = Vec::new();
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let start = at;
+        at += line.len();
+        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+            continue;
+        }
+        match found.last_mut() {
+            Some(last) if line.starts_with([' ', '\t']) => last.1 = at,
+            _ => found.push((start, at)),
+        }
+    }
+    found.into_iter().map(|(start, end)| Entry { text: text[start..end].trim_end(), start }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_continue_on_indented_lines() {
+        let text = "# head\na: b,\n   c\n\n# between\n\td\ne: f\n";
+        let found: Vec<&str> = entries(text).into_iter().map(|e| e.text).collect();
+        assert_eq!(found, ["a: b,\n   c\n\n# between\n\td", "e: f"]);
+    }
+
+    #[test]
+    fn a_watched_table_follows_its_file_and_survives_a_mistake() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("aliases");
+        let table: Watched<Aliases> = Watched::new(path.clone());
+        assert!(table.current().unwrap().find("a").is_none());
+        std::fs::write(&path, "a: b\n").unwrap();
+        assert!(table.current().unwrap().find("a").is_some());
+        std::fs::write(&path, "broken line\n").unwrap();
+        assert!(table.current().unwrap().find("a").is_some());
+        assert!(table.read().is_err());
+    }
+}

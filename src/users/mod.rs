@@ -1,0 +1,401 @@
+//! Accounts: etc/users, one line each, sorted by name.
+//!
+//! Called by `route` (does this mailbox exist?), `serve` (logins) and `emuser`.
+//! Format: first line `# em-users 1`; then `NAME key=value …` (see `fields`), sorted by the bytes of NAME, which is
+//! the account's address in lower case. Words that this version does not know are kept.
+//! Lookup: binary search with pread in the file as it lies; a hundred thousand accounts cost as little as ten.
+//! Change: the whole file is written anew under the lock etc/.users.lock and renamed into place; readers
+//! see the old text or the new one.
+
+mod file;
+mod password;
+
+pub use password::{PasswordError, check as check_password, hash as hash_password, is_known as is_known_hash};
+
+use crate::addr::Address;
+use crate::config::Site;
+use crate::fields;
+use crate::fsx::{self, Lock, LockError};
+use crate::sasl::{Proven, ScramKeys};
+use crate::status::Failure;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a change waits for another one.
+const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+/// The first line.
+const HEADER: &str = "# em-users 1\n";
+/// Largest file read whole, in octets: some millions of accounts.
+const FILE_LIMIT: u64 = 4 << 30;
+
+/// One account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its address, which is also its login name.
+    pub address: Address,
+    fields: BTreeMap<String, String>,
+}
+
+impl Account {
+    /// An account without anything.
+    pub fn new(address: &Address) -> Account {
+        Account { address: address.to_key(), fields: BTreeMap::new() }
+    }
+
+    /// The password hash, PHC or crypt(3) form; none means that no password fits.
+    pub fn password(&self) -> Option<&str> {
+        self.field("pw")
+    }
+
+    /// SCRAM keys.
+    pub fn scram(&self) -> Option<ScramKeys> {
+        self.field("scram").and_then(ScramKeys::parse)
+    }
+
+    /// The recoverable secret of APOP and CRAM-MD5.
+    pub fn secret(&self) -> Option<&str> {
+        self.field("apop")
+    }
+
+    /// Quota in octets, 0 for none; `default` where the account has no own.
+    pub fn quota(&self, default: u64) -> u64 {
+        self.field("quota").and_then(|q| q.parse().ok()).unwrap_or(default)
+    }
+
+    /// The person's name.
+    pub fn name(&self) -> &str {
+        self.field("name").unwrap_or("")
+    }
+
+    /// True when logins are refused; mail is still taken.
+    pub fn is_locked(&self) -> bool {
+        self.field("locked").is_some()
+    }
+
+    /// True when this service may be used: no list means all.
+    pub fn may_use(&self, service: &str) -> bool {
+        self.field("services").is_none_or(|list| list.split(',').any(|s| s == service))
+    }
+
+    /// A field's value.
+    pub fn field(&self, key: &str) -> Option<&str> {
+        self.fields.get(key).map(String::as_str)
+    }
+
+    /// Sets or clears a field.
+    pub fn put(&mut self, key: &str, value: Option<String>) {
+        match value {
+            Some(value) => self.fields.insert(key.to_string(), value),
+            None => self.fields.remove(key),
+        };
+    }
+
+    /// Sets the password: hash, SCRAM keys, and the recoverable secret when the account has (or asks for) one.
+    pub fn set_password(&mut self, password: &str, scheme: &str, keep_secret: bool) -> Result<(), PasswordError> {
+        let hash = hash_password(password, scheme)?;
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).map_err(|_| PasswordError::Random)?;
+        self.put("pw", Some(hash));
+        self.put("scram", Some(ScramKeys::derive(password, &salt).print()));
+        if keep_secret || self.secret().is_some() {
+            self.put("apop", Some(password.to_string()));
+        }
+        Ok(())
+    }
+
+    fn key(&self) -> String {
+        name_key(&self.address)
+    }
+
+    fn print(&self) -> String {
+        let mut line = self.key();
+        for (key, value) in &self.fields {
+            fields::push(&mut line, key, value);
+        }
+        line
+    }
+
+    fn parse(line: &str) -> Option<Account> {
+        let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let address = Address::parse(&fields::decode(name)?).ok()?;
+        Some(Account { address, fields: fields::pairs(rest)?.into_iter().collect() })
+    }
+}
+
+/// The word under which an address is sorted and found.
+fn name_key(address: &Address) -> String {
+    fields::encode(&address.to_key().to_string())
+}
+
+/// The home of an account below the mail tree: `mail/DOMAIN/USER`.
+///
+/// A `/` or a leading dot in a local part can't leave the tree: such bytes are written `%XX`.
+pub fn home(mail: &std::path::Path, address: &Address) -> PathBuf {
+    let key = address.to_key();
+    mail.join(directory_name(key.domain())).join(directory_name(key.local()))
+}
+
+fn directory_name(text: &str) -> String {
+    let mut name = String::with_capacity(text.len());
+    for (i, c) in text.chars().enumerate() {
+        match c {
+            '.' if i == 0 => name.push_str("%2e"),
+            c if c.is_alphanumeric() || "._-+=@~".contains(c) => name.push(c),
+            c => c.to_string().bytes().for_each(|b| name.push_str(&format!("%{b:02x}"))),
+        }
+    }
+    name
+}
+
+/// A login that was granted; only [`Users::log_in`] and [`Users::log_in_proven`] make one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedIn {
+    account: Account,
+}
+
+impl LoggedIn {
+    /// Whose login.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+}
+
+/// Where accounts are looked up: the file here; other directories may stand behind the same questions.
+pub trait Directory: Send + Sync {
+    /// The account of an address, without regard to case.
+    fn find(&self, address: &Address) -> Result<Option<Account>, Failure>;
+}
+
+/// etc/users.
+#[derive(Debug, Clone)]
+pub struct Users {
+    path: PathBuf,
+    lock: PathBuf,
+}
+
+impl Directory for Users {
+    fn find(&self, address: &Address) -> Result<Option<Account>, Failure> {
+        self.lookup(address).map_err(|e| Failure::local(&e))
+    }
+}
+
+impl Users {
+    /// The accounts of a site.
+    pub fn of(site: &Site) -> Users {
+        Users { path: site.root.etc.join("users"), lock: site.root.etc.join(".users.lock") }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// One account, by binary search.
+    pub fn lookup(&self, address: &Address) -> io::Result<Option<Account>> {
+        let file = match fsx::open_read(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let line = file::search(&file, &name_key(address)).map_err(|e| fsx::context("read", &self.path, e))?;
+        match line {
+            None => Ok(None),
+            Some(line) => match Account::parse(&line) {
+                Some(account) => Ok(Some(account)),
+                None => Err(fsx::context("read", &self.path, invalid(&format!("damaged line for {address}")))),
+            },
+        }
+    }
+
+    /// All accounts, sorted.
+    pub fn list(&self) -> io::Result<Vec<Account>> {
+        let bytes = match fsx::read(&self.path, FILE_LIMIT) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        file::parse(&bytes).map_err(|(line, what)| {
+            fsx::context("read", &self.path, invalid(&format!("line {line}: {what}")))
+        })
+    }
+
+    /// Changes the set of accounts under the lock; nothing is written when `change` fails.
+    pub fn update<T, E: From<io::Error>>(
+        &self,
+        change: impl FnOnce(&mut BTreeMap<String, Account>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let _lock = Lock::wait(&self.lock, LOCK_PATIENCE).map_err(|e| match e {
+            LockError::Io(e) => e,
+            held => fsx::context("lock", &self.lock, io::Error::new(io::ErrorKind::WouldBlock, held.to_string())),
+        })?;
+        let mut accounts: BTreeMap<String, Account> = self.list()?.into_iter().map(|a| (a.key(), a)).collect();
+        let result = change(&mut accounts)?;
+        let mut text = String::from(HEADER);
+        for account in accounts.values() {
+            text.push_str(&account.print());
+            text.push('\n');
+        }
+        fsx::replace(&self.path, text.as_bytes(), 0o600)?;
+        Ok(result)
+    }
+
+    /// Grants a login by name and password; unknown users cost the same time as known ones.
+    pub fn log_in(&self, address: &Address, password: &str) -> Result<Option<LoggedIn>, Failure> {
+        let account = self.find(address)?;
+        let hash = account.as_ref().and_then(Account::password);
+        let is_right = check_password(password, hash);
+        Ok(account.filter(|a| is_right && !a.is_locked()).map(|account| LoggedIn { account }))
+    }
+
+    /// Grants a login whose password was verified a moment ago against the same stored hash.
+    pub fn log_in_again(&self, account: Account, _seen: &Remembered) -> Option<LoggedIn> {
+        (!account.is_locked()).then_some(LoggedIn { account })
+    }
+
+    /// Grants a login by a proof.
+    pub fn log_in_proven(&self, address: &Address, proven: &Proven) -> Result<Option<LoggedIn>, Failure> {
+        debug_assert!(!proven.user().is_empty());
+        Ok(self.find(address)?.filter(|a| !a.is_locked()).map(|account| LoggedIn { account }))
+    }
+}
+
+/// Keyed digests of passwords that were right: argon2 costs once, not at each poll of a mail client.
+///
+/// The digest covers name, password and stored hash, so a changed password is never taken from here.
+#[derive(Debug)]
+pub struct Cache {
+    key: [u8; 32],
+    life: Duration,
+    seen: std::sync::Mutex<BTreeMap<[u8; 32], std::time::Instant>>,
+}
+
+/// Shows that a password was found in the cache.
+#[derive(Debug)]
+pub struct Remembered(());
+
+/// Most digests held.
+const CACHE_LIMIT: usize = 100_000;
+
+impl Cache {
+    /// An empty cache with its own random key.
+    pub fn new(life: Duration) -> Cache {
+        let mut key = [0; 32];
+        // Without randomness nothing is remembered.
+        let life = if getrandom::fill(&mut key).is_ok() { life } else { Duration::ZERO };
+        Cache { key, life, seen: Default::default() }
+    }
+
+    /// Looks for a password that was right less than `life` ago.
+    pub fn recall(&self, account: &Account, password: &str, now: std::time::Instant) -> Option<Remembered> {
+        let digest = self.digest(account, password)?;
+        let seen = self.seen.lock().ok()?;
+        let since = now.saturating_duration_since(*seen.get(&digest)?);
+        (since < self.life).then_some(Remembered(()))
+    }
+
+    /// Remembers a password that was right.
+    pub fn remember(&self, login: &LoggedIn, password: &str, now: std::time::Instant) {
+        if let (Some(digest), Ok(mut seen)) = (self.digest(&login.account, password), self.seen.lock()) {
+            if seen.len() >= CACHE_LIMIT {
+                seen.clear();
+            }
+            seen.insert(digest, now);
+        }
+    }
+
+    fn digest(&self, account: &Account, password: &str) -> Option<[u8; 32]> {
+        let stored = account.password().filter(|_| !self.life.is_zero())?;
+        let text = format!("{}\0{stored}\0{password}", account.address);
+        Some(crate::sasl::hmac_sha256(&self.key, text.as_bytes()))
+    }
+}
+
+fn invalid(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn users(dir: &std::path::Path) -> Users {
+        Users { path: dir.join("users"), lock: dir.join("lock") }
+    }
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).unwrap()
+    }
+
+    fn add(users: &Users, names: &[&str]) {
+        users
+            .update(|all| {
+                for name in names {
+                    let account = Account::new(&address(name));
+                    all.insert(account.key(), account);
+                }
+                Ok::<_, io::Error>(())
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn accounts_are_found_in_any_case() {
+        let dir = tempfile::tempdir().unwrap();
+        let users = users(dir.path());
+        assert_eq!(users.lookup(&address("a@b.test")).unwrap(), None);
+        add(&users, &["bob@b.test", "alice@b.test", "\"a b\"@b.test", "日本@b.test"]);
+        for name in ["ALICE@B.test", "bob@b.test", "\"a b\"@b.test", "日本@b.test"] {
+            assert!(users.lookup(&address(name)).unwrap().is_some(), "{name}");
+        }
+        for name in ["alic@b.test", "alicee@b.test", "zed@b.test", "0@b.test", "alice@b.tes"] {
+            assert_eq!(users.lookup(&address(name)).unwrap(), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn unknown_fields_survive_a_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let users = users(dir.path());
+        std::fs::write(dir.path().join("users"), "# em-users 1\nbob@b.test future=x%20y quota=5\n").unwrap();
+        add(&users, &["alice@b.test"]);
+        let text = std::fs::read_to_string(dir.path().join("users")).unwrap();
+        assert_eq!(text, "# em-users 1\nalice@b.test\nbob@b.test future=x%20y quota=5\n");
+        assert_eq!(users.lookup(&address("bob@b.test")).unwrap().unwrap().quota(9), 5);
+    }
+
+    #[test]
+    fn a_home_never_leaves_the_mail_tree() {
+        let home = |text: &str| home(std::path::Path::new("/m"), &address(text)).display().to_string();
+        assert_eq!(home("Alice@example.test"), "/m/example.test/alice");
+        assert_eq!(home("\"../../etc\"@example.test"), "/m/example.test/%2e.%2f..%2fetc");
+        assert_eq!(home("\"..\"@example.test"), "/m/example.test/%2e.");
+        assert_eq!(home("\"a b\"@example.test"), "/m/example.test/a%20b");
+    }
+
+    #[test]
+    fn passwords_and_the_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        let users = users(dir.path());
+        let alice = address("alice@b.test");
+        users
+            .update(|all| {
+                let mut account = Account::new(&alice);
+                account.set_password("secret", "argon2id", true).unwrap();
+                all.insert(account.key(), account);
+                Ok::<_, io::Error>(())
+            })
+            .unwrap();
+        let now = std::time::Instant::now();
+        let cache = Cache::new(Duration::from_secs(60));
+        let login = users.log_in(&alice, "secret").unwrap().unwrap();
+        assert!(users.log_in(&alice, "Secret").unwrap().is_none());
+        assert!(users.log_in(&address("nobody@b.test"), "secret").unwrap().is_none());
+        assert!(cache.recall(login.account(), "secret", now).is_none());
+        cache.remember(&login, "secret", now);
+        assert!(cache.recall(login.account(), "secret", now + Duration::from_secs(59)).is_some());
+        assert!(cache.recall(login.account(), "other", now).is_none());
+        assert!(cache.recall(login.account(), "secret", now + Duration::from_secs(60)).is_none());
+        assert_eq!(login.account().secret(), Some("secret"));
+        assert!(login.account().scram().is_some());
+    }
+}
