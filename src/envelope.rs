@@ -28,8 +28,6 @@ pub struct Envelope {
     pub envid: Option<String>,
     /// Octets of the message as kept (LF line ends).
     pub size: u64,
-    /// Waiting for `emqueue release`.
-    pub held: bool,
     /// One entry a delivery; several may come from one original recipient.
     pub recipients: Vec<Recipient>,
 }
@@ -135,6 +133,16 @@ pub struct Delivery {
     pub user: String,
     /// The alias entry or forward file that caused a program or file delivery; its owner's rights apply.
     pub by: String,
+    /// A list owner's address that stands for the sender in this delivery (`owner-NAME` aliases); empty for the
+    /// envelope's own sender.
+    pub sender: String,
+}
+
+impl Delivery {
+    /// A delivery by this mailer to this user, with nothing else to say.
+    pub fn new(mailer: Mailer, user: impl Into<String>) -> Delivery {
+        Delivery { mailer, host: String::new(), user: user.into(), by: String::new(), sender: String::new() }
+    }
 }
 
 /// The ways to deliver.

@@ -6,24 +6,45 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// Octets gathered before they are written: most messages are then one create, one write, one fsync.
+pub const BUFFER: usize = 64 << 10;
+
 /// A file being written under a temporary name; dropped without publishing, it is removed.
+///
+/// Nothing touches the disk before [`BUFFER`] octets have come, or the draft is synced.
 #[derive(Debug)]
 pub struct Draft {
     path: PathBuf,
-    file: File,
+    mode: u32,
+    file: Option<File>,
+    pending: Vec<u8>,
+    size: u64,
+    is_synced: bool,
     keep: bool,
 }
 
 impl Draft {
-    /// Creates the draft under exactly this path, which must be free.
-    pub fn create(path: PathBuf, mode: u32) -> io::Result<Draft> {
-        let file = create_new(&path, mode)?;
-        Ok(Draft { path, file, keep: false })
+    /// A draft that will lie under exactly this path, which must be free.
+    pub fn new(path: PathBuf, mode: u32) -> Draft {
+        Draft { path, mode, file: None, pending: Vec::new(), size: 0, is_synced: false, keep: false }
     }
 
     /// Appends bytes.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        write_all(&mut self.file, &self.path, bytes)
+        self.size += bytes.len() as u64;
+        self.is_synced = false;
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() >= BUFFER { self.flush() } else { Ok(()) }
+    }
+
+    /// True when writing this many more octets will touch the disk.
+    pub fn would_flush(&self, more: usize) -> bool {
+        self.pending.len() + more >= BUFFER
+    }
+
+    /// Octets written so far.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// The temporary name.
@@ -31,36 +52,65 @@ impl Draft {
         &self.path
     }
 
-    /// The open file, for reading back what was written.
-    pub fn file(&mut self) -> &mut File {
-        &mut self.file
+    /// The open file with everything written so far, for reading back.
+    pub fn file(&mut self) -> io::Result<&mut File> {
+        self.flush()?;
+        self.file.as_mut().ok_or_else(|| io::Error::other("draft without a file"))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(create_new(&self.path, self.mode)?),
+        };
+        if !self.pending.is_empty() {
+            write_all(file, &self.path, &self.pending)?;
+            self.pending = Vec::new();
+        }
+        Ok(())
     }
 
     /// Makes the data durable; the name stays temporary.
-    pub fn sync(&self) -> io::Result<()> {
-        sync_file(&self.file, &self.path)
+    pub fn sync(&mut self) -> io::Result<()> {
+        if self.is_synced {
+            return Ok(());
+        }
+        self.flush()?;
+        if let Some(file) = &self.file {
+            sync_file(file, &self.path)?;
+        }
+        self.is_synced = true;
+        Ok(())
     }
 
-    /// Syncs the data, renames the draft to `name` and syncs the directory: on return the file is durable.
-    pub fn publish(mut self, name: &Path) -> io::Result<()> {
+    /// True when the draft lies on the same file system as `dir`.
+    pub fn is_same_device(&mut self, dir: &Path) -> io::Result<bool> {
+        use std::os::unix::fs::MetadataExt;
+        let ours = self.file()?.metadata()?.dev();
+        Ok(std::fs::metadata(dir).map_err(|e| super::context("stat", dir, e))?.dev() == ours)
+    }
+
+    /// Syncs the data and renames the draft to `name`; the directory is not synced yet.
+    pub fn place(&mut self, name: &Path) -> io::Result<()> {
         self.sync()?;
         rename(&self.path, name)?;
         self.keep = true;
+        Ok(())
+    }
+
+    /// Syncs the data, renames the draft to `name` and syncs the directory: on return the file is durable.
+    pub fn publish(&mut self, name: &Path) -> io::Result<()> {
+        self.place(name)?;
         match name.parent() {
             Some(dir) => sync_dir(dir),
             None => Ok(()),
         }
     }
-
-    /// Leaves the name to the caller, who has renamed it or will remove it.
-    pub fn disarm(&mut self) {
-        self.keep = true;
-    }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if !self.keep {
+        if !self.keep && self.file.is_some() {
             let _ = remove(&self.path);
         }
     }
@@ -77,9 +127,9 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let draft = path.with_file_name(format!(".{name}.{}.{n}.new", std::process::id()));
     // A draft left by a dead process of the same number is in the way; ours is not there yet.
     let _ = remove(&draft);
-    let mut draft = Draft::create(draft, mode)?;
-    draft.file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+    let mut draft = Draft::new(draft, mode);
     draft.write(bytes)?;
+    draft.file()?.set_permissions(std::fs::Permissions::from_mode(mode))?;
     draft.publish(path)
 }
 
@@ -114,7 +164,9 @@ mod tests {
     #[test]
     fn a_dropped_draft_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let draft = Draft::create(dir.path().join("d"), 0o600).unwrap();
+        let mut draft = Draft::new(dir.path().join("d"), 0o600);
+        draft.write(b"x").unwrap();
+        draft.file().unwrap();
         drop(draft);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }

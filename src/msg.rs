@@ -1,0 +1,167 @@
+//! Views of a message's header: fields, their bodies, and what the header as a whole shows.
+//!
+//! Called by `serve` (limits and loops), `submit` (completion), `deliver` and `bounce`. Text has LF line ends; a header that
+//! still has CRLF is read as well. Nothing here looks into bodies.
+//! RFC 5322 §2.2, RFC 6532.
+
+/// One header field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// The name as written.
+    pub name: &'a str,
+    /// The whole field with its line ends.
+    pub raw: &'a [u8],
+    body: &'a [u8],
+}
+
+impl Field<'_> {
+    /// True when the field has this name, in any case.
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// The body, unfolded (RFC 5322 §2.2.3) and without blanks around; broken UTF-8 becomes U+FFFD.
+    pub fn value(&self) -> String {
+        let text = String::from_utf8_lossy(self.body);
+        text.replace("\r\n", "").replace('\n', "").trim().to_string()
+    }
+}
+
+/// Where the header ends: the offset of the body, behind the empty line. `None` when there is no empty line.
+pub fn header_end(message: &[u8]) -> Option<usize> {
+    if message.starts_with(b"\n") {
+        return Some(1);
+    }
+    let lf = memchr::memmem::find(message, b"\n\n").map(|i| i + 2);
+    let crlf = memchr::memmem::find(&message[..lf.unwrap_or(message.len())], b"\n\r\n").map(|i| i + 3);
+    if message.starts_with(b"\r\n") {
+        return Some(2);
+    }
+    crlf.or(lf)
+}
+
+/// The fields of a header; a line that is no field ends it.
+pub fn fields(header: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    let mut rest = header;
+    std::iter::from_fn(move || {
+        let mut end = 0;
+        loop {
+            end += memchr::memchr(b'\n', &rest[end..]).map_or(rest.len() - end, |i| i + 1);
+            if end >= rest.len() || !matches!(rest[end], b' ' | b'\t') {
+                break;
+            }
+        }
+        let raw = &rest[..end];
+        let colon = memchr::memchr(b':', raw)?;
+        let name = std::str::from_utf8(&raw[..colon]).ok()?.trim_end_matches([' ', '\t']);
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic()) {
+            return None;
+        }
+        rest = &rest[end..];
+        Some(Field { name, raw, body: &raw[colon + 1..] })
+    })
+}
+
+/// The first field of this name.
+pub fn find<'a>(header: &'a [u8], name: &str) -> Option<Field<'a>> {
+    fields(header).find(|field| field.is(name))
+}
+
+/// True when a line can begin a header: `name:`.
+pub fn is_field_start(line: &[u8]) -> bool {
+    match memchr::memchr(b':', line) {
+        Some(colon) => {
+            let name = line[..colon].trim_ascii_end();
+            !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
+        }
+        None => false,
+    }
+}
+
+/// What a server must know of a header.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// Received fields: the hops so far (RFC 5321 §6.3).
+    pub hops: u32,
+    /// Values of Delivered-To, for loop control.
+    pub delivered_to: Vec<String>,
+    /// The Message-ID, for the log.
+    pub message_id: Option<String>,
+    /// There is a Date.
+    pub has_date: bool,
+    /// There is a From.
+    pub has_from: bool,
+}
+
+impl Facts {
+    /// Reads them.
+    pub fn of(header: &[u8]) -> Facts {
+        let mut facts = Facts::default();
+        for field in fields(header) {
+            match field.name.to_ascii_lowercase().as_str() {
+                "received" => facts.hops += 1,
+                "delivered-to" => facts.delivered_to.push(field.value()),
+                "message-id" => facts.message_id = Some(field.value()),
+                "date" => facts.has_date = true,
+                "from" => facts.has_from = true,
+                _ => {}
+            }
+        }
+        facts
+    }
+}
+
+/// Folds a field body at blanks so that lines stay below 78 octets where they can (RFC 5322 §2.1.1).
+pub fn fold(name: &str, words: &[String]) -> String {
+    let mut text = format!("{name}:");
+    let mut column = text.len();
+    for word in words {
+        if column + 1 + word.len() > 76 && column > name.len() + 1 {
+            text.push_str("\n\t");
+            column = 8;
+        } else {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += word.len();
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_unfold_and_stop_at_what_is_none() {
+        let header = b"Subject: a\n b\nReceived : x\nBad line\nTo: y\n";
+        let found: Vec<(String, String)> = fields(header).map(|f| (f.name.to_string(), f.value())).collect();
+        assert_eq!(found, [("Subject".into(), "a b".into()), ("Received".into(), "x".into())]);
+        assert!(is_field_start(b"X-Y: z") && !is_field_start(b"two words: z") && !is_field_start(b"plain"));
+    }
+
+    #[test]
+    fn header_ends() {
+        for (text, end) in [
+            ("a: b\n\nbody", Some(6)),
+            ("a: b\r\n\r\nbody", Some(8)),
+            ("\nbody", Some(1)),
+            ("\r\nbody", Some(2)),
+            ("a: b\nc", None),
+            ("", None),
+            ("a: b\r\n\r\nx\n\n", Some(8)),
+        ] {
+            assert_eq!(header_end(text.as_bytes()), end, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn long_fields_are_folded() {
+        let words: Vec<String> = (0..20).map(|i| format!("word-number-{i}")).collect();
+        let folded = fold("Received", &words);
+        assert!(folded.lines().all(|l| l.len() < 78), "{folded}");
+        assert_eq!(find(folded.as_bytes(), "received").unwrap().value().split_whitespace().count(), 20);
+    }
+}

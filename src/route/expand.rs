@@ -1,0 +1,308 @@
+//! The expansion of one address through aliases to deliveries.
+
+use super::{Router, Steps, broken_table, refusal};
+use crate::addr::Address;
+use crate::envelope::{Delivery, Mailer};
+use crate::status::{Enhanced, Failure};
+use crate::tables::aliases::{Aliases, Target, parse_targets};
+use crate::tables::{Route, aliases::Alias};
+use crate::users::Directory;
+
+/// Deepest nesting of aliases.
+const DEPTH_LIMIT: usize = 20;
+/// Most deliveries that one address may come to.
+const DELIVERY_LIMIT: usize = 100_000;
+/// Largest :include: file, in octets.
+const INCLUDE_LIMIT: u64 = 64 << 20;
+
+pub(super) struct Expansion<'a> {
+    router: &'a Router,
+    aliases: &'a Aliases,
+    steps: &'a mut Steps,
+    /// Names being expanded, outermost first: an alias that comes back to one of them has gone in a circle.
+    open: Vec<String>,
+    found: Vec<Delivery>,
+    seen: std::collections::HashSet<Delivery>,
+    /// The owner in force.
+    owner: String,
+}
+
+impl<'a> Expansion<'a> {
+    pub(super) fn new(router: &'a Router, aliases: &'a Aliases, steps: &'a mut Steps) -> Expansion<'a> {
+        Expansion {
+            router,
+            aliases,
+            steps,
+            open: Vec::new(),
+            found: Vec::new(),
+            seen: Default::default(),
+            owner: String::new(),
+        }
+    }
+
+    /// The deliveries; an address that leads to nothing but one error is refused at once.
+    pub(super) fn finish(self, address: &Address) -> Result<Vec<Delivery>, Failure> {
+        if let [only] = self.found.as_slice()
+            && only.mailer == Mailer::Error
+        {
+            let (code, text) = Enhanced::parse_prefix(&only.user).unwrap_or((Enhanced(5, 1, 1), only.user.as_str()));
+            return Err(refusal(code, text, format!("alias of {address}")));
+        }
+        Ok(self.found)
+    }
+
+    fn say(&mut self, text: String) {
+        self.steps.push(format!("{}{text}", "  ".repeat(self.open.len())));
+    }
+
+    fn add(&mut self, mut delivery: Delivery) -> Result<(), Failure> {
+        delivery.sender = self.owner.clone();
+        self.say(format!(
+            "deliver: mailer {}{}{}, user {}",
+            delivery.mailer.name(),
+            if delivery.host.is_empty() { "" } else { ", host " },
+            delivery.host,
+            delivery.user
+        ));
+        if self.found.len() >= DELIVERY_LIMIT {
+            return Err(Failure::permanent((4, 6), "Alias expands too far", "more deliveries than the limit"));
+        }
+        if self.seen.insert(delivery.clone()) {
+            self.found.push(delivery);
+        }
+        Ok(())
+    }
+
+    pub(super) fn address(&mut self, address: &Address) -> Result<(), Failure> {
+        if !self.router.is_local(address.domain()) {
+            return self.remote(address);
+        }
+        let key = address.to_key();
+        self.say(format!("{address}: domain {} is ours", address.domain()));
+        if let Some(alias) = self.alias_of(&key) {
+            let name = alias.name.clone();
+            return self.alias(alias, &name, &key);
+        }
+        if let Some(delivery) = self.mailbox(&key)? {
+            return self.add(delivery);
+        }
+        if key.local() == "postmaster" {
+            return self.postmaster(&key);
+        }
+        if let Some(alias) = self.aliases.find(&format!("@{}", key.domain())) {
+            let name = alias.name.clone();
+            return self.alias(alias, &name, &key);
+        }
+        self.say(format!("{address}: no alias and no account"));
+        Err(Failure::permanent((1, 1), format!("<{address}>: Recipient address rejected: User unknown"), "no such user"))
+    }
+
+    /// The alias for an address: whole, then local part, then both without +detail. None for one that is open already.
+    fn alias_of(&self, key: &Address) -> Option<&'a Alias> {
+        let separator = self.router.site().separator();
+        let user = separator.map_or(key.local(), |s| key.split_detail(s).0);
+        let whole = key.to_string();
+        let without_detail = key.with_local(user).ok()?.to_string();
+        [whole.as_str(), key.local(), &without_detail, user]
+            .into_iter()
+            .find_map(|name| self.aliases.find(name))
+            .filter(|alias| !self.is_self_reference(alias, key))
+    }
+
+    /// `alice: alice, bob` means alice's own mailbox, as in every sendmail.
+    fn is_self_reference(&self, alias: &Alias, key: &Address) -> bool {
+        self.open.last().is_some_and(|open| *open == open_key(&alias.name))
+            && self.router.users().find(key).is_ok_and(|found| found.is_some())
+    }
+
+    /// A mailbox of ours, or a system account.
+    fn mailbox(&mut self, key: &Address) -> Result<Option<Delivery>, Failure> {
+        let separator = self.router.site().separator();
+        let (user, detail) = separator.map_or((key.local(), None), |s| key.split_detail(s));
+        let base = match detail {
+            Some(_) => key.with_local(user).map_err(|e| Failure::permanent((1, 3), e.to_string(), e))?,
+            None => key.clone(),
+        };
+        for candidate in [key, &base] {
+            if let Some(account) = self.router.users().find(candidate)? {
+                self.say(format!("{key}: account {}", account.address));
+                return Ok(Some(Delivery::new(Mailer::Mailbox, key.to_string())));
+            }
+        }
+        if self.router.site().settings.accounts.system && is_login_name(user) {
+            let found = nix::unistd::User::from_name(user)
+                .map_err(|e| Failure::temporary((3, 0), "Local error in processing, try again later", e))?;
+            if found.is_some_and(|u| u.uid.as_raw() > 0) {
+                self.say(format!("{key}: system account {user}"));
+                return Ok(Some(Delivery::new(Mailer::System, key.local())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// RFC 5321 §4.5.1: postmaster is always there.
+    fn postmaster(&mut self, key: &Address) -> Result<(), Failure> {
+        let site = self.router.site();
+        let configured = &site.settings.server.postmaster;
+        let fallback = key.to_string();
+        let target = if configured.is_empty() { None } else { self.parse(configured, key).ok() };
+        if let Some(target) = target.filter(|t| t.to_key() != *key && !self.open.contains(&fallback)) {
+            self.say(format!("{key}: server.postmaster is {target}"));
+            self.open.push(fallback);
+            let result = self.address(&target);
+            self.open.pop();
+            return result;
+        }
+        let domain = site.default_domain();
+        let mailbox = Address::new("postmaster", &domain).map_err(|e| Failure::permanent((1, 1), e.to_string(), e))?;
+        self.say(format!("{key}: postmaster always exists"));
+        self.add(Delivery::new(Mailer::Mailbox, mailbox.to_string()))
+    }
+
+    fn alias(&mut self, alias: &'a Alias, name: &str, key: &Address) -> Result<(), Failure> {
+        let open = open_key(name);
+        if self.open.contains(&open) || self.open.len() >= DEPTH_LIMIT {
+            self.say(format!("{key}: alias {name} goes in a circle"));
+            return Err(Failure::permanent((4, 6), "Alias loop", format!("{} -> {name}", self.open.join(" -> "))));
+        }
+        self.say(format!("{key}: alias {name} (etc/aliases line {})", alias.line));
+        let owner_before = self.owner.clone();
+        let owner = format!("owner-{name}");
+        if self.aliases.find(&owner).is_some()
+            && let Ok(owner) = key.with_local(&owner)
+        {
+            self.say(format!("sender becomes {owner}"));
+            self.owner = owner.to_string();
+        }
+        self.open.push(open);
+        let result = self.targets(&alias.targets, name, key);
+        self.open.pop();
+        self.owner = owner_before;
+        result
+    }
+
+    /// Follows all targets. One bad member of several does not stop the others; a temporary fault stops all.
+    fn targets(&mut self, targets: &[Target], name: &str, key: &Address) -> Result<(), Failure> {
+        let settings = &self.router.site().settings.delivery;
+        for target in targets {
+            let result = match target {
+                Target::Address(text) => self.parse(text, key).and_then(|a| self.address(&a)),
+                Target::Mailbox(text) => self.own_mailbox(text, key),
+                Target::File(path) if path == "/dev/null" => self.add(Delivery::new(Mailer::Discard, "")),
+                Target::File(path) if settings.files => self.add(by(Delivery::new(Mailer::File, path), name)),
+                Target::Program(command) if settings.programs => {
+                    self.add(by(Delivery::new(Mailer::Program, command), name))
+                }
+                Target::File(_) | Target::Program(_) => Err(Failure::permanent(
+                    (7, 1),
+                    "Delivery to files and programs is switched off",
+                    format!("alias {name}: delivery.files, delivery.programs"),
+                )),
+                Target::Include(path) => self.include(path, name, key),
+                Target::Error(code, text) => self.add(Delivery::new(Mailer::Error, format!("{code} {text}"))),
+            };
+            match result {
+                Ok(()) => {}
+                Err(failure) if failure.is_temporary() || targets.len() == 1 => return Err(failure),
+                Err(failure) => {
+                    self.add(Delivery::new(Mailer::Error, format!("{} {}", failure.enhanced, failure.public)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn include(&mut self, path: &std::path::Path, name: &str, key: &Address) -> Result<(), Failure> {
+        self.say(format!("include {}", path.display()));
+        let bytes = crate::fsx::read(path, INCLUDE_LIMIT)
+            .map_err(|e| Failure::temporary((2, 4), "Mailing list is not readable, try again later", e))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let mut targets = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            if line.trim().is_empty() || line.trim_start().starts_with('#') {
+                continue;
+            }
+            match parse_targets(line, false) {
+                Ok(found) => targets.extend(found),
+                // One mistyped member must not stop the list; the log says where.
+                Err(wrong) => crate::log::event("include-line-skipped")
+                    .field("file", path.display())
+                    .field("line", number + 1)
+                    .field("reason", wrong.message)
+                    .error()
+                    .write(),
+            }
+        }
+        self.targets(&targets, name, key)
+    }
+
+    /// `\user`: the mailbox, without further aliasing.
+    fn own_mailbox(&mut self, text: &str, key: &Address) -> Result<(), Failure> {
+        let address = self.parse(text, key)?;
+        if !self.router.is_local(address.domain()) {
+            return self.remote(&address);
+        }
+        match self.mailbox(&address.to_key())? {
+            Some(delivery) => self.add(delivery),
+            None if address.to_key().local() == "postmaster" => self.postmaster(&address.to_key()),
+            None => Err(Failure::permanent((1, 1), format!("<{address}>: User unknown"), "no such user")),
+        }
+    }
+
+    /// Reads a target. A name without a domain means the domain of the alias if it is known there, our first domain otherwise.
+    fn parse(&self, text: &str, key: &Address) -> Result<Address, Failure> {
+        let wrong = |e: crate::addr::AddressError| Failure::permanent((1, 3), format!("Bad alias target: {e}"), text);
+        let here = Address::parse_loose(text, key.domain()).map_err(wrong)?;
+        let default = self.router.site().default_domain();
+        if text.contains('@') || default == key.domain() {
+            return Ok(here);
+        }
+        let is_known = self.alias_of(&here.to_key()).is_some()
+            || self.router.users().find(&here).is_ok_and(|found| found.is_some());
+        if is_known { Ok(here) } else { Address::parse_loose(text, &default).map_err(wrong) }
+    }
+
+    fn remote(&mut self, address: &Address) -> Result<(), Failure> {
+        let routes = self.router.routes.current().map_err(broken_table)?;
+        match routes.find(address.domain()) {
+            Some((key, Route::Host { mailer, host, port })) => {
+                self.say(format!("{address}: route {key} -> {}", Route::host_text(host, *port)));
+                let mut delivery = Delivery::new(*mailer, address.to_string());
+                delivery.host = address.domain().to_string();
+                self.add(delivery)
+            }
+            Some((key, Route::Error(code, text))) => {
+                self.say(format!("{address}: route {key} -> error {code} {text}"));
+                Err(refusal(*code, text, format!("etc/routes: {key}")))
+            }
+            None if address.literal().is_some() => {
+                self.say(format!("{address}: address literal"));
+                let mut delivery = Delivery::new(Mailer::Smtp, address.to_string());
+                delivery.host = address.domain().to_string();
+                self.add(delivery)
+            }
+            None => {
+                self.say(format!("{address}: not ours, and etc/routes has no entry"));
+                Err(Failure::permanent(
+                    (4, 4),
+                    format!("<{address}>: No route to {}", address.domain()),
+                    "no entry in etc/routes matches the domain",
+                ))
+            }
+        }
+    }
+}
+
+fn open_key(name: &str) -> String {
+    name.to_lowercase()
+}
+
+fn by(mut delivery: Delivery, alias: &str) -> Delivery {
+    delivery.by = alias.to_string();
+    delivery
+}
+
+/// Names that may be asked of the system's account database.
+fn is_login_name(user: &str) -> bool {
+    !user.is_empty() && user.len() <= 32 && user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) && !user.starts_with('-')
+}

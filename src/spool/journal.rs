@@ -1,0 +1,234 @@
+//! The journal of a queued message: `log/bb/ID`, one line a record.
+//!
+//! A record counts when its line end is there; the next writer trims a torn tail first. A message without a
+//! journal has not been tried.
+
+use super::fsx;
+use crate::clock::Timestamp;
+use crate::fields;
+use crate::status::Enhanced;
+use std::collections::BTreeMap;
+use std::io;
+use std::io::Write as _;
+use std::path::Path;
+
+/// Longest journal read, in octets.
+const LIMIT: u64 = 64 << 20;
+
+/// How an attempt for a recipient ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its class says whether it is done, to be tried again, or failed.
+    pub enhanced: Enhanced,
+    /// The reply or the reason, for people.
+    pub text: String,
+    /// The host that said so; empty for local deliveries.
+    pub host: String,
+}
+
+/// What is appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// An attempt for these recipients (numbers in the envelope) ended.
+    Tried(Vec<usize>, Outcome),
+    /// The attempt as a whole is over; the next one is due then.
+    Next(Timestamp),
+    /// The sender was told that the message is late.
+    Warned,
+    /// The sender was told about these recipients' failure or success.
+    Reported(Vec<usize>),
+    /// No attempts until released.
+    Held,
+    /// Attempts go on at once.
+    Released,
+}
+
+/// Where one recipient stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct State {
+    /// How the last attempt ended; `None` before the first.
+    pub last: Option<Outcome>,
+    /// When.
+    pub when: Timestamp,
+    /// The sender has been told.
+    pub reported: bool,
+}
+
+impl State {
+    /// True while a delivery is owed.
+    pub fn is_owed(&self) -> bool {
+        self.last.as_ref().is_none_or(|outcome| outcome.enhanced.0 == 4)
+    }
+}
+
+/// What the journal adds up to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// One for each recipient of the envelope.
+    pub states: Vec<State>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// When the next attempt is due; `None` for at once.
+    pub next: Option<Timestamp>,
+    /// The sender was warned.
+    pub warned: bool,
+    /// Waiting for a release.
+    pub held: bool,
+}
+
+impl Progress {
+    /// Adds a record.
+    pub fn apply(&mut self, when: Timestamp, record: &Record) {
+        match record {
+            Record::Tried(numbers, outcome) => {
+                for number in numbers {
+                    if let Some(state) = self.states.get_mut(*number) {
+                        state.last = Some(outcome.clone());
+                        state.when = when;
+                    }
+                }
+            }
+            Record::Next(next) => {
+                self.attempts += 1;
+                self.next = Some(*next);
+            }
+            Record::Warned => self.warned = true,
+            Record::Reported(numbers) => {
+                for number in numbers {
+                    if let Some(state) = self.states.get_mut(*number) {
+                        state.reported = true;
+                    }
+                }
+            }
+            Record::Held => self.held = true,
+            Record::Released => {
+                self.held = false;
+                self.next = None;
+            }
+        }
+    }
+
+    /// True when an attempt may be made now.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        !self.held && self.next.is_none_or(|next| next <= now)
+    }
+}
+
+fn print(when: Timestamp, record: &Record) -> String {
+    let mut line = when.0.to_string();
+    let list = |numbers: &[usize]| numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+    match record {
+        Record::Tried(numbers, outcome) => {
+            line.push_str(" tried");
+            fields::push(&mut line, "n", &list(numbers));
+            fields::push(&mut line, "code", &outcome.enhanced.to_string());
+            fields::push(&mut line, "text", &outcome.text);
+            fields::push(&mut line, "host", &outcome.host);
+        }
+        Record::Next(next) => {
+            line.push_str(" next");
+            fields::push(&mut line, "at", &next.0.to_string());
+        }
+        Record::Warned => line.push_str(" warned"),
+        Record::Reported(numbers) => {
+            line.push_str(" reported");
+            fields::push(&mut line, "n", &list(numbers));
+        }
+        Record::Held => line.push_str(" held"),
+        Record::Released => line.push_str(" released"),
+    }
+    line.push('\n');
+    line
+}
+
+/// Reads a record; one of a newer version is `None` and is passed over.
+fn parse(line: &str) -> Option<(Timestamp, Record)> {
+    let mut words = line.splitn(3, ' ');
+    let when = Timestamp(words.next()?.parse().ok()?);
+    let verb = words.next()?;
+    let pairs: BTreeMap<String, String> = fields::pairs(words.next().unwrap_or(""))?.into_iter().collect();
+    let numbers = || pairs.get("n")?.split(',').map(|n| n.parse().ok()).collect::<Option<Vec<usize>>>();
+    let record = match verb {
+        "tried" => Record::Tried(
+            numbers()?,
+            Outcome {
+                enhanced: Enhanced::parse_prefix(pairs.get("code")?)?.0,
+                text: pairs.get("text")?.clone(),
+                host: pairs.get("host").cloned().unwrap_or_default(),
+            },
+        ),
+        "next" => Record::Next(Timestamp(pairs.get("at")?.parse().ok()?)),
+        "warned" => Record::Warned,
+        "reported" => Record::Reported(numbers()?),
+        "held" => Record::Held,
+        "released" => Record::Released,
+        _ => return None,
+    };
+    Some((when, record))
+}
+
+/// Reads a journal; a missing one is that of an untried message.
+pub(super) fn read(path: &Path, recipients: usize) -> io::Result<Progress> {
+    let mut progress = Progress { states: vec![State::default(); recipients], ..Progress::default() };
+    let bytes = match fsx::read(path, LIMIT) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(progress),
+        other => other?,
+    };
+    let whole = memchr::memrchr(b'\n', &bytes).map_or(0, |i| i + 1);
+    for line in crate::line::lines(&bytes[..whole]) {
+        if let Some((when, record)) = std::str::from_utf8(line).ok().and_then(parse) {
+            progress.apply(when, &record);
+        }
+    }
+    Ok(progress)
+}
+
+/// Appends records and makes them durable.
+pub(super) fn append(path: &Path, when: Timestamp, records: &[Record]) -> io::Result<()> {
+    let is_new = !path.exists();
+    if let Some(dir) = path.parent().filter(|d| !d.is_dir()) {
+        fsx::create_dirs(dir, 0o700)?;
+    }
+    let mut file = fsx::open_append(path, 0o600)?;
+    let size = file.metadata()?.len();
+    if size > 0 {
+        use std::os::unix::fs::FileExt;
+        let mut last = [0];
+        file.read_exact_at(&mut last, size - 1)?;
+        if last != *b"\n" {
+            let bytes = fsx::read(path, LIMIT)?;
+            file.set_len(memchr::memrchr(b'\n', &bytes).map_or(0, |i| i as u64 + 1))?;
+        }
+    }
+    let text: String = records.iter().map(|r| print(when, r)).collect();
+    file.write_all(text.as_bytes()).map_err(|e| fsx::context("write", path, e))?;
+    fsx::sync_file(&file, path)?;
+    match path.parent() {
+        Some(dir) if is_new => fsx::sync_dir(dir),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_add_up_and_a_torn_tail_is_trimmed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("00/j");
+        let outcome =
+            |class, text: &str| Outcome { enhanced: Enhanced(class, 0, 0), text: text.into(), host: "h".into() };
+        let first = [Record::Tried(vec![0, 2], outcome(4, "later\nplease")), Record::Next(Timestamp(99)), Record::Warned];
+        append(&path, Timestamp(7), &first).unwrap();
+        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"8 tried n=1 co").unwrap();
+        let progress = read(&path, 3).unwrap();
+        assert_eq!(progress.states[0].last, Some(outcome(4, "later\nplease")));
+        assert_eq!((progress.attempts, progress.warned, progress.next), (1, true, Some(Timestamp(99))));
+        assert!(progress.states[1].last.is_none());
+        append(&path, Timestamp(9), &[Record::Tried(vec![1], outcome(2, "ok")), Record::Held]).unwrap();
+        let progress = read(&path, 3).unwrap();
+        assert!(!progress.states[1].is_owed() && progress.states[0].is_owed() && progress.held);
+        assert!(!progress.is_due(Timestamp(1000)));
+    }
+}

@@ -1,0 +1,231 @@
+//! The queue on disk: one file a message, envelope first, then the text; beside it a journal of outcomes.
+//!
+//! Called by `serve` and `submit` (publish), `queue` (claim, record, finish), `emqueue` (list, hold, delete).
+//!
+//! | state | tmp/ID | queue/bb/ID | log/bb/ID | meaning | after a crash |
+//! |---|---|---|---|---|---|
+//! | S0 | − | − | − | no message | – |
+//! | S1 | + | − | − | being written, nothing promised | [`Spool::sweep`] removes it when it is old |
+//! | S2 | − | + | − | queued: the 250 may be sent | the runner finds it by its scan |
+//! | S3 | − | + | + | some recipients settled, or tried | the runner goes on |
+//! | S4 | − | − | + | finished, being erased | [`Spool::sweep`] removes it |
+//!
+//! Invariant: `queue/bb/ID` exists ⇔ we owe work for ID. It is never changed after the rename that made it; what happens
+//! is appended to `log/bb/ID`, one terminated line a record.
+//! Publishing: write, fsync, rename, fsync of the directory; then, and only then, the peer is told.
+//! Claim: flock(2) on `queue/bb/ID`, re-checked after locking; it dies with its process. Order of locks: claim, then mailbox.
+//! Finish: unlink queue file, fsync its directory, then unlink the journal. In the other order a crash could bring
+//! back a message whose deliveries are forgotten.
+//! A queue file that can't be understood is moved to `bad/`, logged, and never looked at again.
+
+mod claim;
+mod drop;
+mod id;
+mod journal;
+mod text;
+
+pub use claim::{Claim, ClaimError};
+pub use drop::{Dropped, Handed};
+pub use id::Id;
+pub use journal::{Outcome, Progress, Record, State};
+
+use crate::clock::Timestamp;
+use crate::config::Site;
+use crate::envelope::Envelope;
+use crate::fsx;
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A draft older than this has lost its writer: no session lives so long.
+const DRAFT_AGE: Duration = Duration::from_secs(36 * 3600);
+
+/// A site's queue.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    dir: PathBuf,
+}
+
+/// A queue file being written.
+#[derive(Debug)]
+pub struct Draft {
+    id: Id,
+    file: fsx::Draft,
+}
+
+impl Draft {
+    /// The message's id.
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// Appends message text (LF line ends).
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write(bytes)
+    }
+
+    /// True when writing this many more octets will touch the disk.
+    pub fn would_flush(&self, more: usize) -> bool {
+        self.file.would_flush(more)
+    }
+}
+
+impl Spool {
+    /// The queue of a site.
+    pub fn of(site: &Site) -> Spool {
+        Spool { dir: site.root.spool.clone() }
+    }
+
+    /// A draft for a message that goes straight into mailboxes: plain text, no envelope.
+    pub fn plain_draft(&self, id: &Id) -> fsx::Draft {
+        fsx::Draft::new(self.dir.join("tmp").join(id.as_str()), 0o600)
+    }
+
+    /// Begins a queue file; the envelope is complete, the text follows.
+    pub fn draft(&self, id: Id, envelope: &Envelope) -> io::Result<Draft> {
+        let mut file = self.plain_draft(&id);
+        file.write(text::print(envelope).as_bytes())?;
+        Ok(Draft { id, file })
+    }
+
+    /// Makes a queued message of a draft: on return it is durable and owed.
+    pub fn publish(&self, mut draft: Draft) -> io::Result<Id> {
+        let name = self.queue_file(&draft.id);
+        if let Some(dir) = name.parent().filter(|d| !d.is_dir()) {
+            fsx::create_dirs(dir, 0o700)?;
+        }
+        draft.file.publish(&name)?;
+        Ok(draft.id)
+    }
+
+    fn queue_file(&self, id: &Id) -> PathBuf {
+        self.dir.join("queue").join(id.bucket()).join(id.as_str())
+    }
+
+    fn journal_file(&self, id: &Id) -> PathBuf {
+        self.dir.join("log").join(id.bucket()).join(id.as_str())
+    }
+
+    /// Every queued message's id, sorted, oldest first.
+    pub fn scan(&self) -> io::Result<Vec<Id>> {
+        let mut ids = ids_below(&self.dir.join("queue"))?;
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// True when the message is still queued.
+    pub fn is_queued(&self, id: &Id) -> bool {
+        self.queue_file(id).exists()
+    }
+
+    /// Claims a message for an attempt or a change.
+    pub fn claim(&self, id: &Id) -> Result<Claim, ClaimError> {
+        Claim::take(self, id)
+    }
+
+    /// Reads envelope and progress without claiming: listings. `None` when the message is gone.
+    pub fn peek(&self, id: &Id) -> io::Result<Option<(Envelope, Progress)>> {
+        let file = match fsx::open_read(&self.queue_file(id)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let (envelope, _) = text::read(&file).map_err(|e| fsx::context("read", &self.queue_file(id), e))?;
+        let progress = self.progress(id, envelope.recipients.len())?;
+        Ok(Some((envelope, progress)))
+    }
+
+    /// What the journal says.
+    pub fn progress(&self, id: &Id, recipients: usize) -> io::Result<Progress> {
+        journal::read(&self.journal_file(id), recipients)
+    }
+
+    /// Moves a file that can't be understood out of the way.
+    pub fn quarantine(&self, id: &Id, reason: &str) -> io::Result<PathBuf> {
+        let bad = self.dir.join("bad").join(id.as_str());
+        fsx::create_dirs(&self.dir.join("bad"), 0o700)?;
+        fsx::rename(&self.queue_file(id), &bad)?;
+        crate::log::event("quarantined").id(id).field("file", bad.display()).field("reason", reason).error().write();
+        Ok(bad)
+    }
+
+    /// Removes what crashes have left behind; returns how many files.
+    pub fn sweep(&self, now: Timestamp) -> io::Result<usize> {
+        let mut removed = 0;
+        for dir in ["tmp", "drop"] {
+            for entry in read_dir(&self.dir.join(dir))? {
+                let name = entry.file_name();
+                // A finished hand-in has no leading dot; it is mail.
+                if dir == "drop" && !name.to_string_lossy().starts_with('.') {
+                    continue;
+                }
+                let Ok(metadata) = std::fs::symlink_metadata(entry.path()) else { continue };
+                let written = Timestamp::from_seconds(metadata.mtime());
+                if metadata.is_file() && now.since(written) > DRAFT_AGE {
+                    fsx::remove(&entry.path())?;
+                    crate::log::event("swept").field("file", entry.path().display()).write();
+                    removed += 1;
+                }
+            }
+        }
+        for id in ids_below(&self.dir.join("log"))? {
+            if !self.queue_file(&id).exists() {
+                fsx::remove(&self.journal_file(&id))?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Tells a running queue daemon that there is work. A hint only: its periodic scan covers a lost one.
+    pub fn poke(&self) -> bool {
+        let fifo = std::fs::OpenOptions::new()
+            .write(true)
+            .custom_flags((nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOFOLLOW).bits())
+            .open(self.fifo());
+        // Without a reader the open fails with ENXIO; a full pipe has hints enough.
+        fifo.is_ok_and(|mut fifo| {
+            use std::io::Write;
+            fifo.write(b"\n").is_ok() || fifo.metadata().is_ok()
+        })
+    }
+
+    /// The fifo a queue daemon reads.
+    pub fn fifo(&self) -> PathBuf {
+        self.dir.join("run").join("queue.fifo")
+    }
+
+    /// The file that the one queue daemon of a site holds locked.
+    pub fn daemon_lock(&self) -> PathBuf {
+        self.dir.join("run").join("queue.lock")
+    }
+
+    /// Where callers without rights to the queue hand messages in.
+    pub fn drop_dir(&self) -> PathBuf {
+        self.dir.join("drop")
+    }
+}
+
+/// The ids named by files in the buckets below a folder; other names are left alone.
+fn ids_below(dir: &std::path::Path) -> io::Result<Vec<Id>> {
+    let mut ids = Vec::new();
+    for bucket in read_dir(dir)? {
+        for entry in read_dir(&bucket.path())? {
+            if let Some(id) = entry.file_name().to_str().and_then(Id::parse) {
+                ids.push(id);
+            }
+        }
+    }
+    Ok(ids)
+}
+
+fn read_dir(dir: &std::path::Path) -> io::Result<Vec<std::fs::DirEntry>> {
+    match std::fs::read_dir(dir) {
+        Ok(entries) => entries.collect::<io::Result<_>>().map_err(|e| fsx::context("read", dir, e)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(e) => Err(fsx::context("read", dir, e)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

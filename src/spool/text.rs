@@ -1,0 +1,135 @@
+//! The envelope's text at the head of a queue file.
+//!
+//! ```text
+//! em-queue 1
+//! mail arrived=1795522071000123 from=alice@example.test protocol=ESMTP ip=192.0.2.1 helo=client
+//! rcpt mailer=smtp user=bob@example.org host=example.org for=bob@example.org notify=NEVER
+//!
+//! ```
+//! An empty line ends it; the message follows to the end of the file. `from=` with nothing is the null sender.
+
+use crate::addr::Address;
+use crate::clock::Timestamp;
+use crate::envelope::{Delivery, Envelope, Recipient, Source};
+use crate::fields;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+
+/// Version written, and the newest that is read.
+const HEADER: &str = "em-queue 1";
+/// Longest envelope read, in octets: some ten thousand recipients.
+const LIMIT: usize = 16 << 20;
+
+pub(super) fn print(envelope: &Envelope) -> String {
+    let mut text = format!("{HEADER}\nmail");
+    fields::push(&mut text, "arrived", &envelope.arrived.0.to_string());
+    fields::push(&mut text, "from", &envelope.sender.as_ref().map(Address::to_string).unwrap_or_default());
+    let source = &envelope.source;
+    let mut maybe = |key: &str, value: Option<String>| {
+        if let Some(value) = value {
+            fields::push(&mut text, key, &value);
+        }
+    };
+    maybe("protocol", Some(source.protocol.clone()));
+    maybe("ip", source.ip.map(|ip| ip.to_string()));
+    maybe("helo", source.helo.clone());
+    maybe("user", source.user.clone());
+    maybe("envid", envelope.envid.clone());
+    maybe("8bit", envelope.eight_bit.then(|| "1".to_string()));
+    maybe("utf8", envelope.smtputf8.then(|| "1".to_string()));
+    maybe("full", envelope.ret_full.then(|| "1".to_string()));
+    for recipient in &envelope.recipients {
+        text.push_str("\nrcpt");
+        let delivery = &recipient.delivery;
+        fields::push(&mut text, "mailer", delivery.mailer.name());
+        fields::push(&mut text, "user", &delivery.user);
+        fields::push(&mut text, "for", &recipient.original.to_string());
+        let mut maybe = |key: &str, value: &str| {
+            if !value.is_empty() {
+                fields::push(&mut text, key, value);
+            }
+        };
+        maybe("host", &delivery.host);
+        maybe("by", &delivery.by);
+        maybe("from", &delivery.sender);
+        if let Some((kind, address)) = &recipient.orcpt {
+            maybe("orcpt", &format!("{kind};{address}"));
+        }
+        if !recipient.notify.is_default() {
+            maybe("notify", &recipient.notify.to_string());
+        }
+    }
+    text.push_str("\n\n");
+    text
+}
+
+/// Reads the envelope; gives the offset of the message too.
+pub(super) fn read(file: &File) -> io::Result<(Envelope, u64)> {
+    let mut head = Vec::new();
+    let mut buffer = [0; 4096];
+    let mut reader = file;
+    let end = loop {
+        let from = head.len().saturating_sub(1);
+        let n = reader.read(&mut buffer)?;
+        head.extend_from_slice(&buffer[..n]);
+        if let Some(at) = memchr::memmem::find(&head[from..], b"\n\n") {
+            break from + at + 2;
+        }
+        if n == 0 || head.len() > LIMIT {
+            return Err(damaged("the envelope has no end"));
+        }
+    };
+    let text = std::str::from_utf8(&head[..end]).map_err(|_| damaged("the envelope is not UTF-8"))?;
+    let mut envelope = parse(text).ok_or_else(|| damaged("the envelope is not understood"))?;
+    envelope.size = file.metadata()?.len() - end as u64;
+    Ok((envelope, end as u64))
+}
+
+fn damaged(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_string())
+}
+
+fn parse(text: &str) -> Option<Envelope> {
+    let mut lines = text.lines();
+    if lines.next()? != HEADER {
+        return None;
+    }
+    let words = |line: &str| fields::pairs(line).map(|p| p.into_iter().collect::<BTreeMap<String, String>>());
+    let mail = words(lines.next()?.strip_prefix("mail ")?)?;
+    let mut envelope = Envelope {
+        sender: match mail.get("from")?.as_str() {
+            "" => None,
+            sender => Some(Address::parse(sender).ok()?),
+        },
+        arrived: Timestamp(mail.get("arrived")?.parse().ok()?),
+        source: Source {
+            ip: mail.get("ip").and_then(|ip| ip.parse().ok()),
+            helo: mail.get("helo").cloned(),
+            protocol: mail.get("protocol").cloned().unwrap_or_default(),
+            user: mail.get("user").cloned(),
+        },
+        eight_bit: mail.contains_key("8bit"),
+        smtputf8: mail.contains_key("utf8"),
+        ret_full: mail.contains_key("full"),
+        envid: mail.get("envid").cloned(),
+        size: 0,
+        recipients: Vec::new(),
+    };
+    for line in lines.filter(|line| !line.is_empty()) {
+        let rcpt = words(line.strip_prefix("rcpt ")?)?;
+        envelope.recipients.push(Recipient {
+            original: Address::parse(rcpt.get("for")?).ok()?,
+            orcpt: rcpt.get("orcpt").and_then(|o| o.split_once(';')).map(|(k, a)| (k.to_string(), a.to_string())),
+            notify: rcpt.get("notify").and_then(|n| n.parse().ok()).unwrap_or_default(),
+            delivery: Delivery {
+                mailer: rcpt.get("mailer")?.parse().ok()?,
+                host: rcpt.get("host").cloned().unwrap_or_default(),
+                user: rcpt.get("user")?.clone(),
+                by: rcpt.get("by").cloned().unwrap_or_default(),
+                sender: rcpt.get("from").cloned().unwrap_or_default(),
+            },
+        });
+    }
+    (!envelope.recipients.is_empty()).then_some(envelope)
+}

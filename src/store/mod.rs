@@ -1,0 +1,19 @@
+//! Mailboxes: Maildir folders that other programs may read and write at the same time.
+//!
+//! Called by `deliver` (in) and `serve` (POP3).
+//! Layout: `HOME/Maildir/{tmp,new,cur}`. A message's name is `SECONDS.M…P…Q…_….HOST,S=size,W=wire size`, with flags behind `:2,` once
+//! it lies in `cur`. Text has LF line ends; `W=` is its size with CRLF.
+//!
+//! | state | meaning | after a crash |
+//! |---|---|---|
+//! | draft in spool/tmp | being written, nothing promised | `emqueue sweep` removes it when it is old |
+//! | name in `new`, folder not synced | delivered, not yet acknowledged | the sender tries again: at most a duplicate |
+//! | name in `new`, folder synced | delivered and acknowledged | – |
+//!
+//! Delivery takes no lock. The POP3 lock is `HOME/.pop3.lock`, held for a session.
+
+mod maildir;
+mod pop;
+
+pub use maildir::{Arrival, deliver, name, usage};
+pub use pop::{PopEntry, PopError, PopMailbox};
