@@ -127,7 +127,8 @@ impl fmt::Display for Notify {
 pub struct Delivery {
     /// How.
     pub mailer: Mailer,
-    /// The host for `smtp` and `lmtp`: a domain to be routed at the time of delivery. Empty otherwise.
+    /// For `smtp` and `lmtp`: the domain, to be routed at the time of delivery. For `mailbox`: the account's address where
+    /// `user` has a +detail. Empty otherwise.
     pub host: String,
     /// What the mailer gets: an address for `mailbox`, `smtp`, `lmtp`; a path, a command line, an account's name.
     pub user: String,

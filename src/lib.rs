@@ -16,6 +16,7 @@
 pub mod addr;
 pub mod clock;
 pub mod config;
+pub mod deliver;
 pub mod dot;
 pub mod envelope;
 pub mod fields;
@@ -26,6 +27,7 @@ pub mod msg;
 pub mod proto;
 pub mod route;
 pub mod sasl;
+pub mod serve;
 pub mod settings;
 pub mod spool;
 pub mod status;

@@ -126,7 +126,11 @@ impl<'a> Expansion<'a> {
         for candidate in [key, &base] {
             if let Some(account) = self.router.users().find(candidate)? {
                 self.say(format!("{key}: account {}", account.address));
-                return Ok(Some(Delivery::new(Mailer::Mailbox, key.to_string())));
+                let mut delivery = Delivery::new(Mailer::Mailbox, key.to_string());
+                if account.address != *key {
+                    delivery.host = account.address.to_string();
+                }
+                return Ok(Some(delivery));
             }
         }
         if self.router.site().settings.accounts.system && is_login_name(user) {

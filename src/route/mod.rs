@@ -13,7 +13,7 @@ use crate::config::{ConfigError, Site};
 use crate::envelope::{Delivery, Mailer};
 use crate::status::{Enhanced, Failure};
 use crate::tables::{Aliases, Route, Routes, Watched};
-use crate::users::{Directory, Users};
+use crate::users::Users;
 use expand::Expansion;
 use std::sync::Arc;
 

@@ -1,0 +1,185 @@
+//! Local deliveries: mailboxes, files, programs, system accounts.
+//!
+//! Called by `serve` (mailboxes, at once), by `queue` (all kinds, when their time comes) and by `emlocal`.
+//! On `Ok` the message is durable where it belongs. Each failure says whether trying again makes sense.
+//! Loop control: a message that already carries `Delivered-To:` with this address is returned (5.4.6).
+
+mod mbox;
+mod program;
+
+pub use program::{Exec, run as run_program};
+
+use crate::addr::Address;
+use crate::clock::Timestamp;
+use crate::config::Site;
+use crate::dot;
+use crate::envelope::{Delivery, Mailer};
+use crate::fsx;
+use crate::status::Failure;
+use crate::store::{self, Arrival};
+use crate::users::{self, Directory, Users};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Delivers for one site.
+#[derive(Debug, Clone)]
+pub struct Postman {
+    site: Arc<Site>,
+    users: Users,
+    host: String,
+    emlocal: PathBuf,
+}
+
+/// A message to deliver, read from its start.
+pub struct Letter<'a> {
+    /// Reverse path.
+    pub sender: Option<&'a Address>,
+    /// The recipient as its sender wrote it.
+    pub original: &'a Address,
+    /// The text, LF line ends.
+    pub text: &'a mut dyn Read,
+}
+
+impl Postman {
+    /// A postman; `emlocal` is the program for system accounts.
+    pub fn new(site: Arc<Site>, emlocal: PathBuf) -> Postman {
+        let users = Users::of(&site);
+        let host = site.hostname();
+        Postman { site, users, host, emlocal }
+    }
+
+    /// Home of a mailbox delivery.
+    pub fn home(&self, delivery: &Delivery) -> Result<PathBuf, Failure> {
+        let account = if delivery.host.is_empty() { &delivery.user } else { &delivery.host };
+        let address = Address::parse(account).map_err(|e| Failure::permanent((1, 3), e.to_string(), account))?;
+        Ok(users::home(&self.site.root.mail, &address))
+    }
+
+    /// Refuses what would exceed the mailbox's quota.
+    pub fn check_quota(&self, delivery: &Delivery, size: u64) -> Result<(), Failure> {
+        let account = if delivery.host.is_empty() { &delivery.user } else { &delivery.host };
+        let Ok(address) = Address::parse(account) else { return Ok(()) };
+        let default = self.site.settings.accounts.quota.0;
+        let quota = self.users.find(&address)?.map_or(0, |a| a.quota(default));
+        if quota == 0 {
+            return Ok(());
+        }
+        let usage = store::usage(&self.home(delivery)?).map_err(|e| Failure::local(&e))?;
+        if usage.saturating_add(size) > quota {
+            let cause = format!("{usage} octets used of {quota}");
+            return Err(Failure::temporary((2, 2), "Mailbox full", cause).with_code(452));
+        }
+        Ok(())
+    }
+
+    /// Delivers one draft into all these mailboxes: one data write, one flush. One result each, in order.
+    pub fn mailboxes(
+        &self,
+        arrival: &mut Arrival,
+        deliveries: &[&Delivery],
+        now: Timestamp,
+    ) -> Vec<Result<(), Failure>> {
+        let mut homes = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            match self.home(delivery) {
+                Ok(home) => homes.push(home),
+                Err(failure) => return deliveries.iter().map(|_| Err(failure.clone())).collect(),
+            }
+        }
+        let results = store::deliver(arrival, &homes, now, &self.host);
+        results.into_iter().map(|r| r.map_err(|e| Failure::local(&e))).collect()
+    }
+
+    /// Delivers a queued message to one local recipient. The text says how it went, for the journal.
+    pub fn deliver(
+        &self,
+        delivery: &Delivery,
+        letter: &mut Letter<'_>,
+        draft: fsx::Draft,
+        now: Timestamp,
+    ) -> Result<String, Failure> {
+        let own = match delivery.mailer {
+            Mailer::Mailbox => delivery.user.clone(),
+            _ => letter.original.to_string(),
+        };
+        let head = read_head(letter.text)?;
+        if loops(&head, &own) {
+            return Err(Failure::permanent((4, 6), "Mail forwarding loop", format!("Delivered-To: {own}")));
+        }
+        let (sender, original) = (letter.sender, letter.original);
+        // emlocal puts its own stamp on top, as the recipient's.
+        let stamp = if delivery.mailer == Mailer::System { String::new() } else { stamp(sender, Some(&own)) };
+        let mut text = stamp.as_bytes().chain(head.as_slice()).chain(&mut *letter.text);
+        match delivery.mailer {
+            Mailer::Mailbox => self.mailbox(delivery, &mut text, draft, now),
+            Mailer::File => mbox::append(Path::new(&delivery.user), sender, &mut text, now),
+            Mailer::Program => {
+                let exec = Exec::of_alias(&delivery.user, &self.site.settings.delivery, &self.emlocal)?;
+                program::run(&exec, sender, original, &mut text)
+            }
+            Mailer::System => {
+                let exec = Exec::emlocal(&self.emlocal, &delivery.user, sender, &self.site.root);
+                program::run(&exec, sender, original, &mut text)
+            }
+            Mailer::Discard => Ok("discarded by an alias".to_string()),
+            Mailer::Smtp | Mailer::Lmtp | Mailer::Error => {
+                Err(Failure::temporary((3, 5), "Internal routing error", "not a local mailer"))
+            }
+        }
+    }
+
+    fn mailbox(
+        &self,
+        delivery: &Delivery,
+        text: &mut dyn Read,
+        mut draft: fsx::Draft,
+        now: Timestamp,
+    ) -> Result<String, Failure> {
+        let local = |e: std::io::Error| Failure::local(&e);
+        let mut wire_size = 0;
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let n = text.read(&mut buffer).map_err(local)?;
+            if n == 0 {
+                break;
+            }
+            wire_size += dot::crlf_size(&buffer[..n]);
+            draft.write(&buffer[..n]).map_err(local)?;
+        }
+        let size = draft.size();
+        self.check_quota(delivery, size)?;
+        let mut arrival = Arrival { draft, size, wire_size };
+        self.mailboxes(&mut arrival, &[delivery], now).pop().unwrap_or(Ok(())).map(|()| "delivered to mailbox".to_string())
+    }
+}
+
+/// What final delivery puts on top (RFC 5321 §4.4).
+pub fn stamp(sender: Option<&Address>, delivered_to: Option<&str>) -> String {
+    let mut text = format!("Return-Path: {}\n", crate::addr::print_path(sender));
+    if let Some(address) = delivered_to {
+        text.push_str(&format!("Delivered-To: {address}\n"));
+    }
+    text
+}
+
+/// True when the header says that the message was here before.
+pub fn loops(header: &[u8], own: &str) -> bool {
+    crate::msg::fields(header).any(|f| f.is("delivered-to") && f.value().eq_ignore_ascii_case(own))
+}
+
+/// Largest header looked at, in octets.
+const HEAD_LIMIT: usize = 1 << 20;
+
+/// Reads up to the end of the header, or a little more.
+fn read_head(text: &mut dyn Read) -> Result<Vec<u8>, Failure> {
+    let mut head = Vec::new();
+    let mut buffer = [0; 8192];
+    while crate::msg::header_end(&head).is_none() && head.len() < HEAD_LIMIT {
+        match text.read(&mut buffer).map_err(|e| Failure::local(&e))? {
+            0 => break,
+            n => head.extend_from_slice(&buffer[..n]),
+        }
+    }
+    Ok(head)
+}

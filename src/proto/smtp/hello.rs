@@ -1,0 +1,134 @@
+//! HELO, EHLO, LHLO and XCLIENT: who the peer says it is, and what we offer.
+
+use super::server::{Kind, SmtpSession};
+use crate::sasl::Mechanism;
+use crate::status::Reply;
+use std::net::IpAddr;
+
+/// Longest name taken in HELO, in octets.
+const NAME_LIMIT: usize = 255;
+
+impl SmtpSession {
+    pub(super) fn helo(&mut self, argument: &str) {
+        if self.config.kind == Kind::Lmtp {
+            return self.refuse_with(500, (5, 5, 1), "This is LMTP: say LHLO");
+        }
+        if self.take_name(argument) {
+            self.is_esmtp = false;
+            let host = self.config.host.clone();
+            self.reply(&Reply::bare(250, host));
+        }
+    }
+
+    pub(super) fn ehlo(&mut self, argument: &str) {
+        if self.config.kind == Kind::Lmtp {
+            return self.refuse_with(500, (5, 5, 1), "This is LMTP: say LHLO");
+        }
+        self.extended(argument);
+    }
+
+    pub(super) fn lhlo(&mut self, argument: &str) {
+        if self.config.kind != Kind::Lmtp {
+            return self.refuse_with(500, (5, 5, 1), "This is not LMTP: say EHLO");
+        }
+        self.extended(argument);
+    }
+
+    fn extended(&mut self, argument: &str) {
+        if !self.take_name(argument) {
+            return;
+        }
+        self.is_esmtp = true;
+        let mut lines = vec![
+            self.config.host.clone(),
+            format!("SIZE {}", self.config.limits.message_size),
+            "8BITMIME".to_string(),
+            "SMTPUTF8".to_string(),
+            "PIPELINING".to_string(),
+            "CHUNKING".to_string(),
+            "DSN".to_string(),
+            "ENHANCEDSTATUSCODES".to_string(),
+            format!("LIMITS RCPTMAX={}", self.config.limits.recipients),
+        ];
+        if self.config.starttls && self.tls.is_none() {
+            lines.push("STARTTLS".to_string());
+        }
+        let mechanisms = self.offered();
+        if !mechanisms.is_empty() && self.user.is_none() {
+            let names: Vec<&str> = mechanisms.iter().map(|m| m.name()).collect();
+            lines.push(format!("AUTH {}", names.join(" ")));
+        }
+        if self.is_from(&self.config.etrn) {
+            lines.push("ETRN".to_string());
+        }
+        if self.is_from(&self.config.xclient_from) {
+            lines.push("XCLIENT NAME ADDR PORT PROTO HELO LOGIN".to_string());
+        }
+        self.reply(&Reply { code: 250, enhanced: None, lines });
+    }
+
+    /// The mechanisms that may be used now.
+    pub(super) fn offered(&self) -> Vec<Mechanism> {
+        let has_exporter = self.tls.as_ref().is_some_and(|t| t.exporter.is_some());
+        let may_send_password = self.tls.is_some() || self.context.plaintext_allowed;
+        self.config
+            .mechanisms
+            .iter()
+            .copied()
+            .filter(|m| *m != Mechanism::ScramSha256Plus || has_exporter)
+            .filter(|m| !m.is_plaintext() || may_send_password)
+            // A submission port asks for TLS before any login (RFC 8314 §3.3), except where plaintext is allowed.
+            .filter(|_| self.config.kind != Kind::Submission || may_send_password)
+            .collect()
+    }
+
+    /// Checks and keeps the name. EHLO also resets (RFC 5321 §4.1.4).
+    fn take_name(&mut self, name: &str) -> bool {
+        let is_good = name.len() <= NAME_LIMIT && !name.chars().any(|c| c.is_control() || c.is_whitespace());
+        if !is_good {
+            self.refuse_with(501, (5, 5, 4), "That is no name of a host");
+            return false;
+        }
+        self.drop_txn();
+        self.helo = Some(name.to_string());
+        true
+    }
+
+    /// Postfix's XCLIENT: a trusted front end says for whom it speaks.
+    pub(super) fn xclient(&mut self, argument: &str) {
+        if !self.is_from(&self.config.xclient_from) {
+            return self.refuse_with(550, (5, 7, 0), "XCLIENT is not for you");
+        }
+        if self.txn.is_some() {
+            return self.refuse_with(503, (5, 5, 1), "A transaction is open");
+        }
+        let mut context = self.context.clone();
+        let (mut helo, mut user) = (None, None);
+        for word in argument.split(' ').filter(|w| !w.is_empty()) {
+            let Some((key, value)) = word.split_once('=') else {
+                return self.refuse_with(501, (5, 5, 4), "XCLIENT wants name=value");
+            };
+            let known = !["[UNAVAILABLE]", "[TEMPUNAVAIL]"].iter().any(|u| u.eq_ignore_ascii_case(value));
+            match key.to_ascii_uppercase().as_str() {
+                "ADDR" if known => {
+                    let text = value.strip_prefix("IPV6:").or_else(|| value.strip_prefix("IPv6:")).unwrap_or(value);
+                    match text.parse::<IpAddr>() {
+                        Ok(ip) => context.ip = Some(ip),
+                        Err(_) => return self.refuse_with(501, (5, 5, 4), "XCLIENT ADDR is no address"),
+                    }
+                }
+                "ADDR" => context.ip = None,
+                "PORT" => context.port = value.parse().unwrap_or(0),
+                "HELO" if known => helo = Some(value.to_string()),
+                "LOGIN" if known => user = Some(value.to_string()),
+                "NAME" | "PROTO" | "HELO" | "LOGIN" | "DESTADDR" | "DESTPORT" | "REVERSE_NAME" => {}
+                _ => return self.refuse_with(501, (5, 5, 4), "XCLIENT attribute not understood"),
+            }
+        }
+        context.plaintext_allowed &= context.ip.is_some_and(|ip| ip.is_loopback());
+        self.context = context;
+        self.helo = helo;
+        self.user = user;
+        self.ask_connect();
+    }
+}

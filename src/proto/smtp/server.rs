@@ -1,0 +1,490 @@
+//! The server's machine for SMTP, submission and LMTP.
+//!
+//! Driven by `drive`, answered by `serve::smtp`. No I/O: what only the world knows is an [`Ask`].
+//! While a question is open no input is taken, so pipelined commands are answered in order (RFC 2920).
+//! Invariants: a transaction's data lives in [`Txn`] and is dropped by RSET, EHLO, STARTTLS and at its end; a body is read to its
+//! one true end even when it is refused; plaintext behind STARTTLS never reaches this machine (the driver closes).
+//! RFC 5321, RFC 2033 (LMTP), RFC 6409 (submission), RFC 3030 (CHUNKING without BINARYMIME), RFC 2034, RFC 3207, RFC 4954, RFC 9422.
+
+use super::commands;
+use super::params::{Mail, Rcpt};
+use super::proxy;
+use crate::addr::Address;
+use crate::dot::{CrlfDecoder, DotDecoder};
+use crate::line::{Ending, LineEvent, LineSplitter};
+use crate::proto::{Session, Step, TlsFacts};
+use crate::sasl::{Dialog, Evidence, Found, Lookup, Mechanism};
+use crate::settings::Network;
+use crate::status::{Enhanced, Reply};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Longest command line, in octets: RFC 5321 §4.5.3.1.4 asks for 512 and what the extensions add.
+const COMMAND_LIMIT: usize = 4096;
+/// Longest line of an AUTH exchange (RFC 4954 §4).
+const AUTH_LIMIT: usize = 12288;
+/// Most body octets decoded for one question.
+const PIECE: usize = 64 << 10;
+
+/// What the port is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Mail from other servers.
+    Smtp,
+    /// Mail from users: a login is required (RFC 6409).
+    Submission,
+    /// Local transfer: one reply a recipient (RFC 2033).
+    Lmtp,
+}
+
+/// Numbers that end a session or a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets of one message.
+    pub message_size: u64,
+    /// Recipients of one message.
+    pub recipients: u32,
+    /// Bad commands and refused recipients.
+    pub errors: u32,
+    /// Commands without a message between.
+    pub commands: u32,
+    /// Failed logins.
+    pub attempts: u32,
+    /// Wait for a command.
+    pub timeout_command: Duration,
+    /// Wait for a piece of a body.
+    pub timeout_data: Duration,
+}
+
+/// What is fixed for all sessions of a port.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Our name.
+    pub host: String,
+    /// What the port is for.
+    pub kind: Kind,
+    /// The limits.
+    pub limits: Limits,
+    /// SASL mechanisms, best first; empty switches AUTH off.
+    pub mechanisms: Vec<Mechanism>,
+    /// STARTTLS is offered.
+    pub starttls: bool,
+    /// ETRN is offered to these.
+    pub etrn: Vec<Network>,
+    /// XCLIENT is offered to these.
+    pub xclient_from: Vec<Network>,
+}
+
+/// What differs between two connections.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Context {
+    /// The peer's address.
+    pub ip: Option<IpAddr>,
+    /// The peer's port.
+    pub port: u16,
+    /// Passwords may be sent without TLS.
+    pub plaintext_allowed: bool,
+    /// A PROXY header comes first.
+    pub expects_proxy: bool,
+    /// Unpredictable; makes the challenges of SASL.
+    pub nonce: String,
+}
+
+/// Questions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// May this peer connect? Asked again when XCLIENT or PROXY names another one.
+    Connect(Option<IpAddr>, u16),
+    /// SASL looks something up.
+    Look(Lookup),
+    /// A login.
+    Login(Evidence),
+    /// May this sender send?
+    Sender(Box<Begin>),
+    /// Is this recipient taken?
+    Recipient(Box<Rcpt>),
+    /// The text will come now.
+    Open,
+    /// A piece of text, LF line ends.
+    Chunk(Vec<u8>),
+    /// The last piece; make the message durable.
+    Commit(Vec<u8>),
+    /// The transaction is over without a message.
+    Abort,
+    /// VRFY.
+    Verify(String),
+    /// EXPN.
+    Expand(String),
+    /// ETRN.
+    Etrn(String),
+}
+
+/// A transaction's beginning, with what the session knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begin {
+    /// MAIL FROM.
+    pub mail: Mail,
+    /// The name from EHLO.
+    pub helo: Option<String>,
+    /// `ESMTPSA` and its kin (RFC 3848).
+    pub protocol: String,
+    /// TLS version and cipher.
+    pub tls: Option<(String, String)>,
+}
+
+/// Answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// To Connect, Sender, Recipient, Open, Chunk: go on, or refuse with this reply.
+    Verdict(Result<(), Reply>),
+    /// To Look.
+    Found(Found),
+    /// To Login: the account's name; or the pause and, for other trouble than wrong credentials, the reply.
+    Login(Result<String, (Duration, Option<Reply>)>),
+    /// To Commit: one reply, or for LMTP one for each accepted recipient. To Verify, Expand and Etrn: the reply.
+    Replies(Vec<Reply>),
+    /// To Abort.
+    Done,
+}
+
+/// A transaction.
+#[derive(Debug)]
+pub(super) struct Txn {
+    pub(super) smtputf8: bool,
+    pub(super) accepted: Vec<Address>,
+    /// Open was asked and granted: the service holds a draft.
+    pub(super) is_open: bool,
+    /// The text is refused; its rest is read and dropped.
+    pub(super) failed: Option<Reply>,
+}
+
+/// How input is read.
+#[derive(Debug)]
+pub(super) enum Mode {
+    Proxy(Vec<u8>),
+    Command,
+    Auth(Dialog),
+    Data(DotDecoder),
+    /// Octets to come, whether it is the last piece, and the decoder that spans the pieces.
+    Bdat(u64, bool, CrlfDecoder),
+}
+
+/// What the open question's answer is for.
+#[derive(Debug)]
+pub(super) enum Wait {
+    Connect,
+    Auth,
+    Mail(bool),
+    Rcpt(Address),
+    OpenData,
+    OpenBdat,
+    Chunk,
+    Commit,
+    Abort,
+    Query,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct SmtpSession {
+    pub(super) config: Arc<Config>,
+    pub(super) context: Context,
+    pub(super) lines: LineSplitter,
+    pub(super) out: Vec<u8>,
+    pub(super) asks: VecDeque<Ask>,
+    pub(super) waits: VecDeque<Wait>,
+    pub(super) mode: Mode,
+    pub(super) helo: Option<String>,
+    pub(super) is_esmtp: bool,
+    pub(super) tls: Option<TlsFacts>,
+    pub(super) user: Option<String>,
+    pub(super) txn: Option<Txn>,
+    /// The decoder of a BDAT sequence between its pieces.
+    pub(super) bdat: Option<CrlfDecoder>,
+    pub(super) errors: u32,
+    pub(super) commands: u32,
+    pub(super) attempts: u32,
+    pub(super) nonces: u32,
+    pub(super) starts_tls: bool,
+    pub(super) is_closing: bool,
+    pub(super) penalty: Option<(Instant, Reply)>,
+    deadline: Instant,
+}
+
+impl SmtpSession {
+    /// A connection that has just been made. Where TLS comes first, `tls_started` is called before anything else.
+    pub fn new(config: Arc<Config>, context: Context, now: Instant) -> SmtpSession {
+        let deadline = now + config.limits.timeout_command;
+        let mut session = SmtpSession {
+            mode: Mode::Command,
+            lines: LineSplitter::new(COMMAND_LIMIT),
+            out: Vec::new(),
+            asks: VecDeque::new(),
+            waits: VecDeque::new(),
+            helo: None,
+            is_esmtp: false,
+            tls: None,
+            user: None,
+            txn: None,
+            bdat: None,
+            errors: 0,
+            commands: 0,
+            attempts: 0,
+            nonces: 0,
+            starts_tls: false,
+            is_closing: false,
+            penalty: None,
+            deadline,
+            config,
+            context,
+        };
+        if session.context.expects_proxy {
+            session.mode = Mode::Proxy(Vec::new());
+        } else {
+            session.ask_connect();
+        }
+        session
+    }
+
+    pub(super) fn ask_connect(&mut self) {
+        self.ask(Ask::Connect(self.context.ip, self.context.port), Wait::Connect);
+    }
+
+    pub(super) fn ask(&mut self, ask: Ask, wait: Wait) {
+        self.asks.push_back(ask);
+        self.waits.push_back(wait);
+    }
+
+    pub(super) fn reply(&mut self, reply: &Reply) {
+        reply.print(&mut self.out);
+    }
+
+    pub(super) fn say(&mut self, code: u16, enhanced: (u8, u16, u16), text: &str) {
+        self.reply(&Reply::new(code, Enhanced(enhanced.0, enhanced.1, enhanced.2), text));
+    }
+
+    /// A reply to something wrong; too many end the session.
+    pub(super) fn refuse(&mut self, reply: &Reply) {
+        self.reply(reply);
+        self.errors += 1;
+        if self.errors >= self.config.limits.errors {
+            self.say(421, (4, 7, 0), "Too many errors");
+            self.close();
+        }
+    }
+
+    pub(super) fn refuse_with(&mut self, code: u16, enhanced: (u8, u16, u16), text: &str) {
+        self.refuse(&Reply::new(code, Enhanced(enhanced.0, enhanced.1, enhanced.2), text));
+    }
+
+    pub(super) fn close(&mut self) {
+        self.drop_txn();
+        self.is_closing = true;
+    }
+
+    /// Ends the transaction without a message.
+    pub(super) fn drop_txn(&mut self) {
+        self.bdat = None;
+        if self.txn.take().is_some() {
+            self.ask(Ask::Abort, Wait::Abort);
+        }
+    }
+
+    /// True when the peer may be trusted with something.
+    pub(super) fn is_from(&self, networks: &[Network]) -> bool {
+        self.context.ip.is_some_and(|ip| networks.iter().any(|n| n.holds(ip)))
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.waits.is_empty() || self.is_closing || self.starts_tls || self.penalty.is_some()
+    }
+
+    /// Reads the PROXY header.
+    fn take_proxy(&mut self, mut held: Vec<u8>, bytes: &[u8]) -> usize {
+        let before = held.len();
+        held.extend_from_slice(&bytes[..bytes.len().min(proxy::LIMIT - before)]);
+        match proxy::parse(&held) {
+            proxy::Header::More if held.len() < proxy::LIMIT => {
+                let taken = held.len() - before;
+                self.mode = Mode::Proxy(held);
+                taken
+            }
+            proxy::Header::Done(length, client) => {
+                if let Some((ip, port)) = client {
+                    self.context.ip = Some(ip);
+                    self.context.port = port;
+                    // Who speaks for others over the wire gets no loopback privileges.
+                    self.context.plaintext_allowed &= ip.is_loopback();
+                }
+                self.mode = Mode::Command;
+                self.ask_connect();
+                length - before
+            }
+            _ => {
+                self.mode = Mode::Command;
+                self.is_closing = true;
+                bytes.len()
+            }
+        }
+    }
+
+    fn take_line(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        let is_auth = matches!(self.mode, Mode::Auth(_));
+        self.lines.limit(if is_auth { AUTH_LIMIT } else { COMMAND_LIMIT });
+        let (taken, event) = self.lines.feed(bytes);
+        match event {
+            LineEvent::More => {}
+            LineEvent::TooLong => {
+                self.mode = Mode::Command;
+                self.refuse_with(500, (5, 5, 2), "Line too long");
+            }
+            // RFC 5321 §2.3.8: a bare LF ends nothing; taken for a line end it would let two servers disagree.
+            LineEvent::Line(_, Ending::Lf) => {
+                self.mode = Mode::Command;
+                self.refuse_with(500, (5, 5, 2), "Lines end with CR LF");
+            }
+            LineEvent::Line(line, Ending::CrLf) => {
+                let line = line.to_vec();
+                match std::mem::replace(&mut self.mode, Mode::Command) {
+                    Mode::Auth(mut dialog) => {
+                        let step = dialog.line(&line);
+                        self.mode = Mode::Auth(dialog);
+                        self.auth_step(step);
+                    }
+                    _ => commands::run(self, now, &line),
+                }
+            }
+        }
+        taken
+    }
+}
+
+impl Session for SmtpSession {
+    type Ask = Ask;
+    type Answer = Answer;
+
+    fn input(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while taken < bytes.len() && !self.is_busy() {
+            let rest = &bytes[taken..];
+            taken += match &mut self.mode {
+                Mode::Proxy(held) => {
+                    let held = std::mem::take(held);
+                    self.take_proxy(held, rest)
+                }
+                Mode::Command | Mode::Auth(_) => self.take_line(now, rest),
+                Mode::Data(_) => self.take_data(&rest[..rest.len().min(PIECE)]),
+                Mode::Bdat(..) => self.take_bdat(&rest[..rest.len().min(PIECE)]),
+            };
+        }
+        if taken > 0 {
+            let limits = &self.config.limits;
+            let patience = match self.mode {
+                Mode::Data(_) | Mode::Bdat(..) => limits.timeout_data,
+                _ => limits.timeout_command,
+            };
+            self.deadline = now + patience;
+        }
+        taken
+    }
+
+    fn input_closed(&mut self, _now: Instant) {
+        if !self.is_closing {
+            self.close();
+        }
+    }
+
+    fn answer(&mut self, now: Instant, answer: Answer) {
+        let Some(wait) = self.waits.pop_front() else { return };
+        match (wait, answer) {
+            (Wait::Connect, Answer::Verdict(Ok(()))) => {
+                let (word, host) = (if self.config.kind == Kind::Lmtp { "LMTP" } else { "ESMTP" }, &self.config.host);
+                let greeting = format!("{host} {word} ready");
+                self.reply(&Reply::bare(220, greeting));
+            }
+            (Wait::Connect, Answer::Verdict(Err(reply))) => {
+                self.reply(&reply);
+                self.is_closing = true;
+            }
+            (Wait::Auth, Answer::Found(found)) => self.auth_found(found),
+            (Wait::Auth, Answer::Login(result)) => self.auth_done(now, result),
+            (Wait::Mail(smtputf8), Answer::Verdict(verdict)) => self.mail_answered(smtputf8, verdict),
+            (Wait::Rcpt(address), Answer::Verdict(verdict)) => self.rcpt_answered(address, verdict),
+            (Wait::OpenData, Answer::Verdict(verdict)) => self.data_opened(verdict),
+            (Wait::OpenBdat | Wait::Chunk, Answer::Verdict(verdict)) => self.chunk_answered(verdict),
+            (Wait::Commit, Answer::Replies(replies)) => {
+                self.txn = None;
+                self.bdat = None;
+                self.commands = 0;
+                replies.iter().for_each(|r| self.reply(r));
+            }
+            (Wait::Query, Answer::Replies(replies)) => replies.iter().for_each(|r| self.reply(r)),
+            (Wait::Abort, _) => {}
+            // A service that answers something else is broken; nothing must be promised then.
+            _ => {
+                self.say(421, (4, 3, 0), "Internal error, try again later");
+                self.is_closing = true;
+            }
+        }
+        self.deadline = now + self.config.limits.timeout_command;
+        if matches!(self.mode, Mode::Data(_) | Mode::Bdat(..)) {
+            self.deadline = now + self.config.limits.timeout_data;
+        }
+    }
+
+    fn tls_started(&mut self, now: Instant, tls: TlsFacts) {
+        // RFC 3207 §4.2: what was learnt before is forgotten.
+        self.tls = Some(tls);
+        self.starts_tls = false;
+        self.helo = None;
+        self.is_esmtp = false;
+        self.user = None;
+        self.drop_txn();
+        self.lines = LineSplitter::new(COMMAND_LIMIT);
+        self.deadline = now + self.config.limits.timeout_command;
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match &self.penalty {
+            Some((until, _)) => Some(*until),
+            None if self.waits.is_empty() => Some(self.deadline),
+            None => None,
+        }
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        if let Some((until, reply)) = self.penalty.take() {
+            if now < until {
+                self.penalty = Some((until, reply));
+                return;
+            }
+            self.reply(&reply);
+            self.deadline = now + self.config.limits.timeout_command;
+            if self.attempts >= self.config.limits.attempts {
+                self.say(421, (4, 7, 0), "Too many failed logins");
+                self.close();
+            }
+        } else if now >= self.deadline && self.waits.is_empty() {
+            self.say(421, (4, 4, 2), "Timeout");
+            self.close();
+        }
+    }
+
+    fn next(&mut self) -> Step<Ask> {
+        if !self.out.is_empty() {
+            return Step::Send(std::mem::take(&mut self.out));
+        }
+        if let Some(ask) = self.asks.pop_front() {
+            return Step::Ask(ask);
+        }
+        if self.is_closing && self.waits.is_empty() {
+            return Step::Close;
+        }
+        if self.starts_tls && self.waits.is_empty() {
+            return Step::StartTls;
+        }
+        Step::Wait
+    }
+}

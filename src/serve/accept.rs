@@ -1,0 +1,338 @@
+//! Taking responsibility for a message: SMTP, submission, LMTP and emsend all end here.
+//!
+//! Fast path: every recipient is a plain mailbox, so the message is written once, linked into the mailboxes and made durable.
+//! Otherwise it goes to the queue. Either way [`Incoming::commit`] returns only when what it promises is on disk.
+//! When some of several mailboxes can't be written now, those recipients are queued; the others have their copy.
+//! Trust: the text is hostile. Its header is held (to a limit) until it is complete, then checked for size and loops; the body
+//! streams through.
+
+use crate::clock::Timestamp;
+use crate::config::Site;
+use crate::deliver::{Postman, loops, stamp};
+use crate::dot;
+use crate::envelope::{Envelope, Mailer};
+use crate::fsx;
+use crate::log;
+use crate::msg::{self, Facts};
+use crate::route::Router;
+use crate::spool::{self, Id, Spool};
+use crate::status::Failure;
+use crate::store::Arrival;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What every way in needs; shared by all connections of a process.
+#[derive(Debug)]
+pub struct Gate {
+    /// The site.
+    pub site: Arc<Site>,
+    /// Decides where mail goes.
+    pub router: Router,
+    /// Delivers into mailboxes.
+    pub postman: Postman,
+    /// Keeps the rest.
+    pub spool: Spool,
+    /// Our name.
+    pub host: String,
+}
+
+impl Gate {
+    /// The gate of a site; `emlocal` is the program for system accounts.
+    pub fn new(site: Arc<Site>, emlocal: PathBuf) -> Gate {
+        Gate {
+            router: Router::new(site.clone()),
+            postman: Postman::new(site.clone(), emlocal),
+            spool: Spool::of(&site),
+            host: site.hostname(),
+            site,
+        }
+    }
+
+    /// Begins to take a message. Its recipients are final.
+    pub fn open(&self, request: Request) -> Result<Incoming, Failure> {
+        let Request { id, envelope, received, completes } = request;
+        let is_fast = envelope.recipients.iter().all(|r| r.delivery.mailer == Mailer::Mailbox && r.delivery.sender.is_empty() && !r.notify.success);
+        let sink = if is_fast {
+            let only = match envelope.recipients.as_slice() {
+                [only] => Some(only.delivery.user.as_str()),
+                _ => None,
+            };
+            let mut draft = self.spool.plain_draft(&id);
+            let stamp = stamp(envelope.sender.as_ref(), only);
+            draft.write(stamp.as_bytes()).map_err(|e| Failure::local(&e))?;
+            Sink::Fast { draft, skip: stamp.len() as u64, wire_size: dot::crlf_size(stamp.as_bytes()) }
+        } else {
+            Sink::Queue(self.spool.draft(id.clone(), &envelope).map_err(|e| Failure::local(&e))?)
+        };
+        let settings = &self.site.settings.smtp;
+        Ok(Incoming {
+            id,
+            envelope,
+            received,
+            completes,
+            sink,
+            head: Some(Vec::new()),
+            searched: 0,
+            size: 0,
+            size_limit: settings.message_size.0,
+            header_limit: settings.header_size.0 as usize,
+            hop_limit: settings.hops,
+            host: self.host.clone(),
+            message_id: None,
+        })
+    }
+}
+
+/// What is known before the text comes.
+#[derive(Debug)]
+pub struct Request {
+    /// The new message's id.
+    pub id: Id,
+    /// Sender and recipients.
+    pub envelope: Envelope,
+    /// Our Received field, with its line end; empty for none.
+    pub received: String,
+    /// Add Date and Message-ID where they are missing (RFC 6409 §8).
+    pub completes: bool,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Fast { draft: fsx::Draft, skip: u64, wire_size: u64 },
+    Queue(spool::Draft),
+}
+
+/// A message on its way in; dropped, it leaves nothing.
+#[derive(Debug)]
+pub struct Incoming {
+    id: Id,
+    envelope: Envelope,
+    received: String,
+    completes: bool,
+    sink: Sink,
+    /// The header until it is complete.
+    head: Option<Vec<u8>>,
+    searched: usize,
+    size: u64,
+    size_limit: u64,
+    header_limit: usize,
+    hop_limit: u32,
+    host: String,
+    message_id: Option<String>,
+}
+
+impl Incoming {
+    /// The message's id.
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// True when taking this many more octets will touch the disk.
+    pub fn would_block(&self, more: usize) -> bool {
+        let held = self.head.as_ref().map_or(0, Vec::len);
+        match &self.sink {
+            Sink::Fast { draft, .. } => draft.would_flush(more + held),
+            Sink::Queue(draft) => draft.would_flush(more + held),
+        }
+    }
+
+    /// Takes a piece of the text (LF line ends). After an error the message is lost to us; say so at its end.
+    pub fn chunk(&mut self, text: &[u8], now: Timestamp) -> Result<(), Failure> {
+        self.size += text.len() as u64;
+        if self.size > self.size_limit {
+            let limit = self.size_limit;
+            return Err(Failure::permanent((3, 4), format!("Message is larger than {limit} octets"), "").with_code(552));
+        }
+        let Some(head) = &mut self.head else { return self.write(text) };
+        head.extend_from_slice(text);
+        let from = self.searched.saturating_sub(2);
+        let is_headless = head.contains(&b'\n') && !head.starts_with(b"\n") && !starts_like_header(head);
+        if is_headless || head.starts_with(b"\n") || memchr::memmem::find(&head[from..], b"\n\n").is_some() {
+            return self.header_done(now);
+        }
+        self.searched = head.len();
+        if head.len() > self.header_limit {
+            let limit = self.header_limit;
+            return Err(Failure::permanent((3, 4), format!("Header is larger than {limit} octets"), "").with_code(552));
+        }
+        Ok(())
+    }
+
+    /// Checks and completes the header and writes it, with what has come behind it.
+    fn header_done(&mut self, now: Timestamp) -> Result<(), Failure> {
+        let text = self.head.take().unwrap_or_default();
+        let end = match msg::header_end(&text) {
+            _ if !starts_like_header(&text) => 0,
+            Some(end) => end,
+            None => text.len(),
+        };
+        let header = &text[..end];
+        if header.len() > self.header_limit {
+            let limit = self.header_limit;
+            return Err(Failure::permanent((3, 4), format!("Header is larger than {limit} octets"), "").with_code(552));
+        }
+        let facts = Facts::of(header);
+        if facts.hops > self.hop_limit {
+            return Err(Failure::permanent((4, 6), "Too many hops: mail loop", facts.hops).with_code(554));
+        }
+        if let Sink::Fast { .. } = self.sink
+            && let Some(own) = self.envelope.recipients.iter().find(|r| loops(header, &r.delivery.user))
+        {
+            let cause = format!("Delivered-To: {}", own.delivery.user);
+            return Err(Failure::permanent((4, 6), "Mail forwarding loop", cause).with_code(554));
+        }
+        let mut top = std::mem::take(&mut self.received);
+        self.message_id = facts.message_id.clone();
+        if self.completes {
+            if facts.message_id.is_none() {
+                let made = format!("<{}@{}>", self.id, self.host);
+                top.push_str(&format!("Message-ID: {made}\n"));
+                self.message_id = Some(made);
+            }
+            if !facts.has_date {
+                top.push_str(&format!("Date: {}\n", now.rfc5322()));
+            }
+            if !facts.has_from
+                && let Some(sender) = &self.envelope.sender
+            {
+                top.push_str(&format!("From: <{sender}>\n"));
+            }
+        }
+        self.write(top.as_bytes())?;
+        // A text without a header gets the empty line that keeps its first line from being read as one.
+        if end == 0 && !text.starts_with(b"\n") && !text.is_empty() {
+            self.write(b"\n")?;
+        }
+        self.write(&text)
+    }
+
+    fn write(&mut self, text: &[u8]) -> Result<(), Failure> {
+        let written = match &mut self.sink {
+            Sink::Fast { draft, wire_size, .. } => {
+                // LF text: each line end grows by one octet on the wire.
+                *wire_size += text.len() as u64 + memchr::memchr_iter(b'\n', text).count() as u64;
+                draft.write(text)
+            }
+            Sink::Queue(draft) => draft.write(text),
+        };
+        written.map_err(|e| Failure::local(&e))
+    }
+
+    /// Makes the message durable. One result for each recipient of the envelope, in order; `Ok` is a promise.
+    pub fn commit(mut self, gate: &Gate, now: Timestamp) -> Vec<Result<(), Failure>> {
+        if self.head.is_some()
+            && let Err(failure) = self.header_done(now)
+        {
+            return self.all(failure);
+        }
+        let Incoming { id, envelope, sink, size, message_id, .. } = self;
+        log::event("accepted")
+            .id(&id)
+            .field("from", crate::addr::print_path(envelope.sender.as_ref()))
+            .field("size", size)
+            .field("nrcpt", envelope.recipients.len())
+            .field("with", &envelope.source.protocol)
+            .maybe("ip", envelope.source.ip)
+            .maybe("user", envelope.source.user.as_ref())
+            .maybe("msgid", message_id.as_ref())
+            .write();
+        let results = match sink {
+            Sink::Queue(draft) => match gate.spool.publish(draft) {
+                Ok(_) => {
+                    for recipient in &envelope.recipients {
+                        log::event("queued").id(&id).field("to", &recipient.original).field("mailer", recipient.delivery.mailer.name()).field("user", &recipient.delivery.user).write();
+                    }
+                    gate.spool.poke();
+                    envelope.recipients.iter().map(|_| Ok(())).collect()
+                }
+                Err(e) => {
+                    let failure = Failure::local(&e);
+                    envelope.recipients.iter().map(|_| Err(failure.clone())).collect()
+                }
+            },
+            Sink::Fast { draft, skip, wire_size } => {
+                let size = draft.size();
+                let mut arrival = Arrival { draft, size, wire_size };
+                deliver_now(gate, &id, &envelope, &mut arrival, skip, now)
+            }
+        };
+        for (recipient, result) in envelope.recipients.iter().zip(&results) {
+            if let Err(failure) = result {
+                log::event("refused").id(&id).field("to", &recipient.original).field("reason", failure).error().write();
+            }
+        }
+        results
+    }
+
+    fn all(&self, failure: Failure) -> Vec<Result<(), Failure>> {
+        self.envelope.recipients.iter().map(|_| Err(failure.clone())).collect()
+    }
+}
+
+/// True when the text begins as a header does (a mbox `From ` line is no field, but common in old archives' pipes).
+fn starts_like_header(text: &[u8]) -> bool {
+    let line = &text[..memchr::memchr(b'\n', text).unwrap_or(text.len())];
+    msg::is_field_start(line)
+}
+
+/// The fast path: one draft into all mailboxes; those that fail while others have their copy are queued.
+fn deliver_now(
+    gate: &Gate,
+    id: &Id,
+    envelope: &Envelope,
+    arrival: &mut Arrival,
+    skip: u64,
+    now: Timestamp,
+) -> Vec<Result<(), Failure>> {
+    let deliveries: Vec<_> = envelope.recipients.iter().map(|r| &r.delivery).collect();
+    let mut results = gate.postman.mailboxes(arrival, &deliveries, now);
+    for (recipient, result) in envelope.recipients.iter().zip(&results) {
+        if result.is_ok() {
+            log::event("delivered").id(id).field("to", &recipient.original).field("mailer", "mailbox").field("user", &recipient.delivery.user).write();
+        }
+    }
+    let failed: Vec<usize> = results.iter().enumerate().filter(|(_, r)| r.is_err()).map(|(i, _)| i).collect();
+    if failed.is_empty() || failed.len() == results.len() {
+        return results;
+    }
+    let queued = queue_rest(gate, envelope, &failed, arrival, skip, now);
+    for index in failed {
+        let recipient = &envelope.recipients[index];
+        match &queued {
+            Ok(rest) => {
+                log::event("queued").id(id).field("to", &recipient.original).field("as", rest).field("reason", results[index].as_ref().err().map(ToString::to_string).unwrap_or_default()).write();
+                results[index] = Ok(());
+            }
+            Err(e) => results[index] = Err(Failure::local(e)),
+        }
+    }
+    results
+}
+
+fn queue_rest(
+    gate: &Gate,
+    envelope: &Envelope,
+    failed: &[usize],
+    arrival: &mut Arrival,
+    skip: u64,
+    now: Timestamp,
+) -> std::io::Result<Id> {
+    let rest = Envelope {
+        recipients: failed.iter().map(|i| envelope.recipients[*i].clone()).collect(),
+        ..envelope.clone()
+    };
+    let mut draft = gate.spool.draft(Id::new(now), &rest)?;
+    let file = arrival.draft.file()?;
+    file.seek(SeekFrom::Start(skip))?;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            n => draft.write(&buffer[..n])?,
+        }
+    }
+    let id = gate.spool.publish(draft)?;
+    gate.spool.poke();
+    Ok(id)
+}

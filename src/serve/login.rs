@@ -1,0 +1,206 @@
+//! Logins for all services: look-ups for SASL, the password cache, growing pauses after failures.
+//!
+//! A name without a domain means our first domain. Known and unknown names get the same answers in the same time.
+
+use crate::addr::Address;
+use crate::clock::Timestamp;
+use crate::config::Site;
+use crate::log;
+use crate::sasl::{Evidence, Found, Lookup, ScramKeys};
+use crate::status::Failure;
+use crate::users::{Account, Cache, Directory, LoggedIn, Users};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Longest pause after a failed login.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// Failures are forgotten after this time.
+const MEMORY: Duration = Duration::from_secs(900);
+/// Most clients whose failures are remembered.
+const CLIENTS_LIMIT: usize = 100_000;
+
+/// Where logins are granted; one for a process.
+#[derive(Debug)]
+pub struct LoginDesk {
+    site: Arc<Site>,
+    users: Users,
+    cache: Cache,
+    secret: [u8; 32],
+    failures: Mutex<HashMap<IpAddr, (u32, Instant)>>,
+}
+
+/// A login was not granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// Wait so long before saying so.
+    pub pause: Duration,
+    /// `None` for wrong credentials, otherwise the directory's own trouble or a rule.
+    pub failure: Option<Failure>,
+}
+
+impl LoginDesk {
+    /// A desk for a site.
+    pub fn new(site: Arc<Site>) -> LoginDesk {
+        let mut secret = [0; 32];
+        // Without randomness made-up SCRAM salts could be told from real ones; nothing worse.
+        let _ = getrandom::fill(&mut secret);
+        LoginDesk {
+            users: Users::of(&site),
+            cache: Cache::new(site.settings.auth.cache),
+            secret,
+            failures: Mutex::new(HashMap::new()),
+            site,
+        }
+    }
+
+    /// A nonce that nobody can guess.
+    pub fn nonce(&self) -> String {
+        let mut bytes = [0; 18];
+        if getrandom::fill(&mut bytes).is_err() {
+            // A guessable nonce would let an old proof be used again: none at all is refused by the machines.
+            return String::new();
+        }
+        encodify::base64::URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The account's address for a login name.
+    pub fn address(&self, user: &str) -> Option<Address> {
+        Address::parse_loose(user, &self.site.default_domain()).ok()
+    }
+
+    fn account(&self, user: &str) -> Result<Option<Account>, Failure> {
+        match self.address(user) {
+            Some(address) => self.users.find(&address),
+            None => Ok(None),
+        }
+    }
+
+    /// What SASL wants to know about a name.
+    pub fn look_up(&self, lookup: &Lookup) -> Found {
+        match lookup {
+            Lookup::Scram(user) => {
+                let keys = self.account(user).ok().flatten().and_then(|a| a.scram());
+                Found::Scram(keys.unwrap_or_else(|| ScramKeys::made_up(&self.secret, user)))
+            }
+            Lookup::Secret(user) => {
+                let account = self.account(user).ok().flatten();
+                Found::Secret(account.and_then(|a| a.secret().map(str::to_string)))
+            }
+        }
+    }
+
+    /// Grants a login for a service, or says why not. May take as long as a password hash.
+    pub fn log_in(
+        &self,
+        evidence: &Evidence,
+        service: &'static str,
+        ip: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<LoggedIn, Denied> {
+        let (user, method) = match evidence {
+            Evidence::Password { user, .. } => (user.as_str(), "password"),
+            Evidence::Proven(proven) => (proven.user(), proven.mechanism()),
+        };
+        let granted = self.grant(evidence, user, now);
+        let result = match granted {
+            Ok(Some(login)) if login.account().may_use(service) => {
+                self.forgive(ip);
+                Ok(login)
+            }
+            Ok(Some(_)) => {
+                let failure = Failure::permanent((7, 0), "This service is not enabled for the account", "services=");
+                Err(Denied { pause: Duration::ZERO, failure: Some(failure.with_code(535)) })
+            }
+            Ok(None) => Err(Denied { pause: self.blame(ip, now), failure: None }),
+            Err(failure) => Err(Denied { pause: Duration::ZERO, failure: Some(failure.with_code(454)) }),
+        };
+        let name = if result.is_ok() { "login" } else { "login-failed" };
+        log::event(name).field("service", service).field("user", user).field("method", method).maybe("ip", ip).write();
+        result
+    }
+
+    fn grant(&self, evidence: &Evidence, user: &str, now: Instant) -> Result<Option<LoggedIn>, Failure> {
+        let Some(address) = self.address(user) else {
+            // The same work as for an address, so that nobody can tell.
+            crate::users::check_password("", None);
+            return Ok(None);
+        };
+        match evidence {
+            Evidence::Proven(proven) => self.users.log_in_proven(&address, proven),
+            Evidence::Password { password, .. } => {
+                if let Some(account) = self.users.find(&address)?
+                    && let Some(seen) = self.cache.recall(&account, password, now)
+                {
+                    return Ok(self.users.log_in_again(account, &seen));
+                }
+                let login = self.users.log_in(&address, password)?;
+                if let Some(login) = &login {
+                    self.cache.remember(login, password, now);
+                }
+                Ok(login)
+            }
+        }
+    }
+
+    /// Counts a failure; gives the pause before the answer: doubling up to a limit.
+    fn blame(&self, ip: Option<IpAddr>, now: Instant) -> Duration {
+        let first = self.site.settings.auth.failure_delay;
+        let (Some(ip), Ok(mut failures)) = (ip.map(network), self.failures.lock()) else { return first };
+        if failures.len() >= CLIENTS_LIMIT {
+            failures.retain(|_, (_, when)| now.saturating_duration_since(*when) < MEMORY);
+        }
+        let (count, when) = failures.entry(ip).or_insert((0, now));
+        if now.saturating_duration_since(*when) >= MEMORY {
+            *count = 0;
+        }
+        *when = now;
+        *count += 1;
+        first.saturating_mul(1 << (*count - 1).min(10)).min(LONGEST_PAUSE.max(first))
+    }
+
+    fn forgive(&self, ip: Option<IpAddr>) {
+        if let (Some(ip), Ok(mut failures)) = (ip.map(network), self.failures.lock()) {
+            failures.remove(&ip);
+        }
+    }
+
+    /// Sets an account's new password (poppassd).
+    pub fn change_password(&self, login: &LoggedIn, password: &str) -> Result<(), Failure> {
+        let scheme = self.site.settings.accounts.password_scheme.clone();
+        let address = login.account().address.clone();
+        let changed = self.users.update(|accounts| {
+            let account = accounts
+                .values_mut()
+                .find(|a| a.address == address)
+                .ok_or_else(|| std::io::Error::new(std::io::ErrorKind::NotFound, "the account is gone"))?;
+            account
+                .set_password(password, &scheme, false)
+                .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidInput, e.to_string()))
+        });
+        changed.map_err(|e| match e.kind() {
+            std::io::ErrorKind::InvalidInput => Failure::permanent((7, 0), e.to_string(), ""),
+            _ => Failure::local(&e),
+        })?;
+        log::event("password-changed").field("user", &address).write();
+        Ok(())
+    }
+
+    /// The current time as the log has it; kept here so that services need no clock of their own.
+    pub fn stamp(&self, now: Timestamp) -> String {
+        format!("<{}.{}@{}>", self.nonce(), now.0, self.site.hostname())
+    }
+}
+
+/// One IPv4 address, or one /64 of IPv6: what one client has.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => {
+            let mut parts = ip.segments();
+            parts[4..].fill(0);
+            IpAddr::from(parts)
+        }
+        v4 => v4,
+    }
+}

@@ -1,0 +1,40 @@
+//! Services: what answers the questions of a protocol machine from the stores.
+//!
+//! A driver pairs one machine with one service for each connection.
+
+mod accept;
+mod login;
+mod received;
+
+pub use accept::{Gate, Incoming, Request};
+pub use login::{Denied, LoginDesk};
+pub use received::{Peer, received};
+
+use crate::clock::Timestamp;
+use std::time::Instant;
+
+/// Answers one connection's questions.
+pub trait Service: Send {
+    /// The machine's question.
+    type Ask;
+    /// Its answer.
+    type Answer;
+
+    /// True when the answer may wait for the disk or a hash: the driver then asks on a worker thread.
+    fn may_block(&self, ask: &Self::Ask) -> bool;
+
+    /// Answers.
+    fn answer(&mut self, now: Moment, ask: Self::Ask) -> Self::Answer;
+
+    /// The connection is over.
+    fn closed(&mut self) {}
+}
+
+/// The present, on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// For spans.
+    pub instant: Instant,
+    /// For dates.
+    pub time: Timestamp,
+}
