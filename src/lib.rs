@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 pub mod addr;
+pub mod bounce;
 pub mod clock;
 pub mod config;
 pub mod deliver;
@@ -24,7 +25,9 @@ pub mod fsx;
 pub mod line;
 pub mod log;
 pub mod msg;
+pub mod policy;
 pub mod proto;
+pub mod queue;
 pub mod route;
 pub mod sasl;
 pub mod serve;
@@ -32,5 +35,6 @@ pub mod settings;
 pub mod spool;
 pub mod status;
 pub mod store;
+pub mod submit;
 pub mod tables;
 pub mod users;

@@ -8,6 +8,8 @@
 //! [`Session::next`] until it returns [`Step::Wait`] or [`Step::Close`], but not while its own output is above
 //! its high-water mark: that is how big answers stream with back-pressure.
 
+pub mod pop3;
+pub mod poppass;
 pub mod smtp;
 
 use std::time::Instant;

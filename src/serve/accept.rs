@@ -128,6 +128,11 @@ impl Incoming {
         &self.id
     }
 
+    /// The original recipient of each delivery, in the order of [`Incoming::commit`]'s results.
+    pub fn originals(&self) -> Vec<crate::addr::Address> {
+        self.envelope.recipients.iter().map(|r| r.original.clone()).collect()
+    }
+
     /// True when taking this many more octets will touch the disk.
     pub fn would_block(&self, more: usize) -> bool {
         let held = self.head.as_ref().map_or(0, Vec::len);

@@ -4,11 +4,17 @@
 
 mod accept;
 mod login;
+mod pop3;
+mod poppass;
 mod received;
+mod smtp;
 
 pub use accept::{Gate, Incoming, Request};
 pub use login::{Denied, LoginDesk};
+pub use pop3::{Pop3Desk, Pop3Service};
+pub use poppass::PoppassService;
 pub use received::{Peer, received};
+pub use smtp::{SmtpDesk, SmtpService};
 
 use crate::clock::Timestamp;
 use std::time::Instant;

@@ -177,16 +177,32 @@ impl Spool {
         Ok(removed)
     }
 
-    /// Tells a running queue daemon that there is work. A hint only: its periodic scan covers a lost one.
+    /// Tells a running queue daemon that there is work; false when none reads. A hint only: its periodic scan covers a
+    /// lost one.
     pub fn poke(&self) -> bool {
+        self.hint("")
+    }
+
+    /// Tells a running queue daemon that this message is due.
+    pub fn poke_id(&self, id: &Id) -> bool {
+        self.hint(id.as_str())
+    }
+
+    /// Wakes our own daemon's loop without asking for a scan.
+    pub fn poke_quietly(&self) {
+        self.hint("-");
+    }
+
+    fn hint(&self, word: &str) -> bool {
         let fifo = std::fs::OpenOptions::new()
             .write(true)
             .custom_flags((nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOFOLLOW).bits())
             .open(self.fifo());
-        // Without a reader the open fails with ENXIO; a full pipe has hints enough.
+        // Without a reader the open fails with ENXIO.
         fifo.is_ok_and(|mut fifo| {
             use std::io::Write;
-            fifo.write(b"\n").is_ok() || fifo.metadata().is_ok()
+            // A full pipe has hints enough.
+            fifo.write(format!("{word}\n").as_bytes()).is_ok() || fifo.metadata().is_ok()
         })
     }
 

@@ -1,0 +1,103 @@
+//! Who may do what over the network: connections and relaying.
+
+use crate::config::Site;
+use crate::settings::Plaintext;
+use crate::status::{Enhanced, Reply};
+use crate::users::LoggedIn;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+/// Counts a service's connections, in all and by client.
+#[derive(Debug)]
+pub struct Connections {
+    most: u32,
+    most_per_client: u32,
+    counts: Mutex<(u32, HashMap<IpAddr, u32>)>,
+}
+
+/// One admitted connection; dropped, it is counted no more.
+#[derive(Debug)]
+pub struct Admission {
+    connections: Arc<Connections>,
+    ip: Option<IpAddr>,
+}
+
+impl Connections {
+    /// A counter with its limits.
+    pub fn new(most: u32, most_per_client: u32) -> Arc<Connections> {
+        Arc::new(Connections { most, most_per_client, counts: Default::default() })
+    }
+
+    /// Admits one more connection, or says which limit is reached.
+    pub fn admit(self: &Arc<Connections>, ip: Option<IpAddr>) -> Result<Admission, &'static str> {
+        let ip = ip.map(|ip| ip.to_canonical());
+        if let Ok(mut counts) = self.counts.lock() {
+            if counts.0 >= self.most {
+                return Err("Too many connections, try again later");
+            }
+            if let Some(ip) = ip {
+                let count = counts.1.entry(ip).or_insert(0);
+                if *count >= self.most_per_client {
+                    return Err("Too many connections from your address");
+                }
+                *count += 1;
+            }
+            counts.0 += 1;
+        }
+        Ok(Admission { connections: self.clone(), ip })
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        if let Ok(mut counts) = self.connections.counts.lock() {
+            counts.0 -= 1;
+            if let Some(ip) = self.ip
+                && let Some(count) = counts.1.get_mut(&ip)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    counts.1.remove(&ip);
+                }
+            }
+        }
+    }
+}
+
+/// May this client send to domains that are not ours?
+pub fn may_relay(site: &Site, ip: Option<IpAddr>, login: Option<&LoggedIn>) -> Result<(), Reply> {
+    let is_trusted = ip.is_some_and(|ip| site.settings.server.networks_trusted.iter().any(|n| n.holds(ip)));
+    if login.is_some() || is_trusted {
+        return Ok(());
+    }
+    Err(Reply::new(550, Enhanced(5, 7, 1), "Relaying denied"))
+}
+
+/// May passwords cross this connection without TLS?
+pub fn plaintext_allowed(policy: Plaintext, ip: Option<IpAddr>) -> bool {
+    match policy {
+        Plaintext::Never => false,
+        // A pipe from inetd without a peer's address is no proof of being local.
+        Plaintext::Loopback => ip.is_some_and(|ip| ip.to_canonical().is_loopback()),
+        Plaintext::Always => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_counted_back() {
+        let connections = Connections::new(3, 2);
+        let ip = |text: &str| Some(text.parse().unwrap());
+        let first = connections.admit(ip("192.0.2.1")).unwrap();
+        let _second = connections.admit(ip("::ffff:192.0.2.1")).unwrap();
+        assert!(connections.admit(ip("192.0.2.1")).is_err());
+        let _third = connections.admit(ip("192.0.2.2")).unwrap();
+        assert!(connections.admit(ip("192.0.2.3")).is_err());
+        drop(first);
+        assert!(connections.admit(ip("192.0.2.1")).is_ok());
+    }
+}

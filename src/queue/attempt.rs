@@ -1,0 +1,307 @@
+//! One attempt for one claimed message: deliveries, journal, reports, and what comes next.
+
+use super::conversation::{Conversation, Net, Spoken, Target};
+use super::schedule;
+use crate::addr::Address;
+use crate::bounce::{self, Report};
+use crate::clock::Timestamp;
+use crate::deliver::Letter;
+use crate::envelope::{Mailer, Recipient};
+use crate::log;
+use crate::serve::Gate;
+use crate::spool::{Claim, ClaimError, Id, Outcome, Record};
+use crate::status::{Enhanced, Failure};
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// A host that could not be reached is left alone for so long by other messages.
+const DEAD_HOST: Duration = Duration::from_secs(60);
+
+/// Makes attempts; one for a process.
+pub struct Runner {
+    gate: Arc<Gate>,
+    net: Arc<dyn Net>,
+    hosts: Mutex<HashMap<String, u32>>,
+    freed: Condvar,
+    dead: Mutex<HashMap<String, (Instant, Outcome)>>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attempted {
+    /// Nothing is owed any more.
+    Finished,
+    /// Something is left; due then.
+    Later(Timestamp),
+    /// Held, or another process works on it.
+    Left,
+    /// Gone before we came, or moved to spool/bad.
+    Gone,
+}
+
+/// The recipients that go the same way: numbers in the envelope.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    /// A conversation with one host, from one sender.
+    Remote(Mailer, String, String),
+    /// A delivery of its own.
+    Local(usize),
+}
+
+impl Runner {
+    /// A runner for a site.
+    pub fn new(gate: Arc<Gate>, net: Arc<dyn Net>) -> Runner {
+        Runner { gate, net, hosts: Default::default(), freed: Condvar::new(), dead: Default::default() }
+    }
+
+    /// The gate it works behind.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Tries one message; `now` is asked again for dates within.
+    pub fn run(&self, id: &Id, now: impl Fn() -> Timestamp) -> io::Result<Attempted> {
+        let mut claim = match self.gate.spool.claim(id) {
+            Ok(claim) => claim,
+            Err(ClaimError::Busy) => return Ok(Attempted::Left),
+            Err(ClaimError::Gone | ClaimError::Damaged(_)) => return Ok(Attempted::Gone),
+            Err(ClaimError::Io(e)) => return Err(e),
+        };
+        if claim.progress().held {
+            return Ok(Attempted::Left);
+        }
+        let settings = &self.gate.site.settings.queue;
+        let mut ways: BTreeMap<Way, Vec<usize>> = BTreeMap::new();
+        for (number, recipient) in claim.envelope().recipients.iter().enumerate() {
+            if claim.progress().states[number].is_owed() {
+                let delivery = &recipient.delivery;
+                let way = match delivery.mailer {
+                    Mailer::Smtp | Mailer::Lmtp => {
+                        Way::Remote(delivery.mailer, delivery.host.clone(), delivery.sender.clone())
+                    }
+                    _ => Way::Local(number),
+                };
+                ways.entry(way).or_default().push(number);
+            }
+        }
+        let mut passed_on = Vec::new();
+        for (way, numbers) in ways {
+            let spoken = match way {
+                Way::Remote(_, host, sender) => self.remote(&claim, &host, &sender, &numbers),
+                Way::Local(number) => vec![self.local(&claim, number, now())],
+            };
+            passed_on.extend(numbers.iter().zip(&spoken).filter(|(_, s)| s.passes_dsn).map(|(n, _)| *n));
+            self.journal(&mut claim, &numbers, &spoken, now())?;
+        }
+        self.expire(&mut claim, now())?;
+        self.report(&mut claim, &passed_on, now())?;
+        if claim.progress().states.iter().any(|s| s.is_owed()) {
+            let next = schedule::next(claim.envelope().arrived, now(), settings);
+            claim.record(now(), &[Record::Next(next)])?;
+            return Ok(Attempted::Later(next));
+        }
+        log::event("finished").id(id).write();
+        claim.finish()?;
+        Ok(Attempted::Finished)
+    }
+
+    /// Writes outcomes down before anything else happens.
+    fn journal(&self, claim: &mut Claim, numbers: &[usize], spoken: &[Spoken], now: Timestamp) -> io::Result<()> {
+        let mut records: Vec<Record> = Vec::new();
+        for (number, spoken) in numbers.iter().zip(spoken) {
+            let recipient = &claim.envelope().recipients[*number];
+            log_outcome(claim.id(), recipient, &spoken.outcome, claim.envelope().arrived, now);
+            match records.last_mut() {
+                Some(Record::Tried(numbers, outcome)) if *outcome == spoken.outcome => numbers.push(*number),
+                _ => records.push(Record::Tried(vec![*number], spoken.outcome.clone())),
+            }
+        }
+        claim.record(now, &records)
+    }
+
+    fn local(&self, claim: &Claim, number: usize, now: Timestamp) -> Spoken {
+        let recipient = &claim.envelope().recipients[number];
+        let result = self.deliver(claim, recipient, now);
+        let outcome = match result {
+            Ok(text) => Outcome { enhanced: Enhanced(2, 0, 0), text, host: String::new() },
+            Err(failure) => {
+                let text = match (failure.public.is_empty(), failure.cause.is_empty()) {
+                    (_, true) => failure.public,
+                    _ => format!("{} ({})", failure.public, failure.cause),
+                };
+                Outcome { enhanced: failure.enhanced, text, host: String::new() }
+            }
+        };
+        Spoken { outcome, passes_dsn: false }
+    }
+
+    fn deliver(&self, claim: &Claim, recipient: &Recipient, now: Timestamp) -> Result<String, Failure> {
+        let delivery = &recipient.delivery;
+        if delivery.mailer == Mailer::Error {
+            let (code, text) =
+                Enhanced::parse_prefix(&delivery.user).unwrap_or((Enhanced(5, 1, 1), delivery.user.as_str()));
+            let make = if code.0 == 4 { Failure::temporary } else { Failure::permanent };
+            return Err(make((code.1, code.2), text.to_string(), String::new()));
+        }
+        let owner = owner(&delivery.sender);
+        let sender = owner.as_ref().or(claim.envelope().sender.as_ref());
+        let mut text = claim.message().map_err(|e| Failure::local(&e))?;
+        let mut letter = Letter { sender, original: &recipient.original, text: &mut text };
+        let draft = self.gate.spool.plain_draft(&Id::new(now));
+        self.gate.postman.deliver(delivery, &mut letter, draft, now)
+    }
+
+    fn remote(&self, claim: &Claim, domain: &str, sender: &str, numbers: &[usize]) -> Vec<Spoken> {
+        let all = |outcome: Outcome| vec![Spoken { outcome, passes_dsn: false }; numbers.len()];
+        let target = match self.gate.router.host(domain) {
+            Ok((mailer, host, port)) => Target { mailer, host, port },
+            Err(failure) => {
+                return all(Outcome { enhanced: failure.enhanced, text: failure.public, host: String::new() });
+            }
+        };
+        let name = format!("{}:{}", target.host, target.port);
+        if let Some(outcome) = self.is_dead(&name) {
+            return all(outcome);
+        }
+        let _slot = self.slot(&name);
+        let owner = owner(sender);
+        let envelope = claim.envelope();
+        let recipients: Vec<&Recipient> = numbers.iter().map(|n| &envelope.recipients[*n]).collect();
+        let conversation = Conversation {
+            net: &*self.net,
+            target: &target,
+            hello: &self.gate.host,
+            settings: &self.gate.site.settings.queue,
+            envelope,
+            sender: owner.as_ref().or(envelope.sender.as_ref()),
+            recipients: &recipients,
+        };
+        let spoken = conversation.hold(&mut || claim.message().map(|m| Box::new(m) as Box<dyn Read>));
+        if let (Some(first), Ok(mut dead)) = (spoken.first(), self.dead.lock()) {
+            if spoken.iter().all(|s| s.outcome.enhanced == Enhanced(4, 4, 2)) {
+                dead.insert(name, (Instant::now(), first.outcome.clone()));
+            } else {
+                dead.remove(&name);
+            }
+        }
+        spoken
+    }
+
+    fn is_dead(&self, host: &str) -> Option<Outcome> {
+        let mut dead = self.dead.lock().ok()?;
+        dead.retain(|_, (since, _)| since.elapsed() < DEAD_HOST.min(self.gate.site.settings.queue.retry));
+        dead.get(host).map(|(_, outcome)| outcome.clone())
+    }
+
+    /// Waits until fewer than the limit of connections are open to a host.
+    fn slot<'a>(&'a self, host: &str) -> Slot<'a> {
+        let most = self.gate.site.settings.queue.concurrency_per_host.max(1);
+        if let Ok(mut hosts) = self.hosts.lock() {
+            while hosts.get(host).is_some_and(|n| *n >= most) {
+                match self.freed.wait(hosts) {
+                    Ok(guard) => hosts = guard,
+                    Err(_) => return Slot { runner: self, host: host.to_string() },
+                }
+            }
+            *hosts.entry(host.to_string()).or_insert(0) += 1;
+        }
+        Slot { runner: self, host: host.to_string() }
+    }
+
+    /// Gives up on what is too old.
+    fn expire(&self, claim: &mut Claim, now: Timestamp) -> io::Result<()> {
+        let settings = &self.gate.site.settings.queue;
+        if now.since(claim.envelope().arrived) < settings.expire {
+            return Ok(());
+        }
+        let mut records = Vec::new();
+        for (number, state) in claim.progress().states.iter().enumerate().filter(|(_, s)| s.is_owed()) {
+            let last = state.last.as_ref().map_or(String::new(), |o| format!("; the last attempt: {}", o.text));
+            let text = format!("Not delivered within {}{last}", humantime::format_duration(settings.expire));
+            let host = state.last.as_ref().map_or(String::new(), |o| o.host.clone());
+            // RFC 3463 §3.5: delivery time expired.
+            let outcome = Outcome { enhanced: Enhanced(5, 4, 7), text, host };
+            log_outcome(claim.id(), &claim.envelope().recipients[number], &outcome, claim.envelope().arrived, now);
+            records.push(Record::Tried(vec![number], outcome));
+        }
+        if records.is_empty() { Ok(()) } else { claim.record(now, &records) }
+    }
+
+    /// Tells senders: failures, asked-for successes, and once that a message is late. Each report is queued before it is
+    /// journaled: a crash between doubles a report, never loses one.
+    fn report(&self, claim: &mut Claim, passed_on: &[usize], now: Timestamp) -> io::Result<()> {
+        let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (number, recipient) in claim.envelope().recipients.iter().enumerate() {
+            let state = &claim.progress().states[number];
+            let wants = match &state.last {
+                Some(outcome) if outcome.enhanced.0 == 5 => recipient.notify.failure,
+                Some(outcome) if outcome.enhanced.0 == 2 => recipient.notify.success && !passed_on.contains(&number),
+                _ => false,
+            };
+            if wants && !state.reported {
+                groups.entry(recipient.delivery.sender.clone()).or_default().push(number);
+            }
+        }
+        for (sender, numbers) in groups {
+            bounce::send(&self.gate, claim, &Report::settled(&numbers, owner(&sender)), now)?;
+            claim.record(now, &[Record::Reported(numbers)])?;
+        }
+        let is_late = now.since(claim.envelope().arrived) >= self.gate.site.settings.queue.warn;
+        if is_late && !claim.progress().warned {
+            let late: Vec<usize> = (0..claim.envelope().recipients.len())
+                .filter(|n| claim.progress().states[*n].is_owed() && claim.envelope().recipients[*n].notify.delay)
+                .collect();
+            if !late.is_empty() && claim.envelope().sender.is_some() {
+                bounce::send(&self.gate, claim, &Report::late(&late), now)?;
+                claim.record(now, &[Record::Warned])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The list owner of a delivery, where it has one.
+fn owner(text: &str) -> Option<Address> {
+    Address::parse(text).ok()
+}
+
+fn log_outcome(id: &Id, recipient: &Recipient, outcome: &Outcome, arrived: Timestamp, now: Timestamp) {
+    let name = match outcome.enhanced.0 {
+        2 => "delivered",
+        4 => "deferred",
+        _ => "failed",
+    };
+    let delay = format!("{:.1}", now.since(arrived).as_secs_f64());
+    log::event(name)
+        .id(id)
+        .field("to", &recipient.original)
+        .field("mailer", recipient.delivery.mailer.name())
+        .field("user", &recipient.delivery.user)
+        .maybe("host", Some(&outcome.host).filter(|h| !h.is_empty()))
+        .field("code", outcome.enhanced)
+        .field("reply", &outcome.text)
+        .field("delay", delay)
+        .write();
+}
+
+/// A place among the connections to a host.
+struct Slot<'a> {
+    runner: &'a Runner,
+    host: String,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut hosts) = self.runner.hosts.lock() {
+            if let Some(count) = hosts.get_mut(&self.host) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    hosts.remove(&self.host);
+                }
+            }
+            self.runner.freed.notify_all();
+        }
+    }
+}

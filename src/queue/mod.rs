@@ -1,0 +1,56 @@
+//! The queue's work: what is due, trying it, telling senders, forgetting what is done.
+//!
+//! Called by `emqueue`, by the queue daemon under `emd`, and by `serve` (ETRN). Outgoing connections come through [`Net`], which
+//! `drive` implements and tests fake.
+//! A message's attempt: claim → deliveries → journal → reports → finish or the next date. The claim spans the attempt, so that two
+//! runners never deliver one message twice.
+
+mod attempt;
+mod conversation;
+mod daemon;
+mod drops;
+mod schedule;
+mod select;
+
+pub use attempt::{Attempted, Runner};
+pub use conversation::{Net, NetError, Wire};
+pub use daemon::{Daemon, Wake};
+pub use drops::take_dropped;
+pub use select::{Selection, Selector};
+
+use crate::clock::Timestamp;
+use crate::spool::{ClaimError, Record, Spool};
+use std::io;
+
+/// Makes everything for a domain (`@domain` for it and its subdomains, RFC 1985 §5.3) due at once; returns how many.
+pub fn flush_domain(spool: &Spool, domain: &str, now: Timestamp) -> io::Result<usize> {
+    let (with_subdomains, name) = match domain.strip_prefix('@') {
+        Some(name) => (true, name),
+        None => (false, domain),
+    };
+    let Ok(name) = crate::addr::normal_domain(name) else { return Ok(0) };
+    let mut count = 0;
+    for id in spool.scan()? {
+        let Ok(Some((envelope, progress))) = spool.peek(&id) else { continue };
+        let is_for = |host: &str| host == name || with_subdomains && host.ends_with(&format!(".{name}"));
+        let is_owed = envelope.recipients.iter().zip(&progress.states).any(|(r, s)| s.is_owed() && is_for(&r.delivery.host));
+        if is_owed && !progress.held && release(spool, &id, now)? {
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// Makes one message due at once, also when it was held; false when somebody works on it or it is gone.
+pub fn release(spool: &Spool, id: &crate::spool::Id, now: Timestamp) -> io::Result<bool> {
+    match spool.claim(id) {
+        Ok(mut claim) => {
+            claim.record(now, &[Record::Released])?;
+            drop(claim);
+            spool.poke_id(id);
+            Ok(true)
+        }
+        Err(ClaimError::Io(e)) => Err(e),
+        Err(_) => Ok(false),
+    }
+}

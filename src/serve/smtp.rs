@@ -1,0 +1,284 @@
+//! Answers the SMTP machine's questions: who may send, which recipients exist, and taking the message.
+
+use super::accept::{Gate, Incoming, Request};
+use super::login::LoginDesk;
+use super::{Moment, Service, received};
+use crate::addr::Address;
+use crate::envelope::{Envelope, Mailer, Recipient, Source};
+use crate::log;
+use crate::policy::{self, Admission, Connections};
+use crate::proto::smtp::{Answer, Ask, Begin, Kind, Rcpt};
+use crate::spool::Id;
+use crate::status::{Enhanced, Failure, Reply};
+use crate::users::LoggedIn;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// What all connections of a port share.
+#[derive(Debug)]
+pub struct SmtpDesk {
+    /// Takes messages.
+    pub gate: Arc<Gate>,
+    /// Grants logins.
+    pub logins: Arc<LoginDesk>,
+    /// Counts connections.
+    pub connections: Arc<Connections>,
+    /// What the port is for.
+    pub kind: Kind,
+}
+
+/// One connection's answers.
+#[derive(Debug)]
+pub struct SmtpService {
+    desk: Arc<SmtpDesk>,
+    ip: Option<IpAddr>,
+    admission: Option<Admission>,
+    login: Option<LoggedIn>,
+    txn: Option<Box<Txn>>,
+}
+
+#[derive(Debug)]
+struct Txn {
+    begin: Begin,
+    id: Id,
+    recipients: Vec<Recipient>,
+    /// The addresses of accepted RCPTs, in order.
+    originals: Vec<Address>,
+    incoming: Option<Incoming>,
+}
+
+impl SmtpService {
+    /// Answers for one connection.
+    pub fn new(desk: Arc<SmtpDesk>) -> SmtpService {
+        SmtpService { desk, ip: None, admission: None, login: None, txn: None }
+    }
+
+    fn connect(&mut self, ip: Option<IpAddr>, port: u16) -> Result<(), Reply> {
+        self.ip = ip;
+        self.login = None;
+        self.txn = None;
+        if self.admission.is_none() {
+            match self.desk.connections.admit(ip) {
+                Ok(admission) => self.admission = Some(admission),
+                Err(text) => {
+                    log::event("connection-refused").maybe("ip", ip).field("port", port).field("reason", text).write();
+                    return Err(Reply::new(421, Enhanced(4, 7, 0), text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn sender(&mut self, begin: Begin, now: Moment) -> Result<(), Reply> {
+        let id = Id::new(now.time);
+        self.txn = Some(Box::new(Txn { begin, id, recipients: Vec::new(), originals: Vec::new(), incoming: None }));
+        Ok(())
+    }
+
+    fn recipient(&mut self, rcpt: Rcpt) -> Result<(), Reply> {
+        let gate = &self.desk.gate;
+        let Some(txn) = &mut self.txn else { return Err(Reply::new(503, Enhanced(5, 5, 1), "MAIL first")) };
+        let refused = |reply: &Reply| {
+            log::event("rcpt-refused")
+                .id(&txn.id)
+                .field("from", crate::addr::print_path(txn.begin.mail.sender.as_ref()))
+                .field("to", &rcpt.address)
+                .maybe("ip", self.ip)
+                .field("reply", reply)
+                .write();
+        };
+        if !gate.router.is_local(rcpt.address.domain()) {
+            let may = match self.desk.kind {
+                Kind::Lmtp => Err(Reply::new(550, Enhanced(5, 7, 1), "LMTP delivers here only")),
+                _ => policy::may_relay(&gate.site, self.ip, self.login.as_ref()),
+            };
+            may.inspect_err(refused)?;
+        }
+        let deliveries = gate.router.resolve(&rcpt.address).map_err(|f| f.reply()).inspect_err(refused)?;
+        for delivery in deliveries.iter().filter(|d| d.mailer == Mailer::Mailbox) {
+            gate.postman.check_quota(delivery, txn.begin.mail.size).map_err(|f| f.reply()).inspect_err(refused)?;
+        }
+        for delivery in deliveries {
+            // Two ways to one mailbox are one delivery.
+            if !txn.recipients.iter().any(|r| r.delivery == delivery) {
+                txn.recipients.push(Recipient {
+                    original: rcpt.address.clone(),
+                    orcpt: rcpt.orcpt.clone(),
+                    notify: rcpt.notify,
+                    delivery,
+                });
+            }
+        }
+        txn.originals.push(rcpt.address);
+        Ok(())
+    }
+
+    fn open(&mut self, now: Moment) -> Result<(), Reply> {
+        let gate = &self.desk.gate;
+        let Some(txn) = &mut self.txn else { return Err(Reply::new(503, Enhanced(5, 5, 1), "MAIL first")) };
+        let Begin { mail, helo, protocol, tls } = &txn.begin;
+        let source = Source {
+            ip: self.ip,
+            helo: helo.clone(),
+            protocol: protocol.clone(),
+            user: self.login.as_ref().map(|l| l.account().address.to_string()),
+        };
+        let only = match txn.originals.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        };
+        let tls = tls.as_ref().map(|(version, cipher)| (version.as_str(), cipher.as_str()));
+        let received = received(&source, tls, &gate.host, txn.id.as_str(), only, now.time);
+        let envelope = Envelope {
+            sender: mail.sender.clone(),
+            arrived: now.time,
+            source,
+            eight_bit: mail.eight_bit,
+            smtputf8: mail.smtputf8,
+            ret_full: mail.ret_full,
+            envid: mail.envid.clone(),
+            size: 0,
+            recipients: std::mem::take(&mut txn.recipients),
+        };
+        let completes = self.desk.kind == Kind::Submission;
+        let request = Request { id: txn.id.clone(), envelope, received, completes };
+        txn.incoming = Some(gate.open(request).map_err(|f| f.reply())?);
+        Ok(())
+    }
+
+    fn chunk(&mut self, text: &[u8], now: Moment) -> Result<(), Reply> {
+        let Some(incoming) = self.txn.as_mut().and_then(|t| t.incoming.as_mut()) else {
+            return Err(Reply::new(451, Enhanced(4, 3, 0), "The message was lost, send it again"));
+        };
+        match incoming.chunk(text, now.time) {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                log::event("rejected").id(incoming.id()).maybe("ip", self.ip).field("reason", &failure).write();
+                if let Some(txn) = &mut self.txn {
+                    txn.incoming = None;
+                }
+                Err(failure.reply())
+            }
+        }
+    }
+
+    fn commit(&mut self, text: &[u8], now: Moment) -> Vec<Reply> {
+        let count = self.txn.as_ref().map_or(1, |t| t.originals.len().max(1));
+        let is_lmtp = self.desk.kind == Kind::Lmtp;
+        let all = |reply: Reply| if is_lmtp { vec![reply; count] } else { vec![reply] };
+        if let Err(reply) = self.chunk(text, now) {
+            self.txn = None;
+            return all(reply);
+        }
+        let Some(txn) = self.txn.take() else { return all(Reply::new(451, Enhanced(4, 3, 0), "Send it again")) };
+        let Txn { id, originals, incoming: Some(incoming), .. } = *txn else {
+            return all(Reply::new(451, Enhanced(4, 3, 0), "The message was lost, send it again"));
+        };
+        let of: Vec<Address> = incoming.originals();
+        let results = incoming.commit(&self.desk.gate, now.time);
+        let ok = Reply::new(250, Enhanced(2, 0, 0), format!("Ok: {id}"));
+        let reply_for = |failure: Option<&Failure>| failure.map_or_else(|| ok.clone(), Failure::reply);
+        if is_lmtp {
+            let result = |original: &Address| {
+                let mut own = of.iter().zip(&results).filter(|(o, _)| *o == original);
+                reply_for(own.find_map(|(_, r)| r.as_ref().err()))
+            };
+            return originals.iter().map(result).collect();
+        }
+        // A temporary failure is told first: the client then keeps its copy.
+        let failures = || results.iter().filter_map(|r| r.as_ref().err());
+        vec![reply_for(failures().find(|f| f.is_temporary()).or_else(|| failures().next()))]
+    }
+
+    fn verify(&self, argument: &str) -> Reply {
+        let gate = &self.desk.gate;
+        if !gate.site.settings.smtp.vrfy {
+            return Reply::new(252, Enhanced(2, 5, 0), "Send some mail, it will be tried");
+        }
+        match Address::parse_loose(argument, &gate.site.default_domain()) {
+            Ok(address) if gate.router.is_local(address.domain()) => match gate.router.resolve(&address) {
+                Ok(_) => Reply::new(250, Enhanced(2, 1, 5), format!("<{address}>")),
+                Err(failure) => failure.reply(),
+            },
+            Ok(_) => Reply::new(252, Enhanced(2, 5, 0), "Not ours, send some mail"),
+            Err(e) => Reply::new(501, Enhanced(5, 1, 3), format!("Bad address: {e}")),
+        }
+    }
+
+    fn expand(&self, argument: &str) -> Reply {
+        let gate = &self.desk.gate;
+        if !gate.site.settings.smtp.expn {
+            return Reply::new(502, Enhanced(5, 7, 0), "EXPN is switched off");
+        }
+        let address = match Address::parse_loose(argument, &gate.site.default_domain()) {
+            Ok(address) => address,
+            Err(e) => return Reply::new(501, Enhanced(5, 1, 3), format!("Bad address: {e}")),
+        };
+        match gate.router.members(&address) {
+            Ok(Some(members)) if !members.is_empty() => Reply {
+                code: 250,
+                enhanced: Some(Enhanced(2, 1, 5)),
+                lines: members.iter().map(|m| format!("<{m}>")).collect(),
+            },
+            Ok(_) => Reply::new(550, Enhanced(5, 1, 1), "That is no list"),
+            Err(failure) => failure.reply(),
+        }
+    }
+}
+
+impl Service for SmtpService {
+    type Ask = Ask;
+    type Answer = Answer;
+
+    fn may_block(&self, ask: &Ask) -> bool {
+        match ask {
+            Ask::Login(_) | Ask::Commit(_) | Ask::Expand(_) | Ask::Etrn(_) => true,
+            Ask::Chunk(text) => {
+                let incoming = self.txn.as_ref().and_then(|t| t.incoming.as_ref());
+                incoming.is_some_and(|i| i.would_block(text.len()))
+            }
+            // Look-ups read a few cached pages; a thread's change would cost more.
+            _ => false,
+        }
+    }
+
+    fn answer(&mut self, now: Moment, ask: Ask) -> Answer {
+        match ask {
+            Ask::Connect(ip, port) => Answer::Verdict(self.connect(ip, port)),
+            Ask::Look(lookup) => Answer::Found(self.desk.logins.look_up(&lookup)),
+            Ask::Login(evidence) => {
+                let service = if self.desk.kind == Kind::Smtp { "smtp" } else { "submission" };
+                match self.desk.logins.log_in(&evidence, service, self.ip, now.instant) {
+                    Ok(login) => {
+                        let name = login.account().address.to_string();
+                        self.login = Some(login);
+                        Answer::Login(Ok(name))
+                    }
+                    Err(denied) => Answer::Login(Err((denied.pause, denied.failure.map(|f| f.reply())))),
+                }
+            }
+            Ask::Sender(begin) => Answer::Verdict(self.sender(*begin, now)),
+            Ask::Recipient(rcpt) => Answer::Verdict(self.recipient(*rcpt)),
+            Ask::Open => Answer::Verdict(self.open(now)),
+            Ask::Chunk(text) => Answer::Verdict(self.chunk(&text, now)),
+            Ask::Commit(text) => Answer::Replies(self.commit(&text, now)),
+            Ask::Abort => {
+                self.txn = None;
+                Answer::Done
+            }
+            Ask::Verify(argument) => Answer::Replies(vec![self.verify(&argument)]),
+            Ask::Expand(argument) => Answer::Replies(vec![self.expand(&argument)]),
+            Ask::Etrn(domain) => Answer::Replies(vec![match crate::queue::flush_domain(&self.desk.gate.spool, &domain, now.time) {
+                Ok(0) => Reply::new(251, Enhanced(2, 0, 0), "No messages waiting"),
+                Ok(count) => Reply::new(253, Enhanced(2, 0, 0), format!("{count} messages are being tried")),
+                Err(e) => Failure::local(&e).reply(),
+            }]),
+        }
+    }
+
+    fn closed(&mut self) {
+        self.txn = None;
+        self.login = None;
+        self.admission = None;
+    }
+}
