@@ -15,10 +15,12 @@
 
 pub mod addr;
 pub mod bounce;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod deliver;
 pub mod dot;
+pub mod drive;
 pub mod envelope;
 pub mod fields;
 pub mod fsx;

@@ -7,7 +7,7 @@ mod edit;
 mod init;
 
 pub use edit::{remove, set};
-pub use init::{Ports, init, make_tree};
+pub use init::{OFFSETS, Ports, init, make_tree};
 
 use crate::fsx;
 use crate::settings::{self, Root, Settings};

@@ -15,7 +15,8 @@ use std::time::Duration;
 /// How long another writer of the file is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(super) fn append(
+/// Appends one message to a file; the text says so, for the journal.
+pub fn append(
     path: &Path,
     sender: Option<&Address>,
     text: &mut dyn Read,

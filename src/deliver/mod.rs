@@ -7,7 +7,8 @@
 mod mbox;
 mod program;
 
-pub use program::{Exec, run as run_program};
+pub use mbox::append as append_file;
+pub use program::{Exec, alias_argv, run as run_program};
 
 use crate::addr::Address;
 use crate::clock::Timestamp;

@@ -116,7 +116,7 @@ impl<'a> Expansion<'a> {
     }
 
     /// A mailbox of ours, or a system account.
-    fn mailbox(&mut self, key: &Address) -> Result<Option<Delivery>, Failure> {
+    pub(super) fn mailbox(&mut self, key: &Address) -> Result<Option<Delivery>, Failure> {
         let separator = self.router.site().separator();
         let (user, detail) = separator.map_or((key.local(), None), |s| key.split_detail(s));
         let base = match detail {

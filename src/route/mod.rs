@@ -66,6 +66,15 @@ impl Router {
         expansion.finish(address)
     }
 
+    /// The mailbox (or system account) of an address, without aliases; `None` when there is none.
+    pub fn mailbox_of(&self, address: &Address) -> Result<Option<Delivery>, Failure> {
+        if !self.site.is_local(address.domain()) {
+            return Ok(None);
+        }
+        let (aliases, mut steps) = (Aliases::default(), Steps::new());
+        Expansion::new(self, &aliases, &mut steps).mailbox(&address.to_key())
+    }
+
     /// The members behind an alias, for EXPN; `None` when it is no alias.
     pub fn members(&self, address: &Address) -> Result<Option<Vec<String>>, Failure> {
         let aliases = self.aliases.current().map_err(broken_table)?;

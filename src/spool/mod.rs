@@ -135,6 +135,22 @@ impl Spool {
         Ok(Some((envelope, progress)))
     }
 
+    /// The folder of queued messages.
+    pub fn queue_dir(&self) -> PathBuf {
+        self.dir.join("queue")
+    }
+
+    /// The text of a queued message, without claiming; `None` when it is gone.
+    pub fn message(&self, id: &Id) -> io::Result<Option<impl io::Read>> {
+        let mut file = match fsx::open_read(&self.queue_file(id)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let (_, body_at) = text::read(&file)?;
+        io::Seek::seek(&mut file, io::SeekFrom::Start(body_at))?;
+        Ok(Some(file))
+    }
+
     /// What the journal says.
     pub fn progress(&self, id: &Id, recipients: usize) -> io::Result<Progress> {
         journal::read(&self.journal_file(id), recipients)

@@ -124,6 +124,11 @@ impl Account {
     }
 }
 
+/// The key of an address in [`Users::update`]'s map.
+pub fn key(address: &Address) -> String {
+    name_key(address)
+}
+
 /// The word under which an address is sorted and found.
 fn name_key(address: &Address) -> String {
     fields::encode(&address.to_key().to_string())

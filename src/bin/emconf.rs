@@ -1,0 +1,7 @@
+//! Configuration.
+
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    expressmail::cli::emconf::main()
+}

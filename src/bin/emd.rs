@@ -1,0 +1,7 @@
+//! Supervisor.
+
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    expressmail::cli::emd::main()
+}

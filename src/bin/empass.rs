@@ -1,0 +1,7 @@
+//! Password-change server.
+
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    expressmail::cli::empass::main()
+}

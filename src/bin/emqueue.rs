@@ -1,0 +1,7 @@
+//! The queue.
+
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    expressmail::cli::emqueue::main()
+}

@@ -1,0 +1,7 @@
+//! Accounts.
+
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    expressmail::cli::emuser::main()
+}

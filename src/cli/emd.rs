@@ -1,0 +1,279 @@
+//! emd: the supervisor.
+
+use super::{Ended, RootOption, say};
+use crate::config::Site;
+use crate::drive::{Control, Signals, Status, Supervisor, ensure_certificate, request_file};
+use crate::fsx::{self, Lock, LockError};
+use crate::log;
+use crate::settings::Root;
+use crate::status::Exit;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{Read, Write};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest wait for all services to answer.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for the end.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Supervisor: starts, watches and stops the services
+#[derive(Debug, clap::Parser)]
+#[command(name = "emd", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(flatten)]
+    root: RootOption,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Start everything in the background, or one service; returns when all answer
+    Start { service: Option<String> },
+    /// Stop everything, or one service
+    Stop { service: Option<String> },
+    /// Restart everything, or one service
+    Restart { service: Option<String> },
+    /// Show what runs; exit code 1 when something does not
+    Status {
+        service: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read the settings again
+    Reload,
+    /// Stay in the foreground (for systemd, s6, runit)
+    Run {
+        /// Tell this process, that waits, when all services answer
+        #[arg(long, hide = true)]
+        detached: bool,
+    },
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    super::run("emd", run)
+}
+
+fn run(arguments: Arguments) -> super::Done {
+    let root = arguments.root.root();
+    match arguments.action {
+        Action::Start { service: None } => start(&root),
+        Action::Stop { service: None } => stop(&root),
+        Action::Restart { service: None } => {
+            stop(&root)?;
+            start(&root)
+        }
+        Action::Start { service: Some(name) } => control(&root, "start", &name),
+        Action::Stop { service: Some(name) } => control(&root, "stop", &name),
+        Action::Restart { service: Some(name) } => control(&root, "restart", &name),
+        Action::Status { service, json } => status(&root, service.as_deref(), json),
+        Action::Reload => {
+            // Checked here, where somebody reads the answer.
+            crate::config::load(&root)?;
+            signal(&root, Signal::SIGHUP)?;
+            Ok(Exit::Ok)
+        }
+        Action::Run { detached } => supervise(&root, detached),
+    }
+}
+
+/// `sendmail -bd`.
+pub(super) fn run_foreground(root: &Root) -> super::Done {
+    supervise(root, false)
+}
+
+fn lock_file(root: &Root) -> std::path::PathBuf {
+    root.run().join("emd.lock")
+}
+
+fn pid(root: &Root) -> Option<Pid> {
+    match Lock::try_existing(&lock_file(root)) {
+        Err(LockError::Held) => {
+            let text = std::fs::read_to_string(root.run().join("emd.pid")).ok()?;
+            text.trim().parse().ok().map(Pid::from_raw)
+        }
+        _ => None,
+    }
+}
+
+fn start(root: &Root) -> super::Done {
+    // Mistakes are shown here, not in a log.
+    crate::config::load(root)?;
+    if let Some(pid) = pid(root) {
+        say(&format!("emd runs already (process {pid})\n"))?;
+        return Ok(Exit::Ok);
+    }
+    let own = std::env::current_exe()?;
+    let mut command = Command::new(own);
+    if let Some(dir) = &root.dir {
+        command.arg("--root").arg(dir);
+    }
+    command.args(["run", "--detached"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let err = std::fs::OpenOptions::new().create(true).append(true).open(root.log.join("emd.err"));
+    command.stderr(err.map_or_else(|_| Stdio::null(), Stdio::from));
+    let mut child = command.spawn()?;
+    // The child says one line: `ready`, or the reason why not, and closes.
+    let (send, receive) = std::sync::mpsc::channel();
+    let mut stdout = child.stdout.take();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        if let Some(stdout) = &mut stdout {
+            let _ = stdout.read_to_string(&mut text);
+        }
+        let _ = send.send(text);
+    });
+    match receive.recv_timeout(START_PATIENCE) {
+        Ok(text) if text.trim_end().ends_with("ready") => {
+            let notes = text.trim_end().trim_end_matches("ready");
+            let _ = write!(std::io::stderr(), "{notes}");
+            Ok(Exit::Ok)
+        }
+        Ok(text) => {
+            let _ = child.wait();
+            let text = text.trim();
+            Err(Ended::new(Exit::No, if text.is_empty() { "the supervisor ended; see log/emd.err" } else { text }))
+        }
+        Err(_) => {
+            let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
+            let text = format!("some services did not answer within {START_PATIENCE:?}: see the log");
+            Err(Ended::new(Exit::No, text))
+        }
+    }
+}
+
+fn stop(root: &Root) -> super::Done {
+    let Some(pid) = pid(root) else { return Ok(Exit::Ok) };
+    let _ = kill(pid, Signal::SIGTERM);
+    let until = Instant::now() + STOP_PATIENCE;
+    while Instant::now() < until {
+        if self::pid(root).is_none() {
+            return Ok(Exit::Ok);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Err(Ended::new(Exit::No, format!("process {pid} does not end")))
+}
+
+fn signal(root: &Root, which: Signal) -> Result<(), Ended> {
+    let pid = pid(root).ok_or_else(|| Ended::new(Exit::No, "emd does not run"))?;
+    kill(pid, which).map_err(|e| Ended::new(Exit::NoPerm, format!("process {pid}: {e}")))
+}
+
+fn control(root: &Root, verb: &str, name: &str) -> super::Done {
+    let site = crate::config::load(root)?;
+    let known = read_status(root)?;
+    let serves = |s: &Status| {
+        s.program == name || s.services.iter().any(|w| w.split(' ').next() == Some(name)) || name == "queue" && s.program == "emqueue"
+    };
+    if !known.iter().any(serves) {
+        let names: Vec<&str> = known.iter().map(|s| s.program.as_str()).collect();
+        return Err(Ended::new(Exit::Usage, format!("no service {name}: {}, or a name from [services]", names.join(", "))));
+    }
+    let text = format!("{verb} {name}");
+    debug_assert!(Control::parse(&text).is_some());
+    let path = request_file(&site);
+    fsx::replace(&path, text.as_bytes(), 0o600)?;
+    signal(root, Signal::SIGUSR1)?;
+    let until = Instant::now() + STOP_PATIENCE;
+    while path.exists() {
+        if Instant::now() >= until {
+            return Err(Ended::new(Exit::No, "the supervisor does not answer"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(Exit::Ok)
+}
+
+fn read_status(root: &Root) -> Result<Vec<Status>, Ended> {
+    if pid(root).is_none() {
+        return Err(Ended::new(Exit::No, "emd does not run"));
+    }
+    let text = std::fs::read_to_string(root.run().join("emd.status"))?;
+    serde_json::from_str(&text).map_err(|e| Ended::new(Exit::No, format!("emd.status: {e}")))
+}
+
+fn status(root: &Root, service: Option<&str>, json: bool) -> super::Done {
+    let mut all = read_status(root)?;
+    if let Some(name) = service {
+        all.retain(|s| s.program == name || s.services.iter().any(|w| w.split(' ').next() == Some(name)));
+    }
+    let is_good = !all.is_empty() && all.iter().all(|s| s.state == "running");
+    if json {
+        say(&format!("{}\n", serde_json::to_string(&all).unwrap_or_default()))?;
+    } else {
+        for s in &all {
+            let pid = s.pid.map(|p| p.to_string()).unwrap_or_else(|| "-".to_string());
+            let restarts = if s.restarts > 0 { format!(", {} restarts", s.restarts) } else { String::new() };
+            say(&format!("{:<8} {:<10} {:>7}  {}{restarts}\n", s.program, s.state, pid, s.services.join(", ")))?;
+        }
+    }
+    Ok(if is_good { Exit::Ok } else { Exit::No })
+}
+
+fn supervise(root: &Root, detached: bool) -> super::Done {
+    let result = supervise_inner(root, detached);
+    if let (true, Err(ended)) = (detached, &result) {
+        // `emd start` reads this and shows it.
+        say(&format!("{}\n", ended.text))?;
+        return Ok(Exit::No);
+    }
+    result
+}
+
+fn supervise_inner(root: &Root, detached: bool) -> super::Done {
+    use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+    let site = super::site("emd", root)?;
+    crate::config::make_tree(root)?;
+    let lock = Lock::wait(&lock_file(root), Duration::ZERO)
+        .map_err(|_| Ended::new(Exit::No, "another emd runs for this root"))?;
+    fsx::replace(&root.run().join("emd.pid"), format!("{}\n", std::process::id()).as_bytes(), 0o644)?;
+    warn_certificate(&site)?;
+    let signals = Signals::catch(&[SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD])?;
+    let supervisor = Supervisor::new(site, super::bin_dir()).map_err(|e| Ended::new(Exit::No, e.to_string()))?;
+    log::event("emd-started").field("pid", std::process::id()).write();
+    supervisor.run(signals, move |status| {
+        log::event("ready").field("programs", status.len()).write();
+        notify_systemd();
+        if detached {
+            let _ = say("ready\n");
+            // Our reader goes on when the pipe is closed.
+            if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
+                let _ = nix::unistd::dup2_stdout(null);
+            }
+            let _ = nix::unistd::setsid();
+        }
+    })?;
+    let _ = std::fs::remove_file(root.run().join("emd.status"));
+    log::event("emd-ended").write();
+    drop(lock);
+    Ok(Exit::Ok)
+}
+
+fn warn_certificate(site: &Site) -> Result<(), Ended> {
+    let has_tls = ["smtp", "submission", "submissions", "pop3", "pop3s"].iter().any(|s| !site.listens(s).is_empty());
+    if has_tls && ensure_certificate(site).map_err(|e| Ended::new(Exit::CantCreat, e))? {
+        let text = "a self-signed certificate was made in etc/tls; clients will not trust it: set tls.certificate and tls.key";
+        log::event("certificate-made").field("note", text).write();
+        say(&format!("emd: {text}\n"))?;
+    }
+    Ok(())
+}
+
+/// sd_notify(3): one datagram to the socket that systemd names.
+fn notify_systemd() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let Ok(name) = std::env::var("NOTIFY_SOCKET") else { return };
+    let address = match name.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name.as_bytes()),
+        None => SocketAddr::from_pathname(&name),
+    };
+    if let (Ok(address), Ok(socket)) = (address, UnixDatagram::unbound()) {
+        let _ = socket.send_to_addr(b"READY=1\n", &address);
+    }
+}

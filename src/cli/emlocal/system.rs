@@ -1,0 +1,173 @@
+//! Delivery to an account of the operating system: as that account, into its ~/Maildir, or where its .forward says.
+//!
+//! Order: find the account → become it (groups, group, user; for good) → only then look into its home.
+//! Trust: the home is hostile ground: files are opened without following links, a .forward that others may write is not obeyed.
+
+use super::super::Ended;
+use crate::addr::{Address, print_path};
+use crate::clock::Timestamp;
+use crate::config::Site;
+use crate::deliver::{Exec, run_program, stamp};
+use crate::dot;
+use crate::fsx;
+use crate::status::{Exit, Failure};
+use crate::store::{self, Arrival};
+use crate::tables::Target;
+use crate::tables::aliases::{parse_targets, split_command};
+use nix::unistd::{Uid, User, getegid, geteuid, getgid, getuid, initgroups, setgid, setuid};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Largest .forward, in octets.
+const FORWARD_LIMIT: u64 = 64 << 10;
+
+/// Set-uid rights are lent to root and to group em only (the file's mode says the same).
+pub(super) fn check_caller() -> Result<(), Ended> {
+    let em = nix::unistd::Group::from_name("em").ok().flatten().map(|g| g.gid);
+    let is_member = em.is_some_and(|em| getgid() == em || getegid() == em)
+        || nix::unistd::User::from_name("em").ok().flatten().is_some_and(|u| u.uid == getuid());
+    if is_member { Ok(()) } else { Err(Ended::new(Exit::NoPerm, "only the mail system may call this")) }
+}
+
+/// Delivers to the account `login` (with +detail).
+pub(super) fn deliver(site: &Site, login: &str, sender: Option<&Address>, text: &[u8]) -> Result<(), Failure> {
+    let base = site.separator().and_then(|s| login.split(s).next()).unwrap_or(login);
+    let later = |cause: String| Failure::temporary((3, 0), "Local error in processing, try again later", cause);
+    let user = User::from_name(base).map_err(|e| later(e.to_string()))?;
+    let user = user.ok_or_else(|| Failure::permanent((1, 1), format!("{base}: User unknown"), ""))?;
+    if user.uid.is_root() {
+        return Err(Failure::permanent((7, 1), "Mail for root needs an alias", "delivery never runs as root"));
+    }
+    become_user(&user).map_err(later)?;
+    let own = Address::new(login, &site.default_domain())
+        .map_err(|e| Failure::permanent((1, 3), e.to_string(), ""))?;
+    if crate::deliver::loops(text, &own.to_string()) {
+        return Err(Failure::permanent((4, 6), "Mail forwarding loop", format!("Delivered-To: {own}")));
+    }
+    match forward_file(&user)? {
+        Some(targets) => {
+            for target in targets {
+                forward(site, &user, &target, sender, &own, text)?;
+            }
+            Ok(())
+        }
+        None => maildir(site, &user, sender, &own, text),
+    }
+}
+
+/// Gives up every right but the account's. Without root rights only the account itself can deliver.
+fn become_user(user: &User) -> Result<(), String> {
+    if !geteuid().is_root() {
+        return if user.uid == geteuid() { Ok(()) } else { Err(format!("no rights to become {}", user.name)) };
+    }
+    let name = std::ffi::CString::new(user.name.as_str()).map_err(|e| e.to_string())?;
+    initgroups(&name, user.gid).map_err(|e| format!("initgroups: {e}"))?;
+    setgid(user.gid).map_err(|e| format!("setgid: {e}"))?;
+    setuid(user.uid).map_err(|e| format!("setuid: {e}"))?;
+    // Asked back, because a half-made change would be worse than none.
+    if geteuid() != user.uid || getuid() != user.uid || getegid() != user.gid || setuid(Uid::from_raw(0)).is_ok() {
+        return Err("the change of rights did not hold".to_string());
+    }
+    Ok(())
+}
+
+/// The targets of ~/.forward; `None` when there is none that may be obeyed.
+fn forward_file(user: &User) -> Result<Option<Vec<Target>>, Failure> {
+    let path = user.dir.join(".forward");
+    let bytes = match fsx::open_read(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Failure::local(&e)),
+        Ok(file) => {
+            let metadata = file.metadata().map_err(|e| Failure::local(&e))?;
+            let is_safe = metadata.uid() == user.uid.as_raw() && metadata.mode() & 0o022 == 0;
+            if !is_safe {
+                crate::log::event("forward-not-obeyed").field("file", path.display()).field("reason", "others may write it").write();
+                return Ok(None);
+            }
+            fsx::read(&path, FORWARD_LIMIT).map_err(|e| Failure::local(&e))?
+        }
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let mut targets = Vec::new();
+    for line in text.lines().filter(|l| !l.trim().is_empty() && !l.trim_start().starts_with('#')) {
+        let found = parse_targets(line, false).map_err(|wrong| {
+            Failure::temporary((3, 5), "The account's .forward has a mistake", format!("{}: {}", path.display(), wrong.message))
+        })?;
+        targets.extend(found);
+    }
+    Ok(Some(targets).filter(|t| !t.is_empty()))
+}
+
+fn forward(
+    site: &Site,
+    user: &User,
+    target: &Target,
+    sender: Option<&Address>,
+    own: &Address,
+    text: &[u8],
+) -> Result<(), Failure> {
+    match target {
+        Target::Mailbox(_) => maildir(site, user, sender, own, text),
+        Target::Address(address) if address == &user.name => maildir(site, user, sender, own, text),
+        Target::Address(address) => resend(site, address, sender, own, text),
+        Target::File(path) => append(Path::new(path), user, sender, own, text),
+        Target::Program(command) => {
+            let argv = split_command(command).unwrap_or_default();
+            let argv = match argv.as_slice() {
+                [first, script] if first == "sh:" => {
+                    vec![site.settings.delivery.shell.clone(), "-c".to_string(), script.clone()]
+                }
+                _ => argv,
+            };
+            let exec = Exec { argv, user: None, timeout: site.settings.delivery.program_timeout };
+            let top = stamp(sender, Some(&own.to_string()));
+            let mut whole = std::io::Read::chain(top.as_bytes(), text);
+            run_program(&exec, sender, own, &mut whole).map(|_| ())
+        }
+        Target::Include(_) => Err(Failure::temporary((3, 5), "A .forward can't include files", "")),
+        Target::Error(code, text) => Err(Failure::permanent((code.1, code.2), text.clone(), ".forward")),
+    }
+}
+
+/// Hands a forwarded message to emsend, as the account: it then goes the way of any message.
+fn resend(site: &Site, address: &str, sender: Option<&Address>, own: &Address, text: &[u8]) -> Result<(), Failure> {
+    let later = |e: std::io::Error| Failure::temporary((3, 0), "Can't forward now", e);
+    let mut command = Command::new(super::super::bin_dir().join("emsend"));
+    if let Some(dir) = &site.root.dir {
+        command.arg("--root").arg(dir);
+    }
+    command.args(["-i", "-oem", "-f"]).arg(print_path(sender)).arg("--").arg(address);
+    let mut child = command.stdin(Stdio::piped()).spawn().map_err(later)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(format!("Delivered-To: {own}\n").as_bytes()).and_then(|()| stdin.write_all(text)).map_err(later)?;
+    }
+    match child.wait().map_err(later)?.code() {
+        Some(0) => Ok(()),
+        code => Err(Failure::temporary((3, 0), "Can't forward now", format!("emsend exited with {code:?}"))),
+    }
+}
+
+fn append(path: &Path, user: &User, sender: Option<&Address>, own: &Address, text: &[u8]) -> Result<(), Failure> {
+    let top = stamp(sender, Some(&own.to_string()));
+    let mut whole = std::io::Read::chain(top.as_bytes(), text);
+    let path = if path.is_absolute() { path.to_path_buf() } else { user.dir.join(path) };
+    crate::deliver::append_file(&path, sender, &mut whole, Timestamp::now()).map(|_| ())
+}
+
+fn maildir(site: &Site, user: &User, sender: Option<&Address>, own: &Address, text: &[u8]) -> Result<(), Failure> {
+    let local = |e: std::io::Error| Failure::local(&e);
+    let now = Timestamp::now();
+    let tmp = user.dir.join("Maildir").join("tmp");
+    fsx::create_dirs(&tmp, 0o700).map_err(local)?;
+    let top = stamp(sender, Some(&own.to_string()));
+    let mut draft = fsx::Draft::new(tmp.join(store::name(now, &site.hostname(), 0, 0)), 0o600);
+    draft.write(top.as_bytes()).map_err(local)?;
+    draft.write(text).map_err(local)?;
+    let size = draft.size();
+    let wire_size = dot::crlf_size(top.as_bytes()) + dot::crlf_size(text);
+    let mut arrival = Arrival { draft, size, wire_size };
+    let results = store::deliver(&mut arrival, std::slice::from_ref(&user.dir), now, &site.hostname());
+    results.into_iter().collect::<std::io::Result<Vec<()>>>().map(|_| ()).map_err(local)
+}

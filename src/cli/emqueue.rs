@@ -1,0 +1,398 @@
+//! emqueue: the queue from the shell.
+
+mod list;
+mod trace;
+
+use super::{Ended, RootOption, say};
+use crate::clock::Timestamp;
+use crate::config::Site;
+use crate::drive::Outgoing;
+use crate::fsx::{Lock, LockError};
+use crate::queue::{self, Attempted, Daemon, Runner, Selection, Selector, Wake};
+use crate::serve::{Gate, Request};
+use crate::settings::Root;
+use crate::spool::{Claim, ClaimError, Id, Record, Spool};
+use crate::status::Exit;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{Read, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The queue: list, show, run, hold, release, delete, trace
+#[derive(Debug, clap::Parser)]
+#[command(name = "emqueue", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(flatten)]
+    root: RootOption,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Which {
+    /// Message ids
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// Messages whose id has this in it (a leading ! negates)
+    #[arg(long, value_name = "TEXT")]
+    id: Vec<String>,
+    /// Messages still owed to a recipient with this in it
+    #[arg(long, value_name = "TEXT")]
+    recipient: Vec<String>,
+    /// Messages from a sender with this in it
+    #[arg(long, value_name = "TEXT")]
+    sender: Vec<String>,
+    /// Messages still owed to a host or domain with this in it
+    #[arg(long, value_name = "TEXT")]
+    site: Vec<String>,
+    /// All messages
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List the queue
+    List {
+        #[command(flatten)]
+        which: Which,
+        /// Print JSON, one object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show envelope, progress and text of messages
+    Show {
+        #[command(flatten)]
+        which: Which,
+        /// Print JSON, one object a line
+        #[arg(long)]
+        json: bool,
+        /// Only the message's text
+        #[arg(long, conflicts_with = "json")]
+        text: bool,
+    },
+    /// Try messages now; without a choice all that are due
+    Run {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Make messages due at once and leave them to the daemon
+    Flush {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Make no attempts until released
+    Hold {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Let held messages go
+    Release {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Delete messages; nobody is told
+    Delete {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Route messages anew, as if they had just come in
+    Requeue {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Tell a message's whole story from the log
+    Trace {
+        /// A message's id, an address, or a Message-ID
+        word: String,
+        /// Print JSON, one object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove what crashes have left behind
+    Sweep,
+    /// Run the queue until stopped (under emd)
+    Daemon,
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    super::run("emqueue", run)
+}
+
+fn run(arguments: Arguments) -> super::Done {
+    let root = arguments.root.root();
+    let site = Arc::new(super::site("emqueue", &root)?);
+    let spool = Spool::of(&site);
+    match arguments.action {
+        Action::List { which, json } => {
+            let ids = if which_is_empty(&which) { spool.scan()? } else { choose(&spool, &which)? };
+            list::list(&spool, &ids, json)
+        }
+        Action::Show { which, json, text } => list::show(&spool, &choose(&spool, &which)?, json, text),
+        Action::Run { which } if which_is_empty(&which) => {
+            let now = Timestamp::now();
+            let is_due = |id: &Id| spool.progress(id, 0).is_ok_and(|p| p.is_due(now));
+            let ids: Vec<Id> = spool.scan()?.into_iter().filter(is_due).collect();
+            attempt(&site, &ids)
+        }
+        Action::Run { which } => attempt(&site, &choose(&spool, &which)?),
+        Action::Flush { which } | Action::Release { which } => {
+            each(&spool, &choose(&spool, &which)?, |claim| claim.record(Timestamp::now(), &[Record::Released]).map_err(Ended::from), true)
+        }
+        Action::Hold { which } => {
+            each(&spool, &choose(&spool, &which)?, |claim| claim.record(Timestamp::now(), &[Record::Held]).map_err(Ended::from), false)
+        }
+        Action::Delete { which } => delete(&spool, &choose(&spool, &which)?),
+        Action::Requeue { which } => requeue(&site, &choose(&spool, &which)?),
+        Action::Trace { word, json } => trace::trace(&site, &word, json),
+        Action::Sweep => {
+            let removed = spool.sweep(Timestamp::now())?;
+            if removed > 0 {
+                say(&format!("{removed} files removed\n"))?;
+            }
+            Ok(Exit::Ok)
+        }
+        Action::Daemon => daemon(site),
+    }
+}
+
+/// `mailq`.
+pub(super) fn mailq(root: &Root) -> super::Done {
+    let site = super::site("mailq", root)?;
+    let spool = Spool::of(&site);
+    list::mailq(&spool, &spool.scan()?)
+}
+
+/// `sendmail -q`: once, or again and again.
+pub(super) fn run_for_sendmail(root: &Root, selection: Selection, every: Option<Duration>) -> super::Done {
+    let site = Arc::new(super::site("emqueue", root)?);
+    loop {
+        let spool = Spool::of(&site);
+        let exit = attempt(&site, &selection.find(&spool)?)?;
+        match every {
+            Some(span) => std::thread::sleep(span),
+            None => return Ok(exit),
+        }
+    }
+}
+
+fn which_is_empty(which: &Which) -> bool {
+    which.ids.is_empty() && selection(which).is_empty() && !which.all
+}
+
+fn selection(which: &Which) -> Selection {
+    let mut selection = Selection::default();
+    which.id.iter().for_each(|t| selection.add(t, Selector::Id));
+    which.recipient.iter().for_each(|t| selection.add(t, Selector::Recipient));
+    which.sender.iter().for_each(|t| selection.add(t, Selector::Sender));
+    which.site.iter().for_each(|t| selection.add(t, Selector::Site));
+    selection
+}
+
+/// The messages meant: by id, by pattern, or all; a command that changes things wants it said.
+fn choose(spool: &Spool, which: &Which) -> Result<Vec<Id>, Ended> {
+    if which_is_empty(which) {
+        return Err(Ended::new(Exit::Usage, "which messages? Name ids, --recipient, --sender, --site, --id, or --all"));
+    }
+    let selection = selection(which);
+    let mut ids = Vec::new();
+    for text in &which.ids {
+        let id = Id::parse(text).filter(|id| spool.is_queued(id));
+        ids.push(id.ok_or_else(|| Ended::new(Exit::NoInput, format!("{text}: no such message in the queue")))?);
+    }
+    if which.all || !selection.is_empty() {
+        ids.extend(selection.find(spool)?);
+    }
+    ids.sort();
+    ids.dedup();
+    Ok(ids)
+}
+
+fn progress_bar(count: usize) -> ProgressBar {
+    use std::io::IsTerminal;
+    if count < 20 || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{pos}/{len} {wide_bar} {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Attempts for these messages, here and now.
+fn attempt(site: &Arc<Site>, ids: &[Id]) -> super::Done {
+    let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
+    queue::take_dropped(&gate, Timestamp::now())?;
+    let runner = Runner::new(gate, Arc::new(Outgoing::default()));
+    let bar = progress_bar(ids.len());
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let waiting = std::sync::atomic::AtomicUsize::new(0);
+    let threads = ids.len().min(site.settings.queue.concurrency.max(1) as usize);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(id) = ids.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    match runner.run(id, Timestamp::now) {
+                        Ok(Attempted::Finished | Attempted::Gone) => {}
+                        Ok(_) => {
+                            waiting.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        }
+                        Err(e) => {
+                            let _ = writeln!(std::io::stderr(), "emqueue: {id}: {e}");
+                            waiting.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        }
+                    }
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    Ok(if waiting.into_inner() > 0 { Exit::TempFail } else { Exit::Ok })
+}
+
+fn each(
+    spool: &Spool,
+    ids: &[Id],
+    act: impl Fn(&mut Claim) -> Result<(), Ended>,
+    pokes: bool,
+) -> super::Done {
+    let mut exit = Exit::Ok;
+    for id in ids {
+        match spool.claim(id) {
+            Ok(mut claim) => act(&mut claim)?,
+            Err(ClaimError::Io(e)) => return Err(e.into()),
+            Err(e) => {
+                let _ = writeln!(std::io::stderr(), "emqueue: {id}: {e}");
+                exit = Exit::TempFail;
+                continue;
+            }
+        }
+        if pokes {
+            spool.poke_id(id);
+        }
+    }
+    Ok(exit)
+}
+
+fn delete(spool: &Spool, ids: &[Id]) -> super::Done {
+    let mut exit = Exit::Ok;
+    for id in ids {
+        match spool.claim(id) {
+            Ok(claim) => {
+                crate::log::event("deleted").id(id).field("by", nix::unistd::getuid()).write();
+                claim.finish()?;
+            }
+            Err(e) => {
+                let _ = writeln!(std::io::stderr(), "emqueue: {id}: {e}");
+                exit = Exit::TempFail;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// Routes what is still owed again: after an alias or a route has been corrected.
+fn requeue(site: &Arc<Site>, ids: &[Id]) -> super::Done {
+    let gate = Gate::new(site.clone(), super::emlocal_path());
+    let mut exit = Exit::Ok;
+    for id in ids {
+        let claim = match gate.spool.claim(id) {
+            Ok(claim) => claim,
+            Err(e) => {
+                let _ = writeln!(std::io::stderr(), "emqueue: {id}: {e}");
+                exit = Exit::TempFail;
+                continue;
+            }
+        };
+        let now = Timestamp::now();
+        let mut envelope = claim.envelope().clone();
+        let owed: Vec<_> = claim.envelope().recipients.iter().zip(&claim.progress().states).filter(|(_, s)| s.is_owed()).map(|(r, _)| r.clone()).collect();
+        envelope.recipients.clear();
+        for recipient in owed {
+            match gate.router.resolve(&recipient.original) {
+                Ok(deliveries) => {
+                    let made = deliveries.into_iter().map(|delivery| crate::envelope::Recipient { delivery, ..recipient.clone() });
+                    envelope.recipients.extend(made);
+                }
+                // Not routable now: it stays as it is.
+                Err(_) => envelope.recipients.push(recipient),
+            }
+        }
+        let new = Id::new(now);
+        let mut incoming = gate.open(Request { id: new.clone(), envelope, received: String::new(), completes: false })?;
+        let mut text = claim.message()?;
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match text.read(&mut buffer)? {
+                0 => break,
+                n => incoming.chunk(&buffer[..n], now)?,
+            }
+        }
+        for result in incoming.commit(&gate, now) {
+            result?;
+        }
+        crate::log::event("requeued").id(id).field("as", &new).write();
+        claim.finish()?;
+    }
+    Ok(exit)
+}
+
+fn daemon(site: Arc<Site>) -> super::Done {
+    use mio::{Events, Interest, Poll, Token};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let spool = Spool::of(&site);
+    let _lock = Lock::wait(&spool.daemon_lock(), Duration::from_secs(5)).map_err(|e| match e {
+        LockError::Io(e) => Ended::from(e),
+        _ => Ended::new(Exit::TempFail, "another queue daemon runs for this root"),
+    })?;
+    let fifo = spool.fifo();
+    if let Err(e) = nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o622))
+        && e != nix::errno::Errno::EEXIST
+    {
+        return Err(Ended::new(Exit::CantCreat, format!("{}: {e}", fifo.display())));
+    }
+    // Opened for both, so that it never is at its end; others may write hints whatever the umask said.
+    let mut file = {
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = (nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOFOLLOW).bits();
+        std::fs::OpenOptions::new().read(true).write(true).custom_flags(flags).open(&fifo)?
+    };
+    let mut signals = crate::drive::Signals::catch(&[SIGTERM, SIGINT, SIGHUP])?;
+    let mut poll = Poll::new()?;
+    poll.registry().register(signals.source(), Token(0), Interest::READABLE)?;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+    poll.registry().register(&mut mio::unix::SourceFd(&fd), Token(1), Interest::READABLE)?;
+    let gate = Arc::new(Gate::new(site, super::emlocal_path()));
+    let runner = Arc::new(Runner::new(gate, Arc::new(Outgoing::default())));
+    let mut events = Events::with_capacity(8);
+    let mut torn = String::new();
+    Daemon::new(runner).run(Timestamp::now, |patience| {
+        if poll.poll(&mut events, Some(patience)).is_err() {
+            return Wake::Time;
+        }
+        if signals.read().iter().any(|s| *s != SIGHUP) {
+            return Wake::Stop;
+        }
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(n) = file.read(&mut buffer) {
+            bytes.extend_from_slice(&buffer[..n]);
+            if n < buffer.len() {
+                break;
+            }
+        }
+        if bytes.is_empty() {
+            return Wake::Time;
+        }
+        torn.push_str(&String::from_utf8_lossy(&bytes));
+        let whole = torn.rfind('\n').map_or(0, |i| i + 1);
+        let lines = torn[..whole].lines().map(str::to_string).collect();
+        torn.drain(..whole);
+        Wake::Hint(lines)
+    });
+    Ok(Exit::Ok)
+}

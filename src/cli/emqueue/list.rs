@@ -1,0 +1,159 @@
+//! Listings: ours, sendmail's mailq, and JSON.
+
+use super::super::{Ended, say};
+use crate::addr::print_path;
+use crate::envelope::Envelope;
+use crate::spool::{Id, Progress, Spool, State};
+use crate::status::Exit;
+use serde_json::json;
+use std::io::{Read, Write};
+
+fn each(
+    spool: &Spool,
+    ids: &[Id],
+    mut act: impl FnMut(&Id, &Envelope, &Progress) -> Result<(), Ended>,
+) -> Result<usize, Ended> {
+    let mut count = 0;
+    for id in ids {
+        match spool.peek(id) {
+            Ok(Some((envelope, progress))) => {
+                act(id, &envelope, &progress)?;
+                count += 1;
+            }
+            // Finished since the scan.
+            Ok(None) => {}
+            Err(e) => {
+                let _ = writeln!(std::io::stderr(), "emqueue: {id}: {e}");
+            }
+        }
+    }
+    Ok(count)
+}
+
+fn state_word(state: &State) -> &'static str {
+    match &state.last {
+        None => "waiting",
+        Some(outcome) => match outcome.enhanced.0 {
+            2 => "delivered",
+            4 => "deferred",
+            _ => "failed",
+        },
+    }
+}
+
+fn to_json(id: &Id, envelope: &Envelope, progress: &Progress) -> serde_json::Value {
+    let recipient = |(recipient, state): (&crate::envelope::Recipient, &State)| {
+        json!({
+            "address": recipient.original.to_string(),
+            "mailer": recipient.delivery.mailer.name(),
+            "host": recipient.delivery.host,
+            "user": recipient.delivery.user,
+            "state": state_word(state),
+            "reply": state.last.as_ref().map(|o| o.text.clone()),
+            "code": state.last.as_ref().map(|o| o.enhanced.to_string()),
+        })
+    };
+    json!({
+        "id": id.as_str(),
+        "arrived": envelope.arrived.rfc3339(),
+        "sender": envelope.sender.as_ref().map(ToString::to_string).unwrap_or_default(),
+        "size": envelope.size,
+        "attempts": progress.attempts,
+        "next": progress.next.map(|n| n.rfc3339()),
+        "held": progress.held,
+        "recipients": envelope.recipients.iter().zip(&progress.states).map(recipient).collect::<Vec<_>>(),
+    })
+}
+
+/// `emqueue list`.
+pub(super) fn list(spool: &Spool, ids: &[Id], json: bool) -> super::super::Done {
+    each(spool, ids, |id, envelope, progress| {
+        if json {
+            return say(&format!("{}\n", to_json(id, envelope, progress)));
+        }
+        let mark = if progress.held { " held" } else { "" };
+        let next = progress.next.map_or("now".to_string(), |n| n.short());
+        say(&format!(
+            "{id}  {}  {:>8}  {}{mark}\n",
+            envelope.arrived.short(),
+            envelope.size,
+            print_path(envelope.sender.as_ref())
+        ))?;
+        for (recipient, state) in envelope.recipients.iter().zip(&progress.states).filter(|(_, s)| s.is_owed()) {
+            let reply = state.last.as_ref().map_or(String::new(), |o| format!("  ({})", one_line(&o.text)));
+            say(&format!("    {}  next {next}{reply}\n", recipient.original))?;
+        }
+        Ok(())
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// `emqueue show`.
+pub(super) fn show(spool: &Spool, ids: &[Id], json: bool, text_only: bool) -> super::super::Done {
+    each(spool, ids, |id, envelope, progress| {
+        if json {
+            return say(&format!("{}\n", to_json(id, envelope, progress)));
+        }
+        if !text_only {
+            say(&format!("id        {id}\narrived   {}\nsender    {}\n", envelope.arrived.rfc5322(), print_path(envelope.sender.as_ref())))?;
+            let source = &envelope.source;
+            let from = [source.ip.map(|ip| ip.to_string()), source.helo.clone(), source.user.clone()];
+            let from: Vec<String> = from.into_iter().flatten().collect();
+            say(&format!("received  {} {}\nsize      {}\nattempts  {}\n", source.protocol, one_line(&from.join(" ")), envelope.size, progress.attempts))?;
+            if let Some(next) = progress.next {
+                say(&format!("next      {}\n", next.rfc5322()))?;
+            }
+            if progress.held {
+                say("held      yes\n")?;
+            }
+            for (recipient, state) in envelope.recipients.iter().zip(&progress.states) {
+                let delivery = &recipient.delivery;
+                let reply = state.last.as_ref().map_or(String::new(), |o| format!(": {}", one_line(&o.text)));
+                say(&format!("to        {} by {} {} {}{reply}\n", recipient.original, delivery.mailer.name(), one_line(&delivery.user), state_word(state)))?;
+            }
+            say("\n")?;
+        }
+        let mut text = Vec::new();
+        if let Some(mut message) = spool.message(id)? {
+            message.read_to_end(&mut text)?;
+        }
+        let mut out = std::io::stdout().lock();
+        match out.write_all(&text).and_then(|()| out.flush()) {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Ended::new(Exit::IoErr, e.to_string())),
+            _ => Ok(()),
+        }
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// `mailq`, in sendmail's form.
+pub(super) fn mailq(spool: &Spool, ids: &[Id]) -> super::super::Done {
+    if ids.is_empty() {
+        say("spool is empty\n\t\tTotal requests: 0\n")?;
+        return Ok(Exit::Ok);
+    }
+    let noun = if ids.len() == 1 { "request" } else { "requests" };
+    say(&format!("\t\t{} ({} {noun})\n", spool.queue_dir().display(), ids.len()))?;
+    say("-----Q-ID------- --Size-- -----Q-Time----- ------------Sender/Recipient-----------\n")?;
+    let count = each(spool, ids, |id, envelope, progress| {
+        let mark = if progress.held { '?' } else { ' ' };
+        let sender = envelope.sender.as_ref().map_or("MAILER-DAEMON".to_string(), ToString::to_string);
+        let when = envelope.arrived.local("%a %b %e %H:%M");
+        say(&format!("{id}{mark}{:>8} {when} <{sender}>\n", envelope.size))?;
+        let reason = progress.states.iter().filter(|s| s.is_owed()).find_map(|s| s.last.as_ref());
+        if let Some(outcome) = reason {
+            say(&format!("                 ({})\n", one_line(&outcome.text)))?;
+        }
+        for (recipient, _) in envelope.recipients.iter().zip(&progress.states).filter(|(_, s)| s.is_owed()) {
+            say(&format!("\t\t\t\t\t   <{}>\n", recipient.original))?;
+        }
+        Ok(())
+    })?;
+    say(&format!("\t\tTotal requests: {count}\n"))?;
+    Ok(Exit::Ok)
+}
+
+/// Foreign text on one line of a terminal.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

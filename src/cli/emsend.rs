@@ -1,0 +1,129 @@
+//! emsend: sendmail(8)'s command line.
+//!
+//! The command line is sendmail's, so it is read by hand: flags may be glued to their values, `-o` takes a letter and a value, and what
+//! a flag means depends on the name we are called by (`sendmail`, `mailq`, `newaliases`).
+
+mod arguments;
+mod deliver;
+
+use super::{Ended, say};
+use crate::addr::Address;
+use crate::config::Site;
+use crate::route::Steps;
+use crate::serve::Gate;
+use crate::status::Exit;
+use arguments::{Arguments, Mode};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+const HELP: &str = "\
+Usage: emsend [options] [recipient ...]
+
+Takes a message from standard input, as sendmail does.
+
+  -t               take recipients from To, Cc and Bcc of the message
+  -i, -oi          a line with a dot alone does not end the message
+  -f ADDRESS       envelope sender (-r is the same)
+  -F NAME          the sender's full name
+  -N dsn[,dsn]     never, or success, failure, delay
+  -R full|hdrs     how much of the message a notification returns
+  -V ENVID         envelope id for notifications
+  -B 7BIT|8BITMIME kind of body
+  -bm              deliver a message (the default)
+  -bs              speak SMTP on standard input and output
+  -bv              show where recipients go, send nothing
+  -bp              list the queue (as mailq)
+  -bi              check the aliases (as newaliases)
+  -bd, -bD         run all services (as emd)
+  -q[TIME]         run the queue, once or every TIME
+  -qI|R|S[!]TEXT   run what has TEXT in its id, recipient or sender
+  -od MODE         i, b: deliver now; q: queue only
+  -oe MODE         m, w: return errors by mail; p: print them; q: exit code only
+  -v               say what is done
+  -O OPTION=VALUE, -C FILE, -h N, -A, -L, -X, -U, -n, -m: taken for compatibility
+      --root DIR   one folder with etc, spool and mail below it (also EM_ROOT)
+      --help       this text
+      --version    the version
+";
+
+/// The program.
+pub fn main() -> ExitCode {
+    super::start_faults();
+    let mut words = std::env::args();
+    let own = words.next().unwrap_or_default();
+    let called_as = own.rsplit('/').next().unwrap_or("emsend").to_string();
+    let arguments = match arguments::parse(&called_as, words.collect()) {
+        Ok(arguments) => arguments,
+        Err(text) => return super::end("emsend", Err(Ended::new(Exit::Usage, text))),
+    };
+    super::end("emsend", run(arguments))
+}
+
+fn run(arguments: Arguments) -> super::Done {
+    match arguments.mode {
+        Mode::Help => return say(HELP).map(|()| Exit::Ok),
+        Mode::Version => return say(concat!("emsend ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| Exit::Ok),
+        _ => {}
+    }
+    let root = super::root(arguments.root.as_deref());
+    match &arguments.mode {
+        Mode::Mailq => return super::emqueue::mailq(&root),
+        Mode::Newaliases => return newaliases(&root),
+        Mode::Queue(selection, every) => return super::emqueue::run_for_sendmail(&root, selection.clone(), *every),
+        Mode::Daemon => return super::emd::run_foreground(&root),
+        _ => {}
+    }
+    let site = Arc::new(super::site("emsend", &root)?);
+    let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
+    match arguments.mode {
+        Mode::Verify => verify(&gate, &arguments.recipients),
+        Mode::Smtp => super::emsmtp::session_on_stdin(site, gate).map(|()| Exit::Ok),
+        _ => deliver::run(&arguments, &gate),
+    }
+}
+
+/// -bv: where does it go, and why.
+fn verify(gate: &Gate, recipients: &[String]) -> super::Done {
+    let addresses = recipients_of(recipients, &gate.site)?;
+    if addresses.is_empty() {
+        return Err(Ended::new(Exit::Usage, "-bv wants addresses"));
+    }
+    let mut exit = Exit::Ok;
+    for address in addresses {
+        let mut steps = Steps::new();
+        let result = gate.router.explain(&address, &mut steps);
+        for step in steps {
+            say(&format!("    {step}\n"))?;
+        }
+        match result {
+            Ok(deliveries) => {
+                for delivery in deliveries {
+                    let host = if delivery.host.is_empty() { String::new() } else { format!(", host {}", delivery.host) };
+                    say(&format!(
+                        "{address}... deliverable: mailer {}{host}, user {}\n",
+                        delivery.mailer.name(),
+                        delivery.user
+                    ))?;
+                }
+            }
+            Err(failure) => {
+                say(&format!("{address}... {} {} {}\n", failure.code, failure.enhanced, failure.public))?;
+                exit = failure.exit();
+            }
+        }
+    }
+    Ok(exit)
+}
+
+fn recipients_of(recipients: &[String], site: &Site) -> Result<Vec<Address>, Ended> {
+    crate::submit::command_line_recipients(recipients, site).map_err(|text| Ended::new(Exit::DataErr, text))
+}
+
+/// newaliases: there is no database to rebuild; the table is checked.
+fn newaliases(root: &crate::settings::Root) -> super::Done {
+    let site = super::site("newaliases", root)?;
+    let table = crate::tables::Watched::<crate::tables::Aliases>::new(site.root.etc.join("aliases"));
+    let aliases = table.read()?;
+    say(&format!("{}: {} aliases\n", table.path().display(), aliases.iter().count()))?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,137 @@
+//! emsmtp: SMTP, submission and LMTP.
+
+use super::{Ended, RootOption, server};
+use crate::config::Site;
+use crate::drive::{Conn, Port, TlsSource, peer_of_stdin, run_stdio};
+use crate::policy::{Connections, plaintext_allowed};
+use crate::proto::smtp::{Config, Context, Kind, Limits, SmtpSession};
+use crate::sasl::Mechanism;
+use crate::serve::{Gate, LoginDesk, SmtpDesk, SmtpService};
+use crate::status::Exit;
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+const SERVICES: [&str; 4] = ["smtp", "submission", "submissions", "lmtp"];
+
+/// SMTP, submission and LMTP server
+///
+/// Without --listen and without inherited sockets, standard input is the connection (inetd).
+#[derive(Debug, clap::Parser)]
+#[command(name = "emsmtp", version)]
+struct Arguments {
+    #[command(flatten)]
+    root: RootOption,
+    /// Listen here: [SERVICE=]ADDRESS:PORT; SERVICE is smtp, submission, submissions or lmtp
+    #[arg(long, value_name = "[SERVICE=]ADDRESS:PORT")]
+    listen: Vec<String>,
+    /// The service of standard input: smtp, submission, submissions or lmtp
+    #[arg(long, value_name = "SERVICE", default_value = "smtp", value_parser = SERVICES)]
+    service: String,
+    /// Check the settings and exit
+    #[arg(long)]
+    check: bool,
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    super::run("emsmtp", run)
+}
+
+fn run(arguments: Arguments) -> super::Done {
+    let site = Arc::new(super::site("emsmtp", &arguments.root.root())?);
+    if arguments.check {
+        return Ok(Exit::Ok);
+    }
+    let sockets = server::sockets(&arguments.listen, &SERVICES, "smtp")?;
+    let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
+    serve_with(&arguments.service, sockets, site, gate)
+}
+
+fn serve_with(service: &str, sockets: Vec<server::Listening>, site: Arc<Site>, gate: Arc<Gate>) -> super::Done {
+    let implicit = |name: &str| name == "submissions";
+    let needs = implicit(service) || sockets.iter().any(|s| implicit(&s.service));
+    let house = House::new(site.clone(), gate, server::tls_source(&site, needs)?);
+    if sockets.is_empty() {
+        let (ip, port) = peer_of_stdin().map_or((None, 0), |(ip, port)| (Some(ip), port));
+        run_stdio(house.connection(service, ip, port))?;
+        return Ok(Exit::Ok);
+    }
+    let house = Arc::new(house);
+    let ports = sockets.into_iter().map(|Listening { service, socket }| {
+        let house = house.clone();
+        Port { socket, make: Box::new(move |peer| house.connection(&service, Some(peer.ip()), peer.port())) }
+    });
+    server::serve(ports.collect())
+}
+
+use server::Listening;
+
+/// Runs one session of `sendmail -bs` on standard input.
+pub(super) fn session_on_stdin(site: Arc<Site>, gate: Arc<Gate>) -> Result<(), Ended> {
+    let house = House::new(site, gate, None);
+    Ok(run_stdio(house.connection("smtp", None, 0))?)
+}
+
+/// What all connections share.
+struct House {
+    site: Arc<Site>,
+    tls: Option<Arc<TlsSource>>,
+    configs: Vec<(&'static str, Arc<Config>, Arc<SmtpDesk>)>,
+}
+
+impl House {
+    fn new(site: Arc<Site>, gate: Arc<Gate>, tls: Option<Arc<TlsSource>>) -> House {
+        let logins = Arc::new(LoginDesk::new(site.clone()));
+        let smtp = &site.settings.smtp;
+        let connections = Connections::new(smtp.connections, smtp.connections_per_client);
+        let mechanisms: Vec<Mechanism> =
+            site.settings.auth.mechanisms.iter().filter_map(|name| Mechanism::parse(name)).collect();
+        let make = |name: &'static str| {
+            let kind = match name {
+                "smtp" => Kind::Smtp,
+                "lmtp" => Kind::Lmtp,
+                _ => Kind::Submission,
+            };
+            let config = Config {
+                host: site.hostname(),
+                kind,
+                limits: Limits {
+                    message_size: smtp.message_size.0,
+                    recipients: smtp.recipients,
+                    errors: smtp.errors,
+                    commands: smtp.commands,
+                    attempts: site.settings.auth.attempts,
+                    timeout_command: smtp.timeout_command,
+                    timeout_data: smtp.timeout_data,
+                },
+                mechanisms: if kind == Kind::Lmtp { Vec::new() } else { mechanisms.clone() },
+                starttls: tls.is_some() && kind != Kind::Lmtp,
+                etrn: smtp.etrn.clone(),
+                xclient_from: smtp.xclient_from.clone(),
+            };
+            let desk = SmtpDesk { gate: gate.clone(), logins: logins.clone(), connections: connections.clone(), kind };
+            (name, Arc::new(config), Arc::new(desk))
+        };
+        let configs = SERVICES.map(make).into();
+        House { site, tls, configs }
+    }
+
+    fn connection(&self, service: &str, ip: Option<IpAddr>, port: u16) -> Conn<SmtpSession, SmtpService> {
+        // Names were checked against SERVICES; the first stands in for none.
+        let index = self.configs.iter().position(|(name, ..)| *name == service).unwrap_or(0);
+        let (_, config, desk) = &self.configs[index];
+        let ip = ip.map(|ip| ip.to_canonical());
+        let context = Context {
+            ip,
+            port,
+            plaintext_allowed: plaintext_allowed(self.site.settings.auth.plaintext_without_tls, ip),
+            expects_proxy: ip.is_some_and(|ip| self.site.settings.smtp.proxy_from.iter().any(|n| n.holds(ip))),
+            nonce: desk.logins.nonce(),
+        };
+        let session = SmtpSession::new(config.clone(), context, Instant::now());
+        let conn = Conn::new(session, SmtpService::new(desk.clone()), self.tls.clone());
+        server::with_tls(conn, service == "submissions")
+    }
+}

@@ -1,0 +1,347 @@
+//! emuser: accounts from the shell.
+
+use super::{Ended, RootOption, say};
+use crate::addr::Address;
+use crate::config::Site;
+use crate::settings::Size;
+use crate::status::Exit;
+use crate::users::{self, Account, Users};
+use std::io::{BufRead, IsTerminal, Read, Write};
+use std::process::ExitCode;
+
+/// Accounts: add, change, list and delete them
+#[derive(Debug, clap::Parser)]
+#[command(name = "emuser", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(flatten)]
+    root: RootOption,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Add an account
+    Add {
+        /// user@domain
+        address: String,
+        #[command(flatten)]
+        password: Password,
+        #[command(flatten)]
+        fields: Fields,
+    },
+    /// Set a password
+    Passwd {
+        /// user@domain
+        address: String,
+        #[command(flatten)]
+        password: Password,
+    },
+    /// Change an account
+    Modify {
+        /// user@domain
+        address: String,
+        #[command(flatten)]
+        fields: Fields,
+        /// Refuse logins; mail is still taken
+        #[arg(long, conflicts_with = "unlock")]
+        lock: bool,
+        /// Allow logins again
+        #[arg(long)]
+        unlock: bool,
+        /// Forget the recoverable secret of APOP and CRAM-MD5
+        #[arg(long)]
+        no_apop: bool,
+    },
+    /// Delete an account; its mail stays in the mail folder
+    Delete {
+        /// user@domain
+        address: String,
+    },
+    /// Show one account
+    Show {
+        /// user@domain
+        address: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List accounts
+    List {
+        /// Only this domain
+        #[arg(long)]
+        domain: Option<String>,
+        /// Print JSON, one object a line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Password {
+    /// Read the password from standard input, up to a line end
+    #[arg(long)]
+    password_stdin: bool,
+    /// Take this crypt(3) or argon2 hash as it is
+    #[arg(long, value_name = "HASH", conflicts_with_all = ["password_stdin", "apop"])]
+    password_hash: Option<String>,
+    /// No password: nobody can log in yet
+    #[arg(long, conflicts_with_all = ["password_stdin", "password_hash"])]
+    no_password: bool,
+    /// Keep the password recoverable, as APOP and CRAM-MD5 need it
+    #[arg(long)]
+    apop: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Fields {
+    /// The person's name
+    #[arg(long)]
+    name: Option<String>,
+    /// Mailbox quota, such as 1G; 0 for none
+    #[arg(long)]
+    quota: Option<String>,
+    /// Services that may be used, with commas: smtp, submission, pop3, poppass; "all" for all
+    #[arg(long)]
+    services: Option<String>,
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    super::run("emuser", run)
+}
+
+fn run(arguments: Arguments) -> super::Done {
+    let site = super::site("emuser", &arguments.root.root())?;
+    let users = Users::of(&site);
+    match arguments.action {
+        Action::Add { address, password, fields } => {
+            let address = own_address(&address, &site)?;
+            let mut account = Account::new(&address);
+            apply(&fields, &mut account)?;
+            set_password(&password, &mut account, &site)?;
+            change(&users, |accounts| {
+                let key = key(&address);
+                if accounts.contains_key(&key) {
+                    return Err(Ended::new(Exit::CantCreat, format!("{address} exists already")));
+                }
+                accounts.insert(key, account);
+                Ok(())
+            })?;
+        }
+        Action::Passwd { address, password } => {
+            let address = parse(&address, &site)?;
+            // Hashed before the lock is taken: others need not wait for that.
+            let mut fresh = users.lookup(&address)?.ok_or_else(|| no_such(&address))?;
+            set_password(&password, &mut fresh, &site)?;
+            edit(&users, &address, |account| {
+                for field in ["pw", "scram", "apop"] {
+                    account.put(field, fresh.field(field).map(str::to_string));
+                }
+                Ok(())
+            })?;
+        }
+        Action::Modify { address, fields, lock, unlock, no_apop } => {
+            let address = parse(&address, &site)?;
+            edit(&users, &address, |account| {
+                apply(&fields, account)?;
+                if lock || unlock {
+                    account.put("locked", lock.then(|| "1".to_string()));
+                }
+                if no_apop {
+                    account.put("apop", None);
+                }
+                Ok(())
+            })?;
+        }
+        Action::Delete { address } => {
+            let address = parse(&address, &site)?;
+            change(&users, |accounts| match accounts.remove(&key(&address)) {
+                Some(_) => Ok(()),
+                None => Err(no_such(&address)),
+            })?;
+            let home = users::home(&site.root.mail, &address);
+            if home.exists() {
+                let _ = writeln!(std::io::stderr(), "emuser: the mail of {address} stays in {}", home.display());
+            }
+        }
+        Action::Show { address, json } => {
+            let address = parse(&address, &site)?;
+            let account = users.lookup(&address)?.ok_or_else(|| no_such(&address))?;
+            say(&if json { format!("{}\n", to_json(&account, &site)) } else { to_text(&account, &site) })?;
+        }
+        Action::List { domain, json } => {
+            let mut text = String::new();
+            for account in users.list()? {
+                if domain.as_deref().is_some_and(|d| d != account.address.domain()) {
+                    continue;
+                }
+                match json {
+                    true => text.push_str(&format!("{}\n", to_json(&account, &site))),
+                    false => text.push_str(&format!("{}\n", account.address)),
+                }
+            }
+            say(&text)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn key(address: &Address) -> String {
+    users::key(address)
+}
+
+fn parse(text: &str, site: &Site) -> Result<Address, Ended> {
+    let address = if text.contains('@') { Address::parse(text) } else { Address::parse_loose(text, &site.default_domain()) };
+    address.map(|a| a.to_key()).map_err(|e| Ended::new(Exit::Usage, format!("{text:?}: {e}")))
+}
+
+/// An address in a domain of ours: anything else would never get mail.
+fn own_address(text: &str, site: &Site) -> Result<Address, Ended> {
+    let address = parse(text, site)?;
+    if !site.is_local(address.domain()) {
+        let text = format!(
+            "{} is not a domain of ours; add it first: emconf set server.domains {} {}",
+            address.domain(),
+            site.settings.server.domains.join(" "),
+            address.domain()
+        );
+        return Err(Ended::new(Exit::Config, text));
+    }
+    if let Some(separator) = site.separator()
+        && address.local().contains(separator)
+    {
+        let text = format!("{address}: {separator:?} separates the detail; mail for it goes to the part before");
+        return Err(Ended::new(Exit::Usage, text));
+    }
+    Ok(address)
+}
+
+fn no_such(address: &Address) -> Ended {
+    Ended::new(Exit::NoUser, format!("no account {address}"))
+}
+
+fn change(
+    users: &Users,
+    act: impl FnOnce(&mut std::collections::BTreeMap<String, Account>) -> Result<(), Ended>,
+) -> Result<(), Ended> {
+    users.update(act)
+}
+
+fn edit(users: &Users, address: &Address, act: impl FnOnce(&mut Account) -> Result<(), Ended>) -> Result<(), Ended> {
+    change(users, |accounts| act(accounts.get_mut(&key(address)).ok_or_else(|| no_such(address))?))
+}
+
+fn apply(fields: &Fields, account: &mut Account) -> Result<(), Ended> {
+    if let Some(name) = &fields.name {
+        account.put("name", Some(name.clone()).filter(|n| !n.is_empty()));
+    }
+    if let Some(quota) = &fields.quota {
+        let size: Size = quota.parse().map_err(|e: String| Ended::new(Exit::Usage, format!("--quota: {e}")))?;
+        account.put("quota", Some(size.0.to_string()));
+    }
+    if let Some(services) = &fields.services {
+        let known = ["smtp", "submission", "pop3", "poppass"];
+        if let Some(strange) = services.split(',').find(|s| !known.contains(s) && services != "all") {
+            let text = format!("--services: {strange:?} is none of {}, all", known.join(", "));
+            return Err(Ended::new(Exit::Usage, text));
+        }
+        account.put("services", Some(services.clone()).filter(|s| s != "all"));
+    }
+    Ok(())
+}
+
+fn set_password(options: &Password, account: &mut Account, site: &Site) -> Result<(), Ended> {
+    if options.no_password || options.password_hash.is_some() {
+        ["pw", "scram", "apop"].into_iter().for_each(|field| account.put(field, None));
+    }
+    if options.no_password {
+        return Ok(());
+    }
+    if let Some(hash) = &options.password_hash {
+        if !users::is_known_hash(hash) {
+            let text = "--password-hash: not a hash of argon2, yescrypt, sha512, sha256 or bcrypt";
+            return Err(Ended::new(Exit::Usage, text));
+        }
+        account.put("pw", Some(hash.clone()));
+        return Ok(());
+    }
+    let password = read_password(options.password_stdin)?;
+    let scheme = &site.settings.accounts.password_scheme;
+    account.set_password(&password, scheme, options.apop).map_err(|e| Ended::new(Exit::DataErr, e.to_string()))
+}
+
+/// From standard input, or twice from the terminal without echo.
+fn read_password(from_stdin: bool) -> Result<String, Ended> {
+    let stdin = std::io::stdin();
+    if from_stdin || !stdin.is_terminal() {
+        if !from_stdin {
+            return Err(Ended::new(Exit::Usage, "give the password with --password-stdin"));
+        }
+        let mut text = String::new();
+        stdin
+            .lock()
+            .take(64 << 10)
+            .read_to_string(&mut text)
+            .map_err(|e| Ended::new(Exit::DataErr, format!("standard input: {e}")))?;
+        return Ok(text.lines().next().unwrap_or("").to_string());
+    }
+    let first = prompt("Password: ")?;
+    if first != prompt("Again: ")? {
+        return Err(Ended::new(Exit::DataErr, "the two are not the same"));
+    }
+    Ok(first)
+}
+
+fn prompt(text: &str) -> Result<String, Ended> {
+    let mut err = std::io::stderr();
+    let _ = write!(err, "{text}");
+    let _ = err.flush();
+    // stty is everywhere a terminal is; termios would need another feature of nix for this one place.
+    let echo = |word: &str| std::process::Command::new("stty").arg(word).status();
+    let _ = echo("-echo");
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    let _ = echo("echo");
+    let _ = writeln!(err);
+    read.map_err(|e| Ended::new(Exit::DataErr, e.to_string()))?;
+    Ok(line.trim_end_matches(['\n', '\r']).to_string())
+}
+
+fn to_text(account: &Account, site: &Site) -> String {
+    let quota = Size(account.quota(site.settings.accounts.quota.0));
+    let mut text = format!("address   {}\n", account.address);
+    let mut line = |name: &str, value: &str| {
+        if !value.is_empty() {
+            text.push_str(&format!("{name:<9} {value}\n"));
+        }
+    };
+    line("name", account.name());
+    line("password", scheme(account));
+    line("apop", if account.secret().is_some() { "yes (the password is kept readable)" } else { "" });
+    line("quota", &if quota.0 == 0 { "none".to_string() } else { quota.to_string() });
+    line("services", account.field("services").unwrap_or("all"));
+    line("login", if account.is_locked() { "locked" } else { "" });
+    line("home", &users::home(&site.root.mail, &account.address).display().to_string());
+    text
+}
+
+fn scheme(account: &Account) -> &str {
+    match account.password() {
+        None => "none",
+        Some(hash) => hash.split('$').nth(1).unwrap_or("unknown"),
+    }
+}
+
+fn to_json(account: &Account, site: &Site) -> serde_json::Value {
+    serde_json::json!({
+        "address": account.address.to_string(),
+        "name": account.name(),
+        "password": scheme(account),
+        "apop": account.secret().is_some(),
+        "quota": account.quota(site.settings.accounts.quota.0),
+        "services": account.field("services").map(|s| s.split(',').collect::<Vec<_>>()),
+        "locked": account.is_locked(),
+        "home": users::home(&site.root.mail, &account.address),
+    })
+}

@@ -1,0 +1,156 @@
+//! Command lines: flags, exit codes, and what each program does with the floors below.
+
+pub mod emconf;
+pub mod emd;
+pub mod emlocal;
+pub mod empass;
+pub mod empop;
+pub mod emqueue;
+pub mod emsend;
+pub mod emsmtp;
+pub mod emuser;
+mod server;
+
+use crate::config::{self, Site};
+use crate::log;
+use crate::settings::Root;
+use crate::status::Exit;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The option that every command has.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RootOption {
+    /// One folder with etc, spool, mail and log below it, instead of the installed system (also EM_ROOT)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+}
+
+impl RootOption {
+    /// The trees to work on.
+    pub fn root(&self) -> Root {
+        root(self.root.as_deref())
+    }
+}
+
+/// The trees for a `--root` argument, for EM_ROOT, or the installed ones. A relative folder is made absolute.
+pub fn root(dir: Option<&Path>) -> Root {
+    let from_environment = || std::env::var_os("EM_ROOT").filter(|d| !d.is_empty()).map(PathBuf::from);
+    match dir.map(Path::to_path_buf).or_else(from_environment) {
+        Some(dir) => Root::under(&std::path::absolute(&dir).unwrap_or(dir)),
+        None => Root::installed(),
+    }
+}
+
+/// Why a command ends: an exit code and what is said on standard error.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code.
+    pub exit: Exit,
+    /// The text; empty for none.
+    pub text: String,
+}
+
+impl Ended {
+    /// An end with a text.
+    pub fn new(exit: Exit, text: impl Into<String>) -> Ended {
+        Ended { exit, text: text.into() }
+    }
+}
+
+impl From<config::ConfigError> for Ended {
+    fn from(error: config::ConfigError) -> Ended {
+        Ended::new(Exit::Config, error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Ended {
+    fn from(error: std::io::Error) -> Ended {
+        let exit = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => Exit::NoPerm,
+            std::io::ErrorKind::WouldBlock | std::io::ErrorKind::StorageFull => Exit::TempFail,
+            _ => Exit::IoErr,
+        };
+        Ended::new(exit, error.to_string())
+    }
+}
+
+impl From<crate::status::Failure> for Ended {
+    fn from(failure: crate::status::Failure) -> Ended {
+        Ended::new(failure.exit(), failure.to_string())
+    }
+}
+
+/// What commands return.
+pub type Done = Result<Exit, Ended>;
+
+/// Reads a command line by clap and runs the command.
+pub fn run<A: clap::Parser>(program: &'static str, act: impl FnOnce(A) -> Done) -> ExitCode {
+    start_faults();
+    match A::try_parse() {
+        Ok(arguments) => end(program, act(arguments)),
+        Err(error) => {
+            let is_answer = !error.use_stderr();
+            let _ = error.print();
+            if is_answer { Exit::Ok.into() } else { Exit::Usage.into() }
+        }
+    }
+}
+
+/// Turns a command's result into its exit code.
+pub fn end(program: &str, done: Done) -> ExitCode {
+    match done {
+        Ok(exit) => exit.into(),
+        Err(ended) => {
+            if !ended.text.is_empty() {
+                let _ = writeln!(std::io::stderr(), "{program}: {}", ended.text);
+            }
+            ended.exit.into()
+        }
+    }
+}
+
+/// Lets tests fail the n-th file operation; debug builds only.
+pub fn start_faults() {
+    #[cfg(debug_assertions)]
+    if let Some(plan) = std::env::var("EM_FAULT").ok().as_deref().and_then(crate::fsx::fault::Plan::parse) {
+        crate::fsx::fault::set_process_plan(plan);
+    }
+}
+
+/// Loads the settings and starts the log.
+pub fn site(program: &'static str, root: &Root) -> Result<Site, Ended> {
+    let site = config::load(root)?;
+    let target = match site.settings.log.target.as_str() {
+        "stderr" => log::Target::Stderr,
+        "syslog" => log::Target::Syslog,
+        "journal" => log::Target::Journal,
+        other => log::Target::File(match other.strip_prefix("file:") {
+            Some(path) => PathBuf::from(path),
+            None => site.root.log.join("em.log"),
+        }),
+    };
+    log::start(program, target);
+    Ok(site)
+}
+
+/// Writes to standard output; a reader that has left is no error.
+pub fn say(text: &str) -> Result<(), Ended> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Ended::new(Exit::IoErr, format!("standard output: {e}"))),
+        _ => Ok(()),
+    }
+}
+
+/// The folder our programs lie in.
+pub fn bin_dir() -> PathBuf {
+    let own = std::env::current_exe().ok();
+    own.as_deref().and_then(Path::parent).map_or_else(|| PathBuf::from("/usr/local/sbin"), Path::to_path_buf)
+}
+
+/// The delivery agent for system accounts.
+pub fn emlocal_path() -> PathBuf {
+    bin_dir().join("emlocal")
+}

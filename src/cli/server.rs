@@ -1,0 +1,86 @@
+//! What all servers share: where their connections come from.
+
+use super::Ended;
+use crate::drive::{Conn, EventLoop, Port, Signals, TlsSource, inherited, listen};
+use crate::proto::Session;
+use crate::serve::Service;
+use crate::status::Exit;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Threads for what blocks. Syncs wait together on the disk, so more of them than processors pay.
+const WORKERS: usize = 32;
+
+/// A listening socket with the service it is for.
+pub(super) struct Listening {
+    pub(super) service: String,
+    pub(super) socket: std::net::TcpListener,
+}
+
+/// The sockets from `--listen`, or those inherited; none means standard input is the connection.
+pub(super) fn sockets(options: &[String], services: &[&str], default: &str) -> Result<Vec<Listening>, Ended> {
+    let mut found = Vec::new();
+    for option in options {
+        let (service, address) = option.split_once('=').unwrap_or((default, option));
+        if !services.contains(&service) {
+            let text = format!("--listen {option}: the service is one of {}", services.join(", "));
+            return Err(Ended::new(Exit::Usage, text));
+        }
+        let address: SocketAddr = address
+            .parse()
+            .map_err(|_| Ended::new(Exit::Usage, format!("--listen {option}: write {default}=127.0.0.1:PORT")))?;
+        let socket = listen(address).map_err(|e| Ended::new(Exit::Unavailable, e.to_string()))?;
+        found.push(Listening { service: service.to_string(), socket });
+    }
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    for one in inherited()? {
+        let service = if services.contains(&one.name.as_str()) { one.name } else { default.to_string() };
+        found.push(Listening { service, socket: one.socket });
+    }
+    Ok(found)
+}
+
+/// Runs the event loop over these ports.
+pub(super) fn serve<S, V>(ports: Vec<Port<S, V>>) -> Result<Exit, Ended>
+where
+    S: Session + Send + 'static,
+    S::Ask: Send,
+    V: Service<Ask = S::Ask, Answer = S::Answer> + 'static,
+{
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    raise_file_limit();
+    let signals = Signals::catch(&[SIGTERM, SIGINT, SIGHUP])?;
+    EventLoop::new(ports, WORKERS, signals)?.run()?;
+    Ok(Exit::Ok)
+}
+
+/// A connection that begins with TLS where the service says so.
+pub(super) fn with_tls<S, V>(mut conn: Conn<S, V>, implicit: bool) -> Conn<S, V>
+where
+    S: Session,
+    V: Service<Ask = S::Ask, Answer = S::Answer>,
+{
+    if implicit {
+        conn.start_tls();
+    }
+    conn
+}
+
+/// The certificate, or a clear end when a service can't do without.
+pub(super) fn tls_source(site: &crate::config::Site, needs: bool) -> Result<Option<Arc<TlsSource>>, Ended> {
+    let source = TlsSource::of(site);
+    if needs && source.is_none() {
+        return Err(Ended::new(Exit::Config, "TLS needs a certificate: set tls.certificate and tls.key, or let emd make one"));
+    }
+    Ok(source)
+}
+
+/// As many connections as the system allows us.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}

@@ -1,0 +1,289 @@
+//! One connection: a machine, its service, and TLS between them and the wire. Moves no bytes by itself.
+//!
+//! The driver feeds what the network brought ([`Conn::feed`]), calls [`Conn::step`] until it wants input, and writes what
+//! [`Conn::outgoing`] holds. Back-pressure: while more than [`HIGH_WATER`] octets wait to be written, the machine is not asked on.
+//! Memory: an idle connection holds no buffers.
+//! Security: plaintext that stands behind STARTTLS closes the connection (RELIABILITY R15).
+
+use super::tls::TlsSource;
+use crate::clock::Timestamp;
+use crate::log;
+use crate::proto::{Session, Step, TlsFacts};
+use crate::serve::{Moment, Service};
+use rustls::ServerConnection;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Octets that may wait to be written before the machine is held back.
+const HIGH_WATER: usize = 256 << 10;
+
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// More input, or room for output, or time.
+    Io,
+    /// The open question may block: [`Conn::step`] again on a worker.
+    Worker,
+    /// Write what is outgoing, then close.
+    Close,
+}
+
+/// A connection's state.
+pub struct Conn<S: Session, V> {
+    session: S,
+    service: V,
+    tls: Option<Box<ServerConnection>>,
+    tls_source: Option<Arc<TlsSource>>,
+    tls_told: bool,
+    input: Vec<u8>,
+    out: Vec<u8>,
+    written: usize,
+    pending: Option<S::Ask>,
+    input_ended: bool,
+    end_told: bool,
+    is_closing: bool,
+}
+
+/// The present.
+pub fn present() -> Moment {
+    Moment { instant: Instant::now(), time: Timestamp::now() }
+}
+
+impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
+    /// A plaintext connection that may start TLS later.
+    pub fn new(session: S, service: V, tls_source: Option<Arc<TlsSource>>) -> Conn<S, V> {
+        Conn {
+            session,
+            service,
+            tls: None,
+            tls_source,
+            tls_told: false,
+            input: Vec::new(),
+            out: Vec::new(),
+            written: 0,
+            pending: None,
+            input_ended: false,
+            end_told: false,
+            is_closing: false,
+        }
+    }
+
+    /// Begins with TLS, before the greeting.
+    pub fn start_tls(&mut self) {
+        match self.tls_source.as_ref().map(|source| source.accept()) {
+            Some(Ok(tls)) => self.tls = Some(Box::new(tls)),
+            Some(Err(e)) => {
+                log::event("tls-failed").field("reason", e).error().write();
+                self.is_closing = true;
+            }
+            None => self.is_closing = true,
+        }
+    }
+
+    /// Takes what the network brought; an empty slice is the end of input.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            self.input_ended = true;
+            return;
+        }
+        let Some(tls) = &mut self.tls else {
+            return self.input.extend_from_slice(bytes);
+        };
+        let mut rest = bytes;
+        while !rest.is_empty() && !self.is_closing {
+            let failed = match tls.read_tls(&mut rest) {
+                Ok(0) => None,
+                Ok(_) => tls.process_new_packets().err().map(|e| e.to_string()),
+                Err(e) => Some(e.to_string()),
+            };
+            if let Some(reason) = failed {
+                log::event("tls-failed").field("reason", reason).write();
+                self.is_closing = true;
+            }
+            loop {
+                let before = self.input.len();
+                self.input.resize(before + 16384, 0);
+                let n = match tls.reader().read(&mut self.input[before..]) {
+                    Ok(0) => {
+                        self.input_ended = true;
+                        0
+                    }
+                    Ok(n) => n,
+                    // No plaintext now, or the peer left without close_notify: a truncated session ends.
+                    Err(e) => {
+                        self.input_ended |= e.kind() == io::ErrorKind::UnexpectedEof;
+                        0
+                    }
+                };
+                self.input.truncate(before + n);
+                if n == 0 {
+                    break;
+                }
+            }
+        }
+        self.flush_tls();
+    }
+
+    /// Goes on until something is wanted. On a worker questions that block are answered here.
+    pub fn step(&mut self, on_worker: bool) -> Want {
+        let now = present();
+        if let Some(ask) = self.pending.take() {
+            if !on_worker {
+                self.pending = Some(ask);
+                return Want::Worker;
+            }
+            let answer = self.service.answer(now, ask);
+            self.session.answer(Instant::now(), answer);
+        }
+        loop {
+            if self.is_closing {
+                return Want::Close;
+            }
+            if let Some(tls) = &self.tls {
+                if tls.is_handshaking() {
+                    if self.input_ended {
+                        self.is_closing = true;
+                        continue;
+                    }
+                    return Want::Io;
+                }
+                if !self.tls_told {
+                    self.tls_told = true;
+                    let facts = facts(tls);
+                    self.session.tls_started(now.instant, facts);
+                }
+            }
+            if self.is_full() {
+                return Want::Io;
+            }
+            match self.session.next() {
+                Step::Send(bytes) => self.send(bytes),
+                Step::Ask(ask) if !on_worker && self.service.may_block(&ask) => {
+                    self.pending = Some(ask);
+                    return Want::Worker;
+                }
+                Step::Ask(ask) => {
+                    let answer = self.service.answer(present(), ask);
+                    self.session.answer(Instant::now(), answer);
+                }
+                Step::StartTls => {
+                    if !self.input.is_empty() {
+                        log::event("starttls-injection").write();
+                        self.is_closing = true;
+                    } else {
+                        self.start_tls();
+                    }
+                }
+                Step::Close => {
+                    self.is_closing = true;
+                    if let Some(tls) = &mut self.tls {
+                        tls.send_close_notify();
+                    }
+                    self.flush_tls();
+                }
+                Step::Wait if !self.input.is_empty() => {
+                    let taken = self.session.input(now.instant, &self.input);
+                    if taken == self.input.len() {
+                        self.input = Vec::new();
+                    } else {
+                        self.input.drain(..taken);
+                        if taken == 0 {
+                            return Want::Io;
+                        }
+                    }
+                }
+                Step::Wait if self.input_ended && !self.end_told => {
+                    self.end_told = true;
+                    self.session.input_closed(now.instant);
+                }
+                Step::Wait => return Want::Io,
+            }
+        }
+    }
+
+    /// When the machine wants its timeout.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.session.deadline()
+    }
+
+    /// Tells the machine the time, when its deadline has passed.
+    pub fn tick(&mut self) {
+        let now = Instant::now();
+        let is_stuck = self.tls.as_ref().is_some_and(|t| t.is_handshaking());
+        if self.session.deadline().is_some_and(|d| d <= now) {
+            self.session.timeout(now);
+            // A handshake that takes as long as a command may is no handshake.
+            self.is_closing |= is_stuck;
+        }
+    }
+
+    /// True when the network may be read: otherwise the peer waits (back-pressure).
+    pub fn wants_input(&self) -> bool {
+        !self.input_ended && !self.is_closing && !self.is_full() && self.input.len() < 2 * HIGH_WATER
+    }
+
+    /// True when the machine is held back until output is taken.
+    pub fn is_full(&self) -> bool {
+        self.out.len() - self.written > HIGH_WATER
+    }
+
+    /// What is to be written.
+    pub fn outgoing(&self) -> &[u8] {
+        &self.out[self.written..]
+    }
+
+    /// So much was written.
+    pub fn wrote(&mut self, n: usize) {
+        self.written += n;
+        if self.written == self.out.len() {
+            self.out = Vec::new();
+            self.written = 0;
+        }
+    }
+
+    /// The connection is over.
+    pub fn closed(&mut self) {
+        self.pending = None;
+        self.service.closed();
+    }
+
+    fn send(&mut self, bytes: Vec<u8>) {
+        match &mut self.tls {
+            Some(tls) => {
+                // rustls buffers all of it; writing to memory does not fail.
+                let _ = tls.writer().write_all(&bytes);
+                self.flush_tls();
+            }
+            None if self.out.is_empty() => self.out = bytes,
+            None => self.out.extend_from_slice(&bytes),
+        }
+    }
+
+    fn flush_tls(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            while tls.wants_write() {
+                if tls.write_tls(&mut self.out).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn facts(tls: &ServerConnection) -> TlsFacts {
+    let version = match tls.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "TLS",
+    };
+    let cipher = tls.negotiated_cipher_suite().map(|c| format!("{:?}", c.suite())).unwrap_or_default();
+    // RFC 9266 §4: label and length; TLS 1.2 only binds with the extended master secret, which rustls insists on.
+    let exporter = tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[])).ok();
+    TlsFacts {
+        version: version.to_string(),
+        cipher,
+        exporter: exporter.map(|e| e.to_vec()),
+        sni: tls.server_name().map(str::to_string),
+    }
+}

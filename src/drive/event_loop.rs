@@ -1,0 +1,311 @@
+//! The event loop: thousands of connections on one thread, with a pool of workers for what blocks.
+//!
+//! A connection whose open question may block travels to a worker with its socket. The worker answers, writes, reads on, and hands
+//! it back when it would wait for the peer: a burst of work costs two thread changes, not two a question. While it travels its
+//! slot in the slab is empty and events for it are dropped; after its return everything is tried once more, so none is missed.
+
+use super::conn::{Conn, Want};
+use super::signals::Signals;
+use crate::log;
+use crate::proto::Session;
+use crate::serve::Service;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const WAKER: Token = Token(usize::MAX);
+const SIGNAL: Token = Token(usize::MAX - 1);
+/// Tokens from here on are listeners.
+const LISTENERS: usize = usize::MAX - 1024;
+/// Pause of accepting when the process has no more file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Longest wait for workers at the end.
+const LAST_WORK: Duration = Duration::from_secs(20);
+/// Octets read at once.
+const READ: usize = 64 << 10;
+
+/// A listening socket and what it makes of a connection.
+pub struct Port<S: Session, V> {
+    /// The socket, not blocking.
+    pub socket: std::net::TcpListener,
+    /// Makes the connection's machine and service.
+    pub make: Box<dyn Fn(SocketAddr) -> Conn<S, V>>,
+}
+
+struct Live<S: Session, V> {
+    conn: Conn<S, V>,
+    stream: TcpStream,
+    slot: usize,
+    timer: Option<Instant>,
+}
+
+type Parcel<S, V> = Box<Live<S, V>>;
+type Maker<S, V> = Box<dyn Fn(SocketAddr) -> Conn<S, V>>;
+
+/// The loop of one process.
+pub struct EventLoop<S: Session, V> {
+    poll: Poll,
+    ports: Vec<(TcpListener, Maker<S, V>)>,
+    slots: Vec<Option<Parcel<S, V>>>,
+    free: Vec<usize>,
+    away: usize,
+    timers: BTreeSet<(Instant, usize)>,
+    to_workers: Sender<Parcel<S, V>>,
+    from_workers: Receiver<Parcel<S, V>>,
+    signals: Signals,
+    accept_again: Option<Instant>,
+    buffer: Vec<u8>,
+}
+
+impl<S, V> EventLoop<S, V>
+where
+    S: Session + Send + 'static,
+    S::Ask: Send,
+    V: Service<Ask = S::Ask, Answer = S::Answer> + 'static,
+{
+    /// A loop over these ports with a number of workers.
+    pub fn new(ports: Vec<Port<S, V>>, workers: usize, mut signals: Signals) -> io::Result<EventLoop<S, V>> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        poll.registry().register(signals.source(), SIGNAL, Interest::READABLE)?;
+        let mut listeners = Vec::new();
+        for (index, port) in ports.into_iter().enumerate() {
+            port.socket.set_nonblocking(true)?;
+            let mut socket = TcpListener::from_std(port.socket);
+            poll.registry().register(&mut socket, Token(LISTENERS + index), Interest::READABLE)?;
+            listeners.push((socket, port.make));
+        }
+        let (to_workers, work) = unbounded::<Parcel<S, V>>();
+        let (done, from_workers) = unbounded();
+        for _ in 0..workers.max(1) {
+            let (work, done, waker) = (work.clone(), done.clone(), waker.clone());
+            std::thread::Builder::new().name("worker".to_string()).stack_size(1 << 20).spawn(move || {
+                let mut buffer = vec![0; READ];
+                while let Ok(mut live) = work.recv() {
+                    pump(&mut live, true, &mut buffer);
+                    if done.send(live).is_err() {
+                        break;
+                    }
+                    let _ = waker.wake();
+                }
+            })?;
+        }
+        Ok(EventLoop {
+            poll,
+            ports: listeners,
+            slots: Vec::new(),
+            free: Vec::new(),
+            away: 0,
+            timers: BTreeSet::new(),
+            to_workers,
+            from_workers,
+            signals,
+            accept_again: None,
+            buffer: vec![0; READ],
+        })
+    }
+
+    /// Runs until a signal ends it; messages that are being made durable are finished.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        loop {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, timeout) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                other => other?,
+            }
+            for event in &events {
+                match event.token() {
+                    WAKER => {}
+                    SIGNAL => {
+                        if self.signals.read().iter().any(|s| *s != signal_hook::consts::SIGHUP) {
+                            self.finish();
+                            return Ok(());
+                        }
+                    }
+                    Token(token) if token >= LISTENERS => self.accept(token - LISTENERS),
+                    Token(slot) => self.turn(slot),
+                }
+            }
+            while let Ok(live) = self.from_workers.try_recv() {
+                self.away -= 1;
+                let slot = live.slot;
+                self.slots[slot] = Some(live);
+                self.turn(slot);
+            }
+            self.fire_timers();
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let first = self.timers.first().map(|(when, _)| *when);
+        let next = [first, self.accept_again].into_iter().flatten().min()?;
+        // Rounded up: the timer is due when we wake.
+        Some(next.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
+    }
+
+    fn accept(&mut self, index: usize) {
+        loop {
+            match self.ports[index].0.accept() {
+                Ok((stream, peer)) => {
+                    // An answer is written in one piece; waiting for more would only delay it.
+                    let _ = stream.set_nodelay(true);
+                    let conn = (self.ports[index].1)(peer);
+                    self.insert(conn, stream);
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                Err(e) if matches!(e.raw_os_error(), Some(nix::libc::EMFILE | nix::libc::ENFILE | nix::libc::ENOBUFS)) => {
+                    if self.accept_again.is_none() {
+                        log::event("accept-failed").field("reason", e).error().write();
+                    }
+                    self.accept_again = Some(Instant::now() + ACCEPT_PAUSE);
+                    return;
+                }
+                // The peer was gone before we came.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn insert(&mut self, conn: Conn<S, V>, mut stream: TcpStream) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(e) = self.poll.registry().register(&mut stream, Token(slot), interest) {
+            log::event("register-failed").field("reason", e).error().write();
+            self.free.push(slot);
+            return;
+        }
+        self.slots[slot] = Some(Box::new(Live { conn, stream, slot, timer: None }));
+        self.turn(slot);
+    }
+
+    /// Lets a connection go on as far as it can.
+    fn turn(&mut self, slot: usize) {
+        let Some(mut live) = self.slots.get_mut(slot).and_then(Option::take) else { return };
+        match pump(&mut live, false, &mut self.buffer) {
+            Pumped::Idle => {
+                let deadline = live.conn.deadline();
+                if deadline != live.timer {
+                    if let Some(old) = live.timer.take() {
+                        self.timers.remove(&(old, slot));
+                    }
+                    if let Some(when) = deadline {
+                        self.timers.insert((when, slot));
+                    }
+                    live.timer = deadline;
+                }
+                self.slots[slot] = Some(live);
+            }
+            Pumped::Worker => {
+                if let Some(old) = live.timer.take() {
+                    self.timers.remove(&(old, slot));
+                }
+                self.away += 1;
+                // The workers live as long as we hold the sender.
+                let _ = self.to_workers.send(live);
+            }
+            Pumped::Closed => {
+                if let Some(old) = live.timer.take() {
+                    self.timers.remove(&(old, slot));
+                }
+                live.conn.closed();
+                let _ = self.poll.registry().deregister(&mut live.stream);
+                self.free.push(slot);
+            }
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        let now = Instant::now();
+        if self.accept_again.is_some_and(|when| when <= now) {
+            self.accept_again = None;
+            (0..self.ports.len()).for_each(|index| self.accept(index));
+        }
+        while let Some((when, slot)) = self.timers.first().copied().filter(|(when, _)| *when <= now) {
+            self.timers.remove(&(when, slot));
+            if let Some(live) = self.slots.get_mut(slot).and_then(Option::as_mut) {
+                live.timer = None;
+                live.conn.tick();
+            }
+            self.turn(slot);
+        }
+    }
+
+    /// The end: no new work, but what workers hold is finished and answered.
+    fn finish(&mut self) {
+        self.ports.clear();
+        let until = Instant::now() + LAST_WORK;
+        while self.away > 0 {
+            match self.from_workers.recv_deadline(until) {
+                Ok(mut live) => {
+                    self.away -= 1;
+                    let out = live.conn.outgoing().to_vec();
+                    let _ = live.stream.write(&out);
+                    live.conn.closed();
+                }
+                Err(_) => break,
+            }
+        }
+        for live in self.slots.iter_mut().flatten() {
+            live.conn.closed();
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pumped {
+    Idle,
+    Worker,
+    Closed,
+}
+
+/// Steps, writes and reads until the peer must be waited for.
+fn pump<S, V>(live: &mut Live<S, V>, on_worker: bool, buffer: &mut [u8]) -> Pumped
+where
+    S: Session,
+    V: Service<Ask = S::Ask, Answer = S::Answer>,
+{
+    loop {
+        let want = live.conn.step(on_worker);
+        let was_full = live.conn.is_full();
+        let mut is_blocked = false;
+        while !live.conn.outgoing().is_empty() {
+            match live.stream.write(live.conn.outgoing()) {
+                Ok(0) => return Pumped::Closed,
+                Ok(n) => live.conn.wrote(n),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    is_blocked = true;
+                    break;
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Pumped::Closed,
+            }
+        }
+        match want {
+            Want::Worker => return Pumped::Worker,
+            Want::Close if is_blocked => return Pumped::Idle,
+            Want::Close => return Pumped::Closed,
+            Want::Io => {}
+        }
+        if was_full && !is_blocked {
+            continue;
+        }
+        if !live.conn.wants_input() {
+            return Pumped::Idle;
+        }
+        match live.stream.read(buffer) {
+            Ok(n) => live.conn.feed(&buffer[..n]),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Pumped::Idle,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(_) => live.conn.feed(&[]),
+        }
+    }
+}

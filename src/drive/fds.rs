@@ -1,0 +1,62 @@
+//! Passing listening sockets between processes: the one place with unsafe code.
+//!
+//! | block | why it is sound |
+//! |---|---|
+//! | [`adopt`] | the number was announced by LISTEN_FDS for this process, is adopted once (see [`super::listen`]), and fstat shows it open |
+//! | [`pass`] | between fork and exec only dup2 and fcntl are called, which are async-signal-safe (signal-safety(7)); no allocation |
+//!
+//! The convention is systemd's sd_listen_fds(3): descriptors from 3 on, LISTEN_FDS their number, LISTEN_FDNAMES their names.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// The first descriptor passed.
+pub(super) const FIRST: RawFd = 3;
+
+/// Takes over an inherited descriptor.
+pub(super) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl on a number that may be closed is harmless; it then says EBADF.
+    let flags = unsafe { nix::libc::fcntl(number, nix::libc::F_GETFD) };
+    if flags < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is open (above), and the caller adopts each announced number once.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    // SAFETY: as above; our children must not inherit it.
+    unsafe { nix::libc::fcntl(fd.as_raw_fd(), nix::libc::F_SETFD, flags | nix::libc::FD_CLOEXEC) };
+    Ok(fd)
+}
+
+/// Lets the command's process have these sockets as descriptors 3, 4, ….
+///
+/// The sockets must stay open until the command is spawned.
+pub(super) fn pass(command: &mut Command, sockets: &[&TcpListener]) {
+    let numbers: Vec<RawFd> = sockets.iter().map(|s| s.as_raw_fd()).collect();
+    let count = numbers.len() as RawFd;
+    let act = move || {
+        // First out of the way of the target range, so that no dup2 overwrites one that is still needed.
+        let mut moved = [0; 64];
+        for (i, number) in numbers.iter().enumerate().take(64) {
+            // SAFETY: async-signal-safe; the result is checked.
+            let high = unsafe { nix::libc::fcntl(*number, nix::libc::F_DUPFD_CLOEXEC, FIRST + count) };
+            if high < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            moved[i] = high;
+        }
+        for (i, high) in moved.iter().enumerate().take(numbers.len().min(64)) {
+            // SAFETY: async-signal-safe; dup2 clears close-on-exec on the copy.
+            if unsafe { nix::libc::dup2(*high, FIRST + i as RawFd) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure runs in the child between fork and exec and keeps to the rules of the table above.
+    unsafe { command.pre_exec(act) };
+}

@@ -1,0 +1,25 @@
+//! Drivers: what moves bytes between the network and the protocol machines.
+//!
+//! The same pair of machine and service runs on standard input ([`stdio`]), and in the event loop with its workers ([`event_loop`]).
+//! Only this floor and the programs touch sockets, signals and the clock.
+
+mod conn;
+mod event_loop;
+mod fds;
+mod jobs;
+mod listen;
+mod net;
+mod signals;
+mod stdio;
+mod supervisor;
+mod tls;
+
+pub use conn::{Conn, Want};
+pub use event_loop::{EventLoop, Port};
+pub use listen::{Inherited, inherited, listen};
+pub use net::Outgoing;
+pub use signals::Signals;
+pub use stdio::{peer_of_stdin, run as run_stdio};
+pub use jobs::Job;
+pub use supervisor::{Control, Status, Supervisor, request_file};
+pub use tls::{TlsSource, ensure_certificate};

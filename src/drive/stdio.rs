@@ -1,0 +1,75 @@
+//! One connection on standard input and output: inetd, xinetd, systemd with Accept=yes, a pipe of a test.
+
+use super::conn::{Conn, Want};
+use crate::proto::Session;
+use crate::serve::Service;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{SockaddrStorage, getpeername};
+use std::io::{self, Read, Write};
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
+
+/// The address at the other end of standard input, when it is a socket.
+pub fn peer_of_stdin() -> Option<(IpAddr, u16)> {
+    let name: SockaddrStorage = getpeername(io::stdin().as_raw_fd()).ok()?;
+    if let Some(v4) = name.as_sockaddr_in() {
+        return Some((IpAddr::V4(v4.ip()), v4.port()));
+    }
+    name.as_sockaddr_in6().map(|v6| (IpAddr::V6(v6.ip()), v6.port()))
+}
+
+/// Runs the connection to its end.
+pub fn run<S, V>(mut conn: Conn<S, V>) -> io::Result<()>
+where
+    S: Session,
+    V: Service<Ask = S::Ask, Answer = S::Answer>,
+{
+    let mut stdin = io::stdin().lock();
+    let mut stdout = io::stdout().lock();
+    let mut buffer = vec![0; 64 << 10];
+    let result = loop {
+        let want = conn.step(true);
+        let out = conn.outgoing();
+        if !out.is_empty() {
+            let written = stdout.write_all(out).and_then(|()| stdout.flush());
+            if let Err(e) = written {
+                // A peer that is gone ends its connection, nothing else.
+                break if e.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(e) };
+            }
+            let n = out.len();
+            conn.wrote(n);
+            continue;
+        }
+        if want == Want::Close {
+            break Ok(());
+        }
+        let patience = conn.deadline().map(|d| d.saturating_duration_since(Instant::now()));
+        if !wait_readable(stdin.as_fd(), patience)? {
+            conn.tick();
+            continue;
+        }
+        match stdin.read(&mut buffer) {
+            Ok(n) => conn.feed(&buffer[..n]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => conn.feed(&[]),
+        }
+    };
+    conn.closed();
+    result
+}
+
+fn wait_readable(fd: std::os::fd::BorrowedFd<'_>, patience: Option<Duration>) -> io::Result<bool> {
+    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+    let timeout = match patience {
+        // A little late is right; early would poll again at once.
+        Some(span) => PollTimeout::try_from(span.as_millis() + 1).unwrap_or(PollTimeout::MAX),
+        None => PollTimeout::NONE,
+    };
+    match poll(&mut fds, timeout) {
+        Ok(0) => Ok(false),
+        Ok(_) => Ok(true),
+        Err(nix::errno::Errno::EINTR) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
