@@ -1,0 +1,70 @@
+//! Load generator of `make bench`: drives an SMTP or POP3 server from plain threads and prints what it measured.
+//!
+//! Called by `benches/run`, once for each measurement. Prints one line of `name=value` words on standard output, which
+//! `benches/report.awk` turns into the table. It knows nothing of ExpressMail: the same code drives every target.
+//! Exit code 1 when a run could not be made at all; single failed transactions are counted as `errors`.
+
+mod args;
+mod disk;
+mod fanout;
+mod hold;
+mod load;
+mod maildirs;
+mod message;
+mod pop3;
+mod process;
+mod seed;
+mod smtp;
+mod start;
+mod stats;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: mailbench COMMAND --name value ...
+  smtp    --port P --connections N --seconds S --size B --users K --maildirs PATTERN --tree PID
+          sends for S seconds, waits until all is delivered
+  fanout  --port P --recipients K --repeat R --size B --maildirs PATTERN --tree PID
+          one message to K recipients, R times
+  pop3    --port P --connections N --seconds S --users K --first F --retrieve 0|1 --tree PID
+          sessions, each with login and QUIT; with --retrieve 1 every message is read
+  hold    --port P --connections N --first F --tree PID
+          memory of N logged-in POP3 sessions held at once, one user each
+  disk    --dir D --threads N --seconds S --size B
+          files a second: created, written, synced, renamed, folder synced
+  start   --runs N --size B --floor 'COMMAND' [--to ADDRESS] [--pause-ms M] -- COMMAND ...
+          wall time of a program, alternating with the floor; --size 0: nothing on standard input
+  seed    --maildirs PATTERN --users K --first F --messages M [--owner UID] [--link 1]
+          makes mailboxes with the same messages each time
+PATTERN is the path of a user's Maildir, with % for the user's name: user1, user2 ... userK.
+Users are userN@DOMAIN (--domain, default example.test) with the password of --password (default secret).";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let Some((command, rest)) = words.split_first() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(64);
+    };
+    let run = match command.as_str() {
+        "smtp" => smtp::run,
+        "fanout" => fanout::run,
+        "pop3" => pop3::run,
+        "hold" => hold::run,
+        "disk" => disk::run,
+        "start" => start::run,
+        "seed" => seed::run,
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
+    match args::Args::parse(rest).and_then(|args| run(&args)) {
+        Ok(figures) => {
+            println!("{figures}");
+            ExitCode::SUCCESS
+        }
+        Err(problem) => {
+            eprintln!("mailbench {command}: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
