@@ -13,8 +13,6 @@ use std::time::{Duration, Instant};
 pub struct Session {
     stream: BufReader<TcpStream>,
     line: Vec<u8>,
-    /// Bytes the server has sent.
-    pub bytes: usize,
 }
 
 impl Session {
@@ -23,7 +21,7 @@ impl Session {
         let stream = TcpStream::connect(server)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut session = Session { stream: BufReader::with_capacity(buffer, stream), line: Vec::new(), bytes: 0 };
+        let mut session = Session { stream: BufReader::with_capacity(buffer, stream), line: Vec::new() };
         session.answer()?;
         session.command(&format!("USER {user}"))?;
         session.command(&format!("PASS {password}"))?;
@@ -60,10 +58,10 @@ impl Session {
 
     fn read_line(&mut self) -> Result<(), Problem> {
         self.line.clear();
-        match self.stream.read_until(b'\n', &mut self.line)? {
-            0 => Err("the server closed the connection".into()),
-            read => Ok(self.bytes += read),
+        if self.stream.read_until(b'\n', &mut self.line)? == 0 {
+            return Err("the server closed the connection".into());
         }
+        Ok(())
     }
 }
 

@@ -1,0 +1,101 @@
+# The measurements. Each part appends lines `part target case name=value ...` to $RAW, one a round.
+#
+# Sourced by benches/run, which has started what the part needs. A target that is not there is left out:
+# PRODUCT and PEERS are 1 or 0. In each round both sides are measured close together, and rounds take turns in who
+# is first, so that a change of the machine's mood meets both.
+
+# measure PART TARGET CASE COMMAND...: runs the generator and keeps its line.
+measure() {
+  local part=$1 target=$2 case=$3 figures; shift 3
+  if figures=$("$MAILBENCH" "$@"); then
+    echo "$part $target $case $figures" >> "$RAW"
+    printf '  %-7s %-8s %-9s %s\n' "$part" "$target" "$case" "$figures"
+  else
+    printf '  %-7s %-8s %-9s failed\n' "$part" "$target" "$case"
+  fi
+}
+
+# both ROUND FUNCTION ARGUMENTS...: calls FUNCTION_product and FUNCTION_peer, odd rounds the product first.
+both() {
+  local round=$1 name=$2; shift 2
+  if [ $((round % 2)) = 1 ]; then
+    [ "$PRODUCT" = 0 ] || "${name}_product" "$@"; [ "$PEERS" = 0 ] || "${name}_peer" "$@"
+  else
+    [ "$PEERS" = 0 ] || "${name}_peer" "$@"; [ "$PRODUCT" = 0 ] || "${name}_product" "$@"
+  fi
+}
+
+# Empties the users' `new` folders and lets the disk come to rest.
+tidy() { # pattern of the Maildirs
+  local n
+  for ((n = 1; n <= SMTP_USERS; n++)); do echo "${1/\%/user$n}/new"; done |
+    xargs -I{} find {} -type f -delete 2>/dev/null
+  sync -f "$OUT"; sleep 0.3
+}
+
+smtp_load() { # target pattern port pid connections
+  tidy "$2"
+  measure smtp "$1" "$5" smtp --maildirs "$2" --port "$3" --tree "$4" --connections "$5" --seconds "$SECONDS_EACH" --size 10240
+}
+smtp_product() { smtp_load product "$PRODUCT_MAIL" "$SMTP_PORT" "$PRODUCT_PID" "$1"; }
+smtp_peer() { smtp_load peer "$PEER_MAIL" "$POSTFIX_PORT" "$POSTFIX_PID" "$1"; }
+
+part_smtp() {
+  local connections
+  for connections in 1 10 50; do
+    both "$1" smtp "$connections"
+    [ "$connections" = 1 ] && continue
+    sync -f "$OUT"
+    measure disk machine "$connections" disk --dir "$OUT" --threads "$connections" --seconds "$SECONDS_EACH" --size 10240
+  done
+}
+
+fanout_load() { # target pattern port pid
+  tidy "$2"
+  measure fanout "$1" 200 fanout --maildirs "$2" --port "$3" --tree "$4" --recipients "$SMTP_USERS" --repeat 15 --size 10240
+}
+fanout_product() { fanout_load product "$PRODUCT_MAIL" "$SMTP_PORT" "$PRODUCT_PID"; }
+fanout_peer() { fanout_load peer "$PEER_MAIL" "$POSTFIX_PORT" "$POSTFIX_PID"; }
+part_fanout() { both "$1" fanout; }
+
+pop3_load() { # target port pid case
+  local retrieve=0; [ "$4" = retr ] && retrieve=1
+  measure pop3 "$1" "$4" pop3 --port "$2" --tree "$3" --connections 10 --first "$POP3_FIRST" --users "$POP3_USERS" \
+    --seconds "$SECONDS_EACH" --retrieve "$retrieve" --password "$PASSWORD"
+}
+pop3_product() { pop3_load product "$POP3_PORT" "$PRODUCT_PID" "$1"; }
+pop3_peer() { pop3_load peer "$DOVECOT_PORT" "$DOVECOT_PID" "$1"; }
+part_pop3() { both "$1" pop3 login; both "$1" pop3 retr; }
+
+hold_load() { # target port pid sessions
+  measure hold "$1" held hold --port "$2" --tree "$3" --connections "$4" --first "$HOLD_FIRST" --password "$PASSWORD"
+}
+# Fresh processes, so that earlier parts leave nothing in the weight.
+hold_product() {
+  product_stop; product_start && PRODUCT_PID=$TARGET_PID && hold_load product "$POP3_PORT" "$PRODUCT_PID" "$HOLD_SESSIONS"
+}
+# One process a session: a few hundred tell as much as thousands.
+hold_peer() { hold_load peer "$DOVECOT_PORT" "$DOVECOT_PID" 300; }
+part_hold() { both "$1" hold; }
+
+send_product() {
+  measure send product 2KiB start --runs 200 --pause-ms 2 --size 2048 --to user1@example.test --floor /bin/true -- \
+    "$BIN/emsend" --root "$PRODUCT_ROOT" -t -i
+}
+send_peer() {
+  measure send peer 2KiB start --runs 200 --pause-ms 2 --size 2048 --to user1@example.test \
+    --floor "$CHROOT $PEER_ROOT /bin/true" -- "$CHROOT" "$PEER_ROOT" /usr/sbin/sendmail -t -i
+}
+part_send() { both "$1" send; }
+
+part_start() {
+  local command name
+  [ "$PRODUCT" = 1 ] || return 0
+  for command in "$BIN"/em*; do
+    name=${command##*/}
+    [ -x "$command" ] && [ "$name" = "${name%.*}" ] || continue
+    measure start product "$name" start --runs 60 --floor /bin/true -- "$command" --version
+  done
+  measure start product delivery start --runs 100 --pause-ms 2 --size 10240 -- \
+    "$BIN/emlocal" --root "$PRODUCT_ROOT" -f sender@client.example.test -d user1@example.test
+}

@@ -1,0 +1,124 @@
+# Turns the lines `part target case name=value ...` of a run into the table: medians, ratios, promises.
+# Plain awk, as mawk and gawk have it.
+
+{
+  for (i = 4; i <= NF; i++) {
+    split($i, pair, "=")
+    key = $1 SUBSEP $2 SUBSEP $3 SUBSEP pair[1]
+    count[key]++
+    value[key, count[key]] = pair[2]
+  }
+  if ($1 == "start" && $3 != "delivery" && !($3 in seen)) { seen[$3] = 1; commands[++ncommands] = $3 }
+}
+
+# The median of a figure over the rounds; "" when it was not measured.
+function median(part, target, name, figure,    key, n, i, j, swap, sorted) {
+  key = part SUBSEP target SUBSEP name SUBSEP figure
+  n = count[key]
+  if (!n) return ""
+  for (i = 1; i <= n; i++) sorted[i] = value[key, i] + 0
+  for (i = 2; i <= n; i++)
+    for (j = i; j > 1 && sorted[j] < sorted[j - 1]; j--) { swap = sorted[j]; sorted[j] = sorted[j - 1]; sorted[j - 1] = swap }
+  return n % 2 ? sorted[(n + 1) / 2] : (sorted[n / 2] + sorted[n / 2 + 1]) / 2
+}
+
+function number(x) { return x == "" ? "" : x >= 100 ? sprintf("%.0f", x) : x >= 10 ? sprintf("%.1f", x) : sprintf("%.2f", x) }
+
+# One line; `promise` is what is promised, `good` 1, 0 or "" for not judged.
+function line(name, ours, theirs, ratio, promise, good,    verdict, text) {
+  verdict = promise == "" ? "" : good == "" ? "not judged" : good ? "met" : "NOT MET"
+  text = sprintf("%-40s %11s %11s %9s  %-16s %s", name, number(ours), number(theirs), ratio, promise, verdict)
+  sub(/ +$/, "", text)
+  print text
+  if (promise != "" && good != "") { judged++; if (good) met++ }
+}
+
+function heading(text, peer) { printf "\n%-40s %11s %11s %9s  %s\n", text, "ExpressMail", peer, peer == "" ? "" : "ratio", "promised" }
+
+# We are promised to be at least `factor` times the peer.
+function faster(name, ours, theirs, factor) {
+  if (ours == "" && theirs == "") return
+  if (ours == "" || theirs == "" || theirs == 0) line(name, ours, theirs, "-", "at least " factor "x", "")
+  else line(name, ours, theirs, sprintf("%.2fx", ours / theirs), "at least " factor "x", ours >= factor * theirs)
+}
+
+# We are promised to need at most 1/`part` of what the peer needs.
+function cheaper(name, ours, theirs, part) {
+  if (ours == "" && theirs == "") return
+  if (ours == "" || theirs == "" || ours == 0) line(name, ours, theirs, "-", "at most 1/" part, "")
+  else line(name, ours, theirs, sprintf("1/%.1f", theirs / ours), "at most 1/" part, ours * part <= theirs)
+}
+
+# We are promised to stay below a figure of its own.
+function below(name, ours, theirs, limit, unit) {
+  if (ours == "" && theirs == "") return
+  line(name, ours, theirs, "", "at most " limit " " unit, ours == "" ? "" : ours <= limit)
+}
+
+# For the reader only.
+function shown(name, ours, theirs) { if (ours != "" || theirs != "") line(name, ours, theirs, "", "", "") }
+
+function smtp(connections, factor,    at) {
+  at = ", " connections (connections == 1 ? " connection" : " connections")
+  faster("delivered messages/s" at, median("smtp", "product", connections, "delivered_s"), median("smtp", "peer", connections, "delivered_s"), factor)
+  if (connections == 50) below("p99 ms of a transaction" at, median("smtp", "product", 50, "p99_ms"), median("smtp", "peer", 50, "p99_ms"), 100, "ms")
+  else shown("p99 ms of a transaction" at, median("smtp", "product", connections, "p99_ms"), median("smtp", "peer", connections, "p99_ms"))
+  cheaper("CPU ms a message" at, median("smtp", "product", connections, "cpu_ms"), median("smtp", "peer", connections, "cpu_ms"), 6)
+}
+
+function measured(part,    key, words) {
+  for (key in count) { split(key, words, SUBSEP); if (words[1] == part) return 1 }
+  return 0
+}
+
+END {
+  if (measured("smtp")) {
+    heading("SMTP in, 10 KiB, to Maildirs", "Postfix")
+    smtp(1, 3); smtp(10, 5); smtp(50, 6)
+    heading("The same beside what the disk allows", "disk")
+    faster("durable creates/s, 10 threads", median("smtp", "product", 10, "delivered_s"), median("disk", "machine", 10, "creates_s"), 0.5)
+    shownratio("durable creates/s, 50 threads", median("smtp", "product", 50, "delivered_s"), median("disk", "machine", 50, "creates_s"))
+  }
+  if (measured("fanout")) {
+    heading("One message to 200 recipients", "Postfix")
+    cheaper("ms until all have it (p50)", median("fanout", "product", 200, "p50_ms"), median("fanout", "peer", 200, "p50_ms"), 20)
+    shown("CPU ms a message", median("fanout", "product", 200, "cpu_ms"), median("fanout", "peer", 200, "cpu_ms"))
+  }
+  if (measured("pop3")) {
+    heading("POP3, 10 connections", "Dovecot")
+    faster("sessions/s, login only", median("pop3", "product", "login", "sessions_s"), median("pop3", "peer", "login", "sessions_s"), 2)
+    shown("p99 ms of a session", median("pop3", "product", "login", "p99_ms"), median("pop3", "peer", "login", "p99_ms"))
+    shown("CPU ms a session", median("pop3", "product", "login", "cpu_ms"), median("pop3", "peer", "login", "cpu_ms"))
+    faster("sessions/s, RETR of 100 messages", median("pop3", "product", "retr", "sessions_s"), median("pop3", "peer", "retr", "sessions_s"), 2)
+    shown("p99 ms of a session", median("pop3", "product", "retr", "p99_ms"), median("pop3", "peer", "retr", "p99_ms"))
+    shown("CPU ms a session", median("pop3", "product", "retr", "cpu_ms"), median("pop3", "peer", "retr", "cpu_ms"))
+  }
+  if (measured("hold")) {
+    heading("POP3 sessions held, logged in", "Dovecot")
+    below("KiB a session (PSS)", median("hold", "product", "held", "pss_kib"), median("hold", "peer", "held", "pss_kib"), 13, "KiB")
+  }
+  if (measured("send")) {
+    heading("One submission of 2 KiB by shell", "Postfix")
+    below("ms over starting a program (p50)", median("send", "product", "2KiB", "over_ms"), median("send", "peer", "2KiB", "over_ms"), 1.5, "ms")
+    shown("ms in all (p50)", median("send", "product", "2KiB", "p50_ms"), median("send", "peer", "2KiB", "p50_ms"))
+    shown("ms of the program that does nothing", median("send", "product", "2KiB", "floor_ms"), median("send", "peer", "2KiB", "floor_ms"))
+  }
+  if (measured("start")) {
+    heading("Starting (p50 of wall time)", "")
+    for (i = 1; i <= ncommands; i++) below(commands[i] " --version, ms", median("start", "product", commands[i], "p50_ms"), "", 3, "ms")
+    below("emlocal delivers a message, ms", median("start", "product", "delivery", "p50_ms"), "", 3, "ms")
+  }
+  wrong = ""
+  for (key in count) {
+    split(key, words, SUBSEP)
+    if ((words[4] == "errors" || words[4] == "missing") && median(words[1], words[2], words[3], words[4]) > 0)
+      wrong = wrong sprintf("  %s %s %s: %s %s\n", words[1], words[2], words[3], number(median(words[1], words[2], words[3], words[4])), words[4])
+  }
+  if (wrong != "") printf "\nFailed or missing (medians of a round):\n%s", wrong
+  printf "\n%d of %d promises met.\n", met, judged
+}
+
+function shownratio(name, ours, theirs) {
+  if (ours == "" && theirs == "") return
+  line(name, ours, theirs, ours == "" || theirs == "" ? "-" : sprintf("%.2fx", ours / theirs), "", "")
+}
