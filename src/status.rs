@@ -157,7 +157,7 @@ impl Failure {
             (true, 3, 0) => Exit::IoErr,
             (true, ..) => Exit::TempFail,
             (false, 1, 1) | (false, 1, 6) => Exit::NoUser,
-            (false, 1, 2) => Exit::NoHost,
+            (false, 1, 2) | (false, 4, 4) => Exit::NoHost,
             (false, 7, _) => Exit::NoPerm,
             (false, 2, 2) => Exit::CantCreat,
             (false, 3, 4) | (false, 6, _) => Exit::DataErr,

@@ -150,8 +150,8 @@ fn give_to_em(root: &settings::Root) -> Result<(), Ended> {
     }
     own(&root.spool.join("drop"), em.uid.as_raw(), drop_group.as_raw())?;
     let drop = root.spool.join("drop");
-    // Sticky and not readable: who may write may not look at or remove what others handed in.
-    std::fs::set_permissions(&drop, std::fs::Permissions::from_mode(0o1730))?;
+    // Only emsend has the group; sticky, so that not even it can remove what others handed in.
+    std::fs::set_permissions(&drop, std::fs::Permissions::from_mode(0o1770))?;
     own(&root.mail, em.uid.as_raw(), em.gid.as_raw())?;
     own(&root.log, em.uid.as_raw(), em.gid.as_raw())
 }

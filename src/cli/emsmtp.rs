@@ -128,6 +128,7 @@ impl House {
             port,
             plaintext_allowed: plaintext_allowed(self.site.settings.auth.plaintext_without_tls, ip),
             expects_proxy: ip.is_some_and(|ip| self.site.settings.smtp.proxy_from.iter().any(|n| n.holds(ip))),
+            has_secrets: desk.logins.has_secrets(),
             nonce: desk.logins.nonce(),
         };
         let session = SmtpSession::new(config.clone(), context, Instant::now());

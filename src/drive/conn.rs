@@ -25,6 +25,9 @@ pub enum Want {
     Io,
     /// The open question may block: [`Conn::step`] again on a worker.
     Worker,
+    /// Write what is outgoing, then step again: something was just made durable, and its acknowledgement should not wait for
+    /// what stands behind it.
+    Again,
     /// Write what is outgoing, then close.
     Close,
 }
@@ -136,6 +139,7 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
             let answer = self.service.answer(now, ask);
             self.session.answer(Instant::now(), answer);
         }
+        let mut again = false;
         loop {
             if self.is_closing {
                 return Want::Close;
@@ -164,9 +168,11 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                     return Want::Worker;
                 }
                 Step::Ask(ask) => {
+                    again = on_worker && self.service.may_block(&ask);
                     let answer = self.service.answer(present(), ask);
                     self.session.answer(Instant::now(), answer);
                 }
+                Step::Wait if again && !self.input.is_empty() => return Want::Again,
                 Step::StartTls => {
                     if !self.input.is_empty() {
                         log::event("starttls-injection").write();

@@ -291,6 +291,8 @@ where
         }
         match want {
             Want::Worker => return Pumped::Worker,
+            Want::Again if !is_blocked => continue,
+            Want::Again => return Pumped::Idle,
             Want::Close if is_blocked => return Pumped::Idle,
             Want::Close => return Pumped::Closed,
             Want::Io => {}

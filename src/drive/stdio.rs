@@ -41,10 +41,18 @@ where
             conn.wrote(n);
             continue;
         }
-        if want == Want::Close {
-            break Ok(());
+        match want {
+            Want::Close => break Ok(()),
+            Want::Again => continue,
+            Want::Io | Want::Worker => {}
         }
         let patience = conn.deadline().map(|d| d.saturating_duration_since(Instant::now()));
+        if !conn.wants_input() {
+            // Only time can change something now.
+            std::thread::sleep(patience.unwrap_or(Duration::from_millis(1)));
+            conn.tick();
+            continue;
+        }
         if !wait_readable(stdin.as_fd(), patience)? {
             conn.tick();
             continue;

@@ -180,6 +180,7 @@ impl Supervisor {
             self.start_due();
             if ready.is_some() && self.is_ready() {
                 let status = self.status();
+                self.write_status();
                 if let Some(ready) = ready.take() {
                     ready(&status);
                 }

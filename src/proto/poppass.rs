@@ -127,7 +127,8 @@ impl Session for PoppassSession {
     }
 
     fn input_closed(&mut self, _now: Instant) {
-        self.is_closing = true;
+        // A pause that runs is sat out; it closes the connection by itself.
+        self.is_closing = self.penalty.is_none();
     }
 
     fn answer(&mut self, now: Instant, answer: Answer) {

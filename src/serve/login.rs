@@ -55,6 +55,11 @@ impl LoginDesk {
         }
     }
 
+    /// True when some account can use CRAM-MD5 and APOP.
+    pub fn has_secrets(&self) -> bool {
+        self.users.has_secrets()
+    }
+
     /// A nonce that nobody can guess.
     pub fn nonce(&self) -> String {
         let mut bytes = [0; 18];

@@ -86,7 +86,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Account>, (usize, &'static str)>
     for (number, line) in line::lines(bytes).enumerate() {
         let text = std::str::from_utf8(line).map_err(|_| (number + 1, "not UTF-8"))?;
         if let Some(version) = text.strip_prefix("# em-users ") {
-            if version != "1" {
+            if version.split(' ').next() != Some("1") {
                 return Err((number + 1, "written by a newer version"));
             }
         } else if !text.is_empty() && !text.starts_with('#') {

@@ -1,7 +1,7 @@
 //! Accounts: etc/users, one line each, sorted by name.
 //!
 //! Called by `route` (does this mailbox exist?), `serve` (logins) and `emuser`.
-//! Format: first line `# em-users 1`; then `NAME key=value …` (see `fields`), sorted by the bytes of NAME, which is
+//! Format: first line `# em-users 1`, with ` apop` behind it when an account has a recoverable secret; then `NAME key=value …` (see `fields`), sorted by the bytes of NAME, which is
 //! the account's address in lower case. Words that this version does not know are kept.
 //! Lookup: binary search with pread in the file as it lies; a hundred thousand accounts cost as little as ten.
 //! Change: the whole file is written anew under the lock etc/.users.lock and renamed into place; readers
@@ -25,8 +25,9 @@ use std::time::Duration;
 
 /// How long a change waits for another one.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
-/// The first line.
-const HEADER: &str = "# em-users 1\n";
+/// The first line, and the word that is added when an account has a recoverable secret.
+const HEADER: &str = "# em-users 1";
+const HEADER_SECRETS: &str = " apop";
 /// Largest file read whole, in octets: some millions of accounts.
 const FILE_LIMIT: u64 = 4 << 30;
 
@@ -213,6 +214,14 @@ impl Users {
         }
     }
 
+    /// True when APOP and CRAM-MD5 can work for anybody; nothing is offered that nobody can use.
+    pub fn has_secrets(&self) -> bool {
+        use std::io::Read;
+        let mut head = [0; HEADER.len() + HEADER_SECRETS.len()];
+        let read = fsx::open_read(&self.path).and_then(|mut file| file.read_exact(&mut head));
+        read.is_ok() && head.ends_with(HEADER_SECRETS.as_bytes())
+    }
+
     /// All accounts, sorted.
     pub fn list(&self) -> io::Result<Vec<Account>> {
         let bytes = match fsx::read(&self.path, FILE_LIMIT) {
@@ -236,6 +245,10 @@ impl Users {
         let mut accounts: BTreeMap<String, Account> = self.list()?.into_iter().map(|a| (a.key(), a)).collect();
         let result = change(&mut accounts)?;
         let mut text = String::from(HEADER);
+        if accounts.values().any(|a| a.secret().is_some()) {
+            text.push_str(HEADER_SECRETS);
+        }
+        text.push('\n');
         for account in accounts.values() {
             text.push_str(&account.print());
             text.push('\n');
@@ -401,6 +414,7 @@ mod tests {
         assert!(cache.recall(login.account(), "other", now).is_none());
         assert!(cache.recall(login.account(), "secret", now + Duration::from_secs(60)).is_none());
         assert_eq!(login.account().secret(), Some("secret"));
+        assert!(users.has_secrets());
         assert!(login.account().scram().is_some());
     }
 }

@@ -9,7 +9,9 @@ impl Pop3Session {
         let has_exporter = self.tls.as_ref().is_some_and(|t| t.exporter.is_some());
         let may_send_password = self.may_send_password();
         let usable = |m: &Mechanism| {
-            (*m != Mechanism::ScramSha256Plus || has_exporter) && (!m.is_plaintext() || may_send_password)
+            (*m != Mechanism::ScramSha256Plus || has_exporter)
+                && (!m.is_plaintext() || may_send_password)
+                && (*m != Mechanism::CramMd5 || !self.context.stamp.is_empty())
         };
         self.config.mechanisms.iter().copied().filter(usable).collect()
     }
@@ -38,7 +40,7 @@ impl Pop3Session {
 
     pub(super) fn apop(&mut self, argument: &str) {
         match argument.trim().rsplit_once(' ') {
-            Some((user, digest)) if self.config.apop => {
+            Some((user, digest)) if self.has_apop() => {
                 self.ask(Ask::Apop(user.to_string(), digest.to_string()), Wait::Auth);
             }
             Some(_) => self.bad("APOP is not offered"),

@@ -49,7 +49,7 @@ pub struct Context {
     pub plaintext_allowed: bool,
     /// Unpredictable; makes the challenges of SASL.
     pub nonce: String,
-    /// `<…@host>` of the greeting, for APOP.
+    /// `<…@host>` of the greeting, for APOP; empty when no account has the secret that APOP and CRAM-MD5 need.
     pub stamp: String,
 }
 
@@ -187,6 +187,7 @@ pub struct Pop3Session {
     pub(super) starts_tls: bool,
     pub(super) is_closing: bool,
     pub(super) penalty: Option<Instant>,
+    input_ended: bool,
     deadline: Instant,
 }
 
@@ -211,6 +212,7 @@ impl Pop3Session {
             starts_tls: false,
             is_closing: false,
             penalty: None,
+            input_ended: false,
             deadline,
             config,
             context: Box::new(context),
@@ -239,6 +241,10 @@ impl Pop3Session {
         if self.errors >= ERRORS {
             self.is_closing = true;
         }
+    }
+
+    pub(super) fn has_apop(&self) -> bool {
+        self.config.apop && !self.context.stamp.is_empty()
     }
 
     pub(super) fn may_send_password(&self) -> bool {
@@ -356,7 +362,8 @@ impl Session for Pop3Session {
     fn input_closed(&mut self, _now: Instant) {
         // No QUIT, no update: what was marked stays (RFC 1939 §6).
         self.sending = None;
-        self.is_closing = true;
+        self.input_ended = true;
+        self.is_closing = self.penalty.is_none();
     }
 
     fn answer(&mut self, now: Instant, answer: Answer) {
@@ -364,7 +371,7 @@ impl Session for Pop3Session {
         self.deadline = now + self.config.idle;
         match (wait, answer) {
             (Wait::Connect, Answer::Verdict(Ok(()))) => {
-                let stamp = if self.config.apop { format!(" {}", self.context.stamp) } else { String::new() };
+                let stamp = if self.has_apop() { format!(" {}", self.context.stamp) } else { String::new() };
                 let text = format!("{} POP3 ready{stamp}", self.config.host);
                 self.ok(&text);
             }
@@ -412,7 +419,7 @@ impl Session for Pop3Session {
                 self.penalty = None;
                 self.deadline = now + self.config.idle;
                 self.err("[AUTH] wrong name or password");
-                self.is_closing = self.attempts >= self.config.attempts;
+                self.is_closing = self.input_ended || self.attempts >= self.config.attempts;
             }
         } else if now >= self.deadline && self.wait.is_none() {
             // RFC 1939 §3: no update after a timeout, and no reply.

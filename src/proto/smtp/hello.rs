@@ -77,6 +77,8 @@ impl SmtpSession {
             .copied()
             .filter(|m| *m != Mechanism::ScramSha256Plus || has_exporter)
             .filter(|m| !m.is_plaintext() || may_send_password)
+            // Many clients take CRAM-MD5 wherever it is offered; it must not stand in the way of accounts without a secret.
+            .filter(|m| *m != Mechanism::CramMd5 || self.context.has_secrets)
             // A submission port asks for TLS before any login (RFC 8314 §3.3), except where plaintext is allowed.
             .filter(|_| self.config.kind != Kind::Submission || may_send_password)
             .collect()

@@ -86,6 +86,8 @@ pub struct Context {
     pub port: u16,
     /// Passwords may be sent without TLS.
     pub plaintext_allowed: bool,
+    /// Some account has the secret that CRAM-MD5 needs.
+    pub has_secrets: bool,
     /// A PROXY header comes first.
     pub expects_proxy: bool,
     /// Unpredictable; makes the challenges of SASL.
@@ -210,6 +212,7 @@ pub struct SmtpSession {
     pub(super) starts_tls: bool,
     pub(super) is_closing: bool,
     pub(super) penalty: Option<(Instant, Reply)>,
+    input_ended: bool,
     deadline: Instant,
 }
 
@@ -236,6 +239,7 @@ impl SmtpSession {
             starts_tls: false,
             is_closing: false,
             penalty: None,
+            input_ended: false,
             deadline,
             config,
             context,
@@ -391,7 +395,9 @@ impl Session for SmtpSession {
     }
 
     fn input_closed(&mut self, _now: Instant) {
-        if !self.is_closing {
+        self.input_ended = true;
+        // A pause that runs is sat out: its reply is owed.
+        if !self.is_closing && self.penalty.is_none() {
             self.close();
         }
     }
@@ -464,6 +470,8 @@ impl Session for SmtpSession {
             self.deadline = now + self.config.limits.timeout_command;
             if self.attempts >= self.config.limits.attempts {
                 self.say(421, (4, 7, 0), "Too many failed logins");
+                self.close();
+            } else if self.input_ended {
                 self.close();
             }
         } else if now >= self.deadline && self.waits.is_empty() {

@@ -1,0 +1,84 @@
+//! emsend as programs use it.
+
+use super::world::{World, bin};
+use std::process::Command;
+
+#[test]
+fn dots_crlf_and_exit_codes() {
+    let world = World::new();
+    let out = world.run_with("emsend", &["alice@example.test"], b"Subject: x\r\n\r\nline\r\n.\r\nafter\r\n");
+    assert!(out.status.success(), "{out:?}");
+    let out = world.run_with("emsend", &["-i", "alice@example.test"], b"Subject: x\n\n.\nafter\n");
+    assert!(out.status.success(), "{out:?}");
+    let texts = world.await_mail("alice", 2);
+    assert!(texts[0].ends_with("\n\nline\n"), "{}", texts[0]);
+    assert!(texts[1].ends_with("\n\n.\nafter\n"), "{}", texts[1]);
+    for (arguments, code) in [
+        (vec!["nobody@example.test"], 67),
+        (vec!["x@unrouted.test"], 68),
+        (vec![], 64),
+        (vec!["-Z"], 64),
+        (vec!["not an address <"], 65),
+    ] {
+        let out = world.run_with("emsend", &arguments, b"Subject: x\n\ny\n");
+        assert_eq!(out.status.code(), Some(code), "{arguments:?}: {out:?}");
+        assert!(!out.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn it_answers_to_its_old_names() {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    let call = |name: &str, arguments: &[&str]| {
+        let path = dir.path().join(name);
+        let _ = std::os::unix::fs::symlink(bin("emsend"), &path);
+        let out = Command::new(path).args(arguments).env("EM_ROOT", world.root()).output().unwrap();
+        assert!(out.status.success(), "{name}: {out:?}");
+        String::from_utf8(out.stdout).unwrap()
+    };
+    assert!(call("mailq", &[]).contains("spool is empty"));
+    assert!(call("newaliases", &[]).contains("4 aliases"));
+    assert!(call("sendmail", &["-bv", "postmaster"]).contains("deliverable: mailer mailbox"));
+    std::fs::write(world.path("etc/routes"), "away.test esmtp:[127.0.0.1]:1\n").unwrap();
+    let out = world.run_with("emsend", &["-odq", "-f", "alice@example.test", "x@away.test"], b"Subject: q\n\ny\n");
+    assert!(out.status.success(), "{out:?}");
+    let text = call("mailq", &[]);
+    assert!(text.contains("(1 request)") && text.contains("<alice@example.test>") && text.contains("<x@away.test>"), "{text}");
+}
+
+#[test]
+fn bs_speaks_smtp_on_standard_input() {
+    let world = World::new();
+    let talk = b"EHLO me\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\nSubject: x\r\n\r\ny\r\n.\r\nQUIT\r\n";
+    let out = world.run_with("emsend", &["-bs"], talk);
+    assert!(String::from_utf8_lossy(&out.stdout).contains("\r\n250 2.0.0 Ok: "), "{out:?}");
+    world.await_mail("bob", 1);
+}
+
+#[test]
+fn a_caller_without_rights_hands_in_and_the_queue_takes_over() {
+    use std::os::unix::fs::PermissionsExt;
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: only root can act as another user");
+        return;
+    }
+    let world = World::new();
+    let open = |name: &str, mode: u32| std::fs::set_permissions(world.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    std::fs::set_permissions(world.root(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    open("spool/drop", 0o1777);
+    open("etc/users", 0o644);
+    // nobody can't run a binary below a closed folder: a copy in an open one.
+    let bins = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o755)).tempdir().unwrap();
+    let copy = bins.path().join("emsend");
+    std::fs::copy(bin("emsend"), &copy).unwrap();
+    let mut command = Command::new(copy);
+    use std::os::unix::process::CommandExt;
+    command.arg("--root").arg(world.root()).args(["-t", "-f", "alice@example.test"]).uid(65534).gid(65534).current_dir("/");
+    let out = super::world::feed(&mut command, b"To: bob@example.test\nSubject: dropped\n\ntext\n");
+    assert!(out.status.success(), "{out:?}");
+    assert!(world.mailbox("bob").is_empty());
+    world.ok("emqueue", &["run"]);
+    let text = &world.await_mail("bob", 1)[0];
+    assert!(text.contains("Subject: dropped") && text.contains("X-Authentication-Warning: mail.example.test: nobody set sender to alice@example.test"), "{text}");
+}

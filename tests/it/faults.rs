@@ -1,0 +1,77 @@
+//! Full disks, broken disks, no more descriptors: a temporary answer, and nothing half done.
+
+use super::world::{World, feed};
+
+#[test]
+fn every_operation_that_fails_gets_a_4xx_or_nothing_is_lost() {
+    for kind in ["ENOSPC", "EIO", "EROFS"] {
+        for n in 1..60 {
+            let world = World::new();
+            let mut command = world.command("emsmtp");
+            command.env("EM_FAULT", format!("{kind}:{n}"));
+            let talk = b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\nSubject: f\r\n\r\nb\r\n.\r\nNOOP\r\nQUIT\r\n";
+            let out = feed(&mut command, talk);
+            let text = String::from_utf8_lossy(&out.stdout).into_owned();
+            let replies: Vec<&str> = text.lines().rev().take(3).collect();
+            assert!(replies[0].starts_with("221") && replies[1].starts_with("250"), "{kind}:{n}: the session goes on: {text}");
+            let is_ok = replies[2].starts_with("250 2.0.0 Ok: ");
+            assert!(is_ok || replies[2].starts_with("45"), "{kind}:{n}: {}", replies[2]);
+            let arrived = world.mailbox("alice").len();
+            assert!(!is_ok || arrived == 1, "{kind}:{n}: acknowledged and lost");
+            if is_ok {
+                assert!(n > 4, "{kind} never struck");
+                break;
+            }
+            assert!(n < 59);
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_452_and_exit_75() {
+    let world = World::new();
+    let talk = b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\nSubject: f\r\n\r\nb\r\n.\r\nQUIT\r\n";
+    let mut command = world.command("emsmtp");
+    command.env("EM_FAULT", "ENOSPC:1+");
+    let out = feed(&mut command, talk);
+    assert!(String::from_utf8_lossy(&out.stdout).contains("\r\n452 4.3.1 "), "{out:?}");
+    for (program, arguments) in [("emsend", vec!["alice@example.test"]), ("emlocal", vec!["-d", "alice@example.test"])] {
+        let mut command = world.command(program);
+        command.args(arguments).env("EM_FAULT", "ENOSPC:1+");
+        let out = feed(&mut command, b"Subject: x\n\ny\n");
+        assert_eq!(out.status.code(), Some(75), "{program}: {out:?}");
+        assert!(world.mailbox("alice").is_empty());
+    }
+}
+
+#[test]
+fn a_quota_is_kept() {
+    let world = World::new();
+    world.ok("emuser", &["modify", "alice@example.test", "--quota", "2K"]);
+    let big = format!("Subject: x\n\n{}\n", "x".repeat(1500));
+    assert!(world.run_with("emlocal", &["-d", "alice@example.test"], big.as_bytes()).status.success());
+    assert_eq!(world.run_with("emlocal", &["-d", "alice@example.test"], big.as_bytes()).status.code(), Some(75));
+    assert_eq!(world.run_with("emlocal", &["-q", "-d", "alice@example.test"], big.as_bytes()).status.code(), Some(73));
+    let out = feed(&mut world.command("emsmtp"), b"EHLO x\r\nMAIL FROM:<> SIZE=1500\r\nRCPT TO:<alice@example.test>\r\nQUIT\r\n");
+    assert!(String::from_utf8_lossy(&out.stdout).contains("452 4.2.2 Mailbox full"));
+}
+
+#[test]
+fn limits_and_loops() {
+    let world = World::new();
+    world.set("smtp.message_size", "10K");
+    world.set("smtp.header_size", "2K");
+    world.set("smtp.hops", "5");
+    let send = |text: &str| {
+        let talk = format!("EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n{text}\r\n.\r\nQUIT\r\n");
+        let out = feed(&mut world.command("emsmtp"), talk.as_bytes());
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        text.lines().rev().nth(1).unwrap().to_string()
+    };
+    let line = format!("{}\r\n", "x".repeat(70));
+    assert!(send(&format!("Subject: x\r\n\r\n{}", line.repeat(200))).starts_with("552 5.3.4"));
+    assert!(send(&format!("Subject: x\r\n{}\r\nb", format!(" {line}").repeat(40))).starts_with("552 5.3.4"));
+    assert!(send(&format!("{}\r\nb", "Received: by x\r\n".repeat(6))).starts_with("554 5.4.6"));
+    assert!(send("Delivered-To: alice@example.test\r\n\r\nb").starts_with("554 5.4.6"));
+    assert!(send("Subject: fine\r\n\r\nb").starts_with("250"));
+}

@@ -1,0 +1,18 @@
+//! The product as its users meet it: through the real binaries, one module a capability.
+
+mod accounts;
+mod aliases;
+mod clients;
+mod crash;
+mod dialogues;
+mod emd;
+mod emsend;
+mod faults;
+mod inetd;
+mod main_job;
+mod pop3;
+mod queue;
+mod relay;
+mod settings;
+mod wire;
+mod world;
