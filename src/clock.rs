@@ -4,6 +4,7 @@
 //! timestamp, so that tests can let days pass.
 
 use jiff::tz::TimeZone;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Microseconds since 1970-01-01T00:00:00Z.
@@ -43,7 +44,7 @@ impl Timestamp {
 
     /// `Tue, 24 Nov 2026 12:07:51 +0900` in the local zone: header dates (RFC 5322 §3.3).
     pub fn rfc5322(self) -> String {
-        self.zoned(TimeZone::system()).strftime("%a, %d %b %Y %H:%M:%S %z").to_string()
+        self.zoned(local_zone()).strftime("%a, %d %b %Y %H:%M:%S %z").to_string()
     }
 
     /// `2026-11-24T12:07:51.000123Z`: logs and JSON (RFC 3339).
@@ -53,18 +54,35 @@ impl Timestamp {
 
     /// `Nov 24 12:07:51` in the local zone: syslog lines and queue listings.
     pub fn short(self) -> String {
-        self.zoned(TimeZone::system()).strftime("%b %e %H:%M:%S").to_string()
+        self.zoned(local_zone()).strftime("%b %e %H:%M:%S").to_string()
     }
 
     /// Strftime in the local zone, for the forms that other programs fixed (mailq, mbox).
     pub fn local(self, format: &str) -> String {
-        self.zoned(TimeZone::system()).strftime(format).to_string()
+        self.zoned(local_zone()).strftime(format).to_string()
     }
 
     fn zoned(self, zone: TimeZone) -> jiff::ZonedDateTime {
         // A date outside jiff's range (year ±9999) is a damaged file's; the epoch is as good as any.
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_zoned_datetime(zone)
     }
+}
+
+/// The local zone, read once.
+///
+/// jiff's own search goes through the whole zone database for a name, which costs a command a millisecond; without TZ
+/// the rules in /etc/localtime are all we need.
+fn local_zone() -> TimeZone {
+    static ZONE: OnceLock<TimeZone> = OnceLock::new();
+    let find = || match std::env::var("TZ").as_deref() {
+        Ok("UTC" | "UTC0") => TimeZone::UTC,
+        Ok(name) if !name.is_empty() => TimeZone::system(),
+        _ => {
+            let rules = std::fs::read("/etc/localtime");
+            rules.ok().and_then(|bytes| TimeZone::tzif("local", &bytes).ok()).unwrap_or(TimeZone::UTC)
+        }
+    };
+    ZONE.get_or_init(find).clone()
 }
 
 impl From<SystemTime> for Timestamp {
