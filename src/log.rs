@@ -42,10 +42,14 @@ struct Log {
     sink: Mutex<Sink>,
 }
 
+/// How often a log file is compared with its name.
+const ROTATION_CHECK: std::time::Duration = std::time::Duration::from_secs(1);
+
 #[derive(Debug)]
 enum Sink {
     Closed,
-    File(File),
+    /// Open, and when it was last seen under its name.
+    File(File, std::time::Instant),
     Socket(UnixDatagram),
     /// Could not be opened or written; said so once.
     Broken,
@@ -99,12 +103,36 @@ impl Event {
         self
     }
 
+    /// Puts the line behind others that are written together.
+    pub fn push(self, batch: &mut Vec<Event>) {
+        batch.push(self);
+    }
+
     /// Writes the line.
     pub fn write(self) {
         match LOG.get() {
             Some(log) => log.write(&self.line, self.bad),
             None => eprintln!("{}", self.line),
         }
+    }
+}
+
+/// Writes several lines at once.
+pub fn write_all(batch: Vec<Event>) {
+    match LOG.get() {
+        Some(Log { program, target: Target::File(path), .. }) => {
+            let head = format!("{} {program}[{}]: ", Timestamp::now().rfc3339(), std::process::id());
+            let mut text = String::new();
+            for event in &batch {
+                text.push_str(&head);
+                text.push_str(&event.line);
+                text.push('\n');
+            }
+            if let (Some(log), false) = (LOG.get(), text.is_empty()) {
+                log.write_file(path, text.as_bytes());
+            }
+        }
+        _ => batch.into_iter().for_each(Event::write),
     }
 }
 
@@ -133,15 +161,18 @@ impl Log {
 
     fn write_file(&self, path: &Path, line: &[u8]) {
         let Ok(mut sink) = self.sink.lock() else { return };
-        if let Sink::File(file) = &*sink
-            && !is_still(file, path)
+        if let Sink::File(file, checked) = &mut *sink
+            && checked.elapsed() >= ROTATION_CHECK
         {
-            *sink = Sink::Closed;
+            *checked = std::time::Instant::now();
+            if !is_still(file, path) {
+                *sink = Sink::Closed;
+            }
         }
         if matches!(*sink, Sink::Closed) {
             let opened = OpenOptions::new().append(true).create(true).mode(0o640).open(path);
             *sink = match opened {
-                Ok(file) => Sink::File(file),
+                Ok(file) => Sink::File(file, std::time::Instant::now()),
                 Err(e) => {
                     eprintln!("{}: log {}: {e}", self.program, path.display());
                     Sink::Broken
@@ -150,7 +181,7 @@ impl Log {
         }
         // One write(2) on an O_APPEND file: lines of several processes do not mix.
         let written = match &mut *sink {
-            Sink::File(file) => file.write_all(line).is_ok(),
+            Sink::File(file, _) => file.write_all(line).is_ok(),
             _ => false,
         };
         if !written {

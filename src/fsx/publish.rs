@@ -83,13 +83,6 @@ impl Draft {
         Ok(())
     }
 
-    /// True when the draft lies on the same file system as `dir`.
-    pub fn is_same_device(&mut self, dir: &Path) -> io::Result<bool> {
-        use std::os::unix::fs::MetadataExt;
-        let ours = self.file()?.metadata()?.dev();
-        Ok(std::fs::metadata(dir).map_err(|e| super::context("stat", dir, e))?.dev() == ours)
-    }
-
     /// Syncs the data and renames the draft to `name`; the directory is not synced yet.
     pub fn place(&mut self, name: &Path) -> io::Result<()> {
         self.sync()?;

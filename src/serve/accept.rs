@@ -232,6 +232,7 @@ impl Incoming {
             return self.all(failure);
         }
         let Incoming { id, envelope, sink, size, message_id, .. } = self;
+        let mut story = Vec::new();
         log::event("accepted")
             .id(&id)
             .field("from", crate::addr::print_path(envelope.sender.as_ref()))
@@ -241,12 +242,12 @@ impl Incoming {
             .maybe("ip", envelope.source.ip)
             .maybe("user", envelope.source.user.as_ref())
             .maybe("msgid", message_id.as_ref())
-            .write();
+            .push(&mut story);
         let results = match sink {
             Sink::Queue(draft) => match gate.spool.publish(draft) {
                 Ok(_) => {
                     for recipient in &envelope.recipients {
-                        log::event("queued").id(&id).field("to", &recipient.original).field("mailer", recipient.delivery.mailer.name()).field("user", &recipient.delivery.user).write();
+                        log::event("queued").id(&id).field("to", &recipient.original).field("mailer", recipient.delivery.mailer.name()).field("user", &recipient.delivery.user).push(&mut story);
                     }
                     gate.spool.poke();
                     envelope.recipients.iter().map(|_| Ok(())).collect()
@@ -259,14 +260,15 @@ impl Incoming {
             Sink::Fast { draft, skip, wire_size } => {
                 let size = draft.size();
                 let mut arrival = Arrival { draft, size, wire_size };
-                deliver_now(gate, &id, &envelope, &mut arrival, skip, now)
+                deliver_now(gate, &id, &envelope, &mut arrival, skip, now, &mut story)
             }
         };
         for (recipient, result) in envelope.recipients.iter().zip(&results) {
             if let Err(failure) = result {
-                log::event("refused").id(&id).field("to", &recipient.original).field("reason", failure).error().write();
+                log::event("refused").id(&id).field("to", &recipient.original).field("reason", failure).error().push(&mut story);
             }
         }
+        log::write_all(story);
         results
     }
 
@@ -289,12 +291,13 @@ fn deliver_now(
     arrival: &mut Arrival,
     skip: u64,
     now: Timestamp,
+    story: &mut Vec<log::Event>,
 ) -> Vec<Result<(), Failure>> {
     let deliveries: Vec<_> = envelope.recipients.iter().map(|r| &r.delivery).collect();
     let mut results = gate.postman.mailboxes(arrival, &deliveries, now);
     for (recipient, result) in envelope.recipients.iter().zip(&results) {
         if result.is_ok() {
-            log::event("delivered").id(id).field("to", &recipient.original).field("mailer", "mailbox").field("user", &recipient.delivery.user).write();
+            log::event("delivered").id(id).field("to", &recipient.original).field("mailer", "mailbox").field("user", &recipient.delivery.user).push(story);
         }
     }
     let failed: Vec<usize> = results.iter().enumerate().filter(|(_, r)| r.is_err()).map(|(i, _)| i).collect();
@@ -306,7 +309,7 @@ fn deliver_now(
         let recipient = &envelope.recipients[index];
         match &queued {
             Ok(rest) => {
-                log::event("queued").id(id).field("to", &recipient.original).field("as", rest).field("reason", results[index].as_ref().err().map(ToString::to_string).unwrap_or_default()).write();
+                log::event("queued").id(id).field("to", &recipient.original).field("as", rest).field("reason", results[index].as_ref().err().map(ToString::to_string).unwrap_or_default()).push(story);
                 results[index] = Ok(());
             }
             Err(e) => results[index] = Err(Failure::local(e)),

@@ -37,7 +37,8 @@ pub struct Pop3Service {
     admission: Option<Admission>,
     user: Box<str>,
     mailbox: Option<Box<PopMailbox>>,
-    reading: Option<File>,
+    /// The message being read, and the octets left of it.
+    reading: Option<(File, u64)>,
 }
 
 impl Pop3Service {
@@ -86,18 +87,19 @@ impl Pop3Service {
         self.log_in(&evidence, now)
     }
 
-    fn read(&mut self, number: u32, is_first: bool) -> Result<Vec<u8>, String> {
+    fn read(&mut self, number: u32, is_first: bool) -> Result<(Vec<u8>, bool), String> {
         let gone = "[SYS/TEMP] the message can't be read".to_string();
         let Some(mailbox) = &self.mailbox else { return Err(gone) };
         if is_first {
-            self.reading = Some(mailbox.read(number as usize).map_err(|e| {
+            let opened = mailbox.read(number as usize).and_then(|file| Ok((file.metadata()?.len(), file)));
+            let (size, file) = opened.map_err(|e| {
                 log::event("message-unreadable").field("user", &self.user).field("reason", e).error().write();
                 gone.clone()
-            })?);
+            })?;
+            self.reading = Some((file, size));
         }
-        let Some(file) = &mut self.reading else { return Ok(Vec::new()) };
-        let size = file.metadata().map_or(PIECE as u64, |m| m.len());
-        let mut text = vec![0; PIECE.min(size as usize + 1)];
+        let Some((file, left)) = &mut self.reading else { return Ok((Vec::new(), true)) };
+        let mut text = vec![0; PIECE.min(usize::try_from(*left).unwrap_or(PIECE))];
         let mut filled = 0;
         while filled < text.len() {
             match file.read(&mut text[filled..]).map_err(|_| gone.clone())? {
@@ -105,11 +107,14 @@ impl Pop3Service {
                 n => filled += n,
             }
         }
+        // A message never changes; one that ends early all the same is at its end.
+        *left = if filled < text.len() { 0 } else { *left - filled as u64 };
+        let is_last = *left == 0;
         text.truncate(filled);
-        if text.is_empty() {
+        if is_last {
             self.reading = None;
         }
-        Ok(text)
+        Ok((text, is_last))
     }
 
     fn update(&mut self, numbers: &[u32]) -> Result<(), String> {

@@ -3,7 +3,6 @@
 use crate::clock::Timestamp;
 use crate::fsx;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,8 +57,11 @@ pub fn deliver(arrival: &mut Arrival, homes: &[PathBuf], now: Timestamp, host: &
     if let Err(error) = draft.sync() {
         return homes.iter().map(|_| Err(again(&error))).collect();
     }
-    let mut results: Vec<io::Result<()>> = homes.iter().map(|home| link(draft, home, &target(home))).collect();
-    if homes.len() >= SYNCFS_FROM && homes.iter().all(|home| is_on_one_device(home, &homes[0])) {
+    let mut any_copied = false;
+    let mut results: Vec<io::Result<()>> =
+        homes.iter().map(|home| link(draft, home, &target(home), &mut any_copied)).collect();
+    // A link proves that the mailbox lies on the draft's file system; a copy elsewhere needs its own syncs.
+    if homes.len() >= SYNCFS_FROM && !any_copied {
         if let Err(error) = fsx::sync_filesystem(&homes[0]) {
             results.iter_mut().filter(|r| r.is_ok()).for_each(|r| *r = Err(again(&error)));
         }
@@ -74,19 +76,32 @@ pub fn deliver(arrival: &mut Arrival, homes: &[PathBuf], now: Timestamp, host: &
 }
 
 fn deliver_one(draft: &mut fsx::Draft, home: &Path, target: &Path) -> io::Result<()> {
-    let dir = ensure(home)?;
     draft.sync()?;
-    match draft.is_same_device(&dir)? {
-        true => draft.publish(target),
-        false => copy(draft, home, target).and_then(|()| fsx::sync_dir(&dir)),
+    match with_folders(home, || draft.place(target)) {
+        Err(e) if fsx::errno(&e) == Some(nix::libc::EXDEV) => copy(draft, home, target)?,
+        other => other?,
+    }
+    fsx::sync_dir(&home.join("Maildir").join("new"))
+}
+
+/// Acts; where the mailbox's folders are missing they are made, and it is done once more.
+fn with_folders(home: &Path, mut act: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    match act() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            ensure(home)?;
+            act()
+        }
+        other => other,
     }
 }
 
-fn link(draft: &mut fsx::Draft, home: &Path, target: &Path) -> io::Result<()> {
-    ensure(home)?;
-    match fsx::link(draft.path(), target) {
+fn link(draft: &mut fsx::Draft, home: &Path, target: &Path, any_copied: &mut bool) -> io::Result<()> {
+    match with_folders(home, || fsx::link(draft.path(), target)) {
         // Another file system, or too many links for one file (ext4 allows 65,000).
-        Err(e) if matches!(fsx::errno(&e), Some(nix::libc::EXDEV) | Some(nix::libc::EMLINK)) => copy(draft, home, target),
+        Err(e) if matches!(fsx::errno(&e), Some(nix::libc::EXDEV) | Some(nix::libc::EMLINK)) => {
+            *any_copied = true;
+            copy(draft, home, target)
+        }
         other => other,
     }
 }
@@ -108,23 +123,9 @@ fn copy(draft: &mut fsx::Draft, home: &Path, target: &Path) -> io::Result<()> {
     copied.place(target)
 }
 
-/// Makes the folders that are missing; gives `new`.
-fn ensure(home: &Path) -> io::Result<PathBuf> {
-    let maildir = home.join("Maildir");
-    let new = maildir.join("new");
-    if !new.is_dir() {
-        for name in ["tmp", "cur", "new"] {
-            fsx::create_dirs(&maildir.join(name), 0o700)?;
-        }
-    }
-    Ok(new)
-}
-
-fn is_on_one_device(a: &Path, b: &Path) -> bool {
-    match (std::fs::metadata(a), std::fs::metadata(b)) {
-        (Ok(a), Ok(b)) => a.dev() == b.dev(),
-        _ => false,
-    }
+/// Makes the folders that are missing.
+fn ensure(home: &Path) -> io::Result<()> {
+    ["tmp", "cur", "new"].iter().try_for_each(|name| fsx::create_dirs(&home.join("Maildir").join(name), 0o700))
 }
 
 /// The same error for another recipient.
@@ -182,6 +183,7 @@ pub(super) fn number(name: &str, key: &str) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::fsx::fault::{Plan, with_plan};
+    use std::os::unix::fs::MetadataExt;
 
     fn arrival(dir: &Path) -> Arrival {
         let mut draft = fsx::Draft::new(dir.join("draft"), 0o600);

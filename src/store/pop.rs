@@ -130,7 +130,17 @@ impl PopMailbox {
 
     /// Opens message `index` for reading.
     pub fn read(&self, index: usize) -> io::Result<File> {
-        fsx::open_read(&self.find(index)?)
+        match self.entry(index).map(|entry| fsx::open_read(&self.listed(entry))) {
+            // Moved or flagged by another program since we listed it.
+            Some(Err(e)) if e.kind() == io::ErrorKind::NotFound => fsx::open_read(&self.find(index)?),
+            Some(other) => other,
+            None => fsx::open_read(&self.find(index)?),
+        }
+    }
+
+    /// Where the message lay when it was listed.
+    fn listed(&self, entry: PopEntry<'_>) -> PathBuf {
+        self.maildir.join(if entry.is_new { "new" } else { "cur" }).join(entry.name)
     }
 
     /// Removes these messages; those that another program has removed already are no error.
@@ -158,7 +168,7 @@ impl PopMailbox {
     fn find(&self, index: usize) -> io::Result<PathBuf> {
         let gone = || io::Error::new(io::ErrorKind::NotFound, "the message is gone");
         let entry = self.entry(index).ok_or_else(gone)?;
-        let path = self.maildir.join(if entry.is_new { "new" } else { "cur" }).join(entry.name);
+        let path = self.listed(entry);
         if path.exists() {
             return Ok(path);
         }

@@ -18,9 +18,12 @@ use crate::fields;
 use crate::fsx::{self, Lock, LockError};
 use crate::sasl::{Proven, ScramKeys};
 use crate::status::Failure;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long a change waits for another one.
@@ -175,11 +178,27 @@ pub trait Directory: Send + Sync {
 }
 
 /// etc/users.
+///
+/// A process remembers what it has looked up for as long as the file stays the same one.
 #[derive(Debug, Clone)]
 pub struct Users {
     path: PathBuf,
     lock: PathBuf,
+    seen: Arc<Mutex<Seen>>,
 }
+
+/// What was found in one state of the file.
+#[derive(Debug, Default)]
+struct Seen {
+    file: Option<(FileIdentity, Arc<File>)>,
+    accounts: HashMap<String, Option<Account>>,
+}
+
+/// Inode, size and time of change: another one after each change, because changes are renames.
+type FileIdentity = (u64, u64, i64, i64);
+
+/// Most accounts remembered.
+const SEEN_LIMIT: usize = 10_000;
 
 impl Directory for Users {
     fn find(&self, address: &Address) -> Result<Option<Account>, Failure> {
@@ -190,7 +209,11 @@ impl Directory for Users {
 impl Users {
     /// The accounts of a site.
     pub fn of(site: &Site) -> Users {
-        Users { path: site.root.etc.join("users"), lock: site.root.etc.join(".users.lock") }
+        Users::at(site.root.etc.join("users"), site.root.etc.join(".users.lock"))
+    }
+
+    fn at(path: PathBuf, lock: PathBuf) -> Users {
+        Users { path, lock, seen: Default::default() }
     }
 
     /// The file.
@@ -200,16 +223,47 @@ impl Users {
 
     /// One account, by binary search.
     pub fn lookup(&self, address: &Address) -> io::Result<Option<Account>> {
-        let file = match fsx::open_read(&self.path) {
+        let key = name_key(address);
+        let now = match std::fs::metadata(&self.path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
+            Err(e) => return Err(fsx::context("stat", &self.path, e)),
+            Ok(m) => (m.ino(), m.size(), m.mtime(), m.mtime_nsec()),
         };
-        let line = file::search(&file, &name_key(address)).map_err(|e| fsx::context("read", &self.path, e))?;
+        let Ok(mut seen) = self.seen.lock() else { return self.search(&fsx::open_read(&self.path)?, &key) };
+        let file = match &seen.file {
+            Some((identity, file)) if *identity == now => {
+                if let Some(found) = seen.accounts.get(&key) {
+                    return Ok(found.clone());
+                }
+                file.clone()
+            }
+            _ => {
+                let file = Arc::new(fsx::open_read(&self.path)?);
+                *seen = Seen { file: Some((now, file.clone())), accounts: HashMap::new() };
+                file
+            }
+        };
+        // Others need not wait for our reading.
+        drop(seen);
+        let found = self.search(&file, &key)?;
+        if let Ok(mut seen) = self.seen.lock()
+            && seen.file.as_ref().is_some_and(|(identity, _)| *identity == now)
+        {
+            if seen.accounts.len() >= SEEN_LIMIT {
+                seen.accounts.clear();
+            }
+            seen.accounts.insert(key, found.clone());
+        }
+        Ok(found)
+    }
+
+    fn search(&self, file: &File, key: &str) -> io::Result<Option<Account>> {
+        let line = file::search(file, key).map_err(|e| fsx::context("read", &self.path, e))?;
         match line {
             None => Ok(None),
             Some(line) => match Account::parse(&line) {
                 Some(account) => Ok(Some(account)),
-                None => Err(fsx::context("read", &self.path, invalid(&format!("damaged line for {address}")))),
+                None => Err(fsx::context("read", &self.path, invalid(&format!("damaged line for {key}")))),
             },
         }
     }
@@ -337,7 +391,7 @@ mod tests {
     use super::*;
 
     fn users(dir: &std::path::Path) -> Users {
-        Users { path: dir.join("users"), lock: dir.join("lock") }
+        Users::at(dir.join("users"), dir.join("lock"))
     }
 
     fn address(text: &str) -> Address {

@@ -114,8 +114,8 @@ pub enum Answer {
     Login(Result<(u32, u64), Denial>),
     /// To List: one for each message of the mailbox.
     List(Vec<Listed>),
-    /// To Read: text with LF line ends, empty at the end; or the reason.
-    Text(Result<Vec<u8>, String>),
+    /// To Read: text with LF line ends and whether it is the last piece; or the reason why there is none.
+    Text(Result<(Vec<u8>, bool), String>),
     /// To Update.
     Updated(Result<(), String>),
 }
@@ -268,10 +268,10 @@ impl Pop3Session {
         self.ask(Ask::Read(number, true), Wait::Text);
     }
 
-    fn text_answered(&mut self, text: Result<Vec<u8>, String>) {
+    fn text_answered(&mut self, text: Result<(Vec<u8>, bool), String>) {
         let Some(mut sending) = self.sending.take() else { return };
-        let text = match text {
-            Ok(text) => text,
+        let (text, is_end) = match text {
+            Ok(piece) => piece,
             Err(reason) if !sending.begun => return self.err(&reason),
             // In the middle of a message nothing but the end of the connection says that it is not whole.
             Err(_) => {
@@ -283,7 +283,6 @@ impl Pop3Session {
             sending.begun = true;
             self.ok("message follows");
         }
-        let is_end = text.is_empty();
         let (text, is_done) = cut_top(&mut sending, &text);
         sending.encoder.feed(text, &mut self.out);
         if is_end || is_done {

@@ -50,7 +50,7 @@ fn talk(input: &str, step: usize) -> (String, Option<Vec<u32>>) {
                         let text = &TEXTS[number as usize].as_bytes()[read..];
                         let piece = &text[..text.len().min(7)];
                         read += piece.len();
-                        Answer::Text(Ok(piece.to_vec()))
+                        Answer::Text(Ok((piece.to_vec(), piece.is_empty())))
                     }
                     Ask::Update(numbers) => {
                         removed = Some(numbers);
