@@ -172,6 +172,13 @@ impl Log {
         if matches!(*sink, Sink::Closed) {
             let opened = OpenOptions::new().append(true).create(true).mode(0o640).open(path);
             *sink = match opened {
+                Ok(file) if nix::unistd::geteuid().is_root() => {
+                    // A file that root happens to make first belongs to who owns the folder.
+                    if let Some(dir) = path.parent().and_then(|d| std::fs::metadata(d).ok()) {
+                        let _ = std::os::unix::fs::fchown(&file, Some(dir.uid()), Some(dir.gid()));
+                    }
+                    Sink::File(file, std::time::Instant::now())
+                }
                 Ok(file) => Sink::File(file, std::time::Instant::now()),
                 Err(e) => {
                     eprintln!("{}: log {}: {e}", self.program, path.display());

@@ -153,7 +153,18 @@ fn give_to_em(root: &settings::Root) -> Result<(), Ended> {
     // Only emsend has the group; sticky, so that not even it can remove what others handed in.
     std::fs::set_permissions(&drop, std::fs::Permissions::from_mode(0o1770))?;
     own(&root.mail, em.uid.as_raw(), em.gid.as_raw())?;
-    own(&root.log, em.uid.as_raw(), em.gid.as_raw())
+    own(&root.log, em.uid.as_raw(), em.gid.as_raw())?;
+    // empass replaces etc/users as em. Sticky: em may not touch the files of root beside it.
+    std::os::unix::fs::chown(&root.etc, None, Some(em.gid.as_raw())).map_err(Ended::from)?;
+    std::fs::set_permissions(&root.etc, std::fs::Permissions::from_mode(0o1775))?;
+    for name in ["users", ".users.lock"] {
+        let path = root.etc.join(name);
+        if !path.exists() {
+            crate::fsx::replace(&path, if name == "users" { b"# em-users 1\n" } else { b"" }, 0o600)?;
+        }
+        own(&path, em.uid.as_raw(), em.gid.as_raw())?;
+    }
+    Ok(())
 }
 
 fn own(path: &std::path::Path, uid: u32, gid: u32) -> Result<(), Ended> {
@@ -278,7 +289,7 @@ fn check_aliases(site: &Site, problems: &mut Vec<String>) {
 fn check_modes(site: &Site, problems: &mut Vec<String>) {
     let root = &site.root;
     for (path, forbidden, why) in [
-        (root.etc.clone(), 0o022, "others could change the configuration"),
+        (root.etc.clone(), 0o002, "others could change the configuration"),
         (root.settings_file(), 0o022, "others could change the settings"),
         (root.etc.join("aliases"), 0o022, "others could make mail run programs"),
         (root.etc.join("routes"), 0o022, "others could redirect mail"),

@@ -33,7 +33,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> super::Done {
-    let site = Arc::new(super::site("empass", &arguments.root.root())?);
+    let root = arguments.root.root();
+    super::become_em(&root)?;
+    let site = Arc::new(super::site("empass", &root)?);
     if arguments.check {
         return Ok(Exit::Ok);
     }

@@ -123,6 +123,7 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> super::Done {
     let root = arguments.root.root();
+    super::become_em(&root)?;
     let site = Arc::new(super::site("emqueue", &root)?);
     let spool = Spool::of(&site);
     match arguments.action {
@@ -160,6 +161,7 @@ fn run(arguments: Arguments) -> super::Done {
 
 /// `mailq`.
 pub(super) fn mailq(root: &Root) -> super::Done {
+    super::become_em(root)?;
     let site = super::site("mailq", root)?;
     let spool = Spool::of(&site);
     list::mailq(&spool, &spool.scan()?)
@@ -167,6 +169,7 @@ pub(super) fn mailq(root: &Root) -> super::Done {
 
 /// `sendmail -q`: once, or again and again.
 pub(super) fn run_for_sendmail(root: &Root, selection: Selection, every: Option<Duration>) -> super::Done {
+    super::become_em(root)?;
     let site = Arc::new(super::site("emqueue", root)?);
     loop {
         let spool = Spool::of(&site);

@@ -73,12 +73,14 @@ fn run(arguments: Arguments) -> super::Done {
         Mode::Daemon => return super::emd::run_foreground(&root),
         _ => {}
     }
+    let caller = nix::unistd::getuid();
+    super::become_em(&root)?;
     let site = Arc::new(super::site("emsend", &root)?);
     let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
     match arguments.mode {
         Mode::Verify => verify(&gate, &arguments.recipients),
         Mode::Smtp => super::emsmtp::session_on_stdin(site, gate).map(|()| Exit::Ok),
-        _ => deliver::run(&arguments, &gate),
+        _ => deliver::run(&arguments, &gate, caller),
     }
 }
 

@@ -40,7 +40,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> super::Done {
-    let site = Arc::new(super::site("emsmtp", &arguments.root.root())?);
+    let root = arguments.root.root();
+    super::become_em(&root)?;
+    let site = Arc::new(super::site("emsmtp", &root)?);
     if arguments.check {
         return Ok(Exit::Ok);
     }

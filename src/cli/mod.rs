@@ -119,6 +119,22 @@ pub fn start_faults() {
     }
 }
 
+/// Gives up root for the mail system's own user, for good; a trial root runs as its caller.
+pub fn become_em(root: &Root) -> Result<(), Ended> {
+    use nix::unistd::{User, geteuid, initgroups, setgid, setuid};
+    if root.dir.is_some() || !geteuid().is_root() {
+        return Ok(());
+    }
+    let em = User::from_name("em").ok().flatten();
+    let em = em.ok_or_else(|| Ended::new(Exit::Config, "there is no user em; see the installing instructions"))?;
+    let changed = initgroups(c"em", em.gid).and_then(|()| setgid(em.gid)).and_then(|()| setuid(em.uid));
+    changed.map_err(|e| Ended::new(Exit::OsErr, format!("becoming user em: {e}")))?;
+    if geteuid() != em.uid || setuid(nix::unistd::Uid::from_raw(0)).is_ok() {
+        return Err(Ended::new(Exit::OsErr, "becoming user em did not hold"));
+    }
+    Ok(())
+}
+
 /// Loads the settings and starts the log.
 pub fn site(program: &'static str, root: &Root) -> Result<Site, Ended> {
     let site = config::load(root)?;

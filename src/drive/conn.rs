@@ -13,8 +13,10 @@ use crate::serve::{Moment, Service};
 use rustls::ServerConnection;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+/// Longest TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(30);
 /// Octets that may wait to be written before the machine is held back.
 const HIGH_WATER: usize = 256 << 10;
 
@@ -39,6 +41,7 @@ pub struct Conn<S: Session, V> {
     tls: Option<Box<ServerConnection>>,
     tls_source: Option<Arc<TlsSource>>,
     tls_told: bool,
+    handshake_until: Option<Instant>,
     input: Vec<u8>,
     out: Vec<u8>,
     written: usize,
@@ -62,6 +65,7 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
             tls: None,
             tls_source,
             tls_told: false,
+            handshake_until: None,
             input: Vec::new(),
             out: Vec::new(),
             written: 0,
@@ -75,7 +79,10 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
     /// Begins with TLS, before the greeting.
     pub fn start_tls(&mut self) {
         match self.tls_source.as_ref().map(|source| source.accept()) {
-            Some(Ok(tls)) => self.tls = Some(Box::new(tls)),
+            Some(Ok(tls)) => {
+                self.tls = Some(Box::new(tls));
+                self.handshake_until = Some(Instant::now() + HANDSHAKE);
+            }
             Some(Err(e)) => {
                 log::event("tls-failed").field("reason", e).error().write();
                 self.is_closing = true;
@@ -154,6 +161,7 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                 }
                 if !self.tls_told {
                     self.tls_told = true;
+                    self.handshake_until = None;
                     let facts = facts(tls);
                     self.session.tls_started(now.instant, facts);
                 }
@@ -208,19 +216,18 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
         }
     }
 
-    /// When the machine wants its timeout.
+    /// When [`Conn::tick`] wants to be called.
     pub fn deadline(&self) -> Option<Instant> {
-        self.session.deadline()
+        self.handshake_until.or_else(|| self.session.deadline())
     }
 
     /// Tells the machine the time, when its deadline has passed.
     pub fn tick(&mut self) {
         let now = Instant::now();
-        let is_stuck = self.tls.as_ref().is_some_and(|t| t.is_handshaking());
-        if self.session.deadline().is_some_and(|d| d <= now) {
+        if let Some(until) = self.handshake_until {
+            self.is_closing |= until <= now;
+        } else if self.session.deadline().is_some_and(|d| d <= now) {
             self.session.timeout(now);
-            // A handshake that takes as long as a command may is no handshake.
-            self.is_closing |= is_stuck;
         }
     }
 

@@ -92,5 +92,12 @@ pub fn ensure_certificate(site: &Site) -> Result<bool, String> {
     fsx::create_dirs(&site.root.etc.join("tls"), 0o755).map_err(|e| e.to_string())?;
     write(&key, &made.signing_key.serialize_pem(), 0o600)?;
     write(&certificate, &made.cert.pem(), 0o644)?;
+    if let (true, None, Ok(Some(em))) =
+        (nix::unistd::geteuid().is_root(), &site.root.dir, nix::unistd::User::from_name("em"))
+    {
+        // The services read it after they have become em.
+        let owner = (Some(em.uid.as_raw()), Some(em.gid.as_raw()));
+        std::os::unix::fs::chown(&key, owner.0, owner.1).map_err(|e| e.to_string())?;
+    }
     Ok(true)
 }

@@ -113,7 +113,7 @@ impl Drop for Draft {
 ///
 /// Readers see the old text or the new one. `mode` is set exactly, whatever the umask.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let n = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -123,6 +123,12 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut draft = Draft::new(draft, mode);
     draft.write(bytes)?;
     draft.file()?.set_permissions(std::fs::Permissions::from_mode(mode))?;
+    // The administrator changes a file that a service owns: it stays the service's.
+    if nix::unistd::geteuid().is_root()
+        && let Ok(old) = std::fs::symlink_metadata(path)
+    {
+        std::os::unix::fs::fchown(draft.file()?, Some(old.uid()), Some(old.gid()))?;
+    }
     draft.publish(path)
 }
 

@@ -89,6 +89,11 @@ pub enum Evidence {
     },
     /// The client has proved that it knows the user's secret.
     Proven(Proven),
+    /// The client's proof was wrong: for the books, and for the pause before the answer.
+    Wrong {
+        /// As given.
+        user: String,
+    },
 }
 
 /// A proof that succeeded; only this module makes one.
@@ -125,7 +130,7 @@ pub enum Step {
     Malformed,
     /// Authorization to act as somebody else was asked for.
     Refused,
-    /// The proof is wrong.
+    /// Somebody took -PLUS out of our offer.
     Failed,
 }
 
@@ -205,7 +210,7 @@ impl Dialog {
                 if is_equal && secret.is_some() {
                     Step::Login(Evidence::Proven(Proven { user, mechanism: "CRAM-MD5" }))
                 } else {
-                    Step::Failed
+                    Step::Login(Evidence::Wrong { user })
                 }
             }
             (State::Scram(mut scram), Found::Scram(keys)) => {
@@ -339,7 +344,7 @@ mod tests {
         ));
         let (mut dialog, _) = start(Mechanism::CramMd5, None);
         dialog.line(answer.as_bytes());
-        assert_eq!(dialog.found(Found::Secret(None)), Step::Failed);
+        assert_eq!(dialog.found(Found::Secret(None)), Step::Login(Evidence::Wrong { user: "tim".into() }));
     }
 
     #[test]

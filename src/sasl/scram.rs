@@ -190,7 +190,7 @@ impl Scram {
         let mut right = self.gs2.clone().into_bytes();
         right.extend_from_slice(self.exporter.as_deref().unwrap_or_default());
         if their_nonce != nonce || !bool::from(binding.as_slice().ct_eq(&right)) {
-            return Step::Failed;
+            return Step::Login(Evidence::Wrong { user });
         }
         let auth_message = format!("{bare},{first},{without_proof}");
         let signature = hmac_sha256(&keys.stored_key, auth_message.as_bytes());
@@ -200,7 +200,7 @@ impl Scram {
         }
         let stored: [u8; 32] = Sha256::digest(client_key).into();
         if !bool::from(stored.ct_eq(&keys.stored_key)) {
-            return Step::Failed;
+            return Step::Login(Evidence::Wrong { user });
         }
         let verifier = hmac_sha256(&keys.server_key, auth_message.as_bytes());
         self.state = State::ExpectEnd(user);
@@ -247,7 +247,7 @@ mod tests {
             Dialog::start(Mechanism::ScramSha256, Some(&encode(b"n,,n=u,r=c")), "s", "h", None, false);
         dialog.found(Found::Scram(keys));
         let wrong = encode(format!("c=biws,r=cs,p={}", encode(&[7; 32])).as_bytes());
-        assert_eq!(dialog.line(wrong.as_bytes()), Step::Failed);
+        assert_eq!(dialog.line(wrong.as_bytes()), Step::Login(Evidence::Wrong { user: "u".into() }));
     }
 
     #[test]

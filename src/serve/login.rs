@@ -107,6 +107,7 @@ impl LoginDesk {
         let (user, method) = match evidence {
             Evidence::Password { user, .. } => (user.as_str(), "password"),
             Evidence::Proven(proven) => (proven.user(), proven.mechanism()),
+            Evidence::Wrong { user } => (user.as_str(), "proof"),
         };
         let granted = self.grant(evidence, user, now);
         let result = match granted {
@@ -133,6 +134,7 @@ impl LoginDesk {
             return Ok(None);
         };
         match evidence {
+            Evidence::Wrong { .. } => Ok(None),
             Evidence::Proven(proven) => self.users.log_in_proven(&address, proven),
             Evidence::Password { password, .. } => {
                 if let Some(account) = self.users.find(&address)?

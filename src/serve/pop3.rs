@@ -81,8 +81,7 @@ impl Pop3Service {
         };
         let evidence = match sasl::apop(user, &self.stamp, secret.as_deref(), digest) {
             Some(proven) => Evidence::Proven(proven),
-            // Counted and paused like any wrong password; an empty one is never right.
-            None => Evidence::Password { user: user.to_string(), password: String::new() },
+            None => Evidence::Wrong { user: user.to_string() },
         };
         self.log_in(&evidence, now)
     }

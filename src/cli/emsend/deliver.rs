@@ -10,15 +10,15 @@ use crate::serve::Gate;
 use crate::spool::Id;
 use crate::status::Exit;
 use crate::submit::{self, Completion, Errors, Submission, TextReader};
-use nix::unistd::{AccessFlags, User, access, geteuid, getuid};
+use nix::unistd::{AccessFlags, Uid, User, access, geteuid};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// Users that may name any sender without a warning.
 const TRUSTED: [&str; 4] = ["root", "daemon", "em", "uucp"];
 
-pub(super) fn run(arguments: &Arguments, gate: &std::sync::Arc<Gate>) -> super::super::Done {
-    let submission = submission(arguments, &gate.site)?;
+pub(super) fn run(arguments: &Arguments, gate: &std::sync::Arc<Gate>, caller: Uid) -> super::super::Done {
+    let submission = submission(arguments, &gate.site, caller)?;
     if submission.recipients.is_empty() && !submission.from_header {
         return Err(Ended::new(Exit::Usage, "no recipients: name them, or take them from the header with -t"));
     }
@@ -58,9 +58,9 @@ fn may_write_queue(site: &Site) -> bool {
     dirs.iter().all(|dir| access(dir, AccessFlags::W_OK).is_ok())
 }
 
-fn submission(arguments: &Arguments, site: &Site) -> Result<Submission, Ended> {
-    let user = User::from_uid(getuid()).ok().flatten();
-    let login = user.as_ref().map_or_else(|| format!("uid{}", getuid()), |u| u.name.clone());
+fn submission(arguments: &Arguments, site: &Site, caller: Uid) -> Result<Submission, Ended> {
+    let user = User::from_uid(caller).ok().flatten();
+    let login = user.as_ref().map_or_else(|| format!("uid{caller}"), |u| u.name.clone());
     let domain = site.default_domain();
     let own = Address::new(&login, &domain).map_err(|e| Ended::new(Exit::NoUser, format!("{login}: {e}")))?;
     let sender = match arguments.sender.as_deref() {
