@@ -152,6 +152,11 @@ fn give_to_em(root: &settings::Root) -> Result<(), Ended> {
     let drop = root.spool.join("drop");
     // Only emsend has the group; sticky, so that not even it can remove what others handed in.
     std::fs::set_permissions(&drop, std::fs::Permissions::from_mode(0o1770))?;
+    // emsend may poke the queue daemon, others may not keep it busy.
+    let fifo = root.run().join("queue.fifo");
+    let _ = nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR);
+    own(&fifo, em.uid.as_raw(), drop_group.as_raw())?;
+    std::fs::set_permissions(&fifo, std::fs::Permissions::from_mode(0o620))?;
     own(&root.mail, em.uid.as_raw(), em.gid.as_raw())?;
     own(&root.log, em.uid.as_raw(), em.gid.as_raw())?;
     // empass replaces etc/users as em. Sticky: em may not touch the files of root beside it.

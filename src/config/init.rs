@@ -29,7 +29,9 @@ pub enum Ports {
 /// Writes etc/em.toml and the empty tables, and makes the folders. Existing files are an error.
 pub fn init(root: &Root, domain: &str, hostname: Option<&str>, ports: &Ports) -> Result<(), ConfigError> {
     let path = root.settings_file();
-    if path.exists() {
+    // The sample that `make install` brings is no decision of anybody's.
+    let is_sample = std::fs::read_to_string(&path).is_ok_and(|text| text == settings::sample());
+    if path.exists() && !is_sample {
         return Err(ConfigError::whole(path, "exists already", "`emconf set` changes it"));
     }
     let io = |e: io::Error| ConfigError::whole(path.clone(), e.to_string(), "");

@@ -54,8 +54,10 @@ impl Spool {
         handed.recipients.iter().for_each(|r| line("rcpt", r));
         head.push_str("\n\n");
         let dir = self.drop_dir();
-        let mut draft = fsx::Draft::new(dir.join(format!(".{id}.new")), 0o640);
+        let mut draft = fsx::Draft::new(dir.join(format!(".{id}.new")), 0o644);
         draft.write(head.as_bytes())?;
+        // The file is the caller's, whatever his umask; the queue reads it as another user. Nobody else can enter the folder.
+        draft.file()?.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
         let mut buffer = vec![0; 64 << 10];
         loop {
             match message.read(&mut buffer)? {
