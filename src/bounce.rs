@@ -48,7 +48,11 @@ pub fn send(gate: &Gate, claim: &Claim, report: &Report, now: Timestamp) -> io::
         None if report.is_late || is_only_success => return Ok(()),
         // A report could not be delivered: the postmaster is told, and nobody when it was meant for him.
         None if claim.envelope().recipients.iter().any(|r| r.original.to_key() == postmaster) => {
-            log::event("double-bounce-lost").id(claim.id()).field("reason", "a report to the postmaster failed").error().write();
+            log::event("double-bounce-lost")
+                .id(claim.id())
+                .field("reason", "a report to the postmaster failed")
+                .error()
+                .write();
             return keep(gate, claim);
         }
         None => {
@@ -62,12 +66,22 @@ pub fn send(gate: &Gate, claim: &Claim, report: &Report, now: Timestamp) -> io::
     for to in attempts.into_iter().flatten() {
         match deliver(gate, &id, &to, &text, now) {
             Ok(()) => {
-                log::event("report").id(&id).field("to", &to).field("about", claim.id()).field("late", report.is_late).write();
+                log::event("report")
+                    .id(&id)
+                    .field("to", &to)
+                    .field("about", claim.id())
+                    .field("late", report.is_late)
+                    .write();
                 return Ok(());
             }
             Err(failure) if failure.is_temporary() => return Err(io::Error::other(failure.to_string())),
             Err(failure) => {
-                log::event("report-refused").id(&id).field("to", &to).field("about", claim.id()).field("reason", failure).write();
+                log::event("report-refused")
+                    .id(&id)
+                    .field("to", &to)
+                    .field("about", claim.id())
+                    .field("reason", failure)
+                    .write();
             }
         }
     }
@@ -125,7 +139,11 @@ fn print(gate: &Gate, claim: &Claim, report: &Report, to: &Address, id: &Id, now
         _ => "Your message could not be delivered",
     };
     let mut out = String::new();
-    out.push_str(&format!("Date: {}\nFrom: Mail Delivery System <MAILER-DAEMON@{}>\n", now.rfc5322(), gate.site.default_domain()));
+    out.push_str(&format!(
+        "Date: {}\nFrom: Mail Delivery System <MAILER-DAEMON@{}>\n",
+        now.rfc5322(),
+        gate.site.default_domain()
+    ));
     out.push_str(&format!("To: <{to}>\nSubject: {subject}\nMessage-ID: <{id}@{host}>\nAuto-Submitted: auto-replied\n"));
     out.push_str("MIME-Version: 1.0\nContent-Type: multipart/report; report-type=delivery-status;\n");
     out.push_str(&format!("\tboundary=\"{boundary}\"\n\n--{boundary}\nContent-Type: text/plain; charset=utf-8\n"));

@@ -84,8 +84,8 @@ fn run(arguments: Arguments) -> super::Done {
     let root = arguments.root.root();
     match arguments.action {
         Action::Init { domain, hostname, port_base, free_ports } => {
-            let domain = normal_domain(&domain)
-                .map_err(|e| Ended::new(Exit::Usage, format!("--domain {domain:?}: {e}")))?;
+            let domain =
+                normal_domain(&domain).map_err(|e| Ended::new(Exit::Usage, format!("--domain {domain:?}: {e}")))?;
             let ports = match port_base {
                 Some(base) => Ports::Loopback(choose_ports(base, free_ports)?),
                 None => Ports::Standard,
@@ -274,7 +274,11 @@ fn check_aliases(site: &Site, problems: &mut Vec<String>) {
     let router = crate::route::Router::new(std::sync::Arc::new(site.clone()));
     let Ok(aliases) = router.aliases() else { return };
     for alias in aliases.iter().filter(|a| !a.name.starts_with('@')) {
-        let text = if alias.name.contains('@') { alias.name.clone() } else { format!("{}@{}", alias.name, site.default_domain()) };
+        let text = if alias.name.contains('@') {
+            alias.name.clone()
+        } else {
+            format!("{}@{}", alias.name, site.default_domain())
+        };
         let Ok(address) = crate::addr::Address::parse_loose(&text, &site.default_domain()) else { continue };
         let is_meant = alias.targets.iter().any(|t| matches!(t, crate::tables::Target::Error(..)));
         let path = site.root.etc.join("aliases");
@@ -341,9 +345,17 @@ fn manual() -> String {
                 text.push_str(".El\n");
             }
             section = key.section;
-            text.push_str(&format!(".Ss [{section}]\n{}\n.Bl -tag -width Ds\n", escape(settings::section_doc(section))));
+            text.push_str(&format!(
+                ".Ss [{section}]\n{}\n.Bl -tag -width Ds\n",
+                escape(settings::section_doc(section))
+            ));
         }
-        text.push_str(&format!(".It Cm {} Pq {}, default Li {}\n", key.name, mdoc_words(key.kind), mdoc_quoted(&key.default)));
+        text.push_str(&format!(
+            ".It Cm {} Pq {}, default Li {}\n",
+            key.name,
+            mdoc_words(key.kind),
+            mdoc_quoted(&key.default)
+        ));
         text.push_str(&format!("{}\n", escape(key.doc)));
     }
     text.push_str(".El\n");

@@ -168,11 +168,16 @@ fn control(root: &Root, verb: &str, name: &str) -> super::Done {
     let site = crate::config::load(root)?;
     let known = read_status(root)?;
     let serves = |s: &Status| {
-        s.program == name || s.services.iter().any(|w| w.split(' ').next() == Some(name)) || name == "queue" && s.program == "emqueue"
+        s.program == name
+            || s.services.iter().any(|w| w.split(' ').next() == Some(name))
+            || name == "queue" && s.program == "emqueue"
     };
     if !known.iter().any(serves) {
         let names: Vec<&str> = known.iter().map(|s| s.program.as_str()).collect();
-        return Err(Ended::new(Exit::Usage, format!("no service {name}: {}, or a name from [services]", names.join(", "))));
+        return Err(Ended::new(
+            Exit::Usage,
+            format!("no service {name}: {}, or a name from [services]", names.join(", ")),
+        ));
     }
     let text = format!("{verb} {name}");
     debug_assert!(Control::parse(&text).is_some());
@@ -257,7 +262,8 @@ fn supervise_inner(root: &Root, detached: bool) -> super::Done {
 fn warn_certificate(site: &Site) -> Result<(), Ended> {
     let has_tls = ["smtp", "submission", "submissions", "pop3", "pop3s"].iter().any(|s| !site.listens(s).is_empty());
     if has_tls && ensure_certificate(site).map_err(|e| Ended::new(Exit::CantCreat, e))? {
-        let text = "a self-signed certificate was made in etc/tls; clients will not trust it: set tls.certificate and tls.key";
+        let text =
+            "a self-signed certificate was made in etc/tls; clients will not trust it: set tls.certificate and tls.key";
         log::event("certificate-made").field("note", text).write();
         say(&format!("emd: {text}\n"))?;
     }

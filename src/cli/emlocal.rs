@@ -125,7 +125,12 @@ fn deliver(
     let draft = Spool::of(site).plain_draft(&id);
     match postman.deliver(&delivery, &mut letter, draft, now) {
         Ok(_) => {
-            crate::log::event("delivered").id(&id).field("to", &address).field("mailer", "mailbox").field("user", &delivery.user).write();
+            crate::log::event("delivered")
+                .id(&id)
+                .field("to", &address)
+                .field("mailer", "mailbox")
+                .field("user", &delivery.user)
+                .write();
             Ok(())
         }
         Err(f) if quota_is_final && (f.enhanced.1, f.enhanced.2) == (2, 2) => {

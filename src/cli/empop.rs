@@ -1,9 +1,9 @@
 //! empop: POP3.
 
 use super::{RootOption, server};
+use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::drive::{Conn, Port, TlsSource, peer_of_stdin, run_stdio};
-use crate::clock::Timestamp;
 use crate::policy::{Connections, plaintext_allowed};
 use crate::proto::pop3::{Config, Context, Pop3Session};
 use crate::sasl::Mechanism;

@@ -139,12 +139,18 @@ fn run(arguments: Arguments) -> super::Done {
             attempt(&site, &ids)
         }
         Action::Run { which } => attempt(&site, &choose(&spool, &which)?),
-        Action::Flush { which } | Action::Release { which } => {
-            each(&spool, &choose(&spool, &which)?, |claim| claim.record(Timestamp::now(), &[Record::Released]).map_err(Ended::from), true)
-        }
-        Action::Hold { which } => {
-            each(&spool, &choose(&spool, &which)?, |claim| claim.record(Timestamp::now(), &[Record::Held]).map_err(Ended::from), false)
-        }
+        Action::Flush { which } | Action::Release { which } => each(
+            &spool,
+            &choose(&spool, &which)?,
+            |claim| claim.record(Timestamp::now(), &[Record::Released]).map_err(Ended::from),
+            true,
+        ),
+        Action::Hold { which } => each(
+            &spool,
+            &choose(&spool, &which)?,
+            |claim| claim.record(Timestamp::now(), &[Record::Held]).map_err(Ended::from),
+            false,
+        ),
         Action::Delete { which } => delete(&spool, &choose(&spool, &which)?),
         Action::Requeue { which } => requeue(&site, &choose(&spool, &which)?),
         Action::Trace { word, json } => trace::trace(&site, &word, json),
@@ -257,12 +263,7 @@ fn attempt(site: &Arc<Site>, ids: &[Id]) -> super::Done {
     Ok(if waiting.into_inner() > 0 { Exit::TempFail } else { Exit::Ok })
 }
 
-fn each(
-    spool: &Spool,
-    ids: &[Id],
-    act: impl Fn(&mut Claim) -> Result<(), Ended>,
-    pokes: bool,
-) -> super::Done {
+fn each(spool: &Spool, ids: &[Id], act: impl Fn(&mut Claim) -> Result<(), Ended>, pokes: bool) -> super::Done {
     let mut exit = Exit::Ok;
     for id in ids {
         match spool.claim(id) {
@@ -313,12 +314,21 @@ fn requeue(site: &Arc<Site>, ids: &[Id]) -> super::Done {
         };
         let now = Timestamp::now();
         let mut envelope = claim.envelope().clone();
-        let owed: Vec<_> = claim.envelope().recipients.iter().zip(&claim.progress().states).filter(|(_, s)| s.is_owed()).map(|(r, _)| r.clone()).collect();
+        let owed: Vec<_> = claim
+            .envelope()
+            .recipients
+            .iter()
+            .zip(&claim.progress().states)
+            .filter(|(_, s)| s.is_owed())
+            .map(|(r, _)| r.clone())
+            .collect();
         envelope.recipients.clear();
         for recipient in owed {
             match gate.router.resolve(&recipient.original) {
                 Ok(deliveries) => {
-                    let made = deliveries.into_iter().map(|delivery| crate::envelope::Recipient { delivery, ..recipient.clone() });
+                    let made = deliveries
+                        .into_iter()
+                        .map(|delivery| crate::envelope::Recipient { delivery, ..recipient.clone() });
                     envelope.recipients.extend(made);
                 }
                 // Not routable now: it stays as it is.
@@ -326,7 +336,8 @@ fn requeue(site: &Arc<Site>, ids: &[Id]) -> super::Done {
             }
         }
         let new = Id::new(now);
-        let mut incoming = gate.open(Request { id: new.clone(), envelope, received: String::new(), completes: false })?;
+        let mut incoming =
+            gate.open(Request { id: new.clone(), envelope, received: String::new(), completes: false })?;
         let mut text = claim.message()?;
         let mut buffer = vec![0; 64 << 10];
         loop {

@@ -100,7 +100,8 @@ fn verify(gate: &Gate, recipients: &[String]) -> super::Done {
         match result {
             Ok(deliveries) => {
                 for delivery in deliveries {
-                    let host = if delivery.host.is_empty() { String::new() } else { format!(", host {}", delivery.host) };
+                    let host =
+                        if delivery.host.is_empty() { String::new() } else { format!(", host {}", delivery.host) };
                     say(&format!(
                         "{address}... deliverable: mailer {}{host}, user {}\n",
                         delivery.mailer.name(),

@@ -192,7 +192,8 @@ fn key(address: &Address) -> String {
 }
 
 fn parse(text: &str, site: &Site) -> Result<Address, Ended> {
-    let address = if text.contains('@') { Address::parse(text) } else { Address::parse_loose(text, &site.default_domain()) };
+    let address =
+        if text.contains('@') { Address::parse(text) } else { Address::parse_loose(text, &site.default_domain()) };
     address.map(|a| a.to_key()).map_err(|e| Ended::new(Exit::Usage, format!("{text:?}: {e}")))
 }
 

@@ -155,7 +155,9 @@ pub fn site(program: &'static str, root: &Root) -> Result<Site, Ended> {
 pub fn say(text: &str) -> Result<(), Ended> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Ended::new(Exit::IoErr, format!("standard output: {e}"))),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Ended::new(Exit::IoErr, format!("standard output: {e}")))
+        }
         _ => Ok(()),
     }
 }

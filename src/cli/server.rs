@@ -72,7 +72,10 @@ where
 pub(super) fn tls_source(site: &crate::config::Site, needs: bool) -> Result<Option<Arc<TlsSource>>, Ended> {
     let source = TlsSource::of(site);
     if needs && source.is_none() {
-        return Err(Ended::new(Exit::Config, "TLS needs a certificate: set tls.certificate and tls.key, or let emd make one"));
+        return Err(Ended::new(
+            Exit::Config,
+            "TLS needs a certificate: set tls.certificate and tls.key, or let emd make one",
+        ));
     }
     Ok(source)
 }

@@ -38,10 +38,7 @@ pub fn remove(root: &Root, key: &str) -> Result<(), ConfigError> {
     })
 }
 
-fn edit(
-    root: &Root,
-    change: impl FnOnce(&mut DocumentMut) -> Result<(), ConfigError>,
-) -> Result<(), ConfigError> {
+fn edit(root: &Root, change: impl FnOnce(&mut DocumentMut) -> Result<(), ConfigError>) -> Result<(), ConfigError> {
     let path = root.settings_file();
     let io = |e: std::io::Error| ConfigError::whole(path.clone(), e.to_string(), "");
     let bytes = fsx::read(&path, FILE_LIMIT).map_err(io)?;

@@ -74,7 +74,9 @@ pub fn init(root: &Root, domain: &str, hostname: Option<&str>, ports: &Ports) ->
 pub fn make_tree(root: &Root) -> io::Result<()> {
     fsx::create_dirs(&root.etc, 0o755)?;
     fsx::create_dirs(&root.spool, 0o755)?;
-    for (dir, mode) in [("tmp", 0o700), ("queue", 0o700), ("log", 0o700), ("bad", 0o700), ("run", 0o755), ("drop", 0o770)] {
+    for (dir, mode) in
+        [("tmp", 0o700), ("queue", 0o700), ("log", 0o700), ("bad", 0o700), ("run", 0o755), ("drop", 0o770)]
+    {
         fsx::create_dirs(&root.spool.join(dir), mode)?;
     }
     fsx::create_dirs(&root.mail, 0o751)?;
@@ -85,8 +87,7 @@ fn write_new(path: &Path, text: &str) -> Result<(), ConfigError> {
     if path.exists() {
         return Ok(());
     }
-    fsx::replace(path, text.as_bytes(), 0o644)
-        .map_err(|e| ConfigError::whole(path.to_path_buf(), e.to_string(), ""))
+    fsx::replace(path, text.as_bytes(), 0o644).map_err(|e| ConfigError::whole(path.to_path_buf(), e.to_string(), ""))
 }
 
 /// The aliases of a new root.

@@ -147,8 +147,7 @@ pub fn parse(text: &str, path: &std::path::Path) -> Result<Settings, ConfigError
     let fail = |span: Option<Range<usize>>, message: String, hint: String| {
         ConfigError::spanned(path.to_path_buf(), text, span.unwrap_or(0..0), message, hint)
     };
-    let document =
-        Document::parse(text).map_err(|e| fail(e.span(), e.message().replace('\n', ", "), String::new()))?;
+    let document = Document::parse(text).map_err(|e| fail(e.span(), e.message().replace('\n', ", "), String::new()))?;
     let mut settings = Settings::default();
     for (section, item) in document.iter() {
         let key_span = document.as_table().get_key_value(section).and_then(|(k, _)| k.span());
@@ -210,13 +209,13 @@ type KeyName = (&'static str, &'static str);
 /// What types alone can't say; brings domains into their one spelling.
 fn check(settings: &mut Settings) -> Result<(), (KeyName, String)> {
     for domain in &mut settings.server.domains {
-        *domain = crate::addr::normal_domain(domain)
-            .map_err(|e| (("server", "domains"), format!("{domain:?}: {e}")))?;
+        *domain =
+            crate::addr::normal_domain(domain).map_err(|e| (("server", "domains"), format!("{domain:?}: {e}")))?;
     }
     let hostname = &mut settings.server.hostname;
     if !hostname.is_empty() {
-        *hostname = crate::addr::normal_domain(hostname)
-            .map_err(|e| (("server", "hostname"), format!("{hostname:?}: {e}")))?;
+        *hostname =
+            crate::addr::normal_domain(hostname).map_err(|e| (("server", "hostname"), format!("{hostname:?}: {e}")))?;
     }
     if settings.server.detail_separator.chars().count() > 1 {
         return Err((("server", "detail_separator"), "one character at most".to_string()));

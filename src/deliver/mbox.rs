@@ -16,12 +16,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Appends one message to a file; the text says so, for the journal.
-pub fn append(
-    path: &Path,
-    sender: Option<&Address>,
-    text: &mut dyn Read,
-    now: Timestamp,
-) -> Result<String, Failure> {
+pub fn append(path: &Path, sender: Option<&Address>, text: &mut dyn Read, now: Timestamp) -> Result<String, Failure> {
     let local = |e: std::io::Error| Failure::local(&e);
     let is_new = !path.exists();
     let lock = Lock::wait(path, PATIENCE).map_err(|e| match e {

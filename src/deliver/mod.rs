@@ -151,7 +151,10 @@ impl Postman {
         let size = draft.size();
         self.check_quota(delivery, size)?;
         let mut arrival = Arrival { draft, size, wire_size };
-        self.mailboxes(&mut arrival, &[delivery], now).pop().unwrap_or(Ok(())).map(|()| "delivered to mailbox".to_string())
+        self.mailboxes(&mut arrival, &[delivery], now)
+            .pop()
+            .unwrap_or(Ok(()))
+            .map(|()| "delivered to mailbox".to_string())
     }
 }
 

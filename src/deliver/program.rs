@@ -76,12 +76,7 @@ pub fn alias_argv(command: &str, shell: &str) -> Result<Vec<String>, Failure> {
 /// Runs the program; its output is returned when it says that all went well.
 ///
 /// Exit codes are those of sysexits(3): 0 is delivered; 75 and the codes of a failing system are tried again; all else is final.
-pub fn run(
-    exec: &Exec,
-    sender: Option<&Address>,
-    original: &Address,
-    text: &mut dyn Read,
-) -> Result<String, Failure> {
+pub fn run(exec: &Exec, sender: Option<&Address>, original: &Address, text: &mut dyn Read) -> Result<String, Failure> {
     let later = |cause: String| Failure::temporary((3, 0), "Can't run the delivery program, try again later", cause);
     let (program, arguments) = exec.argv.split_first().ok_or_else(|| later("no program".to_string()))?;
     let mut command = Command::new(program);
@@ -109,10 +104,8 @@ pub fn run(
     let group = Pid::from_raw(child.id() as i32);
     let watch = Watch::start(group, deadline);
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let readers = [
-        std::thread::spawn(move || keep_beginning(stdout)),
-        std::thread::spawn(move || keep_beginning(stderr)),
-    ];
+    let readers =
+        [std::thread::spawn(move || keep_beginning(stdout)), std::thread::spawn(move || keep_beginning(stderr))];
     let fed = match child.stdin.take() {
         Some(mut stdin) => feed(text, &mut stdin),
         None => Ok(()),
@@ -195,15 +188,14 @@ struct Watch {
 impl Watch {
     fn start(group: Pid, deadline: Instant) -> Watch {
         let (done, wait) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            match wait.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        let thread =
+            std::thread::spawn(move || match wait.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
                     let _ = killpg(group, Signal::SIGKILL);
                     true
                 }
                 _ => false,
-            }
-        });
+            });
         Watch { done, thread }
     }
 

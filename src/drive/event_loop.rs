@@ -159,7 +159,9 @@ where
                     self.insert(conn, stream);
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                Err(e) if matches!(e.raw_os_error(), Some(nix::libc::EMFILE | nix::libc::ENFILE | nix::libc::ENOBUFS)) => {
+                Err(e)
+                    if matches!(e.raw_os_error(), Some(nix::libc::EMFILE | nix::libc::ENFILE | nix::libc::ENOBUFS)) =>
+                {
                     if self.accept_again.is_none() {
                         log::event("accept-failed").field("reason", e).error().write();
                     }

@@ -16,10 +16,10 @@ mod tls;
 
 pub use conn::{Conn, Want};
 pub use event_loop::{EventLoop, Port};
+pub use jobs::Job;
 pub use listen::{Inherited, inherited, listen};
 pub use net::Outgoing;
 pub use signals::Signals;
 pub use stdio::{peer_of_stdin, run as run_stdio};
-pub use jobs::Job;
 pub use supervisor::{Control, Status, Supervisor, request_file};
 pub use tls::{TlsSource, ensure_certificate};

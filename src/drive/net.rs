@@ -100,8 +100,8 @@ impl Wire for Line {
     }
 
     fn start_tls(&mut self, host: &str) -> Result<(), NetError> {
-        let name = ServerName::try_from(host.to_string())
-            .unwrap_or_else(|_| ServerName::IpAddress(self.address.ip().into()));
+        let name =
+            ServerName::try_from(host.to_string()).unwrap_or_else(|_| ServerName::IpAddress(self.address.ip().into()));
         let client = ClientConnection::new(self.tls.clone(), name).map_err(|e| NetError(e.to_string()))?;
         let Some(Stream::Plain(socket)) = self.stream.take() else {
             return Err(NetError("TLS is on".to_string()));
@@ -121,9 +121,9 @@ impl Wire for Line {
 
 fn client_config() -> Arc<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map(|b| b.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))).with_no_client_auth());
+    let config = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map(|b| {
+        b.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))).with_no_client_auth()
+    });
     // The default versions suit the default provider: this can't fail.
     Arc::new(config.expect("rustls knows its own defaults"))
 }

@@ -104,7 +104,8 @@ impl Supervisor {
         let drops_to = match (nix::unistd::geteuid().is_root(), &site.root.dir) {
             (true, None) => {
                 let user = nix::unistd::User::from_name("em").ok().flatten();
-                let user = user.ok_or_else(|| io::Error::other("there is no user em; see the installing instructions"))?;
+                let user =
+                    user.ok_or_else(|| io::Error::other("there is no user em; see the installing instructions"))?;
                 Some((user.uid.as_raw(), user.gid.as_raw()))
             }
             _ => None,
@@ -127,7 +128,8 @@ impl Supervisor {
                     let held = kept.iter().position(|(s, a, _)| s == service && a == address);
                     let socket = match held {
                         Some(index) => kept.swap_remove(index).2,
-                        None => listen(*address).map_err(|e| io::Error::new(e.kind(), format!("services.{service}: {e}")))?,
+                        None => listen(*address)
+                            .map_err(|e| io::Error::new(e.kind(), format!("services.{service}: {e}")))?,
                     };
                     sockets.push((*service, *address, socket));
                 }
@@ -159,13 +161,19 @@ impl Supervisor {
         // What is planned no more ends.
         let mut gone = std::mem::replace(&mut self.programs, programs);
         gone.iter_mut().for_each(end);
-        self.jobs = self.site.settings.jobs.iter().filter_map(|(name, text)| match Job::parse(name, text) {
-            Ok(job) => Some(job),
-            Err(reason) => {
-                log::event("job-refused").field("job", name).field("reason", reason).error().write();
-                None
-            }
-        }).collect();
+        self.jobs = self
+            .site
+            .settings
+            .jobs
+            .iter()
+            .filter_map(|(name, text)| match Job::parse(name, text) {
+                Ok(job) => Some(job),
+                Err(reason) => {
+                    log::event("job-refused").field("job", name).field("reason", reason).error().write();
+                    None
+                }
+            })
+            .collect();
         Ok(())
     }
 
@@ -223,7 +231,12 @@ impl Supervisor {
                 };
                 program.restarts += 1;
                 program.start_at = Some(Instant::now() + program.pause);
-                log::event("program-died").field("program", program.name).field("status", status).field("pause-ms", program.pause.as_millis()).error().write();
+                log::event("program-died")
+                    .field("program", program.name)
+                    .field("status", status)
+                    .field("pause-ms", program.pause.as_millis())
+                    .error()
+                    .write();
             }
         }
         self.jobs.iter_mut().for_each(Job::reap);
@@ -260,7 +273,13 @@ impl Supervisor {
                         let lock = crate::spool::Spool::of(&self.site).daemon_lock();
                         matches!(crate::fsx::Lock::try_existing(&lock), Err(crate::fsx::LockError::Held))
                     }
-                    _ => program.sockets.iter().all(|(service, address, _)| answers(service, *address)),
+                    name => {
+                        let proxied = match name {
+                            "emsmtp" => self.site.settings.smtp.proxy_from.as_slice(),
+                            _ => &[],
+                        };
+                        program.sockets.iter().all(|(service, address, _)| answers(service, *address, proxied))
+                    }
                 }
         })
     }
@@ -365,8 +384,9 @@ fn modified(site: &Site) -> Option<std::time::SystemTime> {
     std::fs::metadata(site.root.settings_file()).and_then(|m| m.modified()).ok()
 }
 
-fn answers(service: &str, address: SocketAddr) -> bool {
-    use std::io::Read;
+/// True when the port greets. To a server that expects a PROXY header from here, we say that we speak for ourselves.
+fn answers(service: &str, address: SocketAddr, proxied: &[crate::settings::Network]) -> bool {
+    use std::io::{Read, Write};
     let mut target = address;
     if target.ip().is_unspecified() {
         target.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
@@ -377,6 +397,9 @@ fn answers(service: &str, address: SocketAddr) -> bool {
         return true;
     }
     let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
+    if proxied.iter().any(|n| n.holds(target.ip())) && stream.write_all(b"PROXY UNKNOWN\r\n").is_err() {
+        return false;
+    }
     matches!(stream.read(&mut [0; 64]), Ok(n) if n > 0)
 }
 

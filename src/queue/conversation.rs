@@ -250,11 +250,7 @@ impl Conversation<'_> {
         Ok(results)
     }
 
-    fn send_text(
-        &self,
-        line: &mut Line,
-        text: &mut dyn FnMut() -> std::io::Result<Box<dyn Read>>,
-    ) -> Result<(), Stop> {
+    fn send_text(&self, line: &mut Line, text: &mut dyn FnMut() -> std::io::Result<Box<dyn Read>>) -> Result<(), Stop> {
         let local = |e: std::io::Error| Stop::Net(format!("reading the message: {e}"));
         let mut text = text().map_err(local)?;
         let mut encoder = DotEncoder::default();
@@ -314,10 +310,8 @@ fn rcpt_command(recipient: &Recipient, has_dsn: bool) -> String {
         if !recipient.notify.is_default() {
             command.push_str(&format!(" NOTIFY={}", recipient.notify));
         }
-        let (kind, address) = recipient
-            .orcpt
-            .clone()
-            .unwrap_or_else(|| ("rfc822".to_string(), recipient.original.to_string()));
+        let (kind, address) =
+            recipient.orcpt.clone().unwrap_or_else(|| ("rfc822".to_string(), recipient.original.to_string()));
         if address.is_ascii() {
             command.push_str(&format!(" ORCPT={kind};{}", encodify::hex::XTEXT.encode(&address)));
         }

@@ -41,7 +41,15 @@ impl Daemon {
     /// A daemon that knows nothing yet.
     pub fn new(runner: Arc<Runner>) -> Daemon {
         let (report, done) = mpsc::channel();
-        Daemon { runner, due: BTreeSet::new(), known: HashMap::new(), active: HashSet::new(), done, report, last_scan: None }
+        Daemon {
+            runner,
+            due: BTreeSet::new(),
+            known: HashMap::new(),
+            active: HashSet::new(),
+            done,
+            report,
+            last_scan: None,
+        }
     }
 
     /// Runs until `wait` says [`Wake::Stop`]; `wait` gets the longest time it may wait.

@@ -33,7 +33,8 @@ pub fn flush_domain(spool: &Spool, domain: &str, now: Timestamp) -> io::Result<u
     for id in spool.scan()? {
         let Ok(Some((envelope, progress))) = spool.peek(&id) else { continue };
         let is_for = |host: &str| host == name || with_subdomains && host.ends_with(&format!(".{name}"));
-        let is_owed = envelope.recipients.iter().zip(&progress.states).any(|(r, s)| s.is_owed() && is_for(&r.delivery.host));
+        let is_owed =
+            envelope.recipients.iter().zip(&progress.states).any(|(r, s)| s.is_owed() && is_for(&r.delivery.host));
         if is_owed && !progress.held && release(spool, &id, now)? {
             count += 1;
         }

@@ -94,7 +94,11 @@ impl<'a> Expansion<'a> {
             return self.alias(alias, &name, &key);
         }
         self.say(format!("{address}: no alias and no account"));
-        Err(Failure::permanent((1, 1), format!("<{address}>: Recipient address rejected: User unknown"), "no such user"))
+        Err(Failure::permanent(
+            (1, 1),
+            format!("<{address}>: Recipient address rejected: User unknown"),
+            "no such user",
+        ))
     }
 
     /// The alias for an address: whole, then local part, then both without +detail. None for one that is open already.
@@ -308,5 +312,8 @@ fn by(mut delivery: Delivery, alias: &str) -> Delivery {
 
 /// Names that may be asked of the system's account database.
 fn is_login_name(user: &str) -> bool {
-    !user.is_empty() && user.len() <= 32 && user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) && !user.starts_with('-')
+    !user.is_empty()
+        && user.len() <= 32
+        && user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        && !user.starts_with('-')
 }

@@ -99,7 +99,8 @@ fn included_files_and_their_mistakes() {
     let dir = tempfile::tempdir().unwrap();
     let members = dir.path().join("members");
     std::fs::write(&members, "# list\nalice\nbroken address here\n\ncarol@example.test, bob@other.test\n").unwrap();
-    let router = router(dir.path(), &format!("list: :include:{}\nnone: :include:/nonexistent\n", members.display()), "");
+    let router =
+        router(dir.path(), &format!("list: :include:{}\nnone: :include:/nonexistent\n", members.display()), "");
     assert_eq!(
         resolve(&router, "list@example.test"),
         "mailbox:alice@example.test mailbox:carol@example.test mailbox:bob@other.test"

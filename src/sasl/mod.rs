@@ -314,8 +314,9 @@ mod tests {
 
     #[test]
     fn plain_in_one_and_in_two_steps() {
-        let login =
-            |user: &str, password: &str| Step::Login(Evidence::Password { user: user.into(), password: password.into() });
+        let login = |user: &str, password: &str| {
+            Step::Login(Evidence::Password { user: user.into(), password: password.into() })
+        };
         let message = encode(b"\0tim\0tanstaaftanstaaf");
         assert_eq!(start(Mechanism::Plain, Some(&message)).1, login("tim", "tanstaaftanstaaf"));
         let (mut dialog, step) = start(Mechanism::Plain, None);

@@ -85,8 +85,18 @@ pub fn hmac_sha256(key: &[u8], text: &[u8]) -> [u8; 32] {
 #[derive(Debug)]
 enum State {
     ExpectFirst,
-    Looking { user: String, bare: String, client_nonce: String },
-    ExpectFinal { user: String, keys: ScramKeys, bare: String, first: String, nonce: String },
+    Looking {
+        user: String,
+        bare: String,
+        client_nonce: String,
+    },
+    ExpectFinal {
+        user: String,
+        keys: ScramKeys,
+        bare: String,
+        first: String,
+        nonce: String,
+    },
     /// The proof was right and `v=` is sent; the client's empty answer ends it.
     ExpectEnd(String),
     Done,

@@ -52,7 +52,10 @@ impl Gate {
     /// Begins to take a message. Its recipients are final.
     pub fn open(&self, request: Request) -> Result<Incoming, Failure> {
         let Request { id, envelope, received, completes } = request;
-        let is_fast = envelope.recipients.iter().all(|r| r.delivery.mailer == Mailer::Mailbox && r.delivery.sender.is_empty() && !r.notify.success);
+        let is_fast = envelope
+            .recipients
+            .iter()
+            .all(|r| r.delivery.mailer == Mailer::Mailbox && r.delivery.sender.is_empty() && !r.notify.success);
         let sink = if is_fast {
             let only = match envelope.recipients.as_slice() {
                 [only] => Some(only.delivery.user.as_str()),
@@ -247,7 +250,12 @@ impl Incoming {
             Sink::Queue(draft) => match gate.spool.publish(draft) {
                 Ok(_) => {
                     for recipient in &envelope.recipients {
-                        log::event("queued").id(&id).field("to", &recipient.original).field("mailer", recipient.delivery.mailer.name()).field("user", &recipient.delivery.user).push(&mut story);
+                        log::event("queued")
+                            .id(&id)
+                            .field("to", &recipient.original)
+                            .field("mailer", recipient.delivery.mailer.name())
+                            .field("user", &recipient.delivery.user)
+                            .push(&mut story);
                     }
                     gate.spool.poke();
                     envelope.recipients.iter().map(|_| Ok(())).collect()
@@ -265,7 +273,12 @@ impl Incoming {
         };
         for (recipient, result) in envelope.recipients.iter().zip(&results) {
             if let Err(failure) = result {
-                log::event("refused").id(&id).field("to", &recipient.original).field("reason", failure).error().push(&mut story);
+                log::event("refused")
+                    .id(&id)
+                    .field("to", &recipient.original)
+                    .field("reason", failure)
+                    .error()
+                    .push(&mut story);
             }
         }
         log::write_all(story);
@@ -297,7 +310,12 @@ fn deliver_now(
     let mut results = gate.postman.mailboxes(arrival, &deliveries, now);
     for (recipient, result) in envelope.recipients.iter().zip(&results) {
         if result.is_ok() {
-            log::event("delivered").id(id).field("to", &recipient.original).field("mailer", "mailbox").field("user", &recipient.delivery.user).push(story);
+            log::event("delivered")
+                .id(id)
+                .field("to", &recipient.original)
+                .field("mailer", "mailbox")
+                .field("user", &recipient.delivery.user)
+                .push(story);
         }
     }
     let failed: Vec<usize> = results.iter().enumerate().filter(|(_, r)| r.is_err()).map(|(i, _)| i).collect();
@@ -309,7 +327,12 @@ fn deliver_now(
         let recipient = &envelope.recipients[index];
         match &queued {
             Ok(rest) => {
-                log::event("queued").id(id).field("to", &recipient.original).field("as", rest).field("reason", results[index].as_ref().err().map(ToString::to_string).unwrap_or_default()).push(story);
+                log::event("queued")
+                    .id(id)
+                    .field("to", &recipient.original)
+                    .field("as", rest)
+                    .field("reason", results[index].as_ref().err().map(ToString::to_string).unwrap_or_default())
+                    .push(story);
                 results[index] = Ok(());
             }
             Err(e) => results[index] = Err(Failure::local(e)),
@@ -326,10 +349,8 @@ fn queue_rest(
     skip: u64,
     now: Timestamp,
 ) -> std::io::Result<Id> {
-    let rest = Envelope {
-        recipients: failed.iter().map(|i| envelope.recipients[*i].clone()).collect(),
-        ..envelope.clone()
-    };
+    let rest =
+        Envelope { recipients: failed.iter().map(|i| envelope.recipients[*i].clone()).collect(), ..envelope.clone() };
     let mut draft = gate.spool.draft(Id::new(now), &rest)?;
     let file = arrival.draft.file()?;
     file.seek(SeekFrom::Start(skip))?;

@@ -268,11 +268,13 @@ impl Service for SmtpService {
             }
             Ask::Verify(argument) => Answer::Replies(vec![self.verify(&argument)]),
             Ask::Expand(argument) => Answer::Replies(vec![self.expand(&argument)]),
-            Ask::Etrn(domain) => Answer::Replies(vec![match crate::queue::flush_domain(&self.desk.gate.spool, &domain, now.time) {
-                Ok(0) => Reply::new(251, Enhanced(2, 0, 0), "No messages waiting"),
-                Ok(count) => Reply::new(253, Enhanced(2, 0, 0), format!("{count} messages are being tried")),
-                Err(e) => Failure::local(&e).reply(),
-            }]),
+            Ask::Etrn(domain) => {
+                Answer::Replies(vec![match crate::queue::flush_domain(&self.desk.gate.spool, &domain, now.time) {
+                    Ok(0) => Reply::new(251, Enhanced(2, 0, 0), "No messages waiting"),
+                    Ok(count) => Reply::new(253, Enhanced(2, 0, 0), format!("{count} messages are being tried")),
+                    Err(e) => Failure::local(&e).reply(),
+                }])
+            }
         }
     }
 

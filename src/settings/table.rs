@@ -1,7 +1,7 @@
 //! The table of settings. A row: name, type, default, what it does.
 
-use super::value::{Kind, Network, Plaintext, Size};
 use super::Key;
+use super::value::{Kind, Network, Plaintext, Size};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;

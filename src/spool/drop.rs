@@ -85,7 +85,7 @@ impl Spool {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other,
         };
-        let read = file.and_then(|file| read(file).map(|(handed, message, owner)| (handed, message, owner)));
+        let read = file.and_then(read);
         match read {
             Ok((handed, message, owner)) => Ok(Some(Dropped { path, owner, handed, message })),
             Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {

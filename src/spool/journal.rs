@@ -219,7 +219,8 @@ mod tests {
         let path = dir.path().join("00/j");
         let outcome =
             |class, text: &str| Outcome { enhanced: Enhanced(class, 0, 0), text: text.into(), host: "h".into() };
-        let first = [Record::Tried(vec![0, 2], outcome(4, "later\nplease")), Record::Next(Timestamp(99)), Record::Warned];
+        let first =
+            [Record::Tried(vec![0, 2], outcome(4, "later\nplease")), Record::Next(Timestamp(99)), Record::Warned];
         append(&path, Timestamp(7), &first).unwrap();
         std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"8 tried n=1 co").unwrap();
         let progress = read(&path, 3).unwrap();

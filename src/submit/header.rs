@@ -31,7 +31,11 @@ pub(super) fn recipients(head: &[u8], site: &Site) -> Result<Vec<Address>, Failu
     for field in msg::fields(head).filter(|f| names.iter().any(|n| f.is(n))) {
         let value = field.value();
         let list = parse_list(&value, &domain).map_err(|e| {
-            Failure::permanent((1, 3), format!("{}: {e}: {}", field.name, value.chars().take(200).collect::<String>()), "")
+            Failure::permanent(
+                (1, 3),
+                format!("{}: {e}: {}", field.name, value.chars().take(200).collect::<String>()),
+                "",
+            )
         })?;
         for mailbox in list {
             if !found.contains(&mailbox.address) {

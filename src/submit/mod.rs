@@ -148,7 +148,10 @@ pub fn take(gate: &Gate, submission: &Submission, text: &mut dyn Read, now: Time
     }
     let (deliveries, refused) = route(gate, submission, &recipients)?;
     if deliveries.is_empty() {
-        return Err(refused.into_iter().next().map_or_else(|| Failure::permanent((5, 4), "No recipients", ""), |(_, f)| f));
+        return Err(refused
+            .into_iter()
+            .next()
+            .map_or_else(|| Failure::permanent((5, 4), "No recipients", ""), |(_, f)| f));
     }
     let header = header::complete(&head, submission, &gate.site, &id, now);
     let source = Source { user: Some(submission.login.clone()), protocol: "local".to_string(), ..Source::default() };

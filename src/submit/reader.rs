@@ -25,7 +25,15 @@ pub struct TextReader<R> {
 impl<R: Read> TextReader<R> {
     /// A reader; `dot_ends` is the rule without -i.
     pub fn new(inner: R, dot_ends: bool) -> TextReader<R> {
-        TextReader { inner, dot_ends, at: At::LineStart, cr: false, ready: Vec::new(), taken: 0, input: vec![0; 64 << 10] }
+        TextReader {
+            inner,
+            dot_ends,
+            at: At::LineStart,
+            cr: false,
+            ready: Vec::new(),
+            taken: 0,
+            input: vec![0; 64 << 10],
+        }
     }
 
     fn convert(&mut self, n: usize) {

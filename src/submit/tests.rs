@@ -92,7 +92,10 @@ fn a_hand_in_comes_back_with_the_owners_name_only() {
     let mut forged = submission(true, &["bob@example.test"]);
     forged.envid = Some("x y".into());
     let read = Submission::from_handed(&forged.to_handed(), "mallory", &gate.site).unwrap();
-    assert_eq!((read.recipients.clone(), read.from_header, read.envid.clone()), (forged.recipients, true, forged.envid));
+    assert_eq!(
+        (read.recipients.clone(), read.from_header, read.envid.clone()),
+        (forged.recipients, true, forged.envid)
+    );
     assert_eq!(read.login, "mallory");
     assert!(read.completion.warning.unwrap().contains("mallory set sender to root@example.test"));
 }

@@ -66,10 +66,20 @@ impl Table for Aliases {
                 ConfigError::spanned(path.to_path_buf(), text, span, message, hint.to_string())
             };
             if entry.text.starts_with([' ', '\t']) {
-                return Err(fail(0, 1, "a continuation line without an entry before it".into(), "entries begin in column 1"));
+                return Err(fail(
+                    0,
+                    1,
+                    "a continuation line without an entry before it".into(),
+                    "entries begin in column 1",
+                ));
             }
             let Some((name, colon)) = split_name(entry.text) else {
-                return Err(fail(0, entry.text.len(), "no colon behind the name".into(), "write `name: target, target`"));
+                return Err(fail(
+                    0,
+                    entry.text.len(),
+                    "no colon behind the name".into(),
+                    "write `name: target, target`",
+                ));
             };
             let number = text[..entry.start].matches('\n').count() + 1;
             let targets = parse_targets(&entry.text[colon + 1..], true)
@@ -80,7 +90,12 @@ impl Table for Aliases {
             let key = name_key(&name).map_err(|e| fail(0, colon, format!("{name:?} is no name: {e}"), ""))?;
             let alias = Alias { name, line: number, targets };
             if let Some(first) = map.insert(key, alias) {
-                return Err(fail(0, colon, format!("{} is defined twice; first in line {}", first.name, first.line), ""));
+                return Err(fail(
+                    0,
+                    colon,
+                    format!("{} is defined twice; first in line {}", first.name, first.line),
+                    "",
+                ));
             }
         }
         Ok(Aliases { map })
@@ -175,7 +190,9 @@ fn parse_target(word: &str, may_include: bool) -> Result<Target, (String, &'stat
     }
     match Address::parse_loose(word, "x.invalid") {
         Ok(_) => Ok(Target::Address(word.to_string())),
-        Err(e) => Err((format!("{word:?}: {e}"), "targets with blanks or commas are quoted whole: \"|/bin/prog a, b\"")),
+        Err(e) => {
+            Err((format!("{word:?}: {e}"), "targets with blanks or commas are quoted whole: \"|/bin/prog a, b\""))
+        }
     }
 }
 
@@ -207,7 +224,9 @@ fn split_targets(text: &str) -> Result<Vec<(usize, usize, String)>, WrongTarget>
                 } else {
                     found.push((i, used, word));
                     i += used;
-                    if let Some(c) = rest.trim_start_matches([' ', '\t']).chars().next().filter(|c| !",\r\n".contains(*c)) {
+                    if let Some(c) =
+                        rest.trim_start_matches([' ', '\t']).chars().next().filter(|c| !",\r\n".contains(*c))
+                    {
                         let message = format!("{c:?} behind a quoted target");
                         return Err(WrongTarget { at: i, width: 1, message, hint: "put a comma between targets" });
                     }

@@ -72,7 +72,11 @@ impl<T: Table> Watched<T> {
                 Ok(table)
             }
             (Err(error), Some((identity, old))) => {
-                crate::log::event("table-refused").field("file", self.path.display()).field("reason", &error).error().write();
+                crate::log::event("table-refused")
+                    .field("file", self.path.display())
+                    .field("reason", &error)
+                    .error()
+                    .write();
                 *identity = now;
                 Ok(old.clone())
             }

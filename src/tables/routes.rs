@@ -65,7 +65,15 @@ impl Table for Routes {
                 let span = entry.start + at..entry.start + at + width.max(1);
                 ConfigError::spanned(path.to_path_buf(), text, span, message, hint.to_string())
             };
-            let key = entry.text.split_whitespace().next().unwrap_or("");
+            if entry.text.starts_with([' ', '\t']) {
+                return Err(fail(
+                    0,
+                    1,
+                    "a continuation line without an entry before it".to_string(),
+                    "entries begin in column 1",
+                ));
+            }
+            let key = entry.text.split([' ', '\t', '\r', '\n']).next().unwrap_or("");
             let target = entry.text[key.len()..].trim();
             let at = entry.text.find(target).filter(|_| !target.is_empty()).unwrap_or(key.len());
             let domain = match key.strip_prefix('.') {
@@ -74,8 +82,14 @@ impl Table for Routes {
                 None => crate::addr::normal_domain(key),
             }
             .map_err(|e| fail(0, key.len(), format!("{key:?}: {e}"), "write a domain, .domain or *"))?;
-            let route = parse_route(target)
-                .map_err(|message| fail(at, target.len(), message, "write esmtp:host, esmtp:[192.0.2.1]:25, lmtp:host:24 or error:5.7.1 text"))?;
+            let route = parse_route(target).map_err(|message| {
+                fail(
+                    at,
+                    target.len(),
+                    message,
+                    "write esmtp:host, esmtp:[192.0.2.1]:25, lmtp:host:24 or error:5.7.1 text",
+                )
+            })?;
             if map.insert(domain, route).is_some() {
                 return Err(fail(0, key.len(), format!("{key} is routed twice"), ""));
             }
@@ -139,6 +153,7 @@ mod tests {
     fn mistakes_have_places() {
         for (text, wanted) in [
             ("example.org\n", "routes:1:12"),
+            ("\texample.org esmtp:x\n", "entries begin in column 1"),
             ("example.org uucp:x\n", "unknown mailer"),
             ("example.org esmtp:x:0\n", "no host and port"),
             ("-x- esmtp:x\n", "routes:1:1"),

@@ -126,7 +126,10 @@ mod tests {
     fn damage_is_named_by_line() {
         let error = |text: &str| parse(text.as_bytes()).unwrap_err();
         assert_eq!(error("# em-users 2\n").0, 1);
-        assert_eq!(error("# em-users 1\nb@b.test\na@b.test\n"), (3, "out of order or double: accounts are sorted by name"));
+        assert_eq!(
+            error("# em-users 1\nb@b.test\na@b.test\n"),
+            (3, "out of order or double: accounts are sorted by name")
+        );
         assert_eq!(error("# em-users 1\nno-address\n").0, 2);
     }
 }

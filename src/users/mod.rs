@@ -282,9 +282,8 @@ impl Users {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other?,
         };
-        file::parse(&bytes).map_err(|(line, what)| {
-            fsx::context("read", &self.path, invalid(&format!("line {line}: {what}")))
-        })
+        file::parse(&bytes)
+            .map_err(|(line, what)| fsx::context("read", &self.path, invalid(&format!("line {line}: {what}"))))
     }
 
     /// Changes the set of accounts under the lock; nothing is written when `change` fails.

@@ -1,8 +1,8 @@
 //! Password hashes: argon2id for new ones; yescrypt, SHA-crypt and bcrypt of crypt(3) are verified.
 
+use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::Argon2;
 use std::sync::OnceLock;
 
 /// Longest password, in octets: longer ones only cost time.
@@ -47,7 +47,9 @@ pub fn hash(password: &str, scheme: &str) -> Result<String, PasswordError> {
     let failed = |e: &dyn std::fmt::Display| PasswordError::Hash(e.to_string());
     let bytes = password.as_bytes();
     match scheme {
-        "argon2id" => Argon2::default().hash_password_with_salt(bytes, &salt).map(|h| h.to_string()).map_err(|e| failed(&e)),
+        "argon2id" => {
+            Argon2::default().hash_password_with_salt(bytes, &salt).map(|h| h.to_string()).map_err(|e| failed(&e))
+        }
         "yescrypt" => {
             let hasher = yescrypt::Yescrypt::default();
             hasher.hash_password_with_salt(bytes, &salt).map(|h| h.to_string()).map_err(|e| failed(&e))
@@ -80,7 +82,8 @@ pub fn check(password: &str, hash: Option<&str>) -> bool {
 
 fn verify(password: &[u8], hash: &str) -> bool {
     if hash.starts_with("$argon2") {
-        return PasswordHash::new(hash).is_ok_and(|parsed| Argon2::default().verify_password(password, &parsed).is_ok());
+        return PasswordHash::new(hash)
+            .is_ok_and(|parsed| Argon2::default().verify_password(password, &parsed).is_ok());
     }
     if hash.starts_with("$y$") {
         return yescrypt::Yescrypt::default().verify_password(password, hash).is_ok();

@@ -121,7 +121,15 @@ fn the_ground_the_values_and_the_protocols_do_no_io() {
             let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or(&text);
             for (number, line) in code.lines().enumerate() {
                 let line = line.split("//").next().unwrap_or("");
-                for forbidden in ["std::fs", "std::net::Tcp", "Instant::now", "SystemTime::now", "Timestamp::now", "std::env", "File::open"] {
+                for forbidden in [
+                    "std::fs",
+                    "std::net::Tcp",
+                    "Instant::now",
+                    "SystemTime::now",
+                    "Timestamp::now",
+                    "std::env",
+                    "File::open",
+                ] {
                     if line.contains(forbidden) {
                         wrong.push(format!("{}:{}: {forbidden}", short(&path), number + 1));
                     }

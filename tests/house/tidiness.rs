@@ -20,7 +20,12 @@ fn unsafe_code_lives_in_one_reviewed_module_at_most() {
 
 #[test]
 fn nothing_is_left_open() {
-    let marks = [concat!("to", "do!("), concat!("unimpl", "emented!("), concat!("#[ign", "ore]"), concat!("allow(dead", "_code)")];
+    let marks = [
+        concat!("to", "do!("),
+        concat!("unimpl", "emented!("),
+        concat!("#[ign", "ore]"),
+        concat!("allow(dead", "_code)"),
+    ];
     let mut wrong = Vec::new();
     for dir in ["src", "tests"] {
         for path in files(&top().join(dir), &[".rs"]) {

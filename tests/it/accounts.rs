@@ -15,7 +15,10 @@ fn accounts_are_added_shown_changed_and_deleted() {
     assert_eq!(world.run("emuser", &["add", "alice@example.test", "--no-password"]).status.code(), Some(73));
     assert_eq!(world.run("emuser", &["add", "x@elsewhere.test", "--no-password"]).status.code(), Some(78));
     assert_eq!(world.run("emuser", &["show", "nobody@example.test"]).status.code(), Some(67));
-    assert_eq!(world.run_with("emuser", &["passwd", "bob@example.test", "--password-stdin"], b"").status.code(), Some(65));
+    assert_eq!(
+        world.run_with("emuser", &["passwd", "bob@example.test", "--password-stdin"], b"").status.code(),
+        Some(65)
+    );
     world.ok("emuser", &["delete", "bob@example.test"]);
     assert_eq!(world.ok("emuser", &["list"]), "alice@example.test\n");
     use std::os::unix::fs::PermissionsExt;

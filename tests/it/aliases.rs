@@ -31,9 +31,15 @@ fn files_programs_includes_and_owners() {
     let gone = send(&world, "gone", "x\n");
     assert!(!gone.status.success() && String::from_utf8_lossy(&gone.stderr).contains("Moved away"), "{gone:?}");
     super::world::wait_until("the file", || world.path("box").exists());
-    super::world::wait_until("the program", || std::fs::read_to_string(world.path("out")).is_ok_and(|t| t.contains("body")));
-    super::world::wait_until("the shell", || std::fs::read_to_string(world.path("shell-out")).is_ok_and(|t| t.contains("body")));
-    super::world::wait_until("the file's text", || std::fs::read_to_string(world.path("box")).is_ok_and(|t| t.ends_with("\n>From the start\n\n")));
+    super::world::wait_until("the program", || {
+        std::fs::read_to_string(world.path("out")).is_ok_and(|t| t.contains("body"))
+    });
+    super::world::wait_until("the shell", || {
+        std::fs::read_to_string(world.path("shell-out")).is_ok_and(|t| t.contains("body"))
+    });
+    super::world::wait_until("the file's text", || {
+        std::fs::read_to_string(world.path("box")).is_ok_and(|t| t.ends_with("\n>From the start\n\n"))
+    });
     let out = std::fs::read_to_string(world.path("out")).unwrap();
     assert!(out.starts_with("bob@example.test toprog@example.test a b;c\n"), "{out}");
     assert!(world.await_mail("alice", 1)[0].starts_with("Return-Path: <owner-list@example.test>\n"));

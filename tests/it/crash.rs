@@ -42,7 +42,9 @@ fn the_receiver_dies_at_every_operation() {
         world.set("server.networks_trusted", "0.0.0.0/0");
         // One mailbox (rename), two (links), and the queue.
         let mut all_finished = true;
-        for (to, is_queued) in [(vec!["alice@example.test"], false), (vec!["alice@example.test", "bob@example.test"], false)] {
+        for (to, is_queued) in
+            [(vec!["alice@example.test"], false), (vec!["alice@example.test", "bob@example.test"], false)]
+        {
             let before = world.mailbox("alice").len();
             let mut command = world.command("emsmtp");
             command.env("EM_FAULT", format!("kill:{n}"));
@@ -105,7 +107,11 @@ fn the_runner_dies_at_every_operation_and_the_next_one_goes_on() {
         }
         assert!(world.queued().is_empty(), "operation {n}");
         let count = |texts: Vec<String>| texts.iter().filter(|t| t.contains("Subject: crash")).count();
-        for (what, found) in [("mailbox", count(world.mailbox("alice"))), ("remote", sink.texts().len()), ("bounce", count(world.mailbox("bob")))] {
+        for (what, found) in [
+            ("mailbox", count(world.mailbox("alice"))),
+            ("remote", sink.texts().len()),
+            ("bounce", count(world.mailbox("bob"))),
+        ] {
             assert!((1..=2).contains(&found), "operation {n}: {what}: {found} copies");
         }
         sweep(&world);
@@ -130,7 +136,9 @@ fn killed_at_any_moment_nothing_acknowledged_is_lost() {
         let writer = std::thread::spawn(move || {
             let _ = stdin.write_all(b"EHLO x\r\n");
             for i in 0..200 {
-                let text = format!("MAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\nSubject: k{round}-{i}\r\n\r\nb\r\n.\r\n");
+                let text = format!(
+                    "MAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\nSubject: k{round}-{i}\r\n\r\nb\r\n.\r\n"
+                );
                 if stdin.write_all(text.as_bytes()).is_err() {
                     break;
                 }

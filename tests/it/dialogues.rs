@@ -20,14 +20,26 @@ fn unescape(text: &str) -> Vec<u8> {
         Some(body) => (body, ""),
         None => (text, "\r\n"),
     };
-    let mut out = body.replace("\\\\", "\u{1}").replace("\\n", "\n").replace("\\r", "\r").replace("\\t", "\t").replace("\\0", "\0").replace('\u{1}', "\\");
+    let mut out = body
+        .replace("\\\\", "\u{1}")
+        .replace("\\n", "\n")
+        .replace("\\r", "\r")
+        .replace("\\t", "\t")
+        .replace("\\0", "\0")
+        .replace('\u{1}', "\\");
     out.push_str(ending);
     out.into_bytes()
 }
 
 fn read(path: &Path) -> Script {
     let text = std::fs::read_to_string(path).unwrap();
-    let mut script = Script { path: path.into(), program: String::new(), service: String::new(), sent: Vec::new(), expected: Vec::new() };
+    let mut script = Script {
+        path: path.into(),
+        program: String::new(),
+        service: String::new(),
+        sent: Vec::new(),
+        expected: Vec::new(),
+    };
     for line in text.lines() {
         match line.split_at_checked(3) {
             Some(("C: ", rest)) => script.sent.extend(unescape(rest)),
@@ -56,7 +68,8 @@ fn check(script: &Script, how: &str, answer: &[u8]) {
             None => line == wanted,
         };
         let line = if *skips { lines.find(|l| fits(l)) } else { lines.next() };
-        let line = line.unwrap_or_else(|| panic!("{} ({how}): {wanted:?} did not come in:\n{text}", script.path.display()));
+        let line =
+            line.unwrap_or_else(|| panic!("{} ({how}): {wanted:?} did not come in:\n{text}", script.path.display()));
         assert!(fits(line), "{} ({how}): wanted {wanted:?}, got {line:?} in:\n{text}", script.path.display());
     }
     let rest: Vec<&str> = lines.collect();
@@ -105,6 +118,8 @@ fn prepared() -> World {
     world.set("smtp.message_size", "100K");
     world.set("smtp.recipients", "3");
     world.set("smtp.errors", "6");
+    world.set("smtp.vrfy", "true");
+    world.set("smtp.expn", "true");
     std::fs::write(world.path("etc/aliases"), "staff: alice, bob\n").unwrap();
     for text in ["Subject: one\n\n.first\n", "Subject: two\n\nsecond\n"] {
         let out = world.run_with("emlocal", &["-d", "alice@example.test"], text.as_bytes());

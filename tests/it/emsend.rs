@@ -44,7 +44,10 @@ fn it_answers_to_its_old_names() {
     let out = world.run_with("emsend", &["-odq", "-f", "alice@example.test", "x@away.test"], b"Subject: q\n\ny\n");
     assert!(out.status.success(), "{out:?}");
     let text = call("mailq", &[]);
-    assert!(text.contains("(1 request)") && text.contains("<alice@example.test>") && text.contains("<x@away.test>"), "{text}");
+    assert!(
+        text.contains("(1 request)") && text.contains("<alice@example.test>") && text.contains("<x@away.test>"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -64,7 +67,9 @@ fn a_caller_without_rights_hands_in_and_the_queue_takes_over() {
         return;
     }
     let world = World::new();
-    let open = |name: &str, mode: u32| std::fs::set_permissions(world.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    let open = |name: &str, mode: u32| {
+        std::fs::set_permissions(world.path(name), std::fs::Permissions::from_mode(mode)).unwrap()
+    };
     std::fs::set_permissions(world.root(), std::fs::Permissions::from_mode(0o755)).unwrap();
     open("spool/drop", 0o1777);
     open("etc/users", 0o644);
@@ -74,11 +79,21 @@ fn a_caller_without_rights_hands_in_and_the_queue_takes_over() {
     std::fs::copy(bin("emsend"), &copy).unwrap();
     let mut command = Command::new(copy);
     use std::os::unix::process::CommandExt;
-    command.arg("--root").arg(world.root()).args(["-t", "-f", "alice@example.test"]).uid(65534).gid(65534).current_dir("/");
+    command
+        .arg("--root")
+        .arg(world.root())
+        .args(["-t", "-f", "alice@example.test"])
+        .uid(65534)
+        .gid(65534)
+        .current_dir("/");
     let out = super::world::feed(&mut command, b"To: bob@example.test\nSubject: dropped\n\ntext\n");
     assert!(out.status.success(), "{out:?}");
     assert!(world.mailbox("bob").is_empty());
     world.ok("emqueue", &["run"]);
     let text = &world.await_mail("bob", 1)[0];
-    assert!(text.contains("Subject: dropped") && text.contains("X-Authentication-Warning: mail.example.test: nobody set sender to alice@example.test"), "{text}");
+    assert!(
+        text.contains("Subject: dropped")
+            && text.contains("X-Authentication-Warning: mail.example.test: nobody set sender to alice@example.test"),
+        "{text}"
+    );
 }

@@ -24,7 +24,10 @@ fn a_message_by_shell_and_one_by_smtp_come_out_by_pop3() {
     }
     let texts = world.await_mail("alice", 2);
     assert!(texts[0].contains("Subject: by shell\n\nhello\n"));
-    assert!(texts[1].starts_with("Return-Path: <out@side.test>\nDelivered-To: alice@example.test\nReceived: from client.test"));
+    assert!(
+        texts[1]
+            .starts_with("Return-Path: <out@side.test>\nDelivered-To: alice@example.test\nReceived: from client.test")
+    );
     assert!(texts[1].ends_with("Subject: by SMTP\n\n.dots\nend\n"));
 
     let mut pop = Client::connect(world.address("pop3"));

@@ -55,7 +55,13 @@ fn unique_ids_stay_and_sizes_are_true() {
                 return false;
             }
             pop.send(&format!("UIDL\r\n{deletes}QUIT\r\n"));
-            found = pop.rest().lines().skip(1).take_while(|l| *l != ".").map(|l| l.split(' ').nth(1).unwrap().to_string()).collect();
+            found = pop
+                .rest()
+                .lines()
+                .skip(1)
+                .take_while(|l| *l != ".")
+                .map(|l| l.split(' ').nth(1).unwrap().to_string())
+                .collect();
             true
         });
         found

@@ -2,8 +2,8 @@
 
 use super::wire::Sink;
 use super::world::{World, wait_until};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 fn send(world: &World, arguments: &[&str]) {
     let mut all = vec!["-f", "alice@example.test"];
@@ -21,8 +21,14 @@ fn mail_for_others_goes_out_and_dsn_parameters_with_it() {
     wait_until("the text", || sink.texts().len() == 1);
     assert!(sink.texts()[0].ends_with("Subject: out\r\n\r\nline\r\n... dots\r\n"), "{:?}", sink.texts());
     let commands = sink.commands().join("\n");
-    assert!(commands.contains("MAIL FROM:<alice@example.test> SIZE=") && commands.contains("ENVID=env+201"), "{commands}");
-    assert!(commands.contains("RCPT TO:<x@remote.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;x@remote.test"), "{commands}");
+    assert!(
+        commands.contains("MAIL FROM:<alice@example.test> SIZE=") && commands.contains("ENVID=env+201"),
+        "{commands}"
+    );
+    assert!(
+        commands.contains("RCPT TO:<x@remote.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;x@remote.test"),
+        "{commands}"
+    );
     assert!(world.queued().is_empty());
     // The next host said DSN: it reports, we don't.
     assert!(world.mailbox("alice").is_empty());
@@ -34,7 +40,9 @@ fn temporary_trouble_is_tried_again_and_final_trouble_returned() {
     let tries = Arc::new(AtomicU32::new(0));
     let count = tries.clone();
     let sink = Sink::start(move |line| match line {
-        l if l.starts_with("RCPT TO:<later@") && count.fetch_add(1, Ordering::SeqCst) == 0 => Some("451 4.2.1 busy".into()),
+        l if l.starts_with("RCPT TO:<later@") && count.fetch_add(1, Ordering::SeqCst) == 0 => {
+            Some("451 4.2.1 busy".into())
+        }
         l if l.starts_with("RCPT TO:<never@") => Some("550 5.1.1 no such\u{7} user".into()),
         _ => None,
     });
@@ -141,11 +149,18 @@ fn a_report_that_can_not_be_delivered_goes_to_the_postmaster_once() {
 #[test]
 fn a_success_report_is_sent_where_it_was_asked_for() {
     let world = World::new();
-    let out = world.run_with("emsend", &["-f", "alice@example.test", "-N", "success", "bob@example.test"], b"Subject: s\n\ny\n");
+    let out = world.run_with(
+        "emsend",
+        &["-f", "alice@example.test", "-N", "success", "bob@example.test"],
+        b"Subject: s\n\ny\n",
+    );
     assert!(out.status.success(), "{out:?}");
     world.await_mail("bob", 1);
     let report = &world.await_mail("alice", 1)[0];
-    assert!(report.contains("Action: delivered\nStatus: 2.0.0") && report.contains("Your message was delivered"), "{report}");
+    assert!(
+        report.contains("Action: delivered\nStatus: 2.0.0") && report.contains("Your message was delivered"),
+        "{report}"
+    );
 }
 
 #[test]

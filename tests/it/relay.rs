@@ -68,7 +68,8 @@ fn those_who_may_relay_do() {
 fn plaintext_behind_starttls_ends_the_connection() {
     let world = World::new();
     world.start();
-    for (service, hello, command) in [("smtp", "EHLO x\r\n", "STARTTLS\r\nNOOP\r\n"), ("pop3", "", "STLS\r\nNOOP\r\n")] {
+    for (service, hello, command) in [("smtp", "EHLO x\r\n", "STARTTLS\r\nNOOP\r\n"), ("pop3", "", "STLS\r\nNOOP\r\n")]
+    {
         let mut client = Client::connect(world.address(service));
         client.reply();
         if !hello.is_empty() {

@@ -8,7 +8,9 @@ fn a_mistake_is_shown_with_its_place_and_nothing_starts() {
     let path = world.path("etc/em.toml");
     let good = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, good.replace("[smtp]", "[smtp]\nmesage_size = \"5M\"")).unwrap();
-    for (program, arguments) in [("emconf", vec!["check"]), ("emd", vec!["start"]), ("emsend", vec!["x@y.test"]), ("empop", vec!["--check"])] {
+    for (program, arguments) in
+        [("emconf", vec!["check"]), ("emd", vec!["start"]), ("emsend", vec!["x@y.test"]), ("empop", vec!["--check"])]
+    {
         let out = world.run(program, &arguments);
         let text = String::from_utf8(out.stderr).unwrap();
         assert_eq!(out.status.code(), Some(78), "{program}: {text}");
@@ -37,7 +39,12 @@ fn values_go_in_and_out() {
 #[test]
 fn check_finds_what_is_wrong_everywhere() {
     let world = World::new();
-    assert_eq!(world.run("emconf", &["check"]).status.code(), Some(0), "{}", String::from_utf8_lossy(&world.run("emconf", &["check"]).stdout));
+    assert_eq!(
+        world.run("emconf", &["check"]).status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&world.run("emconf", &["check"]).stdout)
+    );
     std::fs::write(world.path("etc/aliases"), "a: b\nb: a\nbad: nobody\nbroken line\n").unwrap();
     let out = world.run("emconf", &["check"]);
     assert_eq!(out.status.code(), Some(78));

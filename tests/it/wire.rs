@@ -96,7 +96,8 @@ impl Sink {
 
 fn serve(stream: TcpStream, got: &Mutex<Got>, answer: &dyn Fn(&str) -> Option<String>) {
     let mut reader = BufReader::new(stream);
-    let say = |reader: &mut BufReader<TcpStream>, text: &str| reader.get_mut().write_all(format!("{text}\r\n").as_bytes());
+    let say =
+        |reader: &mut BufReader<TcpStream>, text: &str| reader.get_mut().write_all(format!("{text}\r\n").as_bytes());
     if say(&mut reader, &answer("CONNECT").unwrap_or("220 sink ESMTP".into())).is_err() {
         return;
     }

@@ -23,7 +23,9 @@ pub fn bin(name: &str) -> PathBuf {
 
 /// True when a program is there; says so when it is not, because the test is then skipped.
 pub fn has(program: &str) -> bool {
-    let found = ["/usr/bin", "/usr/sbin", "/bin", "/usr/local/bin", "/usr/lib/git-core"].iter().any(|d| Path::new(d).join(program).exists());
+    let found = ["/usr/bin", "/usr/sbin", "/bin", "/usr/local/bin", "/usr/lib/git-core"]
+        .iter()
+        .any(|d| Path::new(d).join(program).exists());
     if !found {
         println!("skipped: {program} is not installed");
     }
@@ -156,7 +158,9 @@ impl World {
     /// Ids in the queue.
     pub fn queued(&self) -> Vec<String> {
         let text = self.ok("emqueue", &["list", "--json"]);
-        text.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["id"].as_str().unwrap().to_string()).collect()
+        text.lines()
+            .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["id"].as_str().unwrap().to_string())
+            .collect()
     }
 
     /// The log so far.

@@ -41,8 +41,7 @@ pub(super) fn deliver(site: &Site, login: &str, sender: Option<&Address>, text: 
         return Err(Failure::permanent((7, 1), "Mail for root needs an alias", "delivery never runs as root"));
     }
     become_user(&user).map_err(later)?;
-    let own = Address::new(login, &site.default_domain())
-        .map_err(|e| Failure::permanent((1, 3), e.to_string(), ""))?;
+    let own = Address::new(login, &site.default_domain()).map_err(|e| Failure::permanent((1, 3), e.to_string(), ""))?;
     if crate::deliver::loops(text, &own.to_string()) {
         return Err(Failure::permanent((4, 6), "Mail forwarding loop", format!("Delivered-To: {own}")));
     }
@@ -83,7 +82,10 @@ fn forward_file(user: &User) -> Result<Option<Vec<Target>>, Failure> {
             let metadata = file.metadata().map_err(|e| Failure::local(&e))?;
             let is_safe = metadata.uid() == user.uid.as_raw() && metadata.mode() & 0o022 == 0;
             if !is_safe {
-                crate::log::event("forward-not-obeyed").field("file", path.display()).field("reason", "others may write it").write();
+                crate::log::event("forward-not-obeyed")
+                    .field("file", path.display())
+                    .field("reason", "others may write it")
+                    .write();
                 return Ok(None);
             }
             fsx::read(&path, FORWARD_LIMIT).map_err(|e| Failure::local(&e))?
@@ -93,7 +95,11 @@ fn forward_file(user: &User) -> Result<Option<Vec<Target>>, Failure> {
     let mut targets = Vec::new();
     for line in text.lines().filter(|l| !l.trim().is_empty() && !l.trim_start().starts_with('#')) {
         let found = parse_targets(line, false).map_err(|wrong| {
-            Failure::temporary((3, 5), "The account's .forward has a mistake", format!("{}: {}", path.display(), wrong.message))
+            Failure::temporary(
+                (3, 5),
+                "The account's .forward has a mistake",
+                format!("{}: {}", path.display(), wrong.message),
+            )
         })?;
         targets.extend(found);
     }
@@ -141,7 +147,10 @@ fn resend(site: &Site, address: &str, sender: Option<&Address>, own: &Address, t
     command.args(["-i", "-oem", "-f"]).arg(print_path(sender)).arg("--").arg(address);
     let mut child = command.stdin(Stdio::piped()).spawn().map_err(later)?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(format!("Delivered-To: {own}\n").as_bytes()).and_then(|()| stdin.write_all(text)).map_err(later)?;
+        stdin
+            .write_all(format!("Delivered-To: {own}\n").as_bytes())
+            .and_then(|()| stdin.write_all(text))
+            .map_err(later)?;
     }
     match child.wait().map_err(later)?.code() {
         Some(0) => Ok(()),

@@ -95,11 +95,21 @@ pub(super) fn show(spool: &Spool, ids: &[Id], json: bool, text_only: bool) -> su
             return say(&format!("{}\n", to_json(id, envelope, progress)));
         }
         if !text_only {
-            say(&format!("id        {id}\narrived   {}\nsender    {}\n", envelope.arrived.rfc5322(), print_path(envelope.sender.as_ref())))?;
+            say(&format!(
+                "id        {id}\narrived   {}\nsender    {}\n",
+                envelope.arrived.rfc5322(),
+                print_path(envelope.sender.as_ref())
+            ))?;
             let source = &envelope.source;
             let from = [source.ip.map(|ip| ip.to_string()), source.helo.clone(), source.user.clone()];
             let from: Vec<String> = from.into_iter().flatten().collect();
-            say(&format!("received  {} {}\nsize      {}\nattempts  {}\n", source.protocol, one_line(&from.join(" ")), envelope.size, progress.attempts))?;
+            say(&format!(
+                "received  {} {}\nsize      {}\nattempts  {}\n",
+                source.protocol,
+                one_line(&from.join(" ")),
+                envelope.size,
+                progress.attempts
+            ))?;
             if let Some(next) = progress.next {
                 say(&format!("next      {}\n", next.rfc5322()))?;
             }
@@ -109,7 +119,13 @@ pub(super) fn show(spool: &Spool, ids: &[Id], json: bool, text_only: bool) -> su
             for (recipient, state) in envelope.recipients.iter().zip(&progress.states) {
                 let delivery = &recipient.delivery;
                 let reply = state.last.as_ref().map_or(String::new(), |o| format!(": {}", one_line(&o.text)));
-                say(&format!("to        {} by {} {} {}{reply}\n", recipient.original, delivery.mailer.name(), one_line(&delivery.user), state_word(state)))?;
+                say(&format!(
+                    "to        {} by {} {} {}{reply}\n",
+                    recipient.original,
+                    delivery.mailer.name(),
+                    one_line(&delivery.user),
+                    state_word(state)
+                ))?;
             }
             say("\n")?;
         }

@@ -101,7 +101,9 @@ fn long_flag(arguments: &mut Arguments, long: &str, words: &mut impl Iterator<It
         other => {
             let near = crate::settings::nearest(other, ["help", "version", "root"].into_iter());
             let hint = near.map(|n| format!("; did you mean --{n}?")).unwrap_or_default();
-            return Err(format!("unknown option --{other}{hint}\nUsage: emsend [options] [recipient ...]; see emsend --help"));
+            return Err(format!(
+                "unknown option --{other}{hint}\nUsage: emsend [options] [recipient ...]; see emsend --help"
+            ));
         }
     }
     Ok(())
@@ -149,7 +151,11 @@ fn short_flags(arguments: &mut Arguments, flags: &str, words: &mut impl Iterator
             flag if IGNORED_WITH_VALUE.contains(flag) => {
                 value()?;
             }
-            flag => return Err(format!("unknown option -{flag}\nUsage: emsend [options] [recipient ...]; see emsend --help")),
+            flag => {
+                return Err(format!(
+                    "unknown option -{flag}\nUsage: emsend [options] [recipient ...]; see emsend --help"
+                ));
+            }
         }
     }
     Ok(())

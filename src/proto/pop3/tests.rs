@@ -34,7 +34,9 @@ fn talk(input: &str, step: usize) -> (String, Option<Vec<u32>>) {
             Step::Ask(ask) => {
                 let answer = match ask {
                     Ask::Connect(_) => Answer::Verdict(Ok(())),
-                    Ask::Login(Evidence::Password { password, .. }) if password == "right" => Answer::Login(Ok((3, 99))),
+                    Ask::Login(Evidence::Password { password, .. }) if password == "right" => {
+                        Answer::Login(Ok((3, 99)))
+                    }
                     Ask::Login(_) | Ask::Apop(..) => Answer::Login(Err(Denial::Wrong(Duration::from_secs(1)))),
                     Ask::List(which) => Answer::List(
                         (0..3)
@@ -112,7 +114,9 @@ fn nothing_is_removed_without_quit() {
 
 #[test]
 fn states_and_mistakes() {
-    let (out, _) = both("STAT\r\nPASS x\r\nUSER\r\nXYZZY\r\nCAPA\r\nUSER a\r\nPASS right\r\nUSER a\r\nRETR 0\r\nRETR 9\r\nTOP 1\r\nUIDL x\r\n");
+    let (out, _) = both(
+        "STAT\r\nPASS x\r\nUSER\r\nXYZZY\r\nCAPA\r\nUSER a\r\nPASS right\r\nUSER a\r\nRETR 0\r\nRETR 9\r\nTOP 1\r\nUIDL x\r\n",
+    );
     assert_eq!(out.matches("-ERR").count(), 9);
     assert!(out.contains("SASL PLAIN\r\n") && out.contains("STLS\r\n") && out.contains("RESP-CODES\r\n"));
 }

@@ -128,7 +128,8 @@ fn order_and_syntax() {
 fn bdat_in_pieces_with_crlf_cut_between() {
     let input = "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<alice@a.test>\r\nBDAT 12\r\nSubject: x\r\nBDAT 5\r\n\r\na\r\r\nBDAT 2 LAST\r\n\n.\
                  MAIL FROM:<>\r\nRCPT TO:<bob@a.test>\r\nBDAT 3 LAST\r\na\nbBDAT 1 LAST\r\nxNOOP\r\n";
-    let input = input.replace("BDAT 5\r\n\r\na\r\r\n", "BDAT 4\r\n\r\na\r").replace("BDAT 2 LAST\r\n\n.", "BDAT 2 LAST\r\n\n.");
+    let input =
+        input.replace("BDAT 5\r\n\r\na\r\r\n", "BDAT 4\r\n\r\na\r").replace("BDAT 2 LAST\r\n\n.", "BDAT 2 LAST\r\n\n.");
     let (out, committed) = both(Kind::Smtp, &input);
     assert_eq!(committed, ["Subject: x\n\na\n."]);
     // The second message has a bare LF; the third piece has no transaction.
