@@ -2,6 +2,7 @@
 
 use super::path::quoted_string;
 use super::{Address, AddressError, is_atext};
+use std::borrow::Cow;
 
 /// Comments nest at most so deep.
 const COMMENT_DEPTH: usize = 32;
@@ -53,26 +54,25 @@ enum Token {
     Special(char),
 }
 
+/// Cuts a list into tokens.
+///
+/// Folding is white space wherever it stands, inside quoted strings too (RFC 5322 §3.2.4); it is taken out once, at the start:
+/// done at each quote, hostile text made this quadratic and deep.
 fn tokens(text: &str) -> Result<Vec<Token>, AddressError> {
+    let unfolded = match text.contains(['\r', '\n', '\t']) {
+        true => Cow::Owned(
+            text.replace("\r\n", "\n").replace("\n ", " ").replace("\n\t", " ").replace(['\r', '\n', '\t'], " "),
+        ),
+        false => Cow::Borrowed(text),
+    };
     let mut found = Vec::new();
-    let mut rest = text;
+    let mut rest = unfolded.as_ref();
     while let Some(c) = rest.chars().next() {
         let after = &rest[c.len_utf8()..];
         rest = match c {
-            ' ' | '\t' | '\r' | '\n' => after,
+            ' ' => after,
             '"' => {
-                let unfolded;
-                // Folding inside a quoted string is white space, not content (RFC 5322 §3.2.4).
-                let (string, left) = if after.contains(['\r', '\n', '\t']) {
-                    unfolded = after.replace("\r\n", "").replace('\n', "").replace('\t', " ");
-                    let (string, left) = quoted_string(&unfolded)?;
-                    found.push(Token::Quoted(string));
-                    let left = left.to_string();
-                    found.extend(tokens(&left)?);
-                    return Ok(found);
-                } else {
-                    quoted_string(after)?
-                };
+                let (string, left) = quoted_string(after)?;
                 found.push(Token::Quoted(string));
                 left
             }
