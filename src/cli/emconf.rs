@@ -1,5 +1,7 @@
 //! emconf: the configuration from the shell.
 
+mod manual;
+
 use super::{Ended, RootOption, say};
 use crate::addr::normal_domain;
 use crate::config::{self, ConfigError, OFFSETS, Ports, Site};
@@ -106,7 +108,7 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Check => return check(&config::load(&root)?),
         Action::Show { all, json } => show(&config::load(&root)?, all, json)?,
         Action::Sample => say(&settings::sample())?,
-        Action::Manual => say(&manual())?,
+        Action::Manual => say(&manual::settings_list())?,
     }
     Ok(Exit::Ok)
 }
@@ -334,42 +336,4 @@ fn check_ports(site: &Site, problems: &mut Vec<String>) {
             }
         }
     }
-}
-
-fn manual() -> String {
-    let mut text = String::new();
-    let mut section = "";
-    for key in settings::keys() {
-        if key.section != section {
-            if !section.is_empty() {
-                text.push_str(".El\n");
-            }
-            section = key.section;
-            text.push_str(&format!(
-                ".Ss [{section}]\n{}\n.Bl -tag -width Ds\n",
-                escape(settings::section_doc(section))
-            ));
-        }
-        text.push_str(&format!(
-            ".It Cm {} Pq {}, default Li {}\n",
-            key.name,
-            mdoc_words(key.kind),
-            mdoc_quoted(&key.default)
-        ));
-        text.push_str(&format!("{}\n", escape(key.doc)));
-    }
-    text.push_str(".El\n");
-    text
-}
-
-fn escape(text: &str) -> String {
-    text.replace('\\', "\\e").replace('"', "\\(dq").replace(". ", ".\n")
-}
-
-fn mdoc_words(text: &str) -> String {
-    text.replace('"', "\\(dq")
-}
-
-fn mdoc_quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\e").replace('"', "\\(dq"))
 }

@@ -1,6 +1,6 @@
 //! A module imports lower floors only; the protocols and the stores never see each other.
 
-use super::{files, short, text, top};
+use super::{code, files, short, text, top};
 
 /// Every module of the library with its floor. `proto` and the stores share a height, not a floor.
 const FLOORS: &[(&str, u32)] = &[
@@ -117,8 +117,7 @@ fn the_ground_the_values_and_the_protocols_do_no_io() {
         let mut paths = files(&top().join("src").join(dir), &[".rs"]);
         paths.extend(Some(top().join(format!("src/{dir}.rs"))).filter(|p| p.exists()));
         for path in paths {
-            let text = text(&path);
-            let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or(&text);
+            let code = code(&path);
             for (number, line) in code.lines().enumerate() {
                 let line = line.split("//").next().unwrap_or("");
                 for forbidden in [

@@ -40,3 +40,12 @@ pub fn text(path: &Path) -> String {
 pub fn short(path: &Path) -> String {
     path.strip_prefix(top()).unwrap_or(path).display().to_string()
 }
+
+/// A source file without its tests, which may do what the product may not.
+pub fn code(path: &Path) -> String {
+    if path.ends_with("tests.rs") {
+        return String::new();
+    }
+    let text = text(path);
+    text.split("#[cfg(test)]\nmod ").next().unwrap_or(&text).to_string()
+}

@@ -25,11 +25,54 @@ fn manual_pages_pass_mandoc() {
     }
     let mut wrong = String::new();
     for page in pages {
-        let out = Command::new("mandoc").args(["-Tlint", "-Wwarning"]).arg(&page).output().expect("mandoc runs");
+        let out = Command::new("mandoc").arg("-Tlint").arg(&page).output().expect("mandoc runs");
+        // Whether a page that is referred to is installed says nothing about this page; ours are looked for below.
         let said = String::from_utf8_lossy(&out.stdout);
-        if !out.status.success() {
-            wrong.push_str(&format!("{}:\n{said}", short(&page)));
+        for line in said.lines().filter(|line| !line.contains("referenced manual not found")) {
+            wrong.push_str(&format!("{}: {line}\n", short(&page)));
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn pages_refer_to_pages_there_are() {
+    let pages = files(&top().join("man"), &[".1", ".5", ".8"]);
+    let mut wrong = String::new();
+    for page in &pages {
+        let text = std::fs::read_to_string(page).expect("a page");
+        for reference in text.lines().filter_map(|line| line.strip_prefix(".Xr em")) {
+            let mut words = reference.split(' ');
+            let file = format!("em{}.{}", words.next().unwrap_or(""), words.next().unwrap_or(""));
+            if !top().join("man").join(&file).exists() {
+                wrong.push_str(&format!("{}: {file}\n", short(page)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "no such pages:\n{wrong}");
+}
+
+/// The options that `--help` names are explained in the page.
+#[test]
+fn pages_explain_every_option() {
+    let mut wrong = String::new();
+    for path in files(&top().join("src/cli"), &[".rs"]) {
+        let text = std::fs::read_to_string(&path).expect("a source file");
+        let command = short(&path).trim_start_matches("src/cli/").split(['/', '.']).next().unwrap_or("").to_string();
+        let Ok(page) = std::fs::read_to_string(top().join("man").join(format!("{command}.8"))) else { continue };
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            if !line.trim_start().starts_with("#[arg(") || !line.contains("long") || line.contains("hide = true") {
+                continue;
+            }
+            let named = line.split("long = \"").nth(1).and_then(|rest| rest.split('"').next()).map(str::to_string);
+            let field = || lines.clone().find_map(|l| l.trim().split_once(':').map(|(name, _)| name.replace('_', "-")));
+            let option = named.or_else(field).unwrap_or_default();
+            let option = option.trim_start_matches("pub ").to_string();
+            if !page.contains(&format!("-{option}")) {
+                wrong.push_str(&format!("{command}.8: --{option}\n"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "not explained:\n{wrong}");
 }

@@ -1,6 +1,6 @@
 //! What may not be left in the tree.
 
-use super::{files, short, text, top};
+use super::{code, files, short, text, top};
 
 #[test]
 fn unsafe_code_lives_in_one_reviewed_module_at_most() {
@@ -43,8 +43,7 @@ fn nothing_is_left_open() {
 fn library_code_does_not_unwrap() {
     let mut wrong = Vec::new();
     for path in files(&top().join("src"), &[".rs"]) {
-        let text = text(&path);
-        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or(&text);
+        let code = code(&path);
         for (number, line) in code.lines().enumerate() {
             if line.split("//").next().unwrap_or("").contains(".unwrap()") {
                 wrong.push(format!("{}:{}: {}", short(&path), number + 1, line.trim()));
