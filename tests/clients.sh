@@ -12,6 +12,7 @@ missing() {
     command -v "${pair%%:*}" >/dev/null || [ -x "/usr/sbin/${pair%%:*}" ] || echo "${pair##*:}"
   done
   [ -e /usr/lib/git-core/git-send-email ] || echo git-email
+  perl -MMail::Address -e1 2>/dev/null || echo libmailtools-perl
   perl -MNet::SSLeay -MAuthen::SASL -e1 2>/dev/null || echo "libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl libdigest-hmac-perl"
 }
 

@@ -5,7 +5,7 @@ mod manual;
 use super::{Ended, RootOption, say};
 use crate::addr::normal_domain;
 use crate::config::{self, ConfigError, OFFSETS, Ports, Site};
-use crate::drive::{Job, TlsSource};
+use crate::drive::{Job, TlsSource, ensure_certificate};
 use crate::settings::{self, Kind};
 use crate::status::Exit;
 use crate::tables::{Aliases, Routes, Watched};
@@ -95,6 +95,10 @@ fn run(arguments: Arguments) -> super::Done {
             config::init(&root, &domain, hostname.as_deref(), &ports)?;
             if root.dir.is_none() {
                 give_to_em(&root)?;
+                // The services can't write below etc: under inetd nobody else would make it.
+                if ensure_certificate(&config::load(&root)?).map_err(|e| Ended::new(Exit::CantCreat, e))? {
+                    say(&format!("{}\n", super::SELF_SIGNED))?;
+                }
             }
         }
         Action::Get { key } => {

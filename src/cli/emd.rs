@@ -262,8 +262,7 @@ fn supervise_inner(root: &Root, detached: bool) -> super::Done {
 fn warn_certificate(site: &Site) -> Result<(), Ended> {
     let has_tls = ["smtp", "submission", "submissions", "pop3", "pop3s"].iter().any(|s| !site.listens(s).is_empty());
     if has_tls && ensure_certificate(site).map_err(|e| Ended::new(Exit::CantCreat, e))? {
-        let text =
-            "a self-signed certificate was made in etc/tls; clients will not trust it: set tls.certificate and tls.key";
+        let text = super::SELF_SIGNED;
         log::event("certificate-made").field("note", text).write();
         say(&format!("emd: {text}\n"))?;
     }

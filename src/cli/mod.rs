@@ -19,6 +19,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// What is said when a certificate of our own making is all there is.
+const SELF_SIGNED: &str =
+    "a self-signed certificate was made in etc/tls; clients will not trust it: set tls.certificate and tls.key";
+
 /// The option that every command has.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RootOption {
@@ -88,14 +92,43 @@ pub type Done = Result<Exit, Ended>;
 /// Reads a command line by clap and runs the command.
 pub fn run<A: clap::Parser>(program: &'static str, act: impl FnOnce(A) -> Done) -> ExitCode {
     start_faults();
+    let is_shielded = shield_peer();
     match A::try_parse() {
-        Ok(arguments) => end(program, act(arguments)),
+        Ok(arguments) => {
+            let done = act(arguments);
+            if let (true, Err(ended)) = (is_shielded, &done) {
+                report_unseen(program, &ended.text);
+            }
+            end(program, done)
+        }
         Err(error) => {
             let is_answer = !error.use_stderr();
+            if is_shielded {
+                report_unseen(program, error.to_string().lines().next().unwrap_or_default());
+            }
             let _ = error.print();
             if is_answer { Exit::Ok.into() } else { Exit::Usage.into() }
         }
     }
+}
+
+/// Under inetd standard error is the peer's connection, too: nothing of what we say to the administrator may go there.
+///
+/// True when standard error was turned away.
+fn shield_peer() -> bool {
+    if !crate::drive::is_network(std::io::stderr()) {
+        return false;
+    }
+    match std::fs::OpenOptions::new().write(true).open("/dev/null") {
+        Ok(null) => nix::unistd::dup2_stderr(null).is_ok(),
+        Err(_) => false,
+    }
+}
+
+/// Logs why a program ended that has no standard error; to syslog when it ended before it knew its log.
+fn report_unseen(program: &'static str, text: &str) {
+    log::start(program, log::Target::Syslog);
+    log::event("ended").field("reason", text).error().write();
 }
 
 /// Turns a command's result into its exit code.

@@ -1,7 +1,8 @@
 //! What all servers share: where their connections come from.
 
 use super::Ended;
-use crate::drive::{Conn, EventLoop, Port, Signals, TlsSource, inherited, listen};
+use crate::drive::{Conn, EventLoop, Port, Signals, TlsSource, ensure_certificate, inherited, listen};
+use crate::log;
 use crate::proto::Session;
 use crate::serve::Service;
 use crate::status::Exit;
@@ -69,8 +70,18 @@ where
 }
 
 /// The certificate, or a clear end when a service can't do without.
+///
+/// Where none is configured and nobody made the self-signed one yet (no `emd` under inetd), it is made here, if we may.
 pub(super) fn tls_source(site: &crate::config::Site, needs: bool) -> Result<Option<Arc<TlsSource>>, Ended> {
-    let source = TlsSource::of(site);
+    let source = TlsSource::of(site).or_else(|| match ensure_certificate(site) {
+        Ok(_) => TlsSource::of(site),
+        Err(reason) if needs => {
+            log::event("certificate-failed").field("reason", reason).error().write();
+            None
+        }
+        // STARTTLS is not offered then.
+        Err(_) => None,
+    });
     if needs && source.is_none() {
         return Err(Ended::new(
             Exit::Config,

@@ -20,6 +20,6 @@ pub use jobs::Job;
 pub use listen::{Inherited, inherited, listen};
 pub use net::Outgoing;
 pub use signals::Signals;
-pub use stdio::{peer_of_stdin, run as run_stdio};
+pub use stdio::{is_network, peer_of_stdin, run as run_stdio};
 pub use supervisor::{Control, Status, Supervisor, request_file};
 pub use tls::{TlsSource, ensure_certificate};

@@ -12,7 +12,16 @@ use std::time::{Duration, Instant};
 
 /// The address at the other end of standard input, when it is a socket.
 pub fn peer_of_stdin() -> Option<(IpAddr, u16)> {
-    let name: SockaddrStorage = getpeername(io::stdin().as_raw_fd()).ok()?;
+    peer_of(io::stdin())
+}
+
+/// True when this descriptor is a connection to another host.
+pub fn is_network(descriptor: impl AsRawFd) -> bool {
+    peer_of(descriptor).is_some()
+}
+
+fn peer_of(descriptor: impl AsRawFd) -> Option<(IpAddr, u16)> {
+    let name: SockaddrStorage = getpeername(descriptor.as_raw_fd()).ok()?;
     if let Some(v4) = name.as_sockaddr_in() {
         return Some((IpAddr::V4(v4.ip()), v4.port()));
     }

@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Largest PEM file read.
 const PEM_LIMIT: u64 = 1 << 20;
@@ -77,10 +78,21 @@ fn paths(site: &Site) -> (PathBuf, PathBuf) {
     (PathBuf::from(&tls.certificate), PathBuf::from(&tls.key))
 }
 
+/// Longest wait for another process that makes the certificate.
+const MAKING: Duration = Duration::from_secs(10);
+
 /// Makes a self-signed certificate when none is configured and none is there. True when one was made.
+///
+/// Several processes may try at once: one makes it, under a lock in `etc/tls`, the others find it.
 pub fn ensure_certificate(site: &Site) -> Result<bool, String> {
     let (certificate, key) = paths(site);
     if !site.settings.tls.certificate.is_empty() || (certificate.exists() && key.exists()) {
+        return Ok(false);
+    }
+    let dir = site.root.etc.join("tls");
+    fsx::create_dirs(&dir, 0o755).map_err(|e| e.to_string())?;
+    let _lock = fsx::Lock::wait(&dir.join(".lock"), MAKING).map_err(|e| format!("{}: {e}", dir.display()))?;
+    if certificate.exists() && key.exists() {
         return Ok(false);
     }
     let mut names = vec![site.hostname(), "localhost".to_string()];
@@ -89,7 +101,6 @@ pub fn ensure_certificate(site: &Site) -> Result<bool, String> {
     names.dedup();
     let made = rcgen::generate_simple_self_signed(names).map_err(|e| e.to_string())?;
     let write = |path: &PathBuf, text: &str, mode| fsx::replace(path, text.as_bytes(), mode).map_err(|e| e.to_string());
-    fsx::create_dirs(&site.root.etc.join("tls"), 0o755).map_err(|e| e.to_string())?;
     write(&key, &made.signing_key.serialize_pem(), 0o600)?;
     write(&certificate, &made.cert.pem(), 0o644)?;
     if let (true, None, Ok(Some(em))) =
