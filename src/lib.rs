@@ -8,7 +8,7 @@
 //! | 3 services | `serve`, `route`, `policy`, `deliver`, `queue`, `bounce`, `submit` |
 //! | 2 protocols | `proto` |
 //! | 2′ stores | `spool`, `store`, `users`, `tables`, `config` |
-//! | 1 values | `addr`, `envelope`, `msg`, `sasl`, `settings`, `status` |
+//! | 1 values | `addr`, `envelope`, `mailbox`, `msg`, `sasl`, `settings`, `status` |
 //! | 0 ground | `line`, `dot`, `fields`, `fsx`, `clock`, `log` |
 
 #![deny(unsafe_code)]
@@ -26,6 +26,7 @@ pub mod fields;
 pub mod fsx;
 pub mod line;
 pub mod log;
+pub mod mailbox;
 pub mod msg;
 pub mod policy;
 pub mod proto;

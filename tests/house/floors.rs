@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("log", 0),
     ("addr", 10),
     ("envelope", 10),
+    ("mailbox", 10),
     ("msg", 10),
     ("sasl", 10),
     ("settings", 10),

@@ -1,0 +1,128 @@
+//! What one session has told its client, and what it must tell next.
+
+use super::{Entry, Snapshot, Uid, UidSet};
+use std::sync::Arc;
+
+/// Something a client must be told, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// These messages are gone: sequence numbers as they are when each line is read, in the order to send (EXPUNGE), and the
+    /// identifiers (VANISHED).
+    Expunged {
+        /// From the highest down, so that no number shifts under the next one.
+        numbers: Vec<u32>,
+        /// The same messages.
+        uids: UidSet,
+    },
+    /// The mailbox has keywords that it had not (FLAGS).
+    Keywords,
+    /// So many messages now (EXISTS).
+    Exists(u32),
+    /// So many of them new to all sessions (RECENT, in IMAP4rev1 only).
+    Recent(u32),
+    /// These messages' flags changed (FETCH): sequence numbers, ascending.
+    Flags(Vec<u32>),
+}
+
+/// A session's mailbox: the last snapshot its client knows.
+#[derive(Debug, Clone)]
+pub struct View {
+    known: Arc<Snapshot>,
+    /// Identifiers that are gone from the mailbox, and that the client may not be told yet (RFC 9051 §7.5.1).
+    ghosts: UidSet,
+}
+
+impl View {
+    /// The view of a session that has just selected; its client is told everything.
+    pub fn new(snapshot: Arc<Snapshot>) -> View {
+        View { known: snapshot, ghosts: UidSet::default() }
+    }
+
+    /// What the client knows. Messages that are gone but not announced are still in it.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.known
+    }
+
+    /// True when this message is gone, though the client has not been told.
+    pub fn is_ghost(&self, uid: Uid) -> bool {
+        self.ghosts.contains(uid.number())
+    }
+
+    /// Goes on to a newer state; gives what the client must be told. Without `may_expunge` messages that are gone keep their numbers.
+    pub fn advance(&mut self, latest: Arc<Snapshot>, may_expunge: bool) -> Vec<Change> {
+        if self.ghosts.is_empty() && Arc::ptr_eq(&self.known, &latest) {
+            return Vec::new();
+        }
+        let known = std::mem::replace(&mut self.known, latest.clone());
+        let mut changes = Vec::new();
+        let (gone, numbers) = missing(&known, &latest);
+        let mut shown = latest.clone();
+        if gone.is_empty() {
+            self.ghosts = UidSet::default();
+        } else if may_expunge {
+            self.ghosts = UidSet::default();
+            changes.push(Change::Expunged { numbers: numbers.into_iter().rev().collect(), uids: gone });
+        } else {
+            shown = Arc::new(with_ghosts(&known, &latest, &gone));
+            self.ghosts = gone;
+        }
+        if known.keywords != shown.keywords {
+            changes.push(Change::Keywords);
+        }
+        // What another session expunged before we ever saw it is in neither state.
+        if shown.last_uid() > known.last_uid() {
+            changes.push(Change::Exists(shown.len()));
+            let recent = shown.entries.iter().filter(|e| e.uid >= shown.recent_from).count() as u32;
+            changes.push(Change::Recent(recent));
+        }
+        let changed = changed(&known, &shown);
+        if !changed.is_empty() {
+            changes.push(Change::Flags(changed));
+        }
+        self.known = shown;
+        changes
+    }
+}
+
+/// Identifiers and numbers of messages that the older state has and the newer has not, ascending.
+fn missing(known: &Snapshot, latest: &Snapshot) -> (UidSet, Vec<u32>) {
+    let (mut uids, mut numbers) = (UidSet::default(), Vec::new());
+    if Arc::ptr_eq(&known.entries, &latest.entries) {
+        return (uids, numbers);
+    }
+    let mut rest = latest.entries.iter().peekable();
+    for (index, entry) in known.entries.iter().enumerate() {
+        while rest.next_if(|e| e.uid < entry.uid).is_some() {}
+        if rest.peek().is_none_or(|e| e.uid != entry.uid) {
+            uids.push(entry.uid.number());
+            numbers.push(index as u32 + 1);
+        }
+    }
+    (uids, numbers)
+}
+
+/// The newer state with the messages that may not go yet.
+fn with_ghosts(known: &Snapshot, latest: &Snapshot, gone: &UidSet) -> Snapshot {
+    let mut entries: Vec<Entry> = Vec::with_capacity(latest.entries.len() + gone.len() as usize);
+    entries.extend(known.entries.iter().filter(|e| gone.contains(e.uid.number())));
+    entries.extend(latest.entries.iter());
+    entries.sort_unstable_by_key(|e| e.uid);
+    Snapshot { entries: entries.into(), ..latest.clone() }
+}
+
+/// Numbers (in the newer state) of messages whose modification sequence grew; those the client does not know at all are left out:
+/// EXISTS announces them.
+fn changed(known: &Snapshot, shown: &Snapshot) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    if known.highest_modseq == shown.highest_modseq {
+        return numbers;
+    }
+    let mut old = known.entries.iter().peekable();
+    for (index, entry) in shown.entries.iter().enumerate() {
+        while old.next_if(|e| e.uid < entry.uid).is_some() {}
+        if old.peek().is_some_and(|e| e.uid == entry.uid && e.modseq != entry.modseq) {
+            numbers.push(index as u32 + 1);
+        }
+    }
+    numbers
+}
