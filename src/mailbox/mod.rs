@@ -9,11 +9,13 @@
 mod flags;
 mod sequence;
 mod snapshot;
+mod thread;
 mod view;
 
 pub use flags::{Flags, KEYWORDS_LIMIT, Keywords, System, is_keyword};
 pub use sequence::{SeqSet, SetError, UidSet};
 pub use snapshot::{Entry, Snapshot};
+pub use thread::{Threadable, Threads};
 pub use view::{Change, View};
 
 use std::fmt;
