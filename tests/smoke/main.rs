@@ -80,7 +80,7 @@ fn drive<S: Session>(
                 Step::Send(_) => {}
                 Step::Ask(ask) => session.answer(now, answer(random, ask)),
                 Step::Wait => break,
-                Step::StartTls | Step::Close => return,
+                Step::StartTls | Step::ExpectTls | Step::Close => return,
             }
         }
         if rest.is_empty() {
@@ -240,6 +240,7 @@ fn pop3_and_poppass_sessions() {
     fuzz("poppass", &words, |random, input| {
         let mut session = poppass::PoppassSession::new("h.test", None, true, Instant::now());
         drive(&mut session, random, input, |_, ask| match ask {
+            poppass::Ask::Connect(_) => poppass::Answer::Verdict(Ok(())),
             poppass::Ask::Login(..) => poppass::Answer::Login(Ok(())),
             poppass::Ask::Change(_) => poppass::Answer::Changed(Ok(())),
         });

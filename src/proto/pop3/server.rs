@@ -47,6 +47,8 @@ pub struct Context {
     pub ip: Option<IpAddr>,
     /// Passwords may be sent without TLS.
     pub plaintext_allowed: bool,
+    /// TLS comes before the greeting.
+    pub implicit_tls: bool,
     /// Unpredictable; makes the challenges of SASL.
     pub nonce: String,
     /// `<…@host>` of the greeting, for APOP; empty when no account has the secret that APOP and CRAM-MD5 need.
@@ -185,6 +187,8 @@ pub struct Pop3Session {
     pub(super) nonces: u32,
     errors: u32,
     pub(super) starts_tls: bool,
+    /// The port begins with TLS, and it has not begun yet.
+    expects_tls: bool,
     pub(super) is_closing: bool,
     pub(super) penalty: Option<Instant>,
     input_ended: bool,
@@ -192,7 +196,7 @@ pub struct Pop3Session {
 }
 
 impl Pop3Session {
-    /// A connection that has just been made. Where TLS comes first, `tls_started` is called before anything else.
+    /// A connection that has just been made.
     pub fn new(config: Arc<Config>, context: Context, now: Instant) -> Pop3Session {
         let deadline = now + config.idle;
         let mut session = Pop3Session {
@@ -210,6 +214,7 @@ impl Pop3Session {
             nonces: 0,
             errors: 0,
             starts_tls: false,
+            expects_tls: false,
             is_closing: false,
             penalty: None,
             input_ended: false,
@@ -252,7 +257,18 @@ impl Pop3Session {
     }
 
     fn is_busy(&self) -> bool {
-        self.wait.is_some() || self.is_closing || self.starts_tls || self.penalty.is_some() || self.sending.is_some()
+        self.wait.is_some()
+            || self.is_closing
+            || self.starts_tls
+            || self.expects_tls
+            || self.penalty.is_some()
+            || self.sending.is_some()
+    }
+
+    fn greet(&mut self) {
+        let stamp = if self.has_apop() { format!(" {}", self.context.stamp) } else { String::new() };
+        let text = format!("{} POP3 ready{stamp}", self.config.host);
+        self.ok(&text);
     }
 
     /// Begins to send message `number`; TOP gives the lines of the body.
@@ -316,7 +332,8 @@ fn cut_top<'a>(sending: &mut Sending, text: &'a [u8]) -> (&'a [u8], bool) {
         } else if is_whole {
             *left -= 1;
         }
-        sending.at_line_start = is_whole;
+        // A CR at the cut between two pieces may be half of an empty line.
+        sending.at_line_start = is_whole || sending.at_line_start && line == b"\r";
         end = line_end;
     }
     (text, !sending.in_header && *left == 0)
@@ -332,6 +349,10 @@ impl Session for Pop3Session {
             self.lines.limit(if self.dialog.is_some() { AUTH_LIMIT } else { COMMAND_LIMIT });
             let (used, event) = self.lines.feed(&bytes[taken..]);
             taken += used;
+            // Only a whole line earns new patience.
+            if event != LineEvent::More {
+                self.deadline = now + self.config.idle;
+            }
             let line = match event {
                 LineEvent::More => None,
                 LineEvent::TooLong => {
@@ -352,9 +373,6 @@ impl Session for Pop3Session {
                 (None, dialog) => self.dialog = dialog,
             }
         }
-        if taken > 0 {
-            self.deadline = now + self.config.idle;
-        }
         taken
     }
 
@@ -369,13 +387,13 @@ impl Session for Pop3Session {
         let Some(wait) = self.wait.take() else { return };
         self.deadline = now + self.config.idle;
         match (wait, answer) {
-            (Wait::Connect, Answer::Verdict(Ok(()))) => {
-                let stamp = if self.has_apop() { format!(" {}", self.context.stamp) } else { String::new() };
-                let text = format!("{} POP3 ready{stamp}", self.config.host);
-                self.ok(&text);
-            }
+            (Wait::Connect, Answer::Verdict(Ok(()))) if self.context.implicit_tls => self.expects_tls = true,
+            (Wait::Connect, Answer::Verdict(Ok(()))) => self.greet(),
             (Wait::Connect, Answer::Verdict(Err(text))) => {
-                self.err(&format!("[SYS/TEMP] {text}"));
+                // In clear the peer would take it for a broken handshake.
+                if !self.context.implicit_tls {
+                    self.err(&format!("[SYS/TEMP] {text}"));
+                }
                 self.is_closing = true;
             }
             (Wait::Auth, Answer::Found(found)) => self.auth_found(found),
@@ -398,8 +416,13 @@ impl Session for Pop3Session {
 
     fn tls_started(&mut self, now: Instant, tls: TlsFacts) {
         self.tls = Some(Box::new(tls));
+        if std::mem::take(&mut self.expects_tls) {
+            self.greet();
+        }
+        // RFC 2595 §2.1: what was learnt before is forgotten.
         self.starts_tls = false;
         self.user = None;
+        self.utf8 = false;
         self.lines = LineSplitter::new(COMMAND_LIMIT);
         self.deadline = now + self.config.idle;
     }
@@ -438,6 +461,9 @@ impl Session for Pop3Session {
         }
         if self.starts_tls && self.wait.is_none() {
             return Step::StartTls;
+        }
+        if self.expects_tls {
+            return Step::ExpectTls;
         }
         Step::Wait
     }
