@@ -295,3 +295,40 @@ fn poppass_counts_mistakes_and_connections() {
     greetings.push(Client::connect(world.address("poppass")).line());
     assert!(greetings[0].starts_with("200") && greetings.last().unwrap().starts_with("500"), "{greetings:?}");
 }
+
+#[test]
+fn memory_of_password_hashes_is_given_back() {
+    let world = World::new();
+    world.start();
+    let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(world.address("pop3"))).collect();
+    for client in &mut clients {
+        client.line();
+        client.send("USER alice@example.test\r\nPASS wrong\r\n");
+    }
+    for client in &mut clients {
+        client.line();
+        assert!(client.line().starts_with("-ERR [AUTH]"));
+    }
+    let status = String::from_utf8(world.run("emd", &["status", "--json"]).stdout).unwrap();
+    let all: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let pid = &all.as_array().unwrap().iter().find(|s| s["program"] == "empop").unwrap()["pid"];
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let pss: u64 =
+        rollup.lines().find_map(|l| l.strip_prefix("Pss:")?.split_whitespace().next()?.parse().ok()).unwrap();
+    assert!(pss < 40_000, "{pss} KiB after eight hashes of 19 MiB");
+}
+
+#[test]
+fn a_client_without_utf8_gets_ascii_headers() {
+    let world = World::new();
+    let text = "Subject: Gr\u{fc}\u{df}e\n\nGr\u{fc}\u{df}e\n";
+    assert!(world.run_with("emlocal", &["-d", "alice@example.test"], text.as_bytes()).status.success());
+    for (utf8, subject) in [("", "Subject: =?UTF-8?B?R3LDvMOfZQ==?="), ("UTF8\r\n", "Subject: Gr\u{fc}\u{df}e")] {
+        let talk = format!("{utf8}USER alice\r\nPASS demo\r\nRETR 1\r\nTOP 1 0\r\nQUIT\r\n");
+        world.set("auth.plaintext_without_tls", "always");
+        let out = feed(&mut world.command("empop"), talk.as_bytes());
+        let answer = String::from_utf8(out.stdout).unwrap();
+        assert_eq!(answer.matches(&format!("\r\n{subject}\r\n\r\n")).count(), 2, "{answer}");
+        assert_eq!(answer.matches("\r\n\r\nGr\u{fc}\u{df}e\r\n.\r\n").count(), 1, "{answer}");
+    }
+}

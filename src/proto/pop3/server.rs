@@ -5,6 +5,7 @@
 //! shown again; an idle session holds no buffer and one bit a message.
 
 use super::commands;
+use super::surrogate::surrogate;
 use crate::dot::DotEncoder;
 use crate::line::{LineEvent, LineSplitter};
 use crate::proto::{Session, Step, TlsFacts};
@@ -299,8 +300,16 @@ impl Pop3Session {
             sending.begun = true;
             self.ok("message follows");
         }
-        let (text, is_done) = cut_top(&mut sending, &text);
-        sending.encoder.feed(text, &mut self.out);
+        let was_in_header = sending.in_header;
+        let (text, header, is_done) = cut(&mut sending, &text);
+        let surrogate = if was_in_header && !self.utf8 { surrogate(&text[..header]) } else { None };
+        match surrogate {
+            Some(made) => {
+                sending.encoder.feed(&made, &mut self.out);
+                sending.encoder.feed(&text[header..], &mut self.out);
+            }
+            None => sending.encoder.feed(text, &mut self.out),
+        }
         if is_end || is_done {
             sending.encoder.finish(&mut self.out);
             if let Some(mailbox) = &mut self.mailbox {
@@ -314,13 +323,14 @@ impl Pop3Session {
     }
 }
 
-/// Cuts a piece at the end of what TOP wants; true when nothing more is wanted.
-fn cut_top<'a>(sending: &mut Sending, text: &'a [u8]) -> (&'a [u8], bool) {
-    let Some(left) = &mut sending.top else { return (text, false) };
-    let mut end = 0;
+/// Cuts a piece at the end of what TOP wants. Gives it, how much of it is header, and true when nothing more is wanted.
+fn cut<'a>(sending: &mut Sending, text: &'a [u8]) -> (&'a [u8], usize, bool) {
+    let (mut end, mut header) = (0, 0);
     while end < text.len() {
-        if !sending.in_header && *left == 0 {
-            return (&text[..end], true);
+        match sending.top {
+            None if !sending.in_header => return (text, header, false),
+            Some(0) if !sending.in_header => return (&text[..end], header, true),
+            _ => {}
         }
         let line_end = memchr::memchr(b'\n', &text[end..]).map_or(text.len(), |i| end + i + 1);
         let line = &text[end..line_end];
@@ -329,14 +339,17 @@ fn cut_top<'a>(sending: &mut Sending, text: &'a [u8]) -> (&'a [u8], bool) {
             if sending.at_line_start && (line == b"\n" || line == b"\r\n") {
                 sending.in_header = false;
             }
-        } else if is_whole {
+            header = line_end;
+        } else if let Some(left) = &mut sending.top
+            && is_whole
+        {
             *left -= 1;
         }
         // A CR at the cut between two pieces may be half of an empty line.
         sending.at_line_start = is_whole || sending.at_line_start && line == b"\r";
         end = line_end;
     }
-    (text, !sending.in_header && *left == 0)
+    (text, header, !sending.in_header && sending.top == Some(0))
 }
 
 impl Session for Pop3Session {
