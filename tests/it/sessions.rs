@@ -258,21 +258,15 @@ fn a_reload_that_fails_leaves_everything_running() {
 
 #[test]
 fn inherited_descriptors_that_do_not_listen_are_refused() {
-    use std::os::fd::AsRawFd;
-    use std::os::unix::process::CommandExt;
     let world = World::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let connection = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let fd = connection.as_raw_fd();
+    // The connection comes as standard input; the shell makes it descriptor 3.
+    let emsmtp = super::world::bin("emsmtp");
+    let line = format!("exec timeout 20 {} --root {} 3<&0 </dev/null", emsmtp.display(), world.root().display());
     let mut command = std::process::Command::new("/bin/sh");
-    // The shell makes the connection its descriptor 3.
-    command.arg0("sh").args([
-        "-c",
-        &format!("exec {} --root {} 3<&{fd}", super::world::bin("emsmtp").display(), world.root().display()),
-    ]);
-    command.env("LISTEN_FDS", "1");
-    nix::fcntl::fcntl(&connection, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
-    let out = feed(&mut command, b"");
+    command.args(["-c", &line]).env("LISTEN_FDS", "1").stdin(std::os::fd::OwnedFd::from(connection));
+    let out = command.output().unwrap();
     assert_eq!(out.status.code(), Some(74), "{out:?}");
     assert!(String::from_utf8_lossy(&out.stderr).contains("no listening"), "{out:?}");
 }
