@@ -31,7 +31,7 @@ impl Connections {
 
     /// Admits one more connection, or says which limit is reached.
     pub fn admit(self: &Arc<Connections>, ip: Option<IpAddr>) -> Result<Admission, &'static str> {
-        let ip = ip.map(|ip| ip.to_canonical());
+        let ip = ip.map(client_network);
         if let Ok(mut counts) = self.counts.lock() {
             if counts.0 >= self.most {
                 return Err("Too many connections, try again later");
@@ -62,6 +62,18 @@ impl Drop for Admission {
                 }
             }
         }
+    }
+}
+
+/// What one client has: one IPv4 address, or one /64 of IPv6. Limits and pauses count by it.
+pub fn client_network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => {
+            let mut parts = ip.segments();
+            parts[4..].fill(0);
+            IpAddr::from(parts)
+        }
+        v4 => v4,
     }
 }
 
@@ -99,5 +111,14 @@ mod tests {
         assert!(connections.admit(ip("192.0.2.3")).is_err());
         drop(first);
         assert!(connections.admit(ip("192.0.2.1")).is_ok());
+    }
+
+    #[test]
+    fn a_client_has_one_network_of_ipv6() {
+        let connections = Connections::new(10, 2);
+        let ip = |text: &str| Some(text.parse().unwrap());
+        let _held: Vec<_> = ["2001:db8::1", "2001:db8::2"].map(|a| connections.admit(ip(a)).unwrap()).into();
+        assert!(connections.admit(ip("2001:db8::ffff:3")).is_err());
+        assert!(connections.admit(ip("2001:db8:0:1::1")).is_ok());
     }
 }

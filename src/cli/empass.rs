@@ -2,14 +2,17 @@
 
 use super::{RootOption, server};
 use crate::drive::{Conn, Port, peer_of_stdin, run_stdio};
-use crate::policy::plaintext_allowed;
-use crate::proto::poppass::PoppassSession;
+use crate::policy::{Connections, plaintext_allowed};
+use crate::proto::poppass::{PATIENCE, PoppassSession};
 use crate::serve::{LoginDesk, PoppassService};
 use crate::status::Exit;
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Most connections at once, and most from one client: a change of password is rare and short.
+const CONNECTIONS: (u32, u32) = (500, 20);
 
 /// Password-change server (poppassd)
 ///
@@ -34,18 +37,19 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> super::Done {
     let root = arguments.root.root();
+    let sockets = server::sockets(&arguments.listen, &["poppass"], "poppass", arguments.check)?;
     super::become_em(&root)?;
     let site = Arc::new(super::site("empass", &root)?);
     if arguments.check {
         return Ok(Exit::Ok);
     }
-    let sockets = server::sockets(&arguments.listen, &["poppass"], "poppass")?;
     let logins = Arc::new(LoginDesk::new(site.clone()));
+    let connections = Connections::new(CONNECTIONS.0, CONNECTIONS.1);
     let connection = move |ip: Option<IpAddr>| {
         let ip = ip.map(|ip| ip.to_canonical());
         let may = plaintext_allowed(site.settings.auth.plaintext_without_tls, ip);
         let session = PoppassSession::new(&site.hostname(), ip, may, Instant::now());
-        Conn::new(session, PoppassService::new(logins.clone(), ip), None)
+        Conn::new(session, PoppassService::new(logins.clone(), connections.clone()), None, PATIENCE)
     };
     if sockets.is_empty() {
         run_stdio(connection(peer_of_stdin().map(|(ip, _)| ip)))?;

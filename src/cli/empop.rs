@@ -42,14 +42,14 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> super::Done {
     let root = arguments.root.root();
+    let sockets = server::sockets(&arguments.listen, &SERVICES, "pop3", arguments.check)?;
     super::become_em(&root)?;
     let site = Arc::new(super::site("empop", &root)?);
     if arguments.check {
         return Ok(Exit::Ok);
     }
-    let sockets = server::sockets(&arguments.listen, &SERVICES, "pop3")?;
     let needs = arguments.service == "pop3s" || sockets.iter().any(|s| s.service == "pop3s");
-    let house = House::new(site.clone(), server::tls_source(&site, needs)?);
+    let house = House::new(site.clone(), server::tls_source(&site, needs, !sockets.is_empty())?);
     if sockets.is_empty() {
         let ip = peer_of_stdin().map(|(ip, _)| ip);
         run_stdio(house.connection(&arguments.service, ip))?;
@@ -94,15 +94,16 @@ impl House {
     fn connection(&self, service: &str, ip: Option<IpAddr>) -> Conn<Pop3Session, Pop3Service> {
         let ip = ip.map(|ip| ip.to_canonical());
         let logins = &self.desk.logins;
-        let stamp = if logins.has_secrets() { logins.stamp(Timestamp::now()) } else { String::new() };
+        let stamp = logins.stamp(Timestamp::now());
         let context = Context {
             ip,
             plaintext_allowed: plaintext_allowed(self.site.settings.auth.plaintext_without_tls, ip),
+            implicit_tls: service == "pop3s",
             nonce: self.desk.logins.nonce(),
             stamp: stamp.clone(),
         };
         let session = Pop3Session::new(self.config.clone(), context, Instant::now());
-        let conn = Conn::new(session, Pop3Service::new(self.desk.clone(), &stamp), self.tls.clone());
-        server::with_tls(conn, service == "pop3s")
+        let service = Pop3Service::new(self.desk.clone(), &stamp);
+        Conn::new(session, service, self.tls.clone(), self.site.settings.pop3.idle)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Ended, RootOption, server};
 use crate::config::Site;
-use crate::drive::{Conn, Port, TlsSource, peer_of_stdin, run_stdio};
+use crate::drive::{Conn, Port, TlsSource, peer_of_stdin, run_stdio, stdin_is_network};
 use crate::policy::{Connections, plaintext_allowed};
 use crate::proto::smtp::{Config, Context, Kind, Limits, SmtpSession};
 use crate::sasl::Mechanism;
@@ -41,12 +41,12 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> super::Done {
     let root = arguments.root.root();
+    let sockets = server::sockets(&arguments.listen, &SERVICES, "smtp", arguments.check)?;
     super::become_em(&root)?;
     let site = Arc::new(super::site("emsmtp", &root)?);
     if arguments.check {
         return Ok(Exit::Ok);
     }
-    let sockets = server::sockets(&arguments.listen, &SERVICES, "smtp")?;
     let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
     serve_with(&arguments.service, sockets, site, gate)
 }
@@ -54,7 +54,7 @@ fn run(arguments: Arguments) -> super::Done {
 fn serve_with(service: &str, sockets: Vec<server::Listening>, site: Arc<Site>, gate: Arc<Gate>) -> super::Done {
     let implicit = |name: &str| name == "submissions";
     let needs = implicit(service) || sockets.iter().any(|s| implicit(&s.service));
-    let house = House::new(site.clone(), gate, server::tls_source(&site, needs)?);
+    let house = House::new(site.clone(), gate, false, server::tls_source(&site, needs, !sockets.is_empty())?);
     if sockets.is_empty() {
         let (ip, port) = peer_of_stdin().map_or((None, 0), |(ip, port)| (Some(ip), port));
         run_stdio(house.connection(service, ip, port))?;
@@ -70,10 +70,11 @@ fn serve_with(service: &str, sockets: Vec<server::Listening>, site: Arc<Site>, g
 
 use server::Listening;
 
-/// Runs one session of `sendmail -bs` on standard input.
+/// Runs one session of `sendmail -bs` on standard input: a local program's pipe, or under inetd a connection.
 pub(super) fn session_on_stdin(site: Arc<Site>, gate: Arc<Gate>) -> Result<(), Ended> {
-    let house = House::new(site, gate, None);
-    Ok(run_stdio(house.connection("smtp", None, 0))?)
+    let house = House::new(site, gate, !stdin_is_network(), None);
+    let (ip, port) = peer_of_stdin().map_or((None, 0), |(ip, port)| (Some(ip), port));
+    Ok(run_stdio(house.connection("smtp", ip, port))?)
 }
 
 /// What all connections share.
@@ -84,7 +85,7 @@ struct House {
 }
 
 impl House {
-    fn new(site: Arc<Site>, gate: Arc<Gate>, tls: Option<Arc<TlsSource>>) -> House {
+    fn new(site: Arc<Site>, gate: Arc<Gate>, is_local: bool, tls: Option<Arc<TlsSource>>) -> House {
         let logins = Arc::new(LoginDesk::new(site.clone()));
         let smtp = &site.settings.smtp;
         let connections = Connections::new(smtp.connections, smtp.connections_per_client);
@@ -113,7 +114,8 @@ impl House {
                 etrn: smtp.etrn.clone(),
                 xclient_from: smtp.xclient_from.clone(),
             };
-            let desk = SmtpDesk { gate: gate.clone(), logins: logins.clone(), connections: connections.clone(), kind };
+            let (logins, connections) = (logins.clone(), connections.clone());
+            let desk = SmtpDesk { gate: gate.clone(), logins, connections, kind, is_local };
             (name, Arc::new(config), Arc::new(desk))
         };
         let configs = SERVICES.map(make).into();
@@ -130,11 +132,12 @@ impl House {
             port,
             plaintext_allowed: plaintext_allowed(self.site.settings.auth.plaintext_without_tls, ip),
             expects_proxy: ip.is_some_and(|ip| self.site.settings.smtp.proxy_from.iter().any(|n| n.holds(ip))),
+            implicit_tls: service == "submissions",
             has_secrets: desk.logins.has_secrets(),
             nonce: desk.logins.nonce(),
         };
         let session = SmtpSession::new(config.clone(), context, Instant::now());
-        let conn = Conn::new(session, SmtpService::new(desk.clone()), self.tls.clone());
-        server::with_tls(conn, service == "submissions")
+        let patience = self.site.settings.smtp.timeout_command;
+        Conn::new(session, SmtpService::new(desk.clone()), self.tls.clone(), patience)
     }
 }

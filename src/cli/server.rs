@@ -1,7 +1,7 @@
 //! What all servers share: where their connections come from.
 
 use super::Ended;
-use crate::drive::{Conn, EventLoop, Port, Signals, TlsSource, ensure_certificate, inherited, listen};
+use crate::drive::{EventLoop, Port, Signals, TlsSource, ensure_certificate, inherited, listen, log_panics};
 use crate::log;
 use crate::proto::Session;
 use crate::serve::Service;
@@ -19,7 +19,16 @@ pub(super) struct Listening {
 }
 
 /// The sockets from `--listen`, or those inherited; none means standard input is the connection.
-pub(super) fn sockets(options: &[String], services: &[&str], default: &str) -> Result<Vec<Listening>, Ended> {
+///
+/// Called before root is given up: ports below 1024 need it. When the program only checks (`is_check`), addresses are read and
+/// nothing is bound.
+pub(super) fn sockets(
+    options: &[String],
+    services: &[&str],
+    default: &str,
+    is_check: bool,
+) -> Result<Vec<Listening>, Ended> {
+    log_panics();
     let mut found = Vec::new();
     for option in options {
         let (service, address) = option.split_once('=').unwrap_or((default, option));
@@ -30,10 +39,13 @@ pub(super) fn sockets(options: &[String], services: &[&str], default: &str) -> R
         let address: SocketAddr = address
             .parse()
             .map_err(|_| Ended::new(Exit::Usage, format!("--listen {option}: write {default}=127.0.0.1:PORT")))?;
+        if is_check {
+            continue;
+        }
         let socket = listen(address).map_err(|e| Ended::new(Exit::Unavailable, e.to_string()))?;
         found.push(Listening { service: service.to_string(), socket });
     }
-    if !found.is_empty() {
+    if !found.is_empty() || is_check {
         return Ok(found);
     }
     for one in inherited()? {
@@ -57,38 +69,38 @@ where
     Ok(Exit::Ok)
 }
 
-/// A connection that begins with TLS where the service says so.
-pub(super) fn with_tls<S, V>(mut conn: Conn<S, V>, implicit: bool) -> Conn<S, V>
-where
-    S: Session,
-    V: Service<Ask = S::Ask, Answer = S::Answer>,
-{
-    if implicit {
-        conn.start_tls();
-    }
-    conn
-}
-
 /// The certificate, or a clear end when a service can't do without.
 ///
 /// Where none is configured and nobody made the self-signed one yet (no `emd` under inetd), it is made here, if we may.
-pub(super) fn tls_source(site: &crate::config::Site, needs: bool) -> Result<Option<Arc<TlsSource>>, Ended> {
-    let source = TlsSource::of(site).or_else(|| match ensure_certificate(site) {
-        Ok(_) => TlsSource::of(site),
-        Err(reason) if needs => {
-            log::event("certificate-failed").field("reason", reason).error().write();
-            None
-        }
-        // STARTTLS is not offered then.
-        Err(_) => None,
-    });
-    if needs && source.is_none() {
-        return Err(Ended::new(
-            Exit::Config,
-            "TLS needs a certificate: set tls.certificate and tls.key, or let emd make one",
-        ));
+/// A server that stays reads it now (`is_server`): one that can't be read is said in the log and TLS is not offered, because an
+/// offer that fails at each handshake turns mail away. Under inetd it is read by those who speak TLS.
+pub(super) fn tls_source(
+    site: &crate::config::Site,
+    needs: bool,
+    is_server: bool,
+) -> Result<Option<Arc<TlsSource>>, Ended> {
+    let missing = "TLS needs a certificate: set tls.certificate and tls.key, or let emd make one";
+    if TlsSource::of(site).is_none()
+        && let Err(reason) = ensure_certificate(site)
+        && needs
+    {
+        log::event("certificate-failed").field("reason", reason).error().write();
     }
-    Ok(source)
+    let source = match TlsSource::of(site) {
+        Some(source) if is_server => source.check().map(|()| source),
+        Some(source) => Ok(source),
+        None => Err(missing.to_string()),
+    };
+    match source {
+        Ok(source) => Ok(Some(source)),
+        Err(reason) if needs => Err(Ended::new(Exit::Config, reason)),
+        Err(reason) => {
+            if is_server || !site.settings.tls.certificate.is_empty() {
+                log::event("tls-unavailable").field("reason", reason).error().write();
+            }
+            Ok(None)
+        }
+    }
 }
 
 /// As many connections as the system allows us.

@@ -2,6 +2,7 @@
 //!
 //! The driver feeds what the network brought ([`Conn::feed`]), calls [`Conn::step`] until it wants input, and writes what
 //! [`Conn::outgoing`] holds. Back-pressure: while more than [`HIGH_WATER`] octets wait to be written, the machine is not asked on.
+//! A peer that takes nothing of what waits for it, for the service's patience, has left: the connection ends.
 //! Memory: an idle connection holds no buffers.
 //! Security: plaintext that stands behind STARTTLS closes the connection (RELIABILITY R15).
 
@@ -45,6 +46,10 @@ pub struct Conn<S: Session, V> {
     input: Vec<u8>,
     out: Vec<u8>,
     written: usize,
+    /// Longest wait for the peer to take something.
+    patience: Duration,
+    /// The end of that wait; `None` while nothing waits to be written.
+    out_until: Option<Instant>,
     pending: Option<S::Ask>,
     input_ended: bool,
     end_told: bool,
@@ -57,8 +62,8 @@ pub fn present() -> Moment {
 }
 
 impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
-    /// A plaintext connection that may start TLS later.
-    pub fn new(session: S, service: V, tls_source: Option<Arc<TlsSource>>) -> Conn<S, V> {
+    /// A connection that may start TLS when its machine says so; `patience` is how long a peer may take no output.
+    pub fn new(session: S, service: V, tls_source: Option<Arc<TlsSource>>, patience: Duration) -> Conn<S, V> {
         Conn {
             session,
             service,
@@ -69,6 +74,8 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
             input: Vec::new(),
             out: Vec::new(),
             written: 0,
+            patience,
+            out_until: None,
             pending: None,
             input_ended: false,
             end_told: false,
@@ -76,8 +83,7 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
         }
     }
 
-    /// Begins with TLS, before the greeting.
-    pub fn start_tls(&mut self) {
+    fn start_tls(&mut self) {
         match self.tls_source.as_ref().map(|source| source.accept()) {
             Some(Ok(tls)) => {
                 self.tls = Some(Box::new(tls));
@@ -131,6 +137,9 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                     break;
                 }
             }
+        }
+        if self.input.is_empty() {
+            self.input = Vec::new();
         }
         self.flush_tls();
     }
@@ -189,6 +198,13 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                         self.start_tls();
                     }
                 }
+                Step::ExpectTls => {
+                    let early = std::mem::take(&mut self.input);
+                    self.start_tls();
+                    if !early.is_empty() {
+                        self.feed(&early);
+                    }
+                }
                 Step::Close => {
                     self.is_closing = true;
                     if let Some(tls) = &mut self.tls {
@@ -217,14 +233,24 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
     }
 
     /// When [`Conn::tick`] wants to be called.
+    ///
+    /// While the machine is held back, or has ended, only the peer's taking of output counts.
     pub fn deadline(&self) -> Option<Instant> {
-        self.handshake_until.or_else(|| self.session.deadline())
+        let machine = match self.handshake_until {
+            _ if self.is_closing || self.is_full() => None,
+            Some(until) => Some(until),
+            None => self.session.deadline(),
+        };
+        [machine, self.out_until].into_iter().flatten().min()
     }
 
-    /// Tells the machine the time, when its deadline has passed.
+    /// Acts on the deadline that has passed.
     pub fn tick(&mut self) {
         let now = Instant::now();
-        if let Some(until) = self.handshake_until {
+        if self.out_until.is_some_and(|until| until <= now) {
+            self.is_closing = true;
+            self.wrote(self.out.len() - self.written);
+        } else if let Some(until) = self.handshake_until {
             self.is_closing |= until <= now;
         } else if self.session.deadline().is_some_and(|d| d <= now) {
             self.session.timeout(now);
@@ -233,7 +259,8 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
 
     /// True when the network may be read: otherwise the peer waits (back-pressure).
     pub fn wants_input(&self) -> bool {
-        !self.input_ended && !self.is_closing && !self.is_full() && self.input.len() < 2 * HIGH_WATER
+        // What the machine has not taken yet is enough; the rest waits in the kernel.
+        !self.input_ended && !self.is_closing && !self.is_full() && self.input.is_empty()
     }
 
     /// True when the machine is held back until output is taken.
@@ -252,7 +279,15 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
         if self.written == self.out.len() {
             self.out = Vec::new();
             self.written = 0;
+            self.out_until = None;
+        } else {
+            self.out_until = Some(Instant::now() + self.patience);
         }
+    }
+
+    /// How long a peer may take no output.
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// The connection is over.
@@ -271,6 +306,14 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
             None if self.out.is_empty() => self.out = bytes,
             None => self.out.extend_from_slice(&bytes),
         }
+        self.note_output();
+    }
+
+    /// Starts the clock for output that waits.
+    fn note_output(&mut self) {
+        if self.out_until.is_none() && !self.out.is_empty() {
+            self.out_until = Some(Instant::now() + self.patience);
+        }
     }
 
     fn flush_tls(&mut self) {
@@ -281,6 +324,7 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                 }
             }
         }
+        self.note_output();
     }
 }
 

@@ -3,8 +3,11 @@
 //! A connection whose open question may block travels to a worker with its socket. The worker answers, writes, reads on, and hands
 //! it back when it would wait for the peer: a burst of work costs two thread changes, not two a question. While it travels its
 //! slot in the slab is empty and events for it are dropped; after its return everything is tried once more, so none is missed.
+//! Fairness: a connection that always has more to do yields after [`TURNS`] rounds and stands behind the others.
+//! A panic in a machine or a service ends its own connection, on whichever thread it strikes.
 
 use super::conn::{Conn, Want};
+use super::panics;
 use super::signals::Signals;
 use crate::log;
 use crate::proto::Session;
@@ -12,7 +15,7 @@ use crate::serve::Service;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +25,8 @@ const WAKER: Token = Token(usize::MAX);
 const SIGNAL: Token = Token(usize::MAX - 1);
 /// Tokens from here on are listeners.
 const LISTENERS: usize = usize::MAX - 1024;
+/// Rounds of reading and writing before the others have their turn: about 4 MiB of input.
+const TURNS: usize = 64;
 /// Pause of accepting when the process has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Longest wait for workers at the end.
@@ -42,6 +47,8 @@ struct Live<S: Session, V> {
     stream: TcpStream,
     slot: usize,
     timer: Option<Instant>,
+    /// Its deadline has passed and it was not told yet.
+    is_due: bool,
 }
 
 type Parcel<S, V> = Box<Live<S, V>>;
@@ -55,8 +62,10 @@ pub struct EventLoop<S: Session, V> {
     free: Vec<usize>,
     away: usize,
     timers: BTreeSet<(Instant, usize)>,
+    /// Slots that have yielded.
+    ready: VecDeque<usize>,
     to_workers: Sender<Parcel<S, V>>,
-    from_workers: Receiver<Parcel<S, V>>,
+    from_workers: Receiver<(Parcel<S, V>, Pumped)>,
     signals: Signals,
     accept_again: Option<Instant>,
     buffer: Vec<u8>,
@@ -87,8 +96,8 @@ where
             std::thread::Builder::new().name("worker".to_string()).stack_size(1 << 20).spawn(move || {
                 let mut buffer = vec![0; READ];
                 while let Ok(mut live) = work.recv() {
-                    pump(&mut live, true, &mut buffer);
-                    if done.send(live).is_err() {
+                    let pumped = pump(&mut live, true, &mut buffer);
+                    if done.send((live, pumped)).is_err() {
                         break;
                     }
                     let _ = waker.wake();
@@ -102,6 +111,7 @@ where
             free: Vec::new(),
             away: 0,
             timers: BTreeSet::new(),
+            ready: VecDeque::new(),
             to_workers,
             from_workers,
             signals,
@@ -132,17 +142,29 @@ where
                     Token(slot) => self.turn(slot),
                 }
             }
-            while let Ok(live) = self.from_workers.try_recv() {
+            while let Ok((live, pumped)) = self.from_workers.try_recv() {
                 self.away -= 1;
+                if pumped == Pumped::Closed {
+                    self.close(*live);
+                    continue;
+                }
                 let slot = live.slot;
                 self.slots[slot] = Some(live);
                 self.turn(slot);
+            }
+            for _ in 0..self.ready.len() {
+                if let Some(slot) = self.ready.pop_front() {
+                    self.turn(slot);
+                }
             }
             self.fire_timers();
         }
     }
 
     fn timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
         let first = self.timers.first().map(|(when, _)| *when);
         let next = [first, self.accept_again].into_iter().flatten().min()?;
         // Rounded up: the timer is due when we wake.
@@ -155,21 +177,22 @@ where
                 Ok((stream, peer)) => {
                     // An answer is written in one piece; waiting for more would only delay it.
                     let _ = stream.set_nodelay(true);
-                    let conn = (self.ports[index].1)(peer);
-                    self.insert(conn, stream);
+                    let make = &self.ports[index].1;
+                    if let Some(conn) = panics::caught(|| make(peer)) {
+                        self.insert(conn, stream);
+                    }
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                Err(e)
-                    if matches!(e.raw_os_error(), Some(nix::libc::EMFILE | nix::libc::ENFILE | nix::libc::ENOBUFS)) =>
-                {
+                // The peer was gone before we came.
+                Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+                // No more descriptors, no memory, a socket that is none: trying on at once would help nobody.
+                Err(e) => {
                     if self.accept_again.is_none() {
                         log::event("accept-failed").field("reason", e).error().write();
                     }
                     self.accept_again = Some(Instant::now() + ACCEPT_PAUSE);
                     return;
                 }
-                // The peer was gone before we came.
-                Err(_) => {}
             }
         }
     }
@@ -185,7 +208,7 @@ where
             self.free.push(slot);
             return;
         }
-        self.slots[slot] = Some(Box::new(Live { conn, stream, slot, timer: None }));
+        self.slots[slot] = Some(Box::new(Live { conn, stream, slot, timer: None, is_due: false }));
         self.turn(slot);
     }
 
@@ -214,15 +237,22 @@ where
                 // The workers live as long as we hold the sender.
                 let _ = self.to_workers.send(live);
             }
-            Pumped::Closed => {
-                if let Some(old) = live.timer.take() {
-                    self.timers.remove(&(old, slot));
-                }
-                live.conn.closed();
-                let _ = self.poll.registry().deregister(&mut live.stream);
-                self.free.push(slot);
+            Pumped::Yield => {
+                self.ready.push_back(slot);
+                self.slots[slot] = Some(live);
             }
+            Pumped::Closed => self.close(*live),
         }
+    }
+
+    fn close(&mut self, mut live: Live<S, V>) {
+        if let Some(old) = live.timer.take() {
+            self.timers.remove(&(old, live.slot));
+        }
+        let slot = live.slot;
+        panics::caught(|| live.conn.closed());
+        let _ = self.poll.registry().deregister(&mut live.stream);
+        self.free.push(slot);
     }
 
     fn fire_timers(&mut self) {
@@ -231,11 +261,12 @@ where
             self.accept_again = None;
             (0..self.ports.len()).for_each(|index| self.accept(index));
         }
-        while let Some((when, slot)) = self.timers.first().copied().filter(|(when, _)| *when <= now) {
-            self.timers.remove(&(when, slot));
+        // Each once: a machine that stays due must not keep us here.
+        let later = self.timers.split_off(&(now, usize::MAX));
+        for (_, slot) in std::mem::replace(&mut self.timers, later) {
             if let Some(live) = self.slots.get_mut(slot).and_then(Option::as_mut) {
                 live.timer = None;
-                live.conn.tick();
+                live.is_due = true;
             }
             self.turn(slot);
         }
@@ -247,7 +278,7 @@ where
         let until = Instant::now() + LAST_WORK;
         while self.away > 0 {
             match self.from_workers.recv_deadline(until) {
-                Ok(mut live) => {
+                Ok((mut live, _)) => {
                     self.away -= 1;
                     let out = live.conn.outgoing().to_vec();
                     let _ = live.stream.write(&out);
@@ -266,16 +297,33 @@ where
 enum Pumped {
     Idle,
     Worker,
+    /// More could be done at once.
+    Yield,
     Closed,
 }
 
-/// Steps, writes and reads until the peer must be waited for.
+/// Steps, writes and reads until the peer must be waited for, or others have waited long enough.
 fn pump<S, V>(live: &mut Live<S, V>, on_worker: bool, buffer: &mut [u8]) -> Pumped
 where
     S: Session,
     V: Service<Ask = S::Ask, Answer = S::Answer>,
 {
-    loop {
+    let rounds = || {
+        if std::mem::take(&mut live.is_due) {
+            live.conn.tick();
+        }
+        go_on(live, on_worker, buffer)
+    };
+    // What has struck once is closed and never asked again.
+    panics::caught(rounds).unwrap_or(Pumped::Closed)
+}
+
+fn go_on<S, V>(live: &mut Live<S, V>, on_worker: bool, buffer: &mut [u8]) -> Pumped
+where
+    S: Session,
+    V: Service<Ask = S::Ask, Answer = S::Answer>,
+{
+    for _ in 0..TURNS {
         let want = live.conn.step(on_worker);
         let was_full = live.conn.is_full();
         let mut is_blocked = false;
@@ -312,4 +360,8 @@ where
             Err(_) => live.conn.feed(&[]),
         }
     }
+    Pumped::Yield
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Listening sockets: bound here, or inherited from emd or systemd.
 
 use super::fds;
+use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::RawFd;
@@ -19,7 +20,6 @@ pub struct Inherited {
 
 /// Binds a listening socket. An IPv6 wildcard takes IPv4 too.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
     let context = |e: io::Error| io::Error::new(e.kind(), format!("{address}: {e}"));
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(context)?;
     socket.set_reuse_address(true).map_err(context)?;
@@ -42,7 +42,16 @@ pub fn inherited() -> io::Result<Vec<Inherited>> {
     let mut names = names.split(':');
     let mut found = Vec::new();
     for number in fds::FIRST..fds::FIRST.saturating_add(count.clamp(0, 64)) {
-        let socket = TcpListener::from(fds::adopt(number)?);
+        let socket = Socket::from(fds::adopt(number)?);
+        let is_ours = socket.is_listener()? && socket.local_addr()?.as_socket().is_some();
+        if !is_ours {
+            // systemd with Accept=yes, or a local socket: accepting on it would fail for ever.
+            let text = format!(
+                "descriptor {number} of LISTEN_FDS is no listening TCP socket; for connections use StandardInput=socket"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let socket = TcpListener::from(socket);
         found.push(Inherited { name: names.next().unwrap_or("").to_string(), socket });
     }
     Ok(found)

@@ -4,7 +4,9 @@ use super::conn::{Conn, Want};
 use crate::proto::Session;
 use crate::serve::Service;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{SockaddrStorage, getpeername};
+use nix::sys::socket::sockopt::SendTimeout;
+use nix::sys::socket::{SockaddrStorage, getpeername, getsockname, setsockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
@@ -15,17 +17,24 @@ pub fn peer_of_stdin() -> Option<(IpAddr, u16)> {
     peer_of(io::stdin())
 }
 
-/// True when this descriptor is a connection to another host.
-pub fn is_network(descriptor: impl AsRawFd) -> bool {
-    peer_of(descriptor).is_some()
-}
-
 fn peer_of(descriptor: impl AsRawFd) -> Option<(IpAddr, u16)> {
     let name: SockaddrStorage = getpeername(descriptor.as_raw_fd()).ok()?;
     if let Some(v4) = name.as_sockaddr_in() {
         return Some((IpAddr::V4(v4.ip()), v4.port()));
     }
     name.as_sockaddr_in6().map(|v6| (IpAddr::V6(v6.ip()), v6.port()))
+}
+
+/// True when standard input is a connection from the network, also one whose peer has left already: a pipe, a terminal and a local
+/// socket are not.
+pub fn stdin_is_network() -> bool {
+    is_network(io::stdin())
+}
+
+/// The same of any descriptor.
+pub fn is_network(descriptor: impl AsRawFd) -> bool {
+    let name: Result<SockaddrStorage, _> = getsockname(descriptor.as_raw_fd());
+    name.is_ok_and(|name| name.as_sockaddr_in().is_some() || name.as_sockaddr_in6().is_some())
 }
 
 /// Runs the connection to its end.
@@ -37,14 +46,18 @@ where
     let mut stdin = io::stdin().lock();
     let mut stdout = io::stdout().lock();
     let mut buffer = vec![0; 64 << 10];
+    // A peer that takes nothing would hold this process, and a mailbox's lock, for ever. Pipes have no such limit; their other end is ours.
+    let patience = TimeVal::seconds(conn.patience().as_secs().max(1) as i64);
+    let _ = setsockopt(&io::stdout(), SendTimeout, &patience);
     let result = loop {
         let want = conn.step(true);
         let out = conn.outgoing();
         if !out.is_empty() {
             let written = stdout.write_all(out).and_then(|()| stdout.flush());
             if let Err(e) = written {
-                // A peer that is gone ends its connection, nothing else.
-                break if e.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(e) };
+                // A peer that is gone, or takes nothing, ends its connection, nothing else.
+                use io::ErrorKind::{BrokenPipe, ConnectionReset, WouldBlock};
+                break if matches!(e.kind(), BrokenPipe | ConnectionReset | WouldBlock) { Ok(()) } else { Err(e) };
             }
             let n = out.len();
             conn.wrote(n);

@@ -75,10 +75,13 @@ pub struct Status {
     pub restarts: u32,
 }
 
+/// A service, where it listens, and the socket.
+type Bound = (&'static str, SocketAddr, TcpListener);
+
 #[derive(Debug)]
 struct Program {
     name: &'static str,
-    sockets: Vec<(&'static str, SocketAddr, TcpListener)>,
+    sockets: Vec<Bound>,
     child: Option<Child>,
     started: Instant,
     pause: Duration,
@@ -111,27 +114,36 @@ impl Supervisor {
             _ => None,
         };
         let settings_time = modified(&site);
+        let first = site.clone();
         let mut supervisor = Supervisor { site, bin, programs: Vec::new(), jobs: Vec::new(), settings_time, drops_to };
-        supervisor.plan()?;
+        supervisor.plan(first)?;
         Ok(supervisor)
     }
 
     /// Makes the list of programs from the settings; sockets that are still wanted are kept.
-    fn plan(&mut self) -> io::Result<()> {
-        let mut kept: Vec<(&'static str, SocketAddr, TcpListener)> =
-            self.programs.iter_mut().flat_map(|p| p.sockets.drain(..)).collect();
+    ///
+    /// On an error, a port that is taken, everything stays as it was.
+    fn plan(&mut self, site: Site) -> io::Result<()> {
+        let held = |programs: &[Program], service: &str, address: &SocketAddr| {
+            programs.iter().flat_map(|p| &p.sockets).any(|(s, a, _)| *s == service && a == address)
+        };
+        let mut kept: Vec<Bound> = Vec::new();
+        for service in PROGRAMS.iter().flat_map(|(_, services)| *services) {
+            for address in site.listens(service).iter().filter(|a| !held(&self.programs, service, a)) {
+                let socket =
+                    listen(*address).map_err(|e| io::Error::new(e.kind(), format!("services.{service}: {e}")))?;
+                kept.push((*service, *address, socket));
+            }
+        }
+        self.site = site;
+        kept.extend(self.programs.iter_mut().flat_map(|p| p.sockets.drain(..)));
         let mut planned = Vec::new();
         for (name, services) in PROGRAMS {
             let mut sockets = Vec::new();
             for service in *services {
                 for address in self.site.listens(service) {
-                    let held = kept.iter().position(|(s, a, _)| s == service && a == address);
-                    let socket = match held {
-                        Some(index) => kept.swap_remove(index).2,
-                        None => listen(*address)
-                            .map_err(|e| io::Error::new(e.kind(), format!("services.{service}: {e}")))?,
-                    };
-                    sockets.push((*service, *address, socket));
+                    let here = kept.iter().position(|(s, a, _)| s == service && a == address);
+                    sockets.extend(here.map(|index| kept.swap_remove(index)));
                 }
             }
             if !sockets.is_empty() {
@@ -286,11 +298,11 @@ impl Supervisor {
 
     fn reload(&mut self) {
         self.settings_time = modified(&self.site);
-        match crate::config::load(&self.site.root) {
-            Ok(site) => self.site = site,
+        let site = match crate::config::load(&self.site.root) {
+            Ok(site) => site,
             Err(e) => return log::event("reload-refused").field("reason", e).error().write(),
-        }
-        if let Err(e) = self.plan() {
+        };
+        if let Err(e) = self.plan(site) {
             return log::event("reload-failed").field("reason", e).error().write();
         }
         log::event("reloaded").write();
@@ -415,6 +427,8 @@ fn command(site: &Site, bin: &Path, argv: &[String], drops_to: Option<(u32, u32)
     }
     // Programs speak through the log and standard error; standard output may be a pipe that somebody waits on.
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+    // Without it glibc keeps the 19 MiB of a password hash for each thread that ever made one.
+    command.env("MALLOC_MMAP_THRESHOLD_", "1048576");
     if let Some((uid, gid)) = drops_to {
         command.uid(uid).gid(gid);
     }

@@ -32,8 +32,8 @@ pub trait Session {
     /// Answers the open question.
     fn answer(&mut self, now: Instant, answer: Self::Answer);
 
-    /// TLS is up: all that was learnt in plaintext is forgotten (RFC 3207 §4.2). Also called first on
-    /// ports where TLS comes before the greeting.
+    /// TLS is up: all that was learnt in plaintext is forgotten (RFC 3207 §4.2). Also called after
+    /// [`Step::ExpectTls`], on ports where TLS comes before the greeting.
     fn tls_started(&mut self, now: Instant, tls: TlsFacts);
 
     /// When [`Session::timeout`] wants to be called; `None` while only we are working.
@@ -56,10 +56,17 @@ pub enum Step<A> {
     /// Flush what was sent, then start the TLS handshake. Plaintext that has already arrived behind the command
     /// is an attack: the driver closes the connection (RELIABILITY R15).
     StartTls,
+    /// The port begins with TLS: what has arrived, and what comes now, is the handshake (RFC 8314 §3.3).
+    ExpectTls,
     /// Nothing to do before more input, or the deadline.
     Wait,
     /// Flush, then close the connection.
     Close,
+}
+
+/// A number as the protocols write it: digits only, where Rust's own parser takes a sign as well.
+fn digits<N: std::str::FromStr>(text: &str) -> Option<N> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 /// What TLS knows about a connection.

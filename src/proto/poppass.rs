@@ -10,11 +10,15 @@ use std::time::{Duration, Instant};
 /// Longest line, in octets.
 const LINE_LIMIT: usize = 2048;
 /// Wait for a line.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Bad commands before the connection is closed.
+const ERRORS: u32 = 10;
 
 /// Questions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
+    /// May this peer connect?
+    Connect(Option<IpAddr>),
     /// Log in.
     Login(String, String),
     /// Set the new password of who has logged in.
@@ -24,6 +28,8 @@ pub enum Ask {
 /// Answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
+    /// To Connect.
+    Verdict(Result<(), String>),
     /// To Login: a pause and, for other trouble than wrong credentials, the text.
     Login(Result<(), (Duration, Option<String>)>),
     /// To Change.
@@ -40,8 +46,10 @@ enum State {
 /// One connection.
 #[derive(Debug)]
 pub struct PoppassSession {
+    host: String,
     lines: LineSplitter,
     out: Vec<u8>,
+    errors: u32,
     ask: Option<Ask>,
     waits: bool,
     state: State,
@@ -53,12 +61,14 @@ pub struct PoppassSession {
 
 impl PoppassSession {
     /// A connection that has just been made.
-    pub fn new(host: &str, _ip: Option<IpAddr>, plaintext_allowed: bool, now: Instant) -> PoppassSession {
+    pub fn new(host: &str, ip: Option<IpAddr>, plaintext_allowed: bool, now: Instant) -> PoppassSession {
         PoppassSession {
+            host: host.to_string(),
             lines: LineSplitter::new(LINE_LIMIT),
-            out: format!("200 {host} password server ready\r\n").into_bytes(),
-            ask: None,
-            waits: false,
+            out: Vec::new(),
+            errors: 0,
+            ask: Some(Ask::Connect(ip)),
+            waits: true,
             state: State::ExpectUser,
             plaintext_allowed,
             is_closing: false,
@@ -72,13 +82,20 @@ impl PoppassSession {
         self.out.extend_from_slice(b"\r\n");
     }
 
+    /// A mistake of the client's; too many end the session.
+    fn bad(&mut self, text: &str) {
+        self.say(text);
+        self.errors += 1;
+        self.is_closing |= self.errors >= ERRORS;
+    }
+
     fn ask(&mut self, ask: Ask) {
         self.ask = Some(ask);
         self.waits = true;
     }
 
     fn line(&mut self, line: &[u8]) {
-        let Ok(text) = std::str::from_utf8(line) else { return self.say("500 not UTF-8") };
+        let Ok(text) = std::str::from_utf8(line) else { return self.bad("500 not UTF-8") };
         let (verb, argument) = text.split_once(' ').unwrap_or((text, ""));
         match (verb.to_ascii_uppercase().as_str(), &self.state) {
             ("QUIT", _) => {
@@ -98,8 +115,8 @@ impl PoppassSession {
                 self.ask(login);
             }
             ("NEWPASS", State::LoggedIn) if !argument.is_empty() => self.ask(Ask::Change(argument.to_string())),
-            ("USER" | "PASS" | "NEWPASS", _) => self.say("500 not now"),
-            _ => self.say("500 unknown command"),
+            ("USER" | "PASS" | "NEWPASS", _) => self.bad("500 not now"),
+            _ => self.bad("500 unknown command"),
         }
     }
 }
@@ -114,8 +131,9 @@ impl Session for PoppassSession {
             let (used, event) = self.lines.feed(&bytes[taken..]);
             taken += used;
             match event {
-                LineEvent::More => {}
-                LineEvent::TooLong => self.say("500 line too long"),
+                // Only a whole line earns new patience.
+                LineEvent::More => return taken,
+                LineEvent::TooLong => self.bad("500 line too long"),
                 LineEvent::Line(line, _) => {
                     let line = line.to_vec();
                     self.line(&line);
@@ -135,6 +153,11 @@ impl Session for PoppassSession {
         self.waits = false;
         self.deadline = now + PATIENCE;
         match answer {
+            Answer::Verdict(Ok(())) => self.say(&format!("200 {} password server ready", self.host)),
+            Answer::Verdict(Err(text)) => {
+                self.say(&format!("500 {text}"));
+                self.is_closing = true;
+            }
             Answer::Login(Ok(())) => {
                 self.state = State::LoggedIn;
                 self.say("200 your new password, please");

@@ -96,7 +96,7 @@ pub enum Evidence {
     },
 }
 
-/// A proof that succeeded; only this module makes one.
+/// A proof that succeeded, or that another host vouches for; only this module makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proven {
     user: String,
@@ -113,6 +113,12 @@ impl Proven {
     pub fn mechanism(&self) -> &'static str {
         self.mechanism
     }
+}
+
+/// A login that a front end has checked already (XCLIENT). The caller has made sure that the front end is one of those that the
+/// settings trust.
+pub fn vouched(user: &str) -> Evidence {
+    Evidence::Proven(Proven { user: user.to_string(), mechanism: "XCLIENT" })
 }
 
 /// What to do next.

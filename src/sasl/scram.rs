@@ -159,6 +159,10 @@ impl Scram {
         if client_nonce.is_empty() || name.is_empty() {
             return Err(Step::Malformed);
         }
+        // RFC 5802 §5.1: any other `=` fails.
+        if name.split('=').skip(1).any(|after| !after.starts_with("2C") && !after.starts_with("3D")) {
+            return Err(Step::Malformed);
+        }
         let user = name.replace("=2C", ",").replace("=3D", "=");
         if !authzid.is_empty() && authzid.strip_prefix("a=") != Some(name) {
             return Err(Step::Refused);
@@ -269,5 +273,17 @@ mod tests {
         assert_eq!(start("y", true), Step::Failed);
         assert!(matches!(start("y", false), Step::Look(_)));
         assert_eq!(start("p=tls-unique", false), Step::Malformed);
+    }
+
+    #[test]
+    fn names_are_unescaped_strictly() {
+        let start = |name: &str| {
+            let first = encode(format!("n,,n={name},r=c").as_bytes());
+            Dialog::start(Mechanism::ScramSha256, Some(&first), "s", "h", None, false).1
+        };
+        assert_eq!(start("a=2Cb=3D2C"), Step::Look(Lookup::Scram("a,b=2C".into())));
+        for bad in ["a=", "a=2c", "=41", ""] {
+            assert_eq!(start(bad), Step::Malformed, "{bad}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::deliver::{Postman, loops, stamp};
 use crate::dot;
-use crate::envelope::{Envelope, Mailer};
+use crate::envelope::{Envelope, Mailer, Recipient};
 use crate::fsx;
 use crate::log;
 use crate::msg::{self, Facts};
@@ -81,6 +81,7 @@ impl Gate {
             size_limit: settings.message_size.0,
             header_limit: settings.header_size.0 as usize,
             hop_limit: settings.hops,
+            checks_quotas: false,
             host: self.host.clone(),
             message_id: None,
         })
@@ -121,6 +122,7 @@ pub struct Incoming {
     size_limit: u64,
     header_limit: usize,
     hop_limit: u32,
+    checks_quotas: bool,
     host: String,
     message_id: Option<String>,
 }
@@ -131,9 +133,10 @@ impl Incoming {
         &self.id
     }
 
-    /// The original recipient of each delivery, in the order of [`Incoming::commit`]'s results.
-    pub fn originals(&self) -> Vec<crate::addr::Address> {
-        self.envelope.recipients.iter().map(|r| r.original.clone()).collect()
+    /// Refuses mailboxes whose quota the message would exceed. For the network's mail: the size said there may be too small or
+    /// missing. What this host itself has to say is delivered in any case.
+    pub fn checking_quotas(self) -> Incoming {
+        Incoming { checks_quotas: true, ..self }
     }
 
     /// True when taking this many more octets will touch the disk.
@@ -208,6 +211,10 @@ impl Incoming {
             }
         }
         self.write(top.as_bytes())?;
+        let text = match self.completes.then(|| without_bcc(&text, end)).flatten() {
+            Some(shorter) => shorter,
+            None => text,
+        };
         // A text without a header gets the empty line that keeps its first line from being read as one.
         if end == 0 && !text.starts_with(b"\n") && !text.is_empty() {
             self.write(b"\n")?;
@@ -234,7 +241,7 @@ impl Incoming {
         {
             return self.all(failure);
         }
-        let Incoming { id, envelope, sink, size, message_id, .. } = self;
+        let Incoming { id, envelope, sink, size, message_id, checks_quotas, .. } = self;
         let mut story = Vec::new();
         log::event("accepted")
             .id(&id)
@@ -268,7 +275,8 @@ impl Incoming {
             Sink::Fast { draft, skip, wire_size } => {
                 let size = draft.size();
                 let mut arrival = Arrival { draft, size, wire_size };
-                deliver_now(gate, &id, &envelope, &mut arrival, skip, now, &mut story)
+                let fast = Fast { gate, id: &id, envelope: &envelope, skip, checks_quotas };
+                fast.deliver(&mut arrival, now, &mut story)
             }
         };
         for (recipient, result) in envelope.recipients.iter().zip(&results) {
@@ -296,49 +304,87 @@ fn starts_like_header(text: &[u8]) -> bool {
     msg::is_field_start(line)
 }
 
-/// The fast path: one draft into all mailboxes; those that fail while others have their copy are queued.
-fn deliver_now(
-    gate: &Gate,
-    id: &Id,
-    envelope: &Envelope,
-    arrival: &mut Arrival,
-    skip: u64,
-    now: Timestamp,
-    story: &mut Vec<log::Event>,
-) -> Vec<Result<(), Failure>> {
-    let deliveries: Vec<_> = envelope.recipients.iter().map(|r| &r.delivery).collect();
-    let mut results = gate.postman.mailboxes(arrival, &deliveries, now);
-    for (recipient, result) in envelope.recipients.iter().zip(&results) {
-        if result.is_ok() {
-            log::event("delivered")
-                .id(id)
-                .field("to", &recipient.original)
-                .field("mailer", "mailbox")
-                .field("user", &recipient.delivery.user)
-                .push(story);
+/// The message without its Bcc fields, when it has any: only their readers may know of them (RFC 5322 §3.6.3). `end` is the end of
+/// the header.
+fn without_bcc(text: &[u8], end: usize) -> Option<Vec<u8>> {
+    let is_bcc = |field: &msg::Field<'_>| field.is("bcc") || field.is("resent-bcc");
+    msg::fields(&text[..end]).find(is_bcc)?;
+    let mut kept = Vec::with_capacity(text.len());
+    let mut read = 0;
+    for field in msg::fields(&text[..end]) {
+        read += field.raw.len();
+        if !is_bcc(&field) {
+            kept.extend_from_slice(field.raw);
         }
     }
-    let failed: Vec<usize> = results.iter().enumerate().filter(|(_, r)| r.is_err()).map(|(i, _)| i).collect();
-    if failed.is_empty() || failed.len() == results.len() {
-        return results;
-    }
-    let queued = queue_rest(gate, envelope, &failed, arrival, skip, now);
-    for index in failed {
-        let recipient = &envelope.recipients[index];
-        match &queued {
-            Ok(rest) => {
-                log::event("queued")
+    kept.extend_from_slice(&text[read..]);
+    Some(kept)
+}
+
+/// The fast path: one draft into all mailboxes; those that fail while others have their copy are queued.
+struct Fast<'a> {
+    gate: &'a Gate,
+    id: &'a Id,
+    envelope: &'a Envelope,
+    /// Octets of our stamp before the text.
+    skip: u64,
+    checks_quotas: bool,
+}
+
+impl Fast<'_> {
+    fn deliver(&self, arrival: &mut Arrival, now: Timestamp, story: &mut Vec<log::Event>) -> Vec<Result<(), Failure>> {
+        let Fast { gate, id, envelope, .. } = self;
+        let mut results = self.deliver_all(arrival, now);
+        for (recipient, result) in envelope.recipients.iter().zip(&results) {
+            if result.is_ok() {
+                log::event("delivered")
                     .id(id)
                     .field("to", &recipient.original)
-                    .field("as", rest)
-                    .field("reason", results[index].as_ref().err().map(ToString::to_string).unwrap_or_default())
+                    .field("mailer", "mailbox")
+                    .field("user", &recipient.delivery.user)
                     .push(story);
-                results[index] = Ok(());
             }
-            Err(e) => results[index] = Err(Failure::local(e)),
         }
+        let failed: Vec<usize> = results.iter().enumerate().filter(|(_, r)| r.is_err()).map(|(i, _)| i).collect();
+        if failed.is_empty() || failed.len() == results.len() {
+            return results;
+        }
+        let queued = queue_rest(gate, envelope, &failed, arrival, self.skip, now);
+        for index in failed {
+            let recipient = &envelope.recipients[index];
+            match &queued {
+                Ok(rest) => {
+                    log::event("queued")
+                        .id(id)
+                        .field("to", &recipient.original)
+                        .field("as", rest)
+                        .field("reason", results[index].as_ref().err().map(ToString::to_string).unwrap_or_default())
+                        .push(story);
+                    results[index] = Ok(());
+                }
+                Err(e) => results[index] = Err(Failure::local(e)),
+            }
+        }
+        results
     }
-    results
+
+    /// Into every mailbox that has room.
+    fn deliver_all(&self, arrival: &mut Arrival, now: Timestamp) -> Vec<Result<(), Failure>> {
+        let (postman, recipients) = (&self.gate.postman, &self.envelope.recipients);
+        let has_room = |recipient: &Recipient| match self.checks_quotas {
+            true => postman.check_quota(&recipient.delivery, arrival.size),
+            false => Ok(()),
+        };
+        let mut results: Vec<_> = recipients.iter().map(has_room).collect();
+        let open: Vec<usize> = (0..results.len()).filter(|i| results[*i].is_ok()).collect();
+        if !open.is_empty() {
+            let deliveries: Vec<_> = open.iter().map(|i| &recipients[*i].delivery).collect();
+            for (index, result) in open.iter().zip(postman.mailboxes(arrival, &deliveries, now)) {
+                results[*index] = result;
+            }
+        }
+        results
+    }
 }
 
 fn queue_rest(

@@ -5,13 +5,15 @@
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::config::Site;
+use crate::fsx;
 use crate::log;
+use crate::policy::client_network;
 use crate::sasl::{Evidence, Found, Lookup, ScramKeys};
-use crate::status::Failure;
+use crate::status::{Enhanced, Failure};
 use crate::users::{Account, Cache, Directory, LoggedIn, Users};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Longest pause after a failed login.
@@ -27,7 +29,8 @@ pub struct LoginDesk {
     site: Arc<Site>,
     users: Users,
     cache: Cache,
-    secret: [u8; 32],
+    /// Makes the SCRAM salts of names that have no account.
+    secret: OnceLock<[u8; 32]>,
     failures: Mutex<HashMap<IpAddr, (u32, Instant)>>,
 }
 
@@ -43,13 +46,10 @@ pub struct Denied {
 impl LoginDesk {
     /// A desk for a site.
     pub fn new(site: Arc<Site>) -> LoginDesk {
-        let mut secret = [0; 32];
-        // Without randomness made-up SCRAM salts could be told from real ones; nothing worse.
-        let _ = getrandom::fill(&mut secret);
         LoginDesk {
             users: Users::of(&site),
             cache: Cache::new(site.settings.auth.cache),
-            secret,
+            secret: OnceLock::new(),
             failures: Mutex::new(HashMap::new()),
             site,
         }
@@ -70,9 +70,29 @@ impl LoginDesk {
         encodify::base64::URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The account's address for a login name.
-    pub fn address(&self, user: &str) -> Option<Address> {
-        Address::parse_loose(user, &self.site.default_domain()).ok()
+    /// The account's address for a login name. Nothing but the address itself: `Alice <alice@example.org>` is no name.
+    fn address(&self, user: &str) -> Option<Address> {
+        match user.contains('@') {
+            true => Address::parse(user).ok(),
+            false => Address::new(user, &self.site.default_domain()).ok(),
+        }
+    }
+
+    /// One secret for all processes and for good: a salt that changed with the process would tell that nobody has this name. Made when
+    /// it is first needed; where it can't be kept, this process has its own.
+    fn secret(&self) -> &[u8; 32] {
+        self.secret.get_or_init(|| {
+            let path = self.site.root.run().join("salt.secret");
+            let kept = || <[u8; 32]>::try_from(fsx::read(&path, 32).ok()?).ok();
+            kept().unwrap_or_else(|| {
+                let mut secret = [0; 32];
+                // Without randomness made-up salts could be told from real ones; nothing worse.
+                let _ = getrandom::fill(&mut secret);
+                // Another process may have been faster: what lies there in the end is everybody's.
+                let _ = fsx::replace(&path, &secret, 0o600);
+                kept().unwrap_or(secret)
+            })
+        })
     }
 
     fn account(&self, user: &str) -> Result<Option<Account>, Failure> {
@@ -87,7 +107,9 @@ impl LoginDesk {
         match lookup {
             Lookup::Scram(user) => {
                 let keys = self.account(user).ok().flatten().and_then(|a| a.scram());
-                Found::Scram(keys.unwrap_or_else(|| ScramKeys::made_up(&self.secret, user)))
+                // All spellings of a name get one salt, as those of a real account do.
+                let name = || self.address(user).map_or_else(|| user.clone(), |a| a.to_key().to_string());
+                Found::Scram(keys.unwrap_or_else(|| ScramKeys::made_up(self.secret(), &name())))
             }
             Lookup::Secret(user) => {
                 let account = self.account(user).ok().flatten();
@@ -120,7 +142,11 @@ impl LoginDesk {
                 Err(Denied { pause: Duration::ZERO, failure: Some(failure.with_code(535)) })
             }
             Ok(None) => Err(Denied { pause: self.blame(ip, now), failure: None }),
-            Err(failure) => Err(Denied { pause: Duration::ZERO, failure: Some(failure.with_code(454)) }),
+            // RFC 4954 §6.
+            Err(failure) => {
+                let failure = Failure { enhanced: Enhanced(4, 7, 0), ..failure.with_code(454) };
+                Err(Denied { pause: Duration::ZERO, failure: Some(failure) })
+            }
         };
         let name = if result.is_ok() { "login" } else { "login-failed" };
         log::event(name).field("service", service).field("user", user).field("method", method).maybe("ip", ip).write();
@@ -154,9 +180,13 @@ impl LoginDesk {
     /// Counts a failure; gives the pause before the answer: doubling up to a limit.
     fn blame(&self, ip: Option<IpAddr>, now: Instant) -> Duration {
         let first = self.site.settings.auth.failure_delay;
-        let (Some(ip), Ok(mut failures)) = (ip.map(network), self.failures.lock()) else { return first };
+        let (Some(ip), Ok(mut failures)) = (ip.map(client_network), self.failures.lock()) else { return first };
         if failures.len() >= CLIENTS_LIMIT {
             failures.retain(|_, (_, when)| now.saturating_duration_since(*when) < MEMORY);
+            // An attack from everywhere: to search all of it at each failure would be worse than to begin anew.
+            if failures.len() >= CLIENTS_LIMIT {
+                failures.clear();
+            }
         }
         let (count, when) = failures.entry(ip).or_insert((0, now));
         if now.saturating_duration_since(*when) >= MEMORY {
@@ -168,7 +198,7 @@ impl LoginDesk {
     }
 
     fn forgive(&self, ip: Option<IpAddr>) {
-        if let (Some(ip), Ok(mut failures)) = (ip.map(network), self.failures.lock()) {
+        if let (Some(ip), Ok(mut failures)) = (ip.map(client_network), self.failures.lock()) {
             failures.remove(&ip);
         }
     }
@@ -194,20 +224,11 @@ impl LoginDesk {
         Ok(())
     }
 
-    /// The current time as the log has it; kept here so that services need no clock of their own.
+    /// The challenge of APOP in a greeting; empty, which offers no APOP, when nobody can use it or randomness is missing.
     pub fn stamp(&self, now: Timestamp) -> String {
-        format!("<{}.{}@{}>", self.nonce(), now.0, self.site.hostname())
-    }
-}
-
-/// One IPv4 address, or one /64 of IPv6: what one client has.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => {
-            let mut parts = ip.segments();
-            parts[4..].fill(0);
-            IpAddr::from(parts)
+        match self.nonce() {
+            nonce if nonce.is_empty() || !self.has_secrets() => String::new(),
+            nonce => format!("<{nonce}.{}@{}>", now.0, self.site.hostname()),
         }
-        v4 => v4,
     }
 }

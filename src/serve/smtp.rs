@@ -4,13 +4,14 @@ use super::accept::{Gate, Incoming, Request};
 use super::login::LoginDesk;
 use super::{Moment, Service, received};
 use crate::addr::Address;
-use crate::envelope::{Envelope, Mailer, Recipient, Source};
+use crate::envelope::{Delivery, Envelope, Mailer, Recipient, Source};
 use crate::log;
 use crate::policy::{self, Admission, Connections};
 use crate::proto::smtp::{Answer, Ask, Begin, Kind, Rcpt};
 use crate::spool::Id;
 use crate::status::{Enhanced, Failure, Reply};
 use crate::users::LoggedIn;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub struct SmtpDesk {
     pub connections: Arc<Connections>,
     /// What the port is for.
     pub kind: Kind,
+    /// A program of this host speaks, through a pipe (`sendmail -bs`): it may send anywhere, as it may with `sendmail ADDRESS`.
+    pub is_local: bool,
 }
 
 /// One connection's answers.
@@ -42,8 +45,10 @@ struct Txn {
     begin: Begin,
     id: Id,
     recipients: Vec<Recipient>,
-    /// The addresses of accepted RCPTs, in order.
-    originals: Vec<Address>,
+    /// Where in `recipients` each delivery stands: two ways to one mailbox are one delivery.
+    known: HashMap<Delivery, usize>,
+    /// The accepted RCPTs in order, each with its deliveries: LMTP answers for each (RFC 2033 §4.2).
+    accepted: Vec<(Address, Vec<usize>)>,
     incoming: Option<Incoming>,
 }
 
@@ -54,10 +59,12 @@ impl SmtpService {
     }
 
     fn connect(&mut self, ip: Option<IpAddr>, port: u16) -> Result<(), Reply> {
-        self.ip = ip;
         self.login = None;
         self.txn = None;
-        if self.admission.is_none() {
+        // XCLIENT names another client: that one is counted, not its front end.
+        if self.admission.is_none() || self.ip != ip {
+            self.ip = ip;
+            self.admission = None;
             match self.desk.connections.admit(ip) {
                 Ok(admission) => self.admission = Some(admission),
                 Err(text) => {
@@ -71,7 +78,14 @@ impl SmtpService {
 
     fn sender(&mut self, begin: Begin, now: Moment) -> Result<(), Reply> {
         let id = Id::new(now.time);
-        self.txn = Some(Box::new(Txn { begin, id, recipients: Vec::new(), originals: Vec::new(), incoming: None }));
+        self.txn = Some(Box::new(Txn {
+            begin,
+            id,
+            recipients: Vec::new(),
+            known: HashMap::new(),
+            accepted: Vec::new(),
+            incoming: None,
+        }));
         Ok(())
     }
 
@@ -90,17 +104,23 @@ impl SmtpService {
         if !gate.router.is_local(rcpt.address.domain()) {
             let may = match self.desk.kind {
                 Kind::Lmtp => Err(Reply::new(550, Enhanced(5, 7, 1), "LMTP delivers here only")),
+                _ if self.desk.is_local => Ok(()),
                 _ => policy::may_relay(&gate.site, self.ip, self.login.as_ref()),
             };
             may.inspect_err(refused)?;
         }
         let deliveries = gate.router.resolve(&rcpt.address).map_err(|f| f.reply()).inspect_err(refused)?;
-        for delivery in deliveries.iter().filter(|d| d.mailer == Mailer::Mailbox) {
-            gate.postman.check_quota(delivery, txn.begin.mail.size).map_err(|f| f.reply()).inspect_err(refused)?;
+        // One full mailbox among the members of a list must not stop the others: its own delivery fails later.
+        if let [only] = deliveries.as_slice()
+            && only.mailer == Mailer::Mailbox
+        {
+            gate.postman.check_quota(only, txn.begin.mail.size).map_err(|f| f.reply()).inspect_err(refused)?;
         }
+        let mut indexes = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
-            // Two ways to one mailbox are one delivery.
-            if !txn.recipients.iter().any(|r| r.delivery == delivery) {
+            let next = txn.recipients.len();
+            let index = *txn.known.entry(delivery.clone()).or_insert(next);
+            if index == next {
                 txn.recipients.push(Recipient {
                     original: rcpt.address.clone(),
                     orcpt: rcpt.orcpt.clone(),
@@ -108,8 +128,9 @@ impl SmtpService {
                     delivery,
                 });
             }
+            indexes.push(index);
         }
-        txn.originals.push(rcpt.address);
+        txn.accepted.push((rcpt.address, indexes));
         Ok(())
     }
 
@@ -123,8 +144,8 @@ impl SmtpService {
             protocol: protocol.clone(),
             user: self.login.as_ref().map(|l| l.account().address.to_string()),
         };
-        let only = match txn.originals.as_slice() {
-            [only] => Some(only),
+        let only = match txn.accepted.as_slice() {
+            [(only, _)] => Some(only),
             _ => None,
         };
         let tls = tls.as_ref().map(|(version, cipher)| (version.as_str(), cipher.as_str()));
@@ -142,7 +163,7 @@ impl SmtpService {
         };
         let completes = self.desk.kind == Kind::Submission;
         let request = Request { id: txn.id.clone(), envelope, received, completes };
-        txn.incoming = Some(gate.open(request).map_err(|f| f.reply())?);
+        txn.incoming = Some(gate.open(request).map_err(|f| f.reply())?.checking_quotas());
         Ok(())
     }
 
@@ -163,7 +184,7 @@ impl SmtpService {
     }
 
     fn commit(&mut self, text: &[u8], now: Moment) -> Vec<Reply> {
-        let count = self.txn.as_ref().map_or(1, |t| t.originals.len().max(1));
+        let count = self.txn.as_ref().map_or(1, |t| t.accepted.len().max(1));
         let is_lmtp = self.desk.kind == Kind::Lmtp;
         let all = |reply: Reply| if is_lmtp { vec![reply; count] } else { vec![reply] };
         if let Err(reply) = self.chunk(text, now) {
@@ -171,19 +192,15 @@ impl SmtpService {
             return all(reply);
         }
         let Some(txn) = self.txn.take() else { return all(Reply::new(451, Enhanced(4, 3, 0), "Send it again")) };
-        let Txn { id, originals, incoming: Some(incoming), .. } = *txn else {
+        let Txn { id, accepted, incoming: Some(incoming), .. } = *txn else {
             return all(Reply::new(451, Enhanced(4, 3, 0), "The message was lost, send it again"));
         };
-        let of: Vec<Address> = incoming.originals();
         let results = incoming.commit(&self.desk.gate, now.time);
         let ok = Reply::new(250, Enhanced(2, 0, 0), format!("Ok: {id}"));
         let reply_for = |failure: Option<&Failure>| failure.map_or_else(|| ok.clone(), Failure::reply);
         if is_lmtp {
-            let result = |original: &Address| {
-                let mut own = of.iter().zip(&results).filter(|(o, _)| *o == original);
-                reply_for(own.find_map(|(_, r)| r.as_ref().err()))
-            };
-            return originals.iter().map(result).collect();
+            let failure = |indexes: &[usize]| indexes.iter().find_map(|i| results.get(*i)?.as_ref().err());
+            return accepted.iter().map(|(_, indexes)| reply_for(failure(indexes))).collect();
         }
         // A temporary failure is told first: the client then keeps its copy.
         let failures = || results.iter().filter_map(|r| r.as_ref().err());

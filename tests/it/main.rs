@@ -13,6 +13,7 @@ mod main_job;
 mod pop3;
 mod queue;
 mod relay;
+mod sessions;
 mod settings;
 mod wire;
 mod world;

@@ -1,6 +1,8 @@
 //! A hand-held client, and a small SMTP server that says what the test wants.
 
 use super::world::PATIENCE;
+use expressmail::drive::Outgoing;
+use expressmail::queue::{Net, Wire};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -49,6 +51,76 @@ impl Client {
         let mut text = String::new();
         let _ = self.reader.read_to_string(&mut text);
         text
+    }
+}
+
+/// A client that can speak TLS, by the product's own client side; certificates are not checked.
+pub struct Tls {
+    wire: Box<dyn Wire>,
+    held: Vec<u8>,
+}
+
+impl Tls {
+    /// Connects and sends this in clear.
+    pub fn connect(address: SocketAddr, first: &[u8]) -> Tls {
+        let mut wire = Outgoing::default().connect(&address.ip().to_string(), address.port(), PATIENCE).unwrap();
+        wire.send(first).unwrap();
+        Tls { wire, held: Vec::new() }
+    }
+
+    pub fn start(&mut self) {
+        self.wire.start_tls("localhost").unwrap();
+    }
+
+    pub fn send(&mut self, text: &str) {
+        self.wire.send(text.as_bytes()).unwrap();
+    }
+
+    /// One line without its end; empty at the connection's end.
+    pub fn line(&mut self) -> String {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(end) = self.held.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = self.held.drain(..=end).collect();
+                return String::from_utf8(line).unwrap().trim_end().to_string();
+            }
+            match self.wire.receive(&mut buffer, PATIENCE) {
+                Ok(n) if n > 0 => self.held.extend_from_slice(&buffer[..n]),
+                _ => return String::new(),
+            }
+        }
+    }
+
+    /// Lines up to one that is this, each with a line end before and behind it.
+    pub fn lines_to(&mut self, last: &str) -> String {
+        let mut text = String::from("\n");
+        loop {
+            let line = self.line();
+            assert!(!line.is_empty(), "{text}");
+            if line == last {
+                return text;
+            }
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+
+    /// One SMTP reply, all lines.
+    pub fn reply(&mut self) -> String {
+        let mut text = String::new();
+        loop {
+            let line = self.line();
+            text.push_str(&line);
+            if line.as_bytes().get(3) != Some(&b'-') {
+                return text;
+            }
+        }
+    }
+
+    /// Sends a command; gives the reply.
+    pub fn ask(&mut self, command: &str) -> String {
+        self.send(&format!("{command}\r\n"));
+        self.reply()
     }
 }
 

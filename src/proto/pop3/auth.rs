@@ -11,6 +11,8 @@ impl Pop3Session {
         let usable = |m: &Mechanism| {
             (*m != Mechanism::ScramSha256Plus || has_exporter)
                 && (!m.is_plaintext() || may_send_password)
+                // Without randomness an old proof could be used again.
+                && (m.is_plaintext() || !self.context.nonce.is_empty())
                 && (*m != Mechanism::CramMd5 || !self.context.stamp.is_empty())
         };
         self.config.mechanisms.iter().copied().filter(usable).collect()
@@ -18,7 +20,8 @@ impl Pop3Session {
 
     pub(super) fn user(&mut self, argument: &str) {
         if !self.may_send_password() {
-            return self.bad("[AUTH] use STLS first");
+            // Not [AUTH]: a better password would not help (RFC 3206 §4).
+            return self.bad("use STLS first");
         }
         if argument.is_empty() {
             return self.bad("usage: USER name");

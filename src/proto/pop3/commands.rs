@@ -1,6 +1,7 @@
 //! The commands: one row each, with the state where it is legal.
 
 use super::server::{Ask, Listed, Listing, Mailbox, Pop3Session, Wait};
+use crate::proto::digits;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -176,7 +177,7 @@ impl Pop3Session {
     /// Reads a message number and answers when it is none, gives it from 0.
     fn number(&mut self, text: &str) -> Option<u32> {
         let mailbox: &Mailbox = self.mailbox.as_ref()?;
-        let number = text.parse::<u32>().ok().filter(|n| (1..=mailbox.count).contains(n)).map(|n| n - 1);
+        let number = digits::<u32>(text).filter(|n| (1..=mailbox.count).contains(n)).map(|n| n - 1);
         match number {
             Some(number) if mailbox.is_deleted(number) => {
                 self.err("that message is deleted");
@@ -198,7 +199,7 @@ impl Pop3Session {
 
     fn top(&mut self, argument: &str) {
         let mut words = argument.split_whitespace();
-        let (Some(number), Some(Ok(lines)), None) = (words.next(), words.next().map(str::parse), words.next()) else {
+        let (Some(number), Some(Some(lines)), None) = (words.next(), words.next().map(digits), words.next()) else {
             return self.bad("usage: TOP message lines");
         };
         if let Some(number) = self.number(number) {

@@ -5,6 +5,7 @@
 //! shown again; an idle session holds no buffer and one bit a message.
 
 use super::commands;
+use super::surrogate::surrogate;
 use crate::dot::DotEncoder;
 use crate::line::{LineEvent, LineSplitter};
 use crate::proto::{Session, Step, TlsFacts};
@@ -47,6 +48,8 @@ pub struct Context {
     pub ip: Option<IpAddr>,
     /// Passwords may be sent without TLS.
     pub plaintext_allowed: bool,
+    /// TLS comes before the greeting.
+    pub implicit_tls: bool,
     /// Unpredictable; makes the challenges of SASL.
     pub nonce: String,
     /// `<…@host>` of the greeting, for APOP; empty when no account has the secret that APOP and CRAM-MD5 need.
@@ -185,6 +188,8 @@ pub struct Pop3Session {
     pub(super) nonces: u32,
     errors: u32,
     pub(super) starts_tls: bool,
+    /// The port begins with TLS, and it has not begun yet.
+    expects_tls: bool,
     pub(super) is_closing: bool,
     pub(super) penalty: Option<Instant>,
     input_ended: bool,
@@ -192,7 +197,7 @@ pub struct Pop3Session {
 }
 
 impl Pop3Session {
-    /// A connection that has just been made. Where TLS comes first, `tls_started` is called before anything else.
+    /// A connection that has just been made.
     pub fn new(config: Arc<Config>, context: Context, now: Instant) -> Pop3Session {
         let deadline = now + config.idle;
         let mut session = Pop3Session {
@@ -210,6 +215,7 @@ impl Pop3Session {
             nonces: 0,
             errors: 0,
             starts_tls: false,
+            expects_tls: false,
             is_closing: false,
             penalty: None,
             input_ended: false,
@@ -252,7 +258,18 @@ impl Pop3Session {
     }
 
     fn is_busy(&self) -> bool {
-        self.wait.is_some() || self.is_closing || self.starts_tls || self.penalty.is_some() || self.sending.is_some()
+        self.wait.is_some()
+            || self.is_closing
+            || self.starts_tls
+            || self.expects_tls
+            || self.penalty.is_some()
+            || self.sending.is_some()
+    }
+
+    fn greet(&mut self) {
+        let stamp = if self.has_apop() { format!(" {}", self.context.stamp) } else { String::new() };
+        let text = format!("{} POP3 ready{stamp}", self.config.host);
+        self.ok(&text);
     }
 
     /// Begins to send message `number`; TOP gives the lines of the body.
@@ -283,8 +300,16 @@ impl Pop3Session {
             sending.begun = true;
             self.ok("message follows");
         }
-        let (text, is_done) = cut_top(&mut sending, &text);
-        sending.encoder.feed(text, &mut self.out);
+        let was_in_header = sending.in_header;
+        let (text, header, is_done) = cut(&mut sending, &text);
+        let surrogate = if was_in_header && !self.utf8 { surrogate(&text[..header]) } else { None };
+        match surrogate {
+            Some(made) => {
+                sending.encoder.feed(&made, &mut self.out);
+                sending.encoder.feed(&text[header..], &mut self.out);
+            }
+            None => sending.encoder.feed(text, &mut self.out),
+        }
         if is_end || is_done {
             sending.encoder.finish(&mut self.out);
             if let Some(mailbox) = &mut self.mailbox {
@@ -298,13 +323,14 @@ impl Pop3Session {
     }
 }
 
-/// Cuts a piece at the end of what TOP wants; true when nothing more is wanted.
-fn cut_top<'a>(sending: &mut Sending, text: &'a [u8]) -> (&'a [u8], bool) {
-    let Some(left) = &mut sending.top else { return (text, false) };
-    let mut end = 0;
+/// Cuts a piece at the end of what TOP wants. Gives it, how much of it is header, and true when nothing more is wanted.
+fn cut<'a>(sending: &mut Sending, text: &'a [u8]) -> (&'a [u8], usize, bool) {
+    let (mut end, mut header) = (0, 0);
     while end < text.len() {
-        if !sending.in_header && *left == 0 {
-            return (&text[..end], true);
+        match sending.top {
+            None if !sending.in_header => return (text, header, false),
+            Some(0) if !sending.in_header => return (&text[..end], header, true),
+            _ => {}
         }
         let line_end = memchr::memchr(b'\n', &text[end..]).map_or(text.len(), |i| end + i + 1);
         let line = &text[end..line_end];
@@ -313,13 +339,17 @@ fn cut_top<'a>(sending: &mut Sending, text: &'a [u8]) -> (&'a [u8], bool) {
             if sending.at_line_start && (line == b"\n" || line == b"\r\n") {
                 sending.in_header = false;
             }
-        } else if is_whole {
+            header = line_end;
+        } else if let Some(left) = &mut sending.top
+            && is_whole
+        {
             *left -= 1;
         }
-        sending.at_line_start = is_whole;
+        // A CR at the cut between two pieces may be half of an empty line.
+        sending.at_line_start = is_whole || sending.at_line_start && line == b"\r";
         end = line_end;
     }
-    (text, !sending.in_header && *left == 0)
+    (text, header, !sending.in_header && sending.top == Some(0))
 }
 
 impl Session for Pop3Session {
@@ -332,6 +362,10 @@ impl Session for Pop3Session {
             self.lines.limit(if self.dialog.is_some() { AUTH_LIMIT } else { COMMAND_LIMIT });
             let (used, event) = self.lines.feed(&bytes[taken..]);
             taken += used;
+            // Only a whole line earns new patience.
+            if event != LineEvent::More {
+                self.deadline = now + self.config.idle;
+            }
             let line = match event {
                 LineEvent::More => None,
                 LineEvent::TooLong => {
@@ -352,9 +386,6 @@ impl Session for Pop3Session {
                 (None, dialog) => self.dialog = dialog,
             }
         }
-        if taken > 0 {
-            self.deadline = now + self.config.idle;
-        }
         taken
     }
 
@@ -369,13 +400,13 @@ impl Session for Pop3Session {
         let Some(wait) = self.wait.take() else { return };
         self.deadline = now + self.config.idle;
         match (wait, answer) {
-            (Wait::Connect, Answer::Verdict(Ok(()))) => {
-                let stamp = if self.has_apop() { format!(" {}", self.context.stamp) } else { String::new() };
-                let text = format!("{} POP3 ready{stamp}", self.config.host);
-                self.ok(&text);
-            }
+            (Wait::Connect, Answer::Verdict(Ok(()))) if self.context.implicit_tls => self.expects_tls = true,
+            (Wait::Connect, Answer::Verdict(Ok(()))) => self.greet(),
             (Wait::Connect, Answer::Verdict(Err(text))) => {
-                self.err(&format!("[SYS/TEMP] {text}"));
+                // In clear the peer would take it for a broken handshake.
+                if !self.context.implicit_tls {
+                    self.err(&format!("[SYS/TEMP] {text}"));
+                }
                 self.is_closing = true;
             }
             (Wait::Auth, Answer::Found(found)) => self.auth_found(found),
@@ -398,8 +429,13 @@ impl Session for Pop3Session {
 
     fn tls_started(&mut self, now: Instant, tls: TlsFacts) {
         self.tls = Some(Box::new(tls));
+        if std::mem::take(&mut self.expects_tls) {
+            self.greet();
+        }
+        // RFC 2595 §2.1: what was learnt before is forgotten.
         self.starts_tls = false;
         self.user = None;
+        self.utf8 = false;
         self.lines = LineSplitter::new(COMMAND_LIMIT);
         self.deadline = now + self.config.idle;
     }
@@ -438,6 +474,9 @@ impl Session for Pop3Session {
         }
         if self.starts_tls && self.wait.is_none() {
             return Step::StartTls;
+        }
+        if self.expects_tls {
+            return Step::ExpectTls;
         }
         Step::Wait
     }

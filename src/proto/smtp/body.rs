@@ -13,6 +13,7 @@ impl SmtpSession {
         match (verdict, &mut self.txn) {
             (Ok(()), Some(txn)) => {
                 txn.is_open = true;
+                txn.pace = Some((self.now, 0));
                 self.mode = Mode::Data(DotDecoder::default());
                 self.reply(&Reply::bare(354, "End the message with a line that holds a dot only"));
             }
@@ -36,17 +37,18 @@ impl SmtpSession {
                 self.mode = Mode::Command;
                 self.ask(Ask::Commit(text), Wait::Commit);
             }
-            (Progress::EndBare, None) => self.end_failed(&bare_newline()),
-            (Progress::End | Progress::EndBare, Some(reply)) => self.end_failed(&reply),
+            (Progress::EndBare, None) => self.end_failed(&bare_newline(), true),
+            (Progress::End | Progress::EndBare, Some(reply)) => self.end_failed(&reply, true),
         }
         taken
     }
 
-    /// The text's end, when it is refused: one reply; for LMTP one for each recipient (RFC 2033 §4.2).
-    fn end_failed(&mut self, reply: &Reply) {
+    /// The text's end, when it is refused: one reply; for LMTP one for each recipient (RFC 2033 §4.2), but only one
+    /// for a piece that is not the last (RFC 2033 §4.3).
+    fn end_failed(&mut self, reply: &Reply, is_last: bool) {
         self.mode = Mode::Command;
         let count = match (&self.txn, self.config.kind) {
-            (Some(txn), super::Kind::Lmtp) => txn.accepted.len().max(1),
+            (Some(txn), super::Kind::Lmtp) if is_last => txn.accepted.len().max(1),
             _ => 1,
         };
         self.drop_txn();
@@ -90,11 +92,11 @@ impl SmtpSession {
         }
         if let Some(reply) = failed {
             // RFC 3030 §4.2: the piece was read; the sequence is over.
-            return self.end_failed(&reply);
+            return self.end_failed(&reply, is_last);
         }
         if is_last {
             if is_bare {
-                return self.end_failed(&bare_newline());
+                return self.end_failed(&bare_newline(), true);
             }
             self.mode = Mode::Command;
             return self.ask(Ask::Commit(text), Wait::Commit);
@@ -106,6 +108,8 @@ impl SmtpSession {
         if let Mode::Bdat(_, _, decoder) = std::mem::replace(&mut self.mode, Mode::Command) {
             self.bdat = Some(decoder);
         }
+        // Progress, not idle talk.
+        self.commands = self.commands.saturating_sub(1);
         self.say(250, (2, 0, 0), "Piece taken");
     }
 }

@@ -3,8 +3,8 @@
 use super::params;
 use super::server::{Ask, Begin, Kind, Mode, SmtpSession, Txn, Wait};
 use crate::addr::Address;
+use crate::proto::digits;
 use crate::status::{Enhanced, Reply};
-use std::time::Instant;
 
 /// What may stand behind a verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,19 +42,30 @@ const ROWS: &[Row] = &[
     Row { verb: "XCLIENT", argument: Argument::Some, usage: "XCLIENT name=value ...", act: SmtpSession::xclient },
 ];
 
+/// True for a BDAT line. When such a line is refused before its number is read, how many octets follow it is unknown, and what comes
+/// then can't be told from commands: the connection must end.
+pub(super) fn begins_text(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
+}
+
 /// Runs one command line.
-pub(super) fn run(session: &mut SmtpSession, _now: Instant, line: &[u8]) {
+pub(super) fn run(session: &mut SmtpSession, line: &[u8]) {
     session.commands += 1;
     if session.commands > session.config.limits.commands {
         session.say(421, (4, 7, 0), "Too many commands without a message");
         return session.close();
     }
-    let Ok(text) = std::str::from_utf8(line) else {
-        return session.refuse_with(500, (5, 5, 2), "The command is not UTF-8");
+    let text = match std::str::from_utf8(line) {
+        Ok(text) if !text.contains(['\0', '\r']) => text,
+        bad => {
+            let why = if bad.is_ok() { "Control characters in the command" } else { "The command is not UTF-8" };
+            session.refuse_with(500, (5, 5, 2), why);
+            if begins_text(line) {
+                session.close();
+            }
+            return;
+        }
     };
-    if text.contains(['\0', '\r']) {
-        return session.refuse_with(500, (5, 5, 2), "Control characters in the command");
-    }
     let text = text.trim_end_matches(' ');
     let (verb, argument) = text.split_once(' ').unwrap_or((text, ""));
     let Some(row) = ROWS.iter().find(|row| row.verb.eq_ignore_ascii_case(verb)) else {
@@ -118,7 +129,7 @@ impl SmtpSession {
     pub(super) fn mail_answered(&mut self, smtputf8: bool, verdict: Result<(), Reply>) {
         match verdict {
             Ok(()) => {
-                self.txn = Some(Txn { smtputf8, accepted: Vec::new(), is_open: false, failed: None });
+                self.txn = Some(Txn::new(smtputf8, None));
                 self.say(250, (2, 1, 0), "Sender ok");
             }
             Err(reply) => self.refuse(&reply),
@@ -136,8 +147,9 @@ impl SmtpSession {
             return self.refuse_with(501, (5, 5, 4), "Usage: RCPT TO:<address> [parameters]");
         };
         if txn.accepted.len() >= self.config.limits.recipients as usize {
-            // RFC 5321 §4.5.3.1.10: 452, the client sends the others later.
-            return self.refuse_with(452, (4, 5, 3), "Too many recipients");
+            // RFC 5321 §4.5.3.1.10: 452, the client sends the others later. No error: ended for it, the session would never get to
+            // the text, and the message never through.
+            return self.say(452, (4, 5, 3), "Too many recipients");
         }
         match params::rcpt(rest, &self.config.host, txn.smtputf8) {
             Ok(rcpt) => {
@@ -152,18 +164,28 @@ impl SmtpSession {
         match (verdict, &mut self.txn) {
             (Ok(()), Some(txn)) => {
                 txn.accepted.push(address);
+                // Counted by the limit on recipients.
+                self.commands = self.commands.saturating_sub(1);
                 self.say(250, (2, 1, 5), "Recipient ok");
             }
             (Ok(()), None) => self.refuse_with(503, (5, 5, 1), "MAIL first"),
+            // Our own trouble is no error of the client's.
+            (Err(reply), _) if !reply.is_permanent() => self.reply(&reply),
             (Err(reply), _) => self.refuse(&reply),
         }
+    }
+
+    /// What DATA and BDAT get when no recipient was accepted: RFC 5321 §3.3; RFC 2033 §4.2 fixes the code for LMTP.
+    fn no_recipients(&self) -> Reply {
+        let code = if self.config.kind == Kind::Lmtp { 503 } else { 554 };
+        Reply::new(code, Enhanced(5, 5, 1), "No valid recipients")
     }
 
     fn data(&mut self, _argument: &str) {
         match &self.txn {
             None => self.refuse_with(503, (5, 5, 1), "MAIL first"),
             Some(txn) if txn.is_open => self.refuse_with(503, (5, 5, 1), "BDAT has begun"),
-            Some(txn) if txn.accepted.is_empty() => self.refuse_with(554, (5, 5, 1), "No valid recipients"),
+            Some(txn) if txn.accepted.is_empty() => self.refuse(&self.no_recipients()),
             Some(_) => self.ask(Ask::Open, Wait::OpenData),
         }
     }
@@ -200,7 +222,8 @@ impl SmtpSession {
 
     fn etrn(&mut self, argument: &str) {
         if !self.is_from(&self.config.etrn) {
-            return self.refuse_with(458, (4, 7, 1), "ETRN is not for you");
+            // RFC 1985 §5.3.
+            return self.refuse_with(459, (4, 7, 1), "ETRN is not for you");
         }
         self.ask(Ask::Etrn(argument.to_string()), Wait::Query);
     }
@@ -212,6 +235,10 @@ impl SmtpSession {
         if !self.config.starttls {
             return self.refuse_with(502, (5, 5, 1), "STARTTLS is not offered");
         }
+        if self.user.is_some() {
+            // RFC 3207 §4.2 has us forget the login, and a login made in clear is not to stand for what comes inside TLS.
+            return self.refuse_with(503, (5, 5, 1), "Too late: you have logged in");
+        }
         self.drop_txn();
         self.say(220, (2, 0, 0), "Ready to start TLS");
         self.starts_tls = true;
@@ -219,7 +246,7 @@ impl SmtpSession {
 
     fn begin_bdat(&mut self, argument: &str) {
         let mut words = argument.split(' ').filter(|w| !w.is_empty());
-        let octets = words.next().filter(|w| w.len() <= 19).and_then(|w| w.parse::<u64>().ok());
+        let octets = words.next().filter(|w| w.len() <= 19).and_then(digits::<u64>);
         let is_last = match (words.next(), words.next()) {
             (None, _) => Some(false),
             (Some(word), None) if word.eq_ignore_ascii_case("LAST") => Some(true),
@@ -233,16 +260,23 @@ impl SmtpSession {
         let decoder = self.bdat.take().unwrap_or_default();
         let problem = match &self.txn {
             None => Some(Reply::new(503, Enhanced(5, 5, 1), "MAIL first")),
-            Some(txn) if txn.accepted.is_empty() => Some(Reply::new(554, Enhanced(5, 5, 1), "No valid recipients")),
+            Some(txn) if txn.accepted.is_empty() => Some(self.no_recipients()),
             Some(_) => None,
         };
         self.mode = Mode::Bdat(octets, is_last, decoder);
         match (problem, &mut self.txn) {
             (Some(reply), Some(txn)) => txn.failed = Some(reply),
             (Some(reply), None) => {
-                self.txn = Some(Txn { smtputf8: false, accepted: Vec::new(), is_open: false, failed: Some(reply) });
+                self.txn = Some(Txn::new(false, Some(reply)));
             }
-            (None, Some(txn)) if !txn.is_open && txn.failed.is_none() => return self.ask(Ask::Open, Wait::OpenBdat),
+            _ => {}
+        }
+        let now = self.now;
+        if let Some(txn) = &mut self.txn {
+            txn.pace.get_or_insert((now, 0));
+        }
+        match &self.txn {
+            Some(txn) if !txn.is_open && txn.failed.is_none() => return self.ask(Ask::Open, Wait::OpenBdat),
             _ => {}
         }
         self.bdat_progress(Vec::new());

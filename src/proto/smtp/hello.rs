@@ -1,5 +1,6 @@
 //! HELO, EHLO, LHLO and XCLIENT: who the peer says it is, and what we offer.
 
+use super::params;
 use super::server::{Kind, SmtpSession};
 use crate::sasl::Mechanism;
 use crate::status::Reply;
@@ -50,7 +51,7 @@ impl SmtpSession {
             "ENHANCEDSTATUSCODES".to_string(),
             format!("LIMITS RCPTMAX={}", self.config.limits.recipients),
         ];
-        if self.config.starttls && self.tls.is_none() {
+        if self.config.starttls && self.tls.is_none() && self.user.is_none() {
             lines.push("STARTTLS".to_string());
         }
         let mechanisms = self.offered();
@@ -77,6 +78,8 @@ impl SmtpSession {
             .copied()
             .filter(|m| *m != Mechanism::ScramSha256Plus || has_exporter)
             .filter(|m| !m.is_plaintext() || may_send_password)
+            // Without randomness an old proof could be used again.
+            .filter(|m| m.is_plaintext() || !self.context.nonce.is_empty())
             // Many clients take CRAM-MD5 wherever it is offered; it must not stand in the way of accounts without a secret.
             .filter(|m| *m != Mechanism::CramMd5 || self.context.has_secrets)
             // A submission port asks for TLS before any login (RFC 8314 §3.3), except where plaintext is allowed.
@@ -107,15 +110,17 @@ impl SmtpSession {
         let mut context = self.context.clone();
         let (mut helo, mut user) = (None, None);
         for word in argument.split(' ').filter(|w| !w.is_empty()) {
-            let Some((key, value)) = word.split_once('=') else {
-                return self.refuse_with(501, (5, 5, 4), "XCLIENT wants name=value");
+            let pair = word.split_once('=').and_then(|(key, value)| Some((key, params::xtext(value)?)));
+            let Some((key, value)) = pair else {
+                return self.refuse_with(501, (5, 5, 4), "XCLIENT wants name=value, the value as xtext");
             };
+            let value = value.as_str();
             let known = !["[UNAVAILABLE]", "[TEMPUNAVAIL]"].iter().any(|u| u.eq_ignore_ascii_case(value));
             match key.to_ascii_uppercase().as_str() {
                 "ADDR" if known => {
                     let text = value.strip_prefix("IPV6:").or_else(|| value.strip_prefix("IPv6:")).unwrap_or(value);
                     match text.parse::<IpAddr>() {
-                        Ok(ip) => context.ip = Some(ip),
+                        Ok(ip) => context.ip = Some(ip.to_canonical()),
                         Err(_) => return self.refuse_with(501, (5, 5, 4), "XCLIENT ADDR is no address"),
                     }
                 }
@@ -130,7 +135,9 @@ impl SmtpSession {
         context.plaintext_allowed &= context.ip.is_some_and(|ip| ip.is_loopback());
         self.context = context;
         self.helo = helo;
-        self.user = user;
+        // Nobody is logged in before the directory says so.
+        self.user = None;
+        self.vouched = user;
         self.ask_connect();
     }
 }

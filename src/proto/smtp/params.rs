@@ -40,13 +40,16 @@ fn syntax(text: &str) -> Reply {
 
 /// Reads what stands behind `MAIL FROM:`. `is_lmtp` and `has_extensions` decide nothing here: HELO clients send no parameters.
 pub(super) fn mail(text: &str, domain: &str) -> Result<Mail, Reply> {
-    let (sender, rest) = path(text, domain)?;
+    // RFC 3463 §3.2: 7 is the sender's bad syntax, 3 the recipient's.
+    let (sender, rest) = path(text, domain, 7)?;
     let mut mail = Mail { sender, ..Mail::default() };
     for (key, value) in parameters(rest)? {
         match (key.as_str(), value) {
-            ("SIZE", Some(size)) if size.len() <= 20 => {
-                mail.size = size.parse().map_err(|_| syntax("SIZE wants a number"))?;
+            ("SIZE", Some(size)) if size.len() <= 20 && size.bytes().all(|b| b.is_ascii_digit()) => {
+                // What does not fit is larger than any limit.
+                mail.size = size.parse().unwrap_or(u64::MAX);
             }
+            ("SIZE", _) => return Err(syntax("SIZE wants a number")),
             ("BODY", Some(body)) if body.eq_ignore_ascii_case("7BIT") => {}
             ("BODY", Some(body)) if body.eq_ignore_ascii_case("8BITMIME") => mail.eight_bit = true,
             ("BODY", _) => return Err(syntax("BODY is 7BIT or 8BITMIME")),
@@ -69,7 +72,7 @@ pub(super) fn mail(text: &str, domain: &str) -> Result<Mail, Reply> {
 
 /// Reads what stands behind `RCPT TO:`.
 pub(super) fn rcpt(text: &str, domain: &str, smtputf8: bool) -> Result<Rcpt, Reply> {
-    let (address, rest) = path(text, domain)?;
+    let (address, rest) = path(text, domain, 3)?;
     let Some(address) = address else {
         return Err(Reply::new(501, Enhanced(5, 1, 3), "A recipient can't be the null address"));
     };
@@ -98,14 +101,14 @@ fn unknown(key: &str) -> Reply {
 }
 
 /// The path at the start; old clients put a blank before it.
-fn path<'a>(text: &'a str, domain: &str) -> Result<(Option<Address>, &'a str), Reply> {
+fn path<'a>(text: &'a str, domain: &str, detail: u16) -> Result<(Option<Address>, &'a str), Reply> {
     let text = text.trim_start_matches(' ');
     if !text.starts_with('<') {
         return Err(Reply::new(501, Enhanced(5, 5, 2), "The address stands in < >"));
     }
     let (path, rest) = parse_path_prefix(text, domain).map_err(|e| match e {
-        AddressError::NoDomain => Reply::new(553, Enhanced(5, 1, 3), "The address needs a domain"),
-        e => Reply::new(501, Enhanced(5, 1, 3), format!("Bad address: {e}")),
+        AddressError::NoDomain => Reply::new(553, Enhanced(5, 1, detail), "The address needs a domain"),
+        e => Reply::new(501, Enhanced(5, 1, detail), format!("Bad address: {e}")),
     })?;
     if !rest.is_empty() && !rest.starts_with(' ') {
         return Err(Reply::new(501, Enhanced(5, 5, 2), "Something stands behind the address"));
@@ -134,7 +137,7 @@ fn parameters(text: &str) -> Result<Vec<Parameter<'_>>, Reply> {
 }
 
 /// Decodes xtext (RFC 3461 §4) to printable text.
-fn xtext(text: &str) -> Option<String> {
+pub(super) fn xtext(text: &str) -> Option<String> {
     let bytes = encodify::hex::XTEXT.decode(text.as_bytes()).ok()?;
     let text = String::from_utf8(bytes.to_vec()).ok()?;
     (!text.chars().any(char::is_control)).then_some(text)
@@ -149,11 +152,14 @@ mod tests {
         let ok = mail("<a@b.test> SIZE=100 BODY=8BITMIME RET=FULL ENVID=x+20y AUTH=<>", "h").unwrap();
         assert_eq!((ok.size, ok.eight_bit, ok.ret_full, ok.envid.as_deref()), (100, true, true, Some("x y")));
         assert_eq!(mail("<>", "h").unwrap().sender, None);
+        assert_eq!(mail("<> SIZE=99999999999999999999", "h").unwrap().size, u64::MAX);
         assert_eq!(mail(" <a@b.test>", "h").unwrap().sender.unwrap().to_string(), "a@b.test");
         for (bad, code) in [
             ("a@b.test", 501),
             ("<a@b.test>SIZE=1", 501),
             ("<a@b.test> SIZE=x", 501),
+            ("<a@b.test> SIZE=+1", 501),
+            ("<a@b.test> SIZE", 501),
             ("<a@b.test> SIZE=1 SIZE=2", 501),
             ("<a@b.test> BODY=BINARYMIME", 501),
             ("<a@b.test> WHAT=1", 555),

@@ -13,7 +13,7 @@ use crate::addr::Address;
 use crate::dot::{CrlfDecoder, DotDecoder};
 use crate::line::{Ending, LineEvent, LineSplitter};
 use crate::proto::{Session, Step, TlsFacts};
-use crate::sasl::{Dialog, Evidence, Found, Lookup, Mechanism};
+use crate::sasl::{self, Dialog, Evidence, Found, Lookup, Mechanism};
 use crate::settings::Network;
 use crate::status::{Enhanced, Reply};
 use std::collections::VecDeque;
@@ -25,6 +25,9 @@ use std::time::{Duration, Instant};
 const COMMAND_LIMIT: usize = 4096;
 /// Longest line of an AUTH exchange (RFC 4954 §4).
 const AUTH_LIMIT: usize = 12288;
+/// Fewest octets of a text in a second, counted from its beginning, once `timeout_data` has passed: who drips a message holds a
+/// connection no longer than the message is worth.
+const PACE: u64 = 512;
 /// Most body octets decoded for one question.
 const PIECE: usize = 64 << 10;
 
@@ -90,6 +93,8 @@ pub struct Context {
     pub has_secrets: bool,
     /// A PROXY header comes first.
     pub expects_proxy: bool,
+    /// TLS comes before the greeting.
+    pub implicit_tls: bool,
     /// Unpredictable; makes the challenges of SASL.
     pub nonce: String,
 }
@@ -160,6 +165,14 @@ pub(super) struct Txn {
     pub(super) is_open: bool,
     /// The text is refused; its rest is read and dropped.
     pub(super) failed: Option<Reply>,
+    /// When the text began, and how much of it has come.
+    pub(super) pace: Option<(Instant, u64)>,
+}
+
+impl Txn {
+    pub(super) fn new(smtputf8: bool, failed: Option<Reply>) -> Txn {
+        Txn { smtputf8, accepted: Vec::new(), is_open: false, failed, pace: None }
+    }
 }
 
 /// How input is read.
@@ -186,6 +199,8 @@ pub(super) enum Wait {
     Commit,
     Abort,
     Query,
+    /// The login that a trusted front end vouches for.
+    Vouched,
 }
 
 /// One connection.
@@ -210,14 +225,20 @@ pub struct SmtpSession {
     pub(super) attempts: u32,
     pub(super) nonces: u32,
     pub(super) starts_tls: bool,
+    /// The port begins with TLS, and it has not begun yet.
+    expects_tls: bool,
     pub(super) is_closing: bool,
     pub(super) penalty: Option<(Instant, Reply)>,
+    /// The user for whom a trusted front end speaks, until the login is granted.
+    pub(super) vouched: Option<String>,
+    /// The present, as we were told last.
+    pub(super) now: Instant,
     input_ended: bool,
     deadline: Instant,
 }
 
 impl SmtpSession {
-    /// A connection that has just been made. Where TLS comes first, `tls_started` is called before anything else.
+    /// A connection that has just been made.
     pub fn new(config: Arc<Config>, context: Context, now: Instant) -> SmtpSession {
         let deadline = now + config.limits.timeout_command;
         let mut session = SmtpSession {
@@ -237,8 +258,11 @@ impl SmtpSession {
             attempts: 0,
             nonces: 0,
             starts_tls: false,
+            expects_tls: false,
             is_closing: false,
             penalty: None,
+            vouched: None,
+            now,
             input_ended: false,
             deadline,
             config,
@@ -302,7 +326,7 @@ impl SmtpSession {
     }
 
     fn is_busy(&self) -> bool {
-        !self.waits.is_empty() || self.is_closing || self.starts_tls || self.penalty.is_some()
+        !self.waits.is_empty() || self.is_closing || self.starts_tls || self.expects_tls || self.penalty.is_some()
     }
 
     /// Reads the PROXY header.
@@ -317,6 +341,7 @@ impl SmtpSession {
             }
             proxy::Header::Done(length, client) => {
                 if let Some((ip, port)) = client {
+                    let ip = ip.to_canonical();
                     self.context.ip = Some(ip);
                     self.context.port = port;
                     // Who speaks for others over the wire gets no loopback privileges.
@@ -334,20 +359,80 @@ impl SmtpSession {
         }
     }
 
-    fn take_line(&mut self, now: Instant, bytes: &[u8]) -> usize {
+    /// Waits for the next command, or the next piece of a text.
+    fn renew_deadline(&mut self) {
+        let limits = &self.config.limits;
+        let in_body = matches!(self.mode, Mode::Data(_) | Mode::Bdat(..));
+        self.deadline = self.now + if in_body { limits.timeout_data } else { limits.timeout_command };
+        if let Some((since, octets)) = self.txn.as_ref().and_then(|t| t.pace) {
+            self.deadline = self.deadline.min(since + limits.timeout_data + Duration::from_secs(octets / PACE));
+        }
+    }
+
+    /// Counts octets of the text.
+    fn count_body(&mut self, taken: usize) {
+        if let Some((_, octets)) = self.txn.as_mut().and_then(|t| t.pace.as_mut()) {
+            *octets += taken as u64;
+        }
+        self.renew_deadline();
+    }
+
+    fn greet(&mut self) {
+        let word = if self.config.kind == Kind::Lmtp { "LMTP" } else { "ESMTP" };
+        let greeting = format!("{} {word} ready", self.config.host);
+        self.reply(&Reply::bare(220, greeting));
+    }
+
+    fn connect_answered(&mut self, verdict: Result<(), Reply>) {
+        let hides = self.context.implicit_tls && self.tls.is_none();
+        match (verdict, self.vouched.take()) {
+            (Ok(()), Some(user)) => self.ask(Ask::Login(sasl::vouched(&user)), Wait::Vouched),
+            (Ok(()), None) if hides => self.expects_tls = true,
+            (Ok(()), None) => self.greet(),
+            (Err(reply), _) => {
+                // In clear the peer would take it for a broken handshake.
+                if !hides {
+                    self.reply(&reply);
+                }
+                self.is_closing = true;
+            }
+        }
+    }
+
+    fn vouched_answered(&mut self, result: Result<String, (Duration, Option<Reply>)>) {
+        match result {
+            Ok(user) => {
+                self.user = Some(user);
+                self.greet();
+            }
+            Err((_, reply)) => {
+                let reply = reply.unwrap_or_else(|| Reply::new(535, Enhanced(5, 7, 8), "No such account"));
+                self.refuse(&reply);
+            }
+        }
+    }
+
+    fn take_line(&mut self, bytes: &[u8]) -> usize {
         let is_auth = matches!(self.mode, Mode::Auth(_));
         self.lines.limit(if is_auth { AUTH_LIMIT } else { COMMAND_LIMIT });
         let (taken, event) = self.lines.feed(bytes);
         match event {
-            LineEvent::More => {}
+            // Only a whole line earns new patience: a command that comes octet by octet has its time as a whole.
+            LineEvent::More => return taken,
             LineEvent::TooLong => {
                 self.mode = Mode::Command;
-                self.refuse_with(500, (5, 5, 2), "Line too long");
+                // RFC 4954 §4.
+                let detail = if is_auth { 6 } else { 2 };
+                self.refuse_with(500, (5, 5, detail), "Line too long");
             }
             // RFC 5321 §2.3.8: a bare LF ends nothing; taken for a line end it would let two servers disagree.
-            LineEvent::Line(_, Ending::Lf) => {
+            LineEvent::Line(line, Ending::Lf) => {
+                let is_bdat = commands::begins_text(line);
                 self.mode = Mode::Command;
                 self.refuse_with(500, (5, 5, 2), "Lines end with CR LF");
+                if is_bdat {
+                    self.close();
+                }
             }
             LineEvent::Line(line, Ending::CrLf) => {
                 let line = line.to_vec();
@@ -357,10 +442,11 @@ impl SmtpSession {
                         self.mode = Mode::Auth(dialog);
                         self.auth_step(step);
                     }
-                    _ => commands::run(self, now, &line),
+                    _ => commands::run(self, &line),
                 }
             }
         }
+        self.renew_deadline();
         taken
     }
 }
@@ -370,6 +456,7 @@ impl Session for SmtpSession {
     type Answer = Answer;
 
     fn input(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        self.now = now;
         let mut taken = 0;
         while taken < bytes.len() && !self.is_busy() {
             let rest = &bytes[taken..];
@@ -378,18 +465,15 @@ impl Session for SmtpSession {
                     let held = std::mem::take(held);
                     self.take_proxy(held, rest)
                 }
-                Mode::Command | Mode::Auth(_) => self.take_line(now, rest),
-                Mode::Data(_) => self.take_data(&rest[..rest.len().min(PIECE)]),
-                Mode::Bdat(..) => self.take_bdat(&rest[..rest.len().min(PIECE)]),
+                Mode::Command | Mode::Auth(_) => self.take_line(rest),
+                Mode::Data(_) | Mode::Bdat(..) => {
+                    let rest = &rest[..rest.len().min(PIECE)];
+                    let used =
+                        if matches!(self.mode, Mode::Data(_)) { self.take_data(rest) } else { self.take_bdat(rest) };
+                    self.count_body(used);
+                    used
+                }
             };
-        }
-        if taken > 0 {
-            let limits = &self.config.limits;
-            let patience = match self.mode {
-                Mode::Data(_) | Mode::Bdat(..) => limits.timeout_data,
-                _ => limits.timeout_command,
-            };
-            self.deadline = now + patience;
         }
         taken
     }
@@ -404,16 +488,10 @@ impl Session for SmtpSession {
 
     fn answer(&mut self, now: Instant, answer: Answer) {
         let Some(wait) = self.waits.pop_front() else { return };
+        self.now = now;
         match (wait, answer) {
-            (Wait::Connect, Answer::Verdict(Ok(()))) => {
-                let (word, host) = (if self.config.kind == Kind::Lmtp { "LMTP" } else { "ESMTP" }, &self.config.host);
-                let greeting = format!("{host} {word} ready");
-                self.reply(&Reply::bare(220, greeting));
-            }
-            (Wait::Connect, Answer::Verdict(Err(reply))) => {
-                self.reply(&reply);
-                self.is_closing = true;
-            }
+            (Wait::Connect, Answer::Verdict(verdict)) => self.connect_answered(verdict),
+            (Wait::Vouched, Answer::Login(result)) => self.vouched_answered(result),
             (Wait::Auth, Answer::Found(found)) => self.auth_found(found),
             (Wait::Auth, Answer::Login(result)) => self.auth_done(now, result),
             (Wait::Mail(smtputf8), Answer::Verdict(verdict)) => self.mail_answered(smtputf8, verdict),
@@ -434,15 +512,15 @@ impl Session for SmtpSession {
                 self.is_closing = true;
             }
         }
-        self.deadline = now + self.config.limits.timeout_command;
-        if matches!(self.mode, Mode::Data(_) | Mode::Bdat(..)) {
-            self.deadline = now + self.config.limits.timeout_data;
-        }
+        self.renew_deadline();
     }
 
     fn tls_started(&mut self, now: Instant, tls: TlsFacts) {
         // RFC 3207 §4.2: what was learnt before is forgotten.
         self.tls = Some(tls);
+        if std::mem::take(&mut self.expects_tls) {
+            self.greet();
+        }
         self.starts_tls = false;
         self.helo = None;
         self.is_esmtp = false;
@@ -461,6 +539,7 @@ impl Session for SmtpSession {
     }
 
     fn timeout(&mut self, now: Instant) {
+        self.now = now;
         if let Some((until, reply)) = self.penalty.take() {
             if now < until {
                 self.penalty = Some((until, reply));
@@ -492,6 +571,9 @@ impl Session for SmtpSession {
         }
         if self.starts_tls && self.waits.is_empty() {
             return Step::StartTls;
+        }
+        if self.expects_tls {
+            return Step::ExpectTls;
         }
         Step::Wait
     }

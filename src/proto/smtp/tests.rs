@@ -1,6 +1,6 @@
 use super::server::{Answer, Ask, Config, Context, Kind, Limits, SmtpSession};
 use crate::proto::{Session, Step};
-use crate::sasl::Mechanism;
+use crate::sasl::{Evidence, Mechanism};
 use crate::status::{Enhanced, Reply};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,13 +27,18 @@ fn config(kind: Kind) -> Config {
 
 /// Drives a session with a world that knows alice, bob and carol; returns the transcript and the texts committed.
 fn talk(kind: Kind, context: Context, input: &[u8], step: usize) -> (String, Vec<String>) {
+    talk_with(config(kind), context, input, step)
+}
+
+fn talk_with(config: Config, context: Context, input: &[u8], step: usize) -> (String, Vec<String>) {
     let now = Instant::now();
-    let mut session = SmtpSession::new(Arc::new(config(kind)), context, now);
+    let kind = config.kind;
+    let mut session = SmtpSession::new(Arc::new(config), context, now);
     let (mut out, mut committed, mut text, mut recipients) = (Vec::new(), Vec::new(), Vec::new(), 0);
     let mut drain = |session: &mut SmtpSession| loop {
         match session.next() {
             Step::Send(bytes) => out.extend(bytes),
-            Step::Wait | Step::StartTls => return true,
+            Step::Wait | Step::StartTls | Step::ExpectTls => return true,
             Step::Close => return false,
             Step::Ask(ask) => {
                 let answer = match ask {
@@ -65,6 +70,9 @@ fn talk(kind: Kind, context: Context, input: &[u8], step: usize) -> (String, Vec
                         recipients = 0;
                         Answer::Done
                     }
+                    Ask::Login(Evidence::Proven(proven)) if proven.user() == "mallory" => {
+                        Answer::Login(Err((Duration::ZERO, None)))
+                    }
                     Ask::Login(_) => Answer::Login(Ok("alice".into())),
                     other => panic!("{other:?}"),
                 };
@@ -92,7 +100,7 @@ fn codes(transcript: &str) -> Vec<&str> {
 
 /// Whole and byte by byte give the same.
 fn both(kind: Kind, input: &str) -> (String, Vec<String>) {
-    let context = Context { has_secrets: true, ..Context::default() };
+    let context = Context { has_secrets: true, nonce: "n".into(), ..Context::default() };
     let whole = talk(kind, context.clone(), input.as_bytes(), input.len());
     for step in [1, 2, 7] {
         assert_eq!(talk(kind, context.clone(), input.as_bytes(), step), whole, "step {step}");
@@ -126,11 +134,9 @@ fn order_and_syntax() {
 
 #[test]
 fn bdat_in_pieces_with_crlf_cut_between() {
-    let input = "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<alice@a.test>\r\nBDAT 12\r\nSubject: x\r\nBDAT 5\r\n\r\na\r\r\nBDAT 2 LAST\r\n\n.\
+    let input = "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<alice@a.test>\r\nBDAT 12\r\nSubject: x\r\nBDAT 4\r\n\r\na\rBDAT 2 LAST\r\n\n.\
                  MAIL FROM:<>\r\nRCPT TO:<bob@a.test>\r\nBDAT 3 LAST\r\na\nbBDAT 1 LAST\r\nxNOOP\r\n";
-    let input =
-        input.replace("BDAT 5\r\n\r\na\r\r\n", "BDAT 4\r\n\r\na\r").replace("BDAT 2 LAST\r\n\n.", "BDAT 2 LAST\r\n\n.");
-    let (out, committed) = both(Kind::Smtp, &input);
+    let (out, committed) = both(Kind::Smtp, input);
     assert_eq!(committed, ["Subject: x\n\na\n."]);
     // The second message has a bare LF; the third piece has no transaction.
     assert_eq!(codes(&out), ["220", "250", "250", "250", "250", "250", "250", "250", "250", "550", "503", "250"]);
@@ -217,4 +223,165 @@ fn silence_ends_with_421() {
     session.timeout(now + Duration::from_secs(300));
     assert!(matches!(session.next(), Step::Send(out) if out.starts_with(b"421 4.4.2")));
     assert_eq!(session.next(), Step::Close);
+}
+
+#[test]
+fn a_command_that_drips_in_has_its_time_as_a_whole() {
+    let start = Instant::now();
+    let mut session = SmtpSession::new(Arc::new(config(Kind::Smtp)), Context::default(), start);
+    session.next();
+    session.answer(start, Answer::Verdict(Ok(())));
+    session.next();
+    for second in 1..=30 {
+        session.input(start + Duration::from_secs(second), b"x");
+    }
+    assert_eq!(session.deadline(), Some(start + Duration::from_secs(300)));
+    session.input(start + Duration::from_secs(31), b"\r\n");
+    assert_eq!(session.deadline(), Some(start + Duration::from_secs(331)));
+}
+
+#[test]
+fn a_text_that_drips_in_ends_and_a_slow_one_goes_on() {
+    for (step, ends) in [(1, true), (64 << 10, false)] {
+        for begin in ["DATA\r\n", "BDAT 10000000 LAST\r\n"] {
+            let start = Instant::now();
+            let mut config = config(Kind::Smtp);
+            config.limits.message_size = 1 << 30;
+            let mut session = SmtpSession::new(Arc::new(config), Context::default(), start);
+            let drain = |session: &mut SmtpSession, now| loop {
+                match session.next() {
+                    Step::Ask(_) => session.answer(now, Answer::Verdict(Ok(()))),
+                    Step::Send(_) => {}
+                    Step::Close => return false,
+                    _ => return true,
+                }
+            };
+            for line in ["", "EHLO c\r\n", "MAIL FROM:<>\r\n", "RCPT TO:<alice@a.test>\r\n", begin] {
+                session.input(start, line.as_bytes());
+                assert!(drain(&mut session, start));
+            }
+            // One piece a minute for an hour.
+            let mut is_open = true;
+            for minute in 1..=60 {
+                let now = start + Duration::from_secs(60 * minute);
+                if session.deadline().is_some_and(|d| d <= now) {
+                    session.timeout(now);
+                }
+                session.input(now, &vec![b'x'; step]);
+                is_open = is_open && drain(&mut session, now);
+            }
+            assert_eq!(is_open, !ends, "{begin:?} in pieces of {step}");
+        }
+    }
+}
+
+#[test]
+fn recipients_beyond_the_limit_do_not_end_the_session() {
+    // The text still goes through to the others (RFC 5321 §4.5.3.1.10), and accepted recipients are no idle talk.
+    let rcpt = "RCPT TO:<bob@a.test>\r\n".repeat(60);
+    let input = format!("EHLO c\r\nMAIL FROM:<>\r\n{rcpt}DATA\r\nx\r\n.\r\n");
+    let (out, committed) = both(Kind::Smtp, &input);
+    assert_eq!(codes(&out).last(), Some(&"250"));
+    assert_eq!(codes(&out).iter().filter(|c| **c == "452").count(), 57);
+    assert_eq!(committed, ["x\n"]);
+}
+
+#[test]
+fn many_recipients_and_many_pieces_are_not_too_many_commands() {
+    let mut config = config(Kind::Smtp);
+    config.limits.recipients = 1000;
+    let input = format!(
+        "EHLO c\r\nMAIL FROM:<>\r\n{}{}BDAT 0 LAST\r\n",
+        "RCPT TO:<bob@a.test>\r\n".repeat(1000),
+        "BDAT 1\r\nx".repeat(900)
+    );
+    let (out, committed) = talk_with(config, Context::default(), input.as_bytes(), input.len());
+    assert_eq!(committed, ["x".repeat(900)], "{out}");
+}
+
+#[test]
+fn lmtp_without_recipients_and_with_a_piece_that_fails() {
+    let input = "LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<no@a.test>\r\nDATA\r\nBDAT 2 LAST\r\nxx";
+    assert_eq!(codes(&both(Kind::Lmtp, input).0), ["220", "250", "250", "550", "503", "503"]);
+    let recipients = "RCPT TO:<alice@a.test>\r\nRCPT TO:<bob@a.test>\r\n";
+    let big = format!("BDAT 1200\r\n{}", "x".repeat(1200));
+    let input = format!("LHLO c\r\nMAIL FROM:<>\r\n{recipients}{big}NOOP\r\n");
+    assert_eq!(codes(&both(Kind::Lmtp, &input).0), ["220", "250", "250", "250", "250", "552", "250"]);
+    let input = format!("LHLO c\r\nMAIL FROM:<>\r\n{recipients}BDAT 3 LAST\r\na\nbNOOP\r\n");
+    assert_eq!(codes(&both(Kind::Lmtp, &input).0), ["220", "250", "250", "250", "250", "550", "550", "250"]);
+}
+
+#[test]
+fn a_bdat_that_is_not_understood_ends_the_session() {
+    for bad in ["BDAT x\r\n", "BDAT +3\r\n", "BDAT -1\r\n", "BDAT 3 FIRST\r\n", "BDAT 3\n", "bdat 3 \u{0}\r\n"] {
+        let input = format!("EHLO c\r\nMAIL FROM:<>\r\n{bad}NOOP\r\n");
+        let out = both(Kind::Smtp, &input).0;
+        let replies = codes(&out);
+        assert!(replies.len() == 4 && replies[3].starts_with("50"), "{bad:?}: {replies:?}");
+    }
+}
+
+#[test]
+fn bdat_is_given_up_and_begun_again() {
+    let envelope = "MAIL FROM:<>\r\nRCPT TO:<alice@a.test>\r\n";
+    let input = format!(
+        "EHLO c\r\n{envelope}BDAT 4\r\nold\nDATA\r\nRCPT TO:<bob@a.test>\r\nMAIL FROM:<>\r\nRSET\r\nBDAT 1 LAST\r\nx\
+         {envelope}BDAT 5\r\nnew\r\nBDAT 0 LAST\r\nNOOP\r\n"
+    );
+    let (out, committed) = both(Kind::Smtp, &input);
+    assert_eq!(
+        codes(&out),
+        ["220", "250", "250", "250", "250", "503", "503", "503", "250", "503", "250", "250", "250", "250", "250"]
+    );
+    assert_eq!(committed, ["new\n"], "neither the old piece nor its bare LF is left");
+}
+
+#[test]
+fn a_login_made_in_clear_does_not_outlive_starttls() {
+    let context = Context { plaintext_allowed: true, ..Context::default() };
+    let input = b"EHLO c\r\nAUTH PLAIN AGFsaWNlAHB3\r\nSTARTTLS\r\nNOOP\r\n";
+    assert_eq!(codes(&talk(Kind::Smtp, context, input, 1).0), ["220", "250", "235", "503", "250"]);
+}
+
+#[test]
+fn implicit_tls_is_admitted_first_and_proxied_first() {
+    let now = Instant::now();
+    for expects_proxy in [false, true] {
+        let context = Context { implicit_tls: true, expects_proxy, ..Context::default() };
+        let mut session = SmtpSession::new(Arc::new(config(Kind::Submission)), context, now);
+        let header = b"PROXY TCP4 198.51.100.7 192.0.2.2 5000 465\r\n";
+        if expects_proxy {
+            assert_eq!(session.next(), Step::Wait);
+            let early = [header.as_slice(), b"\x16\x03\x01"].concat();
+            assert_eq!(session.input(now, &early), header.len(), "the rest is the handshake's");
+        }
+        assert!(matches!(session.next(), Step::Ask(Ask::Connect(..))));
+        session.answer(now, Answer::Verdict(Ok(())));
+        assert_eq!(session.next(), Step::ExpectTls);
+        session.tls_started(now, Default::default());
+        assert!(matches!(session.next(), Step::Send(out) if out.starts_with(b"220 mx.test")));
+        assert_eq!(session.next(), Step::Wait);
+    }
+    let context = Context { implicit_tls: true, ..Context::default() };
+    let mut session = SmtpSession::new(Arc::new(config(Kind::Submission)), context, now);
+    session.next();
+    session.answer(now, Answer::Verdict(Err(Reply::new(421, Enhanced(4, 7, 0), "full"))));
+    assert_eq!(session.next(), Step::Close, "nothing in clear on a port that speaks TLS");
+}
+
+#[test]
+fn a_front_end_vouches_for_a_login_that_the_directory_grants() {
+    let trusted = Context { ip: Some("192.0.2.9".parse().unwrap()), ..Context::default() };
+    let line = b"XCLIENT ADDR=198.51.100.7 LOGIN=alice+40a.test\r\nEHLO c\r\nMAIL FROM:<a@b.test>\r\n";
+    let out = talk(Kind::Submission, trusted.clone(), line, 3).0;
+    assert_eq!(codes(&out), ["220", "220", "250", "250"]);
+    let line = b"XCLIENT ADDR=198.51.100.7 LOGIN=mallory\r\nEHLO c\r\nMAIL FROM:<a@b.test>\r\n";
+    assert_eq!(codes(&talk(Kind::Submission, trusted.clone(), line, 3).0), ["220", "535", "250", "530"]);
+    assert_eq!(codes(&talk(Kind::Smtp, trusted, b"XCLIENT HELO=a+0Ab\r\n", 3).0), ["220", "501"]);
+}
+
+#[test]
+fn no_mechanism_that_needs_a_nonce_without_one() {
+    let out = talk(Kind::Smtp, Context { has_secrets: true, ..Context::default() }, b"EHLO c\r\n", 9).0;
+    assert!(!out.contains("CRAM-MD5"), "{out}");
 }
