@@ -32,8 +32,8 @@ impl Report {
     }
 
     /// These recipients have to wait.
-    pub fn late(numbers: &[usize]) -> Report {
-        Report { numbers: numbers.to_vec(), is_late: true, owner: None }
+    pub fn late(numbers: &[usize], owner: Option<Address>) -> Report {
+        Report { numbers: numbers.to_vec(), is_late: true, owner }
     }
 }
 
