@@ -28,8 +28,11 @@ pub struct Runner {
     dead: Mutex<HashMap<String, (Instant, Outcome)>>,
     /// What happened and could not be written down. It comes first at the next attempt: a message that was delivered while the
     /// disk was full must not be delivered again at each attempt.
-    unwritten: Mutex<HashMap<Id, Vec<(Timestamp, Vec<Record>)>>>,
+    unwritten: Mutex<HashMap<Id, Unwritten>>,
 }
+
+/// Records and their dates.
+type Unwritten = Vec<(Timestamp, Vec<Record>)>;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

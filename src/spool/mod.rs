@@ -271,6 +271,11 @@ impl Spool {
         self.dir.join("run").join("queue.lock")
     }
 
+    /// The file that is locked by who takes over what was handed in.
+    pub fn drop_lock(&self) -> PathBuf {
+        self.dir.join("run").join("drop.lock")
+    }
+
     /// Where callers without rights to the queue hand messages in.
     pub fn drop_dir(&self) -> PathBuf {
         self.dir.join("drop")
