@@ -88,8 +88,12 @@ pub fn open_read(path: &Path) -> io::Result<File> {
 
 /// Reads a whole regular file of at most `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_opened(open_read(path)?, path, limit)
+}
+
+/// The same for a file that is open: who asks for its owner and mode first must then read that one.
+pub fn read_opened(file: File, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     use std::io::Read;
-    let file = open_read(path)?;
     let size = file.metadata()?.len();
     if size > limit {
         return Err(context("read", path, io::Error::new(io::ErrorKind::FileTooLarge, "larger than its limit")));
