@@ -54,7 +54,7 @@ fn what_is_published_is_claimed_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let spool = spool(dir.path());
     let id = queue(&spool).unwrap();
-    assert_eq!(spool.scan().unwrap(), [id.clone()]);
+    assert_eq!(spool.scan().unwrap(), std::slice::from_ref(&id));
     let claim = spool.claim(&id).unwrap();
     assert_eq!(*claim.envelope(), envelope());
     let mut text = String::new();
