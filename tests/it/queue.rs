@@ -285,7 +285,7 @@ fn an_empty_queue_is_said_as_sendmail_says_it() {
     let world = World::new();
     let text = world.ok("emsend", &["-bp"]);
     let (first, rest) = text.split_once('\n').unwrap();
-    assert!(first.ends_with("/spool/queue is empty") && rest == "\t\tTotal requests: 0\n", "{text}");
+    assert!(first.ends_with("/spool is empty") && rest == "\t\tTotal requests: 0\n", "{text}");
 }
 
 #[test]

@@ -146,7 +146,9 @@ pub(super) fn show(spool: &Spool, ids: &[Id], json: bool, text_only: bool) -> su
 /// `mailq`, in sendmail's form.
 pub(super) fn mailq(spool: &Spool, ids: &[Id]) -> super::super::Done {
     if ids.is_empty() {
-        say(&format!("{} is empty\n\t\tTotal requests: 0\n", spool.queue_dir().display()))?;
+        let dir = spool.queue_dir();
+        let dir = dir.parent().unwrap_or(&dir);
+        say(&format!("{} is empty\n\t\tTotal requests: 0\n", dir.display()))?;
         return Ok(Exit::Ok);
     }
     let noun = if ids.len() == 1 { "request" } else { "requests" };
