@@ -1,4 +1,4 @@
-//! Delivery status notifications: telling a sender what became of a message (RFC 3461, RFC 3462, RFC 3464).
+//! Delivery status notifications: telling a sender what became of a message (RFC 3461, RFC 3462, RFC 3464, RFC 6533).
 //!
 //! Called by `queue`. Rules: the null reverse path, so that nothing answers a report (RFC 5321 §6.1); never a report about a report: one
 //! that can't be delivered is shown to the postmaster once, and a report to the postmaster that fails goes to spool/bad.
@@ -15,6 +15,8 @@ use std::io::{self, Read};
 
 /// Most octets of a returned header.
 const HEADER_LIMIT: usize = 64 << 10;
+/// Most octets of foreign text on a line.
+const LINE_LIMIT: usize = 900;
 
 /// What to tell, about whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +34,8 @@ impl Report {
     }
 
     /// These recipients have to wait.
-    pub fn late(numbers: &[usize]) -> Report {
-        Report { numbers: numbers.to_vec(), is_late: true, owner: None }
+    pub fn late(numbers: &[usize], owner: Option<Address>) -> Report {
+        Report { numbers: numbers.to_vec(), is_late: true, owner }
     }
 }
 
@@ -74,7 +76,10 @@ pub fn send(gate: &Gate, claim: &Claim, report: &Report, now: Timestamp) -> io::
                     .write();
                 return Ok(());
             }
-            Err(failure) if failure.is_temporary() => return Err(io::Error::other(failure.to_string())),
+            // For ever is too long: in the end the postmaster is told instead, or the text is kept.
+            Err(failure) if failure.is_temporary() && !is_overdue(gate, claim, now) => {
+                return Err(io::Error::other(failure.to_string()));
+            }
             Err(failure) => {
                 log::event("report-refused")
                     .id(&id)
@@ -86,6 +91,11 @@ pub fn send(gate: &Gate, claim: &Claim, report: &Report, now: Timestamp) -> io::
         }
     }
     keep(gate, claim)
+}
+
+/// True when the message is twice as old as one may become.
+fn is_overdue(gate: &Gate, claim: &Claim, now: Timestamp) -> bool {
+    now.since(claim.envelope().arrived) > gate.site.settings.queue.expire.saturating_mul(2)
 }
 
 /// Keeps the text of a message that nobody can be told about.
@@ -167,26 +177,29 @@ fn print(gate: &Gate, claim: &Claim, report: &Report, to: &Address, id: &Id, now
     }
     out.push_str(&format!("\n--{boundary}\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; {host}\n"));
     if let Some(envid) = &envelope.envid {
-        out.push_str(&format!("Original-Envelope-Id: {}\n", clean(envid)));
+        out.push_str(&format!("Original-Envelope-Id: {}\n", seven_bit(envid)));
     }
     out.push_str(&format!("Arrival-Date: {}\n", envelope.arrived.rfc5322()));
     for (recipient, state) in &cases {
         out.push_str(&status_group(recipient, state, report.is_late, gate, envelope));
     }
     let mut out = out.into_bytes();
-    append_original(&mut out, claim, report, &boundary, gate.site.settings.queue.bounce_size.0)?;
+    // RFC 3461 §4.3: the whole comes back only with a failure.
+    let size = envelope.size;
+    let is_whole = envelope.ret_full && failed > 0 && !report.is_late && size <= gate.site.settings.queue.bounce_size.0;
+    append_original(&mut out, claim, &boundary, is_whole)?;
     out.extend_from_slice(format!("\n--{boundary}--\n").as_bytes());
     Ok(out)
 }
 
-/// The per-recipient fields of RFC 3464 §2.3.
+/// The per-recipient fields of RFC 3464 §2.3; US-ASCII alone, as message/delivery-status must be.
 fn status_group(recipient: &Recipient, state: &State, is_late: bool, gate: &Gate, envelope: &Envelope) -> String {
     let mut out = String::from("\n");
     if let Some((kind, address)) = &recipient.orcpt {
-        out.push_str(&format!("Original-Recipient: {}; {}\n", clean(kind), clean(address)));
+        out.push_str(&format!("Original-Recipient: {}; {}\n", seven_bit(kind), utf8_address(address)));
     }
     let kind = if recipient.original.is_utf8() { "utf-8" } else { "rfc822" };
-    out.push_str(&format!("Final-Recipient: {kind}; {}\n", recipient.original));
+    out.push_str(&format!("Final-Recipient: {kind}; {}\n", utf8_address(&recipient.original.to_string())));
     let Some(outcome) = &state.last else {
         out.push_str("Action: delayed\nStatus: 4.0.0\n");
         return out;
@@ -198,11 +211,18 @@ fn status_group(recipient: &Recipient, state: &State, is_late: bool, gate: &Gate
         _ => "failed",
     };
     out.push_str(&format!("Action: {action}\nStatus: {}\n", outcome.enhanced));
-    if outcome.host.is_empty() {
-        out.push_str(&format!("Diagnostic-Code: x-expressmail; {}\n", clean(&outcome.text)));
-    } else {
-        out.push_str(&format!("Remote-MTA: dns; {}\nDiagnostic-Code: smtp; {}\n", outcome.host, clean(&outcome.text)));
+    if !outcome.host.is_empty() {
+        let host = match outcome.host.parse() {
+            Ok(std::net::IpAddr::V4(ip)) => format!("[{ip}]"),
+            Ok(std::net::IpAddr::V6(ip)) => format!("[IPv6:{ip}]"),
+            Err(_) => seven_bit(&outcome.host),
+        };
+        out.push_str(&format!("Remote-MTA: dns; {host}\n"));
     }
+    // Only what a host has replied is an SMTP reply (RFC 3464 §2.3.6).
+    let is_reply = !outcome.host.is_empty() && outcome.text.as_bytes().iter().take(3).all(u8::is_ascii_digit);
+    let kind = if is_reply { "smtp" } else { "x-expressmail" };
+    out.push_str(&format!("Diagnostic-Code: {kind}; {}\n", seven_bit(&outcome.text)));
     out.push_str(&format!("Last-Attempt-Date: {}\n", state.when.rfc5322()));
     if is_late {
         let expiry = envelope.arrived.after(gate.site.settings.queue.expire);
@@ -211,24 +231,27 @@ fn status_group(recipient: &Recipient, state: &State, is_late: bool, gate: &Gate
     out
 }
 
-/// Headers only, or the whole when that was asked for and is not too large (RFC 3461 §4.3).
-fn append_original(
-    out: &mut Vec<u8>,
-    claim: &Claim,
-    report: &Report,
-    boundary: &str,
-    size_limit: u64,
-) -> io::Result<()> {
-    let envelope = claim.envelope();
-    let is_whole = envelope.ret_full && !report.is_late && envelope.size <= size_limit;
-    let limit = if is_whole { envelope.size } else { HEADER_LIMIT as u64 };
+/// Headers only, or the whole; named as what it is: RFC 3462 forms for a header in US-ASCII, RFC 6533 forms for one in UTF-8.
+fn append_original(out: &mut Vec<u8>, claim: &Claim, boundary: &str, is_whole: bool) -> io::Result<()> {
+    let limit = if is_whole { claim.envelope().size } else { HEADER_LIMIT as u64 };
     let mut text = Vec::new();
     claim.message()?.take(limit).read_to_end(&mut text)?;
+    let end = crate::msg::header_end(&text).unwrap_or(text.len());
     if !is_whole {
-        let end = crate::msg::header_end(&text).unwrap_or(text.len());
         text.truncate(end);
     }
-    let kind = if is_whole { "message/rfc822" } else { "text/rfc822-headers" };
+    let header = &mut text[..end];
+    let is_global = !header.is_ascii() && std::str::from_utf8(header).is_ok();
+    if !is_global {
+        // Octets of no known meaning.
+        header.iter_mut().filter(|byte| !byte.is_ascii()).for_each(|byte| *byte = b'?');
+    }
+    let kind = match (is_whole, is_global) {
+        (true, false) => "message/rfc822",
+        (true, true) => "message/global",
+        (false, false) => "text/rfc822-headers",
+        (false, true) => "message/global-headers",
+    };
     let encoding = if text.is_ascii() { "7bit" } else { "8bit" };
     out.extend_from_slice(
         format!("\n--{boundary}\nContent-Type: {kind}\nContent-Transfer-Encoding: {encoding}\n\n").as_bytes(),
@@ -240,8 +263,27 @@ fn append_original(
     Ok(())
 }
 
-/// Foreign text on one line, without control characters.
+/// Foreign text on one line, without control characters, within the length of a line (RFC 5322 §2.1.1).
 fn clean(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    line.chars().take(900).collect()
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    line.truncate(line.floor_char_boundary(LINE_LIMIT));
+    line
+}
+
+/// The same in US-ASCII.
+fn seven_bit(text: &str) -> String {
+    clean(text).chars().map(|c| if c.is_ascii() { c } else { '?' }).collect()
+}
+
+/// utf-8-addr-xtext of RFC 6533 §3 where an address has more than US-ASCII; as it is otherwise.
+fn utf8_address(address: &str) -> String {
+    if address.is_ascii() {
+        return clean(address);
+    }
+    let one = |c: char| match c {
+        '\\' | '+' | '=' => format!("\\x{{{:X}}}", u32::from(c)),
+        c if c.is_ascii_graphic() => c.to_string(),
+        c => format!("\\x{{{:X}}}", u32::from(c)),
+    };
+    address.chars().map(one).collect()
 }

@@ -6,7 +6,7 @@
 //! Line: `2026-11-24T12:07:51.000123Z emsmtp[4711]: event=accepted id=… from=alice@example.test size=2048`.
 //! Trust: values may come from a peer. A value with anything but plain printable characters is quoted,
 //! control bytes are written as `\xNN`, and it is cut at [`VALUE_LIMIT`] bytes: no peer can forge a line.
-//! A log that can't be written never stops mail; the failure goes to stderr once.
+//! A log that can't be written never stops mail; its lines go to stderr until it can.
 
 use crate::clock::Timestamp;
 use std::fmt::{Display, Write as _};
@@ -51,8 +51,8 @@ enum Sink {
     /// Open, and when it was last seen under its name.
     File(File, std::time::Instant),
     Socket(UnixDatagram),
-    /// Could not be opened or written; said so once.
-    Broken,
+    /// Could not be opened, at this time; tried again later.
+    Broken(std::time::Instant),
 }
 
 /// Chooses the target for this process, once; before that, and when it can't be written, lines go to stderr.
@@ -112,7 +112,7 @@ impl Event {
     pub fn write(self) {
         match LOG.get() {
             Some(log) => log.write(&self.line, self.bad),
-            None => eprintln!("{}", self.line),
+            None => to_stderr(self.line.as_bytes()),
         }
     }
 }
@@ -142,7 +142,7 @@ impl Log {
         let pid = std::process::id();
         let priority = if bad { 3 } else { 6 };
         match &self.target {
-            Target::Stderr => eprintln!("{} {}[{pid}]: {text}", now.rfc3339(), self.program),
+            Target::Stderr => to_stderr(format!("{} {}[{pid}]: {text}", now.rfc3339(), self.program).as_bytes()),
             Target::File(path) => {
                 let line = format!("{} {}[{pid}]: {text}\n", now.rfc3339(), self.program);
                 self.write_file(path, line.as_bytes());
@@ -169,6 +169,10 @@ impl Log {
                 *sink = Sink::Closed;
             }
         }
+        // The disk may be there again.
+        if matches!(&*sink, Sink::Broken(since) if since.elapsed() >= ROTATION_CHECK) {
+            *sink = Sink::Closed;
+        }
         if matches!(*sink, Sink::Closed) {
             let opened = OpenOptions::new().append(true).create(true).mode(0o640).open(path);
             *sink = match opened {
@@ -181,8 +185,8 @@ impl Log {
                 }
                 Ok(file) => Sink::File(file, std::time::Instant::now()),
                 Err(e) => {
-                    eprintln!("{}: log {}: {e}", self.program, path.display());
-                    Sink::Broken
+                    to_stderr(format!("{}: log {}: {e}", self.program, path.display()).as_bytes());
+                    Sink::Broken(std::time::Instant::now())
                 }
             };
         }
@@ -201,7 +205,7 @@ impl Log {
         for _ in 0..2 {
             if !matches!(*sink, Sink::Socket(_)) {
                 let opened = UnixDatagram::unbound().and_then(|s| s.connect(socket).map(|()| s));
-                *sink = opened.map_or(Sink::Broken, Sink::Socket);
+                *sink = opened.map_or(Sink::Closed, Sink::Socket);
             }
             if let Sink::Socket(s) = &*sink {
                 if s.send(datagram).is_ok() {
@@ -211,9 +215,13 @@ impl Log {
                 *sink = Sink::Closed;
             }
         }
-        let _ = std::io::stderr().write_all(datagram);
-        let _ = std::io::stderr().write_all(b"\n");
+        to_stderr(datagram);
     }
+}
+
+/// A standard error that can't be written must not end a process that holds mail: no panic, unlike eprintln.
+fn to_stderr(line: &[u8]) {
+    let _ = std::io::stderr().write_all(&[line, b"\n"].concat());
 }
 
 /// Log rotation renames the file; a write must go to the new one.
@@ -350,5 +358,18 @@ mod tests {
     fn a_long_value_is_cut() {
         let event = event("test").field("v", "x".repeat(5000));
         assert!(event.line.len() < VALUE_LIMIT + 40);
+    }
+
+    #[test]
+    fn a_log_that_could_not_be_opened_is_opened_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log/em.log");
+        let log = Log { program: "test", target: Target::File(path.clone()), sink: Mutex::new(Sink::Closed) };
+        log.write_file(&path, b"lost\n");
+        std::fs::create_dir(dir.path().join("log")).unwrap();
+        let before = std::time::Instant::now() - 2 * ROTATION_CHECK;
+        *log.sink.lock().unwrap() = Sink::Broken(before);
+        log.write_file(&path, b"found\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "found\n");
     }
 }

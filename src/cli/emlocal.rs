@@ -17,6 +17,7 @@ use crate::spool::{Id, Spool};
 use crate::status::{Exit, Failure};
 use crate::submit::TextReader;
 use nix::unistd::{geteuid, getuid};
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -70,14 +71,15 @@ fn run(arguments: Arguments) -> super::Done {
     let mut worst: Option<Failure> = None;
     for recipient in recipients {
         if let Err(failure) = deliver(&site, sender.as_ref(), recipient, &text, arguments.quota_is_final) {
-            eprintln!("emlocal: {recipient}: {failure}");
+            let _ = writeln!(std::io::stderr(), "emlocal: {recipient}: {failure}");
             // A recipient that can be tried again decides: the others have their copy.
             if worst.as_ref().is_none_or(|w| !w.is_temporary()) {
                 worst = Some(failure);
             }
         }
     }
-    Ok(worst.map_or(Exit::Ok, |f| f.exit()))
+    // Every mail system keeps a message on 75; what they make of the code of a broken disk differs.
+    Ok(worst.map_or(Exit::Ok, |f| if f.is_temporary() { Exit::TempFail } else { f.exit() }))
 }
 
 fn sender(text: &str, site: &Site) -> Result<Option<Address>, Ended> {

@@ -1,6 +1,7 @@
 //! emqueue: the queue from the shell.
 
 mod list;
+mod requeue;
 mod trace;
 
 use super::{Ended, RootOption, say};
@@ -9,7 +10,7 @@ use crate::config::Site;
 use crate::drive::Outgoing;
 use crate::fsx::{Lock, LockError};
 use crate::queue::{self, Attempted, Daemon, Runner, Selection, Selector, Wake};
-use crate::serve::{Gate, Request};
+use crate::serve::Gate;
 use crate::settings::Root;
 use crate::spool::{Claim, ClaimError, Id, Record, Spool};
 use crate::status::Exit;
@@ -132,14 +133,21 @@ fn run(arguments: Arguments) -> super::Done {
             list::list(&spool, &ids, json)
         }
         Action::Show { which, json, text } => list::show(&spool, &choose(&spool, &which)?, json, text),
-        Action::Run { which } if which_is_empty(&which) => {
+        Action::Run { which } if which_is_empty(&which) => attempt(&site, |spool| {
             let now = Timestamp::now();
             let is_due = |id: &Id| spool.progress(id, 0).is_ok_and(|p| p.is_due(now));
-            let ids: Vec<Id> = spool.scan()?.into_iter().filter(is_due).collect();
-            attempt(&site, &ids)
+            Ok(spool.scan()?.into_iter().filter(is_due).collect())
+        }),
+        Action::Run { which } => attempt(&site, |spool| choose(spool, &which)),
+        Action::Flush { which } => {
+            let ids = if which_is_empty(&which) { spool.scan()? } else { choose(&spool, &which)? };
+            let release = |claim: &mut Claim| match claim.progress().held {
+                true => Ok(()),
+                false => claim.record(Timestamp::now(), &[Record::Released]).map_err(Ended::from),
+            };
+            each(&spool, &ids, release, true)
         }
-        Action::Run { which } => attempt(&site, &choose(&spool, &which)?),
-        Action::Flush { which } | Action::Release { which } => each(
+        Action::Release { which } => each(
             &spool,
             &choose(&spool, &which)?,
             |claim| claim.record(Timestamp::now(), &[Record::Released]).map_err(Ended::from),
@@ -152,7 +160,7 @@ fn run(arguments: Arguments) -> super::Done {
             false,
         ),
         Action::Delete { which } => delete(&spool, &choose(&spool, &which)?),
-        Action::Requeue { which } => requeue(&site, &choose(&spool, &which)?),
+        Action::Requeue { which } => requeue::requeue(&site, &choose(&spool, &which)?),
         Action::Trace { word, json } => trace::trace(&site, &word, json),
         Action::Sweep => {
             let removed = spool.sweep(Timestamp::now())?;
@@ -178,12 +186,13 @@ pub(super) fn run_for_sendmail(root: &Root, selection: Selection, every: Option<
     super::become_em(root)?;
     let site = Arc::new(super::site("emqueue", root)?);
     loop {
-        let spool = Spool::of(&site);
-        let exit = attempt(&site, &selection.find(&spool)?)?;
-        match every {
-            Some(span) => std::thread::sleep(span),
-            None => return Ok(exit),
+        let done = attempt(&site, |spool| Ok(selection.find(spool)?));
+        let Some(span) = every else { return done };
+        if let Err(ended) = done {
+            // A full disk now is no reason to stop for good.
+            crate::log::event("run-failed").field("reason", ended.text).error().write();
         }
+        std::thread::sleep(span);
     }
 }
 
@@ -231,10 +240,11 @@ fn progress_bar(count: usize) -> ProgressBar {
     bar
 }
 
-/// Attempts for these messages, here and now.
-fn attempt(site: &Arc<Site>, ids: &[Id]) -> super::Done {
+/// Attempts, here and now, for the messages chosen once the drop folder is taken over.
+fn attempt(site: &Arc<Site>, choose: impl FnOnce(&Spool) -> Result<Vec<Id>, Ended>) -> super::Done {
     let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
     queue::take_dropped(&gate, Timestamp::now())?;
+    let ids = choose(&gate.spool)?;
     let runner = Runner::new(gate, Arc::new(Outgoing::default()));
     let bar = progress_bar(ids.len());
     let next = std::sync::atomic::AtomicUsize::new(0);
@@ -287,70 +297,14 @@ fn delete(spool: &Spool, ids: &[Id]) -> super::Done {
     for id in ids {
         match spool.claim(id) {
             Ok(claim) => {
-                crate::log::event("deleted").id(id).field("by", nix::unistd::getuid()).write();
                 claim.finish()?;
+                crate::log::event("deleted").id(id).field("by", nix::unistd::getuid()).write();
             }
             Err(e) => {
                 let _ = writeln!(std::io::stderr(), "emqueue: {id}: {e}");
                 exit = Exit::TempFail;
             }
         }
-    }
-    Ok(exit)
-}
-
-/// Routes what is still owed again: after an alias or a route has been corrected.
-fn requeue(site: &Arc<Site>, ids: &[Id]) -> super::Done {
-    let gate = Gate::new(site.clone(), super::emlocal_path());
-    let mut exit = Exit::Ok;
-    for id in ids {
-        let claim = match gate.spool.claim(id) {
-            Ok(claim) => claim,
-            Err(e) => {
-                let _ = writeln!(std::io::stderr(), "emqueue: {id}: {e}");
-                exit = Exit::TempFail;
-                continue;
-            }
-        };
-        let now = Timestamp::now();
-        let mut envelope = claim.envelope().clone();
-        let owed: Vec<_> = claim
-            .envelope()
-            .recipients
-            .iter()
-            .zip(&claim.progress().states)
-            .filter(|(_, s)| s.is_owed())
-            .map(|(r, _)| r.clone())
-            .collect();
-        envelope.recipients.clear();
-        for recipient in owed {
-            match gate.router.resolve(&recipient.original) {
-                Ok(deliveries) => {
-                    let made = deliveries
-                        .into_iter()
-                        .map(|delivery| crate::envelope::Recipient { delivery, ..recipient.clone() });
-                    envelope.recipients.extend(made);
-                }
-                // Not routable now: it stays as it is.
-                Err(_) => envelope.recipients.push(recipient),
-            }
-        }
-        let new = Id::new(now);
-        let mut incoming =
-            gate.open(Request { id: new.clone(), envelope, received: String::new(), completes: false })?;
-        let mut text = claim.message()?;
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            match text.read(&mut buffer)? {
-                0 => break,
-                n => incoming.chunk(&buffer[..n], now)?,
-            }
-        }
-        for result in incoming.commit(&gate, now) {
-            result?;
-        }
-        crate::log::event("requeued").id(id).field("as", &new).write();
-        claim.finish()?;
     }
     Ok(exit)
 }

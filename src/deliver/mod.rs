@@ -104,6 +104,7 @@ impl Postman {
             Mailer::Mailbox => delivery.user.clone(),
             _ => letter.original.to_string(),
         };
+        let settings = &self.site.settings.delivery;
         let head = read_head(letter.text)?;
         if loops(&head, &own) {
             return Err(Failure::permanent((4, 6), "Mail forwarding loop", format!("Delivered-To: {own}")));
@@ -116,11 +117,11 @@ impl Postman {
             Mailer::Mailbox => self.mailbox(delivery, &mut text, draft, now),
             Mailer::File => mbox::append(Path::new(&delivery.user), sender, &mut text, now),
             Mailer::Program => {
-                let exec = Exec::of_alias(&delivery.user, &self.site.settings.delivery, &self.emlocal)?;
+                let exec = Exec::of_alias(&delivery.user, settings, &self.emlocal)?;
                 program::run(&exec, sender, original, &mut text)
             }
             Mailer::System => {
-                let exec = Exec::emlocal(&self.emlocal, &delivery.user, sender, &self.site.root);
+                let exec = Exec::emlocal(&self.emlocal, &delivery.user, sender, &self.site.root, settings);
                 program::run(&exec, sender, original, &mut text)
             }
             Mailer::Discard => Ok("discarded by an alias".to_string()),

@@ -16,10 +16,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 /// Octets of output that are kept.
 const OUTPUT_LIMIT: usize = 4 << 10;
+/// How much longer than a program's own limit we wait for an emlocal that runs it.
+const GRACE: Duration = Duration::from_secs(30);
+/// How long the output of a program that has ended is waited for: something it left behind may hold it open for days.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What is run, as whom, how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,20 +50,27 @@ impl Exec {
         let is_setuid = std::fs::metadata(emlocal).is_ok_and(|m| m.permissions().mode() & 0o4000 != 0);
         if is_other && is_setuid {
             let argv = vec![emlocal.display().to_string(), "--program".to_string(), command.to_string()];
-            return Ok(Exec { argv, user: None, timeout });
+            // emlocal's own clock comes first: killed before it, it would leave the program running.
+            return Ok(Exec { argv, user: None, timeout: timeout + GRACE });
         }
         Ok(Exec { argv, user: None, timeout })
     }
 
     /// emlocal for a system account.
-    pub fn emlocal(emlocal: &Path, user: &str, sender: Option<&Address>, root: &Root) -> Exec {
+    pub fn emlocal(
+        emlocal: &Path,
+        user: &str,
+        sender: Option<&Address>,
+        root: &Root,
+        settings: &settings::Delivery,
+    ) -> Exec {
         let mut argv = vec![emlocal.display().to_string()];
         if let Some(dir) = &root.dir {
             argv.extend(["--root".to_string(), dir.display().to_string()]);
         }
         let sender = sender.map(Address::to_string).unwrap_or_default();
         argv.extend(["-f".to_string(), sender, "-d".to_string(), user.to_string()]);
-        Exec { argv, user: None, timeout: Duration::from_secs(600) }
+        Exec { argv, user: None, timeout: settings.program_timeout + GRACE }
     }
 }
 
@@ -84,13 +96,20 @@ pub fn run(exec: &Exec, sender: Option<&Address>, original: &Address, text: &mut
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("SHELL", "/bin/sh");
     command.env("SENDER", sender.map(Address::to_string).unwrap_or_default()).env("RECIPIENT", original.to_string());
-    if let Some(name) = &exec.user {
-        let user = User::from_name(name).map_err(|e| later(e.to_string()))?;
-        let user = user.ok_or_else(|| later(format!("delivery.program_user: no user {name}")))?;
+    let user = match &exec.user {
+        Some(name) => {
+            let user = User::from_name(name).map_err(|e| later(e.to_string()))?;
+            Some(user.ok_or_else(|| later(format!("delivery.program_user: no user {name}")))?)
+        }
+        None => User::from_uid(geteuid()).ok().flatten(),
+    };
+    if let Some(user) = &user {
+        command.env("USER", &user.name).env("LOGNAME", &user.name).env("HOME", &user.dir);
+    }
+    if let Some(user) = user.filter(|_| exec.user.is_some()) {
         if user.uid.is_root() {
             return Err(later("delivery.program_user is root".to_string()));
         }
-        command.env("USER", &user.name).env("LOGNAME", &user.name).env("HOME", &user.dir);
         // Dropping to a user by std also clears supplementary groups.
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
     }
@@ -103,16 +122,22 @@ pub fn run(exec: &Exec, sender: Option<&Address>, original: &Address, text: &mut
     let deadline = Instant::now() + exec.timeout;
     let group = Pid::from_raw(child.id() as i32);
     let watch = Watch::start(group, deadline);
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let readers =
-        [std::thread::spawn(move || keep_beginning(stdout)), std::thread::spawn(move || keep_beginning(stderr))];
+    let captures = [Capture::start(child.stdout.take()), Capture::start(child.stderr.take())];
     let fed = match child.stdin.take() {
-        Some(mut stdin) => feed(text, &mut stdin),
+        Some(mut stdin) => {
+            let fed = feed(text, &mut stdin);
+            if fed.is_err() {
+                // Its input must not end here as if that were the whole message.
+                let _ = killpg(group, Signal::SIGKILL);
+            }
+            fed
+        }
         None => Ok(()),
     };
     let status = child.wait();
     let timed_out = watch.stop();
-    let output: Vec<u8> = readers.into_iter().flat_map(|r| r.join().unwrap_or_default()).collect();
+    let until = Instant::now() + LINGER;
+    let output: Vec<u8> = captures.into_iter().flat_map(|capture| capture.end(until)).collect();
     let output = String::from_utf8_lossy(&output).trim().to_string();
     fed.map_err(|e| Failure::local(&e))?;
     let status = status.map_err(|e| later(e.to_string()))?;
@@ -164,33 +189,52 @@ fn feed(text: &mut dyn Read, stdin: &mut dyn Write) -> std::io::Result<()> {
     }
 }
 
-/// Reads to the end, keeping the beginning.
-fn keep_beginning(stream: Option<impl Read>) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let mut buffer = [0; 4096];
-    let Some(mut stream) = stream else { return kept };
-    while let Ok(n) = stream.read(&mut buffer) {
-        if n == 0 {
-            break;
-        }
-        let room = OUTPUT_LIMIT.saturating_sub(kept.len());
-        kept.extend_from_slice(&buffer[..n.min(room)]);
+/// Reads a program's output to the end, keeping the beginning.
+struct Capture {
+    kept: Arc<Mutex<Vec<u8>>>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Capture {
+    fn start(stream: Option<impl Read + Send + 'static>) -> Capture {
+        let (ending, ended) = mpsc::channel::<()>();
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let shared = kept.clone();
+        std::thread::spawn(move || {
+            let _ending = ending;
+            let mut buffer = [0; 4096];
+            let Some(mut stream) = stream else { return };
+            while let Ok(n) = stream.read(&mut buffer) {
+                let Ok(mut kept) = shared.lock() else { return };
+                if n == 0 {
+                    return;
+                }
+                let room = OUTPUT_LIMIT.saturating_sub(kept.len());
+                kept.extend_from_slice(&buffer[..n.min(room)]);
+            }
+        });
+        Capture { kept, ended }
     }
-    kept
+
+    /// What came until the stream's end, or until this moment.
+    fn end(self, until: Instant) -> Vec<u8> {
+        let _ = self.ended.recv_timeout(until.saturating_duration_since(Instant::now()));
+        self.kept.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default()
+    }
 }
 
 /// Kills the process group at the deadline.
 struct Watch {
-    done: std::sync::mpsc::Sender<()>,
+    done: mpsc::Sender<()>,
     thread: std::thread::JoinHandle<bool>,
 }
 
 impl Watch {
     fn start(group: Pid, deadline: Instant) -> Watch {
-        let (done, wait) = std::sync::mpsc::channel();
+        let (done, wait) = mpsc::channel();
         let thread =
             std::thread::spawn(move || match wait.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                Err(mpsc::RecvTimeoutError::Timeout) => {
                     let _ = killpg(group, Signal::SIGKILL);
                     true
                 }
@@ -245,5 +289,54 @@ mod tests {
         let exec = Exec { argv: vec!["/nonexistent".into()], user: None, timeout: Duration::from_secs(1) };
         let original = Address::parse("x@example.test").unwrap();
         assert!(!run(&exec, None, &original, &mut std::io::empty()).unwrap_err().is_temporary());
+    }
+
+    #[test]
+    fn what_a_program_leaves_running_is_not_waited_for() {
+        let started = Instant::now();
+        assert_eq!(run_shell("echo said; sleep 30 & exit 0", Duration::from_secs(60)).unwrap(), "said");
+        assert!(started.elapsed() < Duration::from_secs(15));
+    }
+
+    #[test]
+    fn a_program_knows_who_it_is_and_nothing_of_us() {
+        let user = User::from_uid(geteuid()).unwrap().unwrap();
+        let said =
+            run_shell("echo $USER $LOGNAME $HOME; env | cut -d= -f1 | sort | tr '\\n' ' '", Duration::from_secs(20));
+        let said = said.unwrap();
+        let (who, names) = said.split_once('\n').unwrap();
+        assert_eq!(who, format!("{0} {0} {1}", user.name, user.dir.display()));
+        let known = ["HOME", "LOGNAME", "PATH", "RECIPIENT", "SENDER", "SHELL", "USER", "PWD", "SHLVL", "OLDPWD", "_"];
+        assert!(names.split_whitespace().all(|name| known.contains(&name)), "{names}");
+    }
+
+    #[test]
+    fn a_message_that_can_not_be_read_to_its_end_is_not_taken_for_a_whole_one() {
+        struct Broken(bool);
+        impl Read for Broken {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                if std::mem::replace(&mut self.0, true) {
+                    return Err(std::io::Error::from_raw_os_error(nix::libc::EIO));
+                }
+                buffer[..5].copy_from_slice(b"half\n");
+                Ok(5)
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let done = dir.path().join("done");
+        let script = format!("cat >/dev/null; sleep 0.2; touch {}", done.display());
+        let argv = ["/bin/sh", "-c", &script].map(String::from).to_vec();
+        let exec = Exec { argv, user: None, timeout: Duration::from_secs(20) };
+        let original = Address::parse("x@example.test").unwrap();
+        assert!(run(&exec, None, &original, &mut Broken(false)).unwrap_err().is_temporary());
+        assert!(!done.exists());
+    }
+
+    #[test]
+    fn a_program_that_reads_nothing_is_no_trouble() {
+        let exec = Exec { argv: vec!["/bin/true".into()], user: None, timeout: Duration::from_secs(20) };
+        let original = Address::parse("x@example.test").unwrap();
+        let text = vec![b'x'; 4 << 20];
+        assert!(run(&exec, None, &original, &mut text.as_slice()).is_ok());
     }
 }

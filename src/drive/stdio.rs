@@ -14,11 +14,7 @@ use std::time::{Duration, Instant};
 
 /// The address at the other end of standard input, when it is a socket.
 pub fn peer_of_stdin() -> Option<(IpAddr, u16)> {
-    peer_of(io::stdin())
-}
-
-fn peer_of(descriptor: impl AsRawFd) -> Option<(IpAddr, u16)> {
-    let name: SockaddrStorage = getpeername(descriptor.as_raw_fd()).ok()?;
+    let name: SockaddrStorage = getpeername(io::stdin().as_raw_fd()).ok()?;
     if let Some(v4) = name.as_sockaddr_in() {
         return Some((IpAddr::V4(v4.ip()), v4.port()));
     }

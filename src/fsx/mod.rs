@@ -88,8 +88,12 @@ pub fn open_read(path: &Path) -> io::Result<File> {
 
 /// Reads a whole regular file of at most `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_opened(open_read(path)?, path, limit)
+}
+
+/// The same for a file that is open: who asks for its owner and mode first must then read that one.
+pub fn read_opened(file: File, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     use std::io::Read;
-    let file = open_read(path)?;
     let size = file.metadata()?.len();
     if size > limit {
         return Err(context("read", path, io::Error::new(io::ErrorKind::FileTooLarge, "larger than its limit")));
@@ -116,6 +120,25 @@ pub fn open_append(path: &Path, mode: u32) -> io::Result<File> {
         .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
         .open(path)
         .map_err(|e| context("open", path, e))
+}
+
+/// Cuts a file off.
+pub fn truncate(file: &File, path: &Path, length: u64) -> io::Result<()> {
+    checkpoint("truncate", path)?;
+    file.set_len(length).map_err(|e| context("truncate", path, e))
+}
+
+/// Makes room for so many octets behind the end of a file, without changing its size: a later append is then not stopped
+/// by a full disk. Where the file system can't do that, nothing happens.
+pub fn reserve(file: &File, path: &Path, octets: u64) -> io::Result<()> {
+    use nix::errno::Errno;
+    checkpoint("reserve", path)?;
+    let end = file.metadata().map_err(|e| context("stat", path, e))?.len();
+    let mode = nix::fcntl::FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    match nix::fcntl::fallocate(file, mode, end as i64, octets.max(1) as i64) {
+        Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL | Errno::EINTR) => Ok(()),
+        Err(e) => Err(context("reserve", path, e.into())),
+    }
 }
 
 /// Makes a file's data and size durable. An error means the file is lost (see the module rules).
@@ -174,7 +197,8 @@ pub fn create_dirs(path: &Path, mode: u32) -> io::Result<()> {
     checkpoint("mkdir", path)?;
     match fs::DirBuilder::new().mode(mode).create(path) {
         Ok(()) => sync_dir(parent),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // Made by another process a moment ago, perhaps not yet durable.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => sync_dir(parent),
         Err(e) => Err(context("mkdir", path, e)),
     }
 }

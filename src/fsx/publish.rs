@@ -91,13 +91,16 @@ impl Draft {
         Ok(())
     }
 
-    /// Syncs the data, renames the draft to `name` and syncs the directory: on return the file is durable.
+    /// Syncs the data, renames the draft to the free name `name` and syncs the directory: on return the file is durable.
+    ///
+    /// On an error there is no such file: what was not promised must not be found and delivered.
     pub fn publish(&mut self, name: &Path) -> io::Result<()> {
         self.place(name)?;
-        match name.parent() {
-            Some(dir) => sync_dir(dir),
-            None => Ok(()),
+        let synced = name.parent().map_or(Ok(()), sync_dir);
+        if synced.is_err() {
+            let _ = remove(name);
         }
+        synced
     }
 }
 
@@ -129,7 +132,8 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     {
         std::os::unix::fs::fchown(draft.file()?, Some(old.uid()), Some(old.gid()))?;
     }
-    draft.publish(path)
+    draft.place(path)?;
+    path.parent().map_or(Ok(()), sync_dir)
 }
 
 #[cfg(test)]

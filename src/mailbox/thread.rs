@@ -186,12 +186,12 @@ impl<'a> Forest<'a> {
                 parent => children[parent as usize].push(index),
             }
         }
-        for dummy in messages.len()..nodes {
-            match children[dummy].as_slice() {
+        for (dummy, below) in children.iter_mut().enumerate().skip(messages.len()) {
+            match below.as_slice() {
                 [] => {}
                 [only] => {
                     roots.push(*only);
-                    children[dummy].clear();
+                    below.clear();
                 }
                 _ => roots.push(dummy as u32),
             }

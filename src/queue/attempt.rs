@@ -21,12 +21,18 @@ const DEAD_HOST: Duration = Duration::from_secs(60);
 
 /// Makes attempts; one for a process.
 pub struct Runner {
-    gate: Arc<Gate>,
+    pub(super) gate: Arc<Gate>,
     net: Arc<dyn Net>,
     hosts: Mutex<HashMap<String, u32>>,
     freed: Condvar,
     dead: Mutex<HashMap<String, (Instant, Outcome)>>,
+    /// What happened and could not be written down. It comes first at the next attempt: a message that was delivered while the
+    /// disk was full must not be delivered again at each attempt.
+    unwritten: Mutex<HashMap<Id, Unwritten>>,
 }
+
+/// Records and their dates.
+type Unwritten = Vec<(Timestamp, Vec<Record>)>;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +41,10 @@ pub enum Attempted {
     Finished,
     /// Something is left; due then.
     Later(Timestamp),
-    /// Held, or another process works on it.
+    /// Held, or of a newer version: not to be tried until somebody says so.
     Left,
+    /// Another process works on it.
+    Busy,
     /// Gone before we came, or moved to spool/bad.
     Gone,
 }
@@ -44,16 +52,23 @@ pub enum Attempted {
 /// The recipients that go the same way: numbers in the envelope.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
+    /// A delivery of its own. These come first: no mailbox waits for a slow host.
+    Local(usize),
     /// A conversation with one host, from one sender.
     Remote(Mailer, String, String),
-    /// A delivery of its own.
-    Local(usize),
 }
 
 impl Runner {
     /// A runner for a site.
     pub fn new(gate: Arc<Gate>, net: Arc<dyn Net>) -> Runner {
-        Runner { gate, net, hosts: Default::default(), freed: Condvar::new(), dead: Default::default() }
+        Runner {
+            gate,
+            net,
+            hosts: Default::default(),
+            freed: Condvar::new(),
+            dead: Default::default(),
+            unwritten: Default::default(),
+        }
     }
 
     /// The gate it works behind.
@@ -65,13 +80,19 @@ impl Runner {
     pub fn run(&self, id: &Id, now: impl Fn() -> Timestamp) -> io::Result<Attempted> {
         let mut claim = match self.gate.spool.claim(id) {
             Ok(claim) => claim,
-            Err(ClaimError::Busy) => return Ok(Attempted::Left),
+            Err(ClaimError::Busy) => return Ok(Attempted::Busy),
             Err(ClaimError::Gone | ClaimError::Damaged(_)) => return Ok(Attempted::Gone),
+            Err(e @ ClaimError::Newer) => {
+                log::event("not-understood").id(id).field("reason", e).error().write();
+                return Ok(Attempted::Left);
+            }
             Err(ClaimError::Io(e)) => return Err(e),
         };
+        self.write_rest(&mut claim)?;
         if claim.progress().held {
             return Ok(Attempted::Left);
         }
+        claim.reserve()?;
         let settings = &self.gate.site.settings.queue;
         let mut ways: BTreeMap<Way, Vec<usize>> = BTreeMap::new();
         for (number, recipient) in claim.envelope().recipients.iter().enumerate() {
@@ -86,25 +107,45 @@ impl Runner {
                 ways.entry(way).or_default().push(number);
             }
         }
-        let mut passed_on = Vec::new();
         for (way, numbers) in ways {
             let spoken = match way {
                 Way::Remote(_, host, sender) => self.remote(&claim, &host, &sender, &numbers),
                 Way::Local(number) => vec![self.local(&claim, number, now())],
             };
-            passed_on.extend(numbers.iter().zip(&spoken).filter(|(_, s)| s.passes_dsn).map(|(n, _)| *n));
             self.journal(&mut claim, &numbers, &spoken, now())?;
         }
         self.expire(&mut claim, now())?;
-        self.report(&mut claim, &passed_on, now())?;
+        self.report(&mut claim, now())?;
         if claim.progress().states.iter().any(|s| s.is_owed()) {
             let next = schedule::next(claim.envelope().arrived, now(), settings);
-            claim.record(now(), &[Record::Next(next)])?;
+            self.record(&mut claim, now(), vec![Record::Next(next)])?;
             return Ok(Attempted::Later(next));
         }
         log::event("finished").id(id).write();
         claim.finish()?;
         Ok(Attempted::Finished)
+    }
+
+    /// Writes records down; keeps them in memory when that fails.
+    fn record(&self, claim: &mut Claim, now: Timestamp, records: Vec<Record>) -> io::Result<()> {
+        let written = claim.record(now, &records);
+        if written.is_err()
+            && let Ok(mut unwritten) = self.unwritten.lock()
+        {
+            unwritten.entry(claim.id().clone()).or_default().push((now, records));
+        }
+        written
+    }
+
+    /// Writes down what an earlier attempt of ours could not.
+    fn write_rest(&self, claim: &mut Claim) -> io::Result<()> {
+        let taken = self.unwritten.lock().ok().and_then(|mut unwritten| unwritten.remove(claim.id()));
+        let mut failed = Ok(());
+        for (when, records) in taken.unwrap_or_default() {
+            let written = self.record(claim, when, records);
+            failed = failed.and(written);
+        }
+        failed
     }
 
     /// Writes outcomes down before anything else happens.
@@ -118,21 +159,21 @@ impl Runner {
                 _ => records.push(Record::Tried(vec![*number], spoken.outcome.clone())),
             }
         }
-        claim.record(now, &records)
+        // The next host reports these from here on (RFC 3461 §6.2), also when our attempts for others go on.
+        let is_passed = |spoken: &Spoken| spoken.passes_dsn && spoken.outcome.enhanced.0 == 2;
+        let passed: Vec<usize> = numbers.iter().zip(spoken).filter(|(_, s)| is_passed(s)).map(|(n, _)| *n).collect();
+        if !passed.is_empty() {
+            records.push(Record::Reported(passed));
+        }
+        self.record(claim, now, records)
     }
 
     fn local(&self, claim: &Claim, number: usize, now: Timestamp) -> Spoken {
         let recipient = &claim.envelope().recipients[number];
         let result = self.deliver(claim, recipient, now);
         let outcome = match result {
-            Ok(text) => Outcome { enhanced: Enhanced(2, 0, 0), text, host: String::new() },
-            Err(failure) => {
-                let text = match (failure.public.is_empty(), failure.cause.is_empty()) {
-                    (_, true) => failure.public,
-                    _ => format!("{} ({})", failure.public, failure.cause),
-                };
-                Outcome { enhanced: failure.enhanced, text, host: String::new() }
-            }
+            Ok(text) => Outcome::new(Enhanced(2, 0, 0), text, ""),
+            Err(failure) => Outcome::new(failure.enhanced, failure.public, "").because(&failure.cause),
         };
         Spoken { outcome, passes_dsn: false }
     }
@@ -145,7 +186,7 @@ impl Runner {
             let make = if code.0 == 4 { Failure::temporary } else { Failure::permanent };
             return Err(make((code.1, code.2), text.to_string(), String::new()));
         }
-        let owner = owner(&delivery.sender);
+        let owner = owner(claim, &delivery.sender);
         let sender = owner.as_ref().or(claim.envelope().sender.as_ref());
         let mut text = claim.message().map_err(|e| Failure::local(&e))?;
         let mut letter = Letter { sender, original: &recipient.original, text: &mut text };
@@ -158,7 +199,7 @@ impl Runner {
         let target = match self.gate.router.host(domain) {
             Ok((mailer, host, port)) => Target { mailer, host, port },
             Err(failure) => {
-                return all(Outcome { enhanced: failure.enhanced, text: failure.public, host: String::new() });
+                return all(Outcome::new(failure.enhanced, failure.public, "").because(&failure.cause));
             }
         };
         let name = format!("{}:{}", target.host, target.port);
@@ -166,7 +207,7 @@ impl Runner {
             return all(outcome);
         }
         let _slot = self.slot(&name);
-        let owner = owner(sender);
+        let owner = owner(claim, sender);
         let envelope = claim.envelope();
         let recipients: Vec<&Recipient> = numbers.iter().map(|n| &envelope.recipients[*n]).collect();
         let conversation = Conversation {
@@ -220,24 +261,24 @@ impl Runner {
         for (number, state) in claim.progress().states.iter().enumerate().filter(|(_, s)| s.is_owed()) {
             let last = state.last.as_ref().map_or(String::new(), |o| format!("; the last attempt: {}", o.text));
             let text = format!("Not delivered within {}{last}", humantime::format_duration(settings.expire));
-            let host = state.last.as_ref().map_or(String::new(), |o| o.host.clone());
+            let host = state.last.as_ref().map_or("", |o| o.host.as_str());
             // RFC 3463 §3.5: delivery time expired.
-            let outcome = Outcome { enhanced: Enhanced(5, 4, 7), text, host };
+            let outcome = Outcome::new(Enhanced(5, 4, 7), text, host);
             log_outcome(claim.id(), &claim.envelope().recipients[number], &outcome, claim.envelope().arrived, now);
             records.push(Record::Tried(vec![number], outcome));
         }
-        if records.is_empty() { Ok(()) } else { claim.record(now, &records) }
+        if records.is_empty() { Ok(()) } else { self.record(claim, now, records) }
     }
 
     /// Tells senders: failures, asked-for successes, and once that a message is late. Each report is queued before it is
     /// journaled: a crash between doubles a report, never loses one.
-    fn report(&self, claim: &mut Claim, passed_on: &[usize], now: Timestamp) -> io::Result<()> {
+    fn report(&self, claim: &mut Claim, now: Timestamp) -> io::Result<()> {
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (number, recipient) in claim.envelope().recipients.iter().enumerate() {
             let state = &claim.progress().states[number];
             let wants = match &state.last {
                 Some(outcome) if outcome.enhanced.0 == 5 => recipient.notify.failure,
-                Some(outcome) if outcome.enhanced.0 == 2 => recipient.notify.success && !passed_on.contains(&number),
+                Some(outcome) if outcome.enhanced.0 == 2 => recipient.notify.success,
                 _ => false,
             };
             if wants && !state.reported {
@@ -245,25 +286,34 @@ impl Runner {
             }
         }
         for (sender, numbers) in groups {
-            bounce::send(&self.gate, claim, &Report::settled(&numbers, owner(&sender)), now)?;
-            claim.record(now, &[Record::Reported(numbers)])?;
+            let report = Report::settled(&numbers, owner(claim, &sender));
+            bounce::send(&self.gate, claim, &report, now)?;
+            self.record(claim, now, vec![Record::Reported(numbers)])?;
         }
         let is_late = now.since(claim.envelope().arrived) >= self.gate.site.settings.queue.warn;
-        if is_late && !claim.progress().warned {
-            let late: Vec<usize> = (0..claim.envelope().recipients.len())
-                .filter(|n| claim.progress().states[*n].is_owed() && claim.envelope().recipients[*n].notify.delay)
-                .collect();
-            if !late.is_empty() && claim.envelope().sender.is_some() {
-                bounce::send(&self.gate, claim, &Report::late(&late), now)?;
-                claim.record(now, &[Record::Warned])?;
+        if is_late && !claim.progress().warned && claim.envelope().sender.is_some() {
+            let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+            for (number, recipient) in claim.envelope().recipients.iter().enumerate() {
+                if claim.progress().states[number].is_owed() && recipient.notify.delay {
+                    groups.entry(recipient.delivery.sender.clone()).or_default().push(number);
+                }
+            }
+            let is_any = !groups.is_empty();
+            for (sender, numbers) in groups {
+                bounce::send(&self.gate, claim, &Report::late(&numbers, owner(claim, &sender)), now)?;
+            }
+            if is_any {
+                self.record(claim, now, vec![Record::Warned])?;
             }
         }
         Ok(())
     }
 }
 
-/// The list owner of a delivery, where it has one.
-fn owner(text: &str) -> Option<Address> {
+/// The list owner of a delivery, where it has one. A report stays a report when a list passes it on: with an owner for
+/// sender it could be answered, and go round for ever.
+fn owner(claim: &Claim, text: &str) -> Option<Address> {
+    claim.envelope().sender.as_ref()?;
     Address::parse(text).ok()
 }
 
@@ -282,6 +332,7 @@ fn log_outcome(id: &Id, recipient: &Recipient, outcome: &Outcome, arrived: Times
         .maybe("host", Some(&outcome.host).filter(|h| !h.is_empty()))
         .field("code", outcome.enhanced)
         .field("reply", &outcome.text)
+        .maybe("cause", Some(&outcome.cause).filter(|c| !c.is_empty()))
         .field("delay", delay)
         .write();
 }

@@ -14,7 +14,12 @@ use crate::settings;
 use crate::spool::Outcome;
 use crate::status::{Enhanced, Reply};
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Most recipients of one transaction: what every server takes (RFC 5321 §4.5.3.1.8). More follow in the next one.
+const RECIPIENTS: usize = 100;
+/// A server that takes so many recipients and then says "too many" is given the others in a new transaction at once.
+const WORTHWHILE: usize = 10;
 
 /// The network's trouble, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,10 +72,14 @@ pub(super) struct Conversation<'a> {
     pub(super) recipients: &'a [&'a Recipient],
 }
 
-/// Why a conversation as a whole came to nothing.
+/// Why a conversation ended early: the outcome of all recipients that have none of their own yet.
 enum Stop {
     Net(String),
     Refused(Reply),
+    /// The peer said what has no meaning there.
+    Protocol(String),
+    /// The message could not be read; the peer has no part in it.
+    Local(std::io::Error),
     /// TLS failed: try once more without.
     Tls(String),
 }
@@ -88,7 +97,21 @@ struct Extensions {
 
 impl Extensions {
     fn has(&self, name: &str) -> bool {
-        self.words.iter().any(|w| w.split(' ').next().is_some_and(|k| k.eq_ignore_ascii_case(name)))
+        self.line(name).is_some()
+    }
+
+    fn line(&self, name: &str) -> Option<&str> {
+        self.words
+            .iter()
+            .map(String::as_str)
+            .find(|w| w.split(' ').next().is_some_and(|k| k.eq_ignore_ascii_case(name)))
+    }
+
+    /// Most recipients of a transaction, where the peer has a limit of its own (RFC 9422 §4.2).
+    fn recipients(&self) -> usize {
+        let words = self.line("LIMITS").unwrap_or("").split(' ');
+        let own = words.filter_map(|w| w.split_once('=')).find(|(key, _)| key.eq_ignore_ascii_case("RCPTMAX"));
+        own.and_then(|(_, n)| n.parse().ok()).map_or(RECIPIENTS, |n: usize| n.clamp(1, RECIPIENTS))
     }
 }
 
@@ -104,7 +127,9 @@ impl Line {
         Ok(self.wire.send(format!("{command}\r\n").as_bytes())?)
     }
 
+    /// Reads one reply. The patience is for the whole of it: a peer that drips would hold the thread for days.
     fn hear(&mut self) -> Result<Reply, Stop> {
+        let until = Instant::now() + self.patience;
         loop {
             let (taken, reply) = self.reader.feed(&self.held).map_err(|e| Stop::Net(e.to_string()))?;
             self.held.drain(..taken);
@@ -112,7 +137,11 @@ impl Line {
                 return if reply.code == 421 { Err(Stop::Refused(reply)) } else { Ok(reply) };
             }
             let mut buffer = [0; 4096];
-            match self.wire.receive(&mut buffer, self.patience)? {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Stop::Net("timed out".to_string()));
+            }
+            match self.wire.receive(&mut buffer, left)? {
                 0 => return Err(Stop::Net("the connection was closed".to_string())),
                 n => self.held.extend_from_slice(&buffer[..n]),
             }
@@ -126,32 +155,35 @@ impl Line {
 }
 
 impl Conversation<'_> {
-    /// Holds the conversation; gives one result for each recipient, in order. `text` is called again for a second try.
+    /// Holds the conversation; gives one result for each recipient, in order. `text` is called again for each transaction.
     pub(super) fn hold(&self, text: &mut dyn FnMut() -> std::io::Result<Box<dyn Read>>) -> Vec<Spoken> {
-        let mut result = self.once(true, text);
+        let mut spoken = vec![None; self.recipients.len()];
+        let mut result = self.once(true, text, &mut spoken);
         if let Err(Stop::Tls(reason)) = &result {
             crate::log::event("tls-failed").field("host", &self.target.host).field("reason", reason).write();
-            result = self.once(false, text);
+            result = self.once(false, text, &mut spoken);
         }
-        let all = |enhanced: Enhanced, text: String| {
-            let outcome = Outcome { enhanced, text, host: self.target.host.clone() };
-            vec![Spoken { outcome, passes_dsn: false }; self.recipients.len()]
-        };
-        match result {
-            Ok(spoken) => spoken,
-            Err(Stop::Net(text) | Stop::Tls(text)) => all(Enhanced(4, 4, 2), text),
-            Err(Stop::Refused(reply)) => {
-                let class = if reply.is_permanent() { 5 } else { 4 };
-                all(reply.enhanced.unwrap_or(Enhanced(class, 0, 0)), reply.to_string())
+        let host = &self.target.host;
+        let rest = match result {
+            Ok(()) => Outcome::new(Enhanced(4, 5, 0), "the host said nothing about this recipient", host),
+            Err(Stop::Net(text) | Stop::Tls(text)) => Outcome::new(Enhanced(4, 4, 2), text, host),
+            Err(Stop::Protocol(text)) => Outcome::new(Enhanced(4, 5, 0), text, host),
+            Err(Stop::Local(e)) => {
+                let failure = crate::status::Failure::local(&e);
+                Outcome::new(failure.enhanced, failure.public, "").because(&failure.cause)
             }
-        }
+            Err(Stop::Refused(reply)) => self.outcome(&reply),
+        };
+        let unsaid = || Spoken { outcome: rest.clone(), passes_dsn: false };
+        spoken.into_iter().map(|s| s.unwrap_or_else(unsaid)).collect()
     }
 
     fn once(
         &self,
         use_tls: bool,
         text: &mut dyn FnMut() -> std::io::Result<Box<dyn Read>>,
-    ) -> Result<Vec<Spoken>, Stop> {
+        spoken: &mut [Option<Spoken>],
+    ) -> Result<(), Stop> {
         let connected = self.net.connect(&self.target.host, self.target.port, self.settings.timeout_connect);
         let wire = connected.map_err(|e| Stop::Net(format!("{}:{}: {e}", self.target.host, self.target.port)))?;
         let patience = self.settings.timeout_command;
@@ -169,12 +201,17 @@ impl Conversation<'_> {
                 other => other,
             })?;
         }
-        let result = self.transfer(&mut line, &extensions, text);
-        if result.is_ok() && line.say("QUIT").is_ok() {
+        let mut todo = self.refuse_utf8(&extensions, text, spoken)?;
+        while !todo.is_empty() {
+            let rest = todo.split_off(todo.len().min(extensions.recipients()));
+            line.patience = patience;
+            todo = [self.transaction(&mut line, &extensions, &todo, text, spoken)?, rest].concat();
+        }
+        if line.say("QUIT").is_ok() {
             line.patience = Duration::from_secs(2);
             let _ = line.hear();
         }
-        result
+        Ok(())
     }
 
     /// EHLO (HELO where that is not understood), or LHLO.
@@ -191,74 +228,110 @@ impl Conversation<'_> {
         Err(Stop::Refused(reply))
     }
 
-    fn transfer(
+    /// Refuses what a host without SMTPUTF8 can't have (RFC 6531 §3.5); gives the recipients that are left.
+    fn refuse_utf8(
+        &self,
+        extensions: &Extensions,
+        text: &mut dyn FnMut() -> std::io::Result<Box<dyn Read>>,
+        spoken: &mut [Option<Spoken>],
+    ) -> Result<Vec<usize>, Stop> {
+        let all = 0..self.recipients.len();
+        if extensions.has("SMTPUTF8") {
+            return Ok(all.collect());
+        }
+        let is_whole = self.sender.is_some_and(Address::is_utf8)
+            || self.envelope.smtputf8 && !has_ascii_header(text).map_err(Stop::Local)?;
+        let needs = |index: &usize| is_whole || !self.recipients[*index].delivery.user.is_ascii();
+        let (refused, left): (Vec<usize>, Vec<usize>) = all.partition(needs);
+        let text = "The next host does not take internationalized addresses";
+        let outcome = self.outcome(&Reply::new(550, Enhanced(5, 6, 7), text));
+        refused.into_iter().for_each(|i| spoken[i] = Some(Spoken { outcome: outcome.clone(), passes_dsn: false }));
+        Ok(left)
+    }
+
+    /// One transaction for some of the recipients. Gives those that were too many for it and should come in another.
+    ///
+    /// What the peer says about a recipient is kept at once: whatever breaks later, nobody who has the message gets it again.
+    fn transaction(
         &self,
         line: &mut Line,
         extensions: &Extensions,
+        batch: &[usize],
         text: &mut dyn FnMut() -> std::io::Result<Box<dyn Read>>,
-    ) -> Result<Vec<Spoken>, Stop> {
-        let needs_utf8 = self.envelope.smtputf8
-            && (self.sender.is_some_and(Address::is_utf8) || self.recipients.iter().any(|r| r.original.is_utf8()));
-        if needs_utf8 && !extensions.has("SMTPUTF8") {
-            let text = "The next host does not take internationalized addresses";
-            return Err(Stop::Refused(Reply::new(550, Enhanced(5, 6, 7), text)));
-        }
+        spoken: &mut [Option<Spoken>],
+    ) -> Result<Vec<usize>, Stop> {
         let has_dsn = extensions.has("DSN");
-        let mut commands = vec![self.mail_command(extensions, has_dsn)];
-        commands.extend(self.recipients.iter().map(|r| rcpt_command(r, has_dsn)));
+        let mut commands = vec![self.mail_command(extensions, has_dsn, batch)];
+        commands.extend(batch.iter().map(|i| rcpt_command(self.recipients[*i], has_dsn)));
         // RFC 2920 §3.1: MAIL and RCPT may go in one piece; without PIPELINING each waits for its reply.
-        let mut replies = Vec::with_capacity(commands.len());
-        if extensions.has("PIPELINING") {
+        let is_pipelined = extensions.has("PIPELINING");
+        if is_pipelined {
             line.wire.send(format!("{}\r\n", commands.join("\r\n")).as_bytes())?;
-            for _ in &commands {
-                replies.push(line.hear()?);
-            }
-        } else {
-            for command in &commands {
-                replies.push(line.ask(command)?);
-                if replies.len() == 1 && !replies[0].is_positive() {
-                    break;
-                }
-            }
         }
-        let mail = replies.remove(0);
+        let next = |line: &mut Line, command: &str| if is_pipelined { line.hear() } else { line.ask(command) };
+        let mail = next(line, &commands[0])?;
         if !mail.is_positive() {
             return Err(Stop::Refused(mail));
         }
-        let spoken = |reply: &Reply| Spoken { outcome: self.outcome(reply), passes_dsn: has_dsn };
-        let mut results: Vec<Spoken> = replies.iter().map(spoken).collect();
-        let accepted: Vec<usize> = (0..replies.len()).filter(|i| replies[*i].is_positive()).collect();
+        let say = |reply: &Reply| Some(Spoken { outcome: self.outcome(reply), passes_dsn: has_dsn });
+        let (mut accepted, mut crowded) = (Vec::new(), Vec::new());
+        for (index, command) in batch.iter().zip(&commands[1..]) {
+            let reply = next(line, command)?;
+            if reply.is_positive() {
+                accepted.push(*index);
+                continue;
+            }
+            // RFC 5321 §4.5.3.1.10: "too many recipients" is about this transaction, also when it comes as 552.
+            let is_crowd = matches!(reply.code, 452 | 552) && reply.enhanced.is_none_or(|e| (e.1, e.2) == (5, 3));
+            spoken[*index] = say(&reply);
+            if is_crowd {
+                let outcome = Outcome { enhanced: Enhanced(4, 5, 3), ..self.outcome(&reply) };
+                spoken[*index] = Some(Spoken { outcome, passes_dsn: false });
+                crowded.push(*index);
+            }
+        }
         if accepted.is_empty() {
-            let _ = line.ask("RSET");
-            return Ok(results);
+            line.ask("RSET")?;
+            return Ok(Vec::new());
         }
         let data = line.ask("DATA")?;
         if data.code != 354 {
-            accepted.iter().for_each(|i| results[*i] = spoken(&data));
-            return Ok(results);
+            // A host that says yes to DATA without asking for the text has not got the message.
+            if data.is_positive() {
+                return Err(Stop::Protocol(format!("unexpected reply to DATA: {data}")));
+            }
+            accepted.iter().for_each(|i| spoken[*i] = say(&data));
+            line.ask("RSET")?;
+            return Ok(Vec::new());
         }
         self.send_text(line, text)?;
         line.patience = self.settings.timeout_data;
-        if self.target.mailer == Mailer::Lmtp {
-            for index in accepted {
-                results[index] = spoken(&line.hear()?);
+        let mut last = None;
+        for index in &accepted {
+            // RFC 2033 §4.2: LMTP answers for each recipient, SMTP once for all.
+            if last.is_none() || self.target.mailer == Mailer::Lmtp {
+                let reply = line.hear()?;
+                if (300..400).contains(&reply.code) {
+                    return Err(Stop::Protocol(format!("unexpected reply to the message: {reply}")));
+                }
+                last = Some(reply);
             }
-        } else {
-            let last = line.hear()?;
-            accepted.iter().for_each(|i| results[*i] = spoken(&last));
+            spoken[*index] = last.as_ref().and_then(say);
         }
-        Ok(results)
+        if accepted.len() < WORTHWHILE {
+            crowded.clear();
+        }
+        Ok(crowded)
     }
 
     fn send_text(&self, line: &mut Line, text: &mut dyn FnMut() -> std::io::Result<Box<dyn Read>>) -> Result<(), Stop> {
-        let local = |e: std::io::Error| Stop::Net(format!("reading the message: {e}"));
-        let mut text = text().map_err(local)?;
+        let mut text = text().map_err(Stop::Local)?;
         let mut encoder = DotEncoder::default();
         let mut buffer = vec![0; 64 << 10];
         let mut wire = Vec::new();
         loop {
             // A message that can't be read to its end must not look like a whole one: the connection breaks instead.
-            let n = text.read(&mut buffer).map_err(local)?;
+            let n = text.read(&mut buffer).map_err(Stop::Local)?;
             if n == 0 {
                 break;
             }
@@ -271,7 +344,7 @@ impl Conversation<'_> {
         Ok(line.wire.send(&wire)?)
     }
 
-    fn mail_command(&self, extensions: &Extensions, has_dsn: bool) -> String {
+    fn mail_command(&self, extensions: &Extensions, has_dsn: bool, batch: &[usize]) -> String {
         let mut command = format!("MAIL FROM:{}", print_path(self.sender));
         if extensions.has("SIZE") {
             command.push_str(&format!(" SIZE={}", self.envelope.size + self.envelope.size / 40));
@@ -279,7 +352,10 @@ impl Conversation<'_> {
         if self.envelope.eight_bit && extensions.has("8BITMIME") {
             command.push_str(" BODY=8BITMIME");
         }
-        if self.envelope.smtputf8 && extensions.has("SMTPUTF8") {
+        let is_utf8 = self.envelope.smtputf8
+            || self.sender.is_some_and(Address::is_utf8)
+            || batch.iter().any(|i| !self.recipients[*i].delivery.user.is_ascii());
+        if is_utf8 && extensions.has("SMTPUTF8") {
             command.push_str(" SMTPUTF8");
         }
         if has_dsn {
@@ -295,12 +371,34 @@ impl Conversation<'_> {
 
     fn outcome(&self, reply: &Reply) -> Outcome {
         let class = match reply.code {
-            200..400 => 2,
-            400..500 => 4,
-            _ => 5,
+            200..300 => 2,
+            500.. => 5,
+            _ => 4,
         };
         let enhanced = reply.enhanced.filter(|e| e.0 == class).unwrap_or(Enhanced(class, 0, 0));
-        Outcome { enhanced, text: reply.to_string(), host: self.target.host.clone() }
+        Outcome::new(enhanced, reply.to_string(), &self.target.host)
+    }
+}
+
+/// Looks through a message's header for octets that need RFC 6532.
+fn has_ascii_header(text: &mut dyn FnMut() -> std::io::Result<Box<dyn Read>>) -> std::io::Result<bool> {
+    let mut text = text()?;
+    let mut buffer = vec![0; 16 << 10];
+    let mut before = b'\n';
+    loop {
+        let n = text.read(&mut buffer)?;
+        for byte in &buffer[..n] {
+            if !byte.is_ascii() {
+                return Ok(false);
+            }
+            if (before, *byte) == (b'\n', b'\n') {
+                return Ok(true);
+            }
+            before = *byte;
+        }
+        if n == 0 {
+            return Ok(true);
+        }
     }
 }
 

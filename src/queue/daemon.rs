@@ -14,6 +14,10 @@ use std::time::Duration;
 
 /// Longest time between two scans.
 const SCAN: Duration = Duration::from_secs(60);
+/// Pause before a message is looked at again on which another process works.
+const BUSY: Duration = Duration::from_secs(30);
+/// The date of what waits for an administrator.
+const NEVER: Timestamp = Timestamp(i64::MAX);
 
 /// What woke the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +59,13 @@ impl Daemon {
     /// Runs until `wait` says [`Wake::Stop`]; `wait` gets the longest time it may wait.
     pub fn run(mut self, now: fn() -> Timestamp, mut wait: impl FnMut(Duration) -> Wake) {
         loop {
-            self.collect();
+            self.collect(now());
             let time = now();
             let scans = self.last_scan.is_none_or(|last| time.since(last) >= SCAN || time < last);
             if scans {
+                let before = self.last_scan;
                 self.scan(time);
+                self.look_again(before, time);
             }
             self.start_due(time, now);
             let until_scan = SCAN.saturating_sub(self.last_scan.map_or(SCAN, |last| time.since(last)));
@@ -123,12 +129,36 @@ impl Daemon {
                 self.due.remove(&(when, id));
             }
         }
-        for id in &ids {
-            if !self.known.contains_key(id) && !self.active.contains(id) {
-                // The number of recipients does not matter for the date.
-                let when = spool.progress(id, 0).ok().and_then(|p| p.next).unwrap_or(now);
-                self.set_due(id.clone(), when);
+        for id in ids {
+            if !self.known.contains_key(&id) && !self.active.contains(&id) {
+                let when = self.date(&id, now);
+                self.set_due(id, when);
             }
+        }
+    }
+
+    /// Looks again at what others have written about messages that wait: a hint to make one due may have been lost.
+    fn look_again(&mut self, since: Option<Timestamp>, now: Timestamp) {
+        let Some(since) = since else { return };
+        let spool = self.runner.gate().spool.clone();
+        let waiting = self.known.iter().filter(|(id, when)| **when > now && !self.active.contains(*id));
+        // File times may lag behind the clock by a tick.
+        let is_news = |id: &Id| spool.last_written(id).is_some_and(|t| t.after(Duration::from_secs(1)) >= since);
+        let news: Vec<Id> = waiting.map(|(id, _)| id).filter(|id| is_news(id)).cloned().collect();
+        for id in news {
+            let when = self.date(&id, now);
+            self.set_due(id, when);
+        }
+    }
+
+    /// When a message is due by its journal; the number of recipients does not matter for that.
+    fn date(&self, id: &Id, now: Timestamp) -> Timestamp {
+        let latest = now.after(self.runner.gate().site.settings.queue.retry_max);
+        match self.runner.gate().spool.progress(id, 0) {
+            Ok(progress) if progress.held => NEVER,
+            // A date that no pause explains was written by a clock that went wrong.
+            Ok(progress) => progress.next.map_or(now, |next| next.min(latest)),
+            Err(_) => now,
         }
     }
 
@@ -161,16 +191,14 @@ impl Daemon {
         }
     }
 
-    fn collect(&mut self) {
+    fn collect(&mut self, now: Timestamp) {
         while let Ok((id, attempted)) = self.done.try_recv() {
             self.active.remove(&id);
             match attempted {
                 Attempted::Later(when) => self.set_due(id, when),
-                // Held, or another process has it: the scan a minute on looks again.
-                Attempted::Left => {
-                    let when = Timestamp(i64::MAX);
-                    self.set_due(id, when);
-                }
+                Attempted::Left => self.set_due(id, NEVER),
+                // Whoever has it may leave something to be done.
+                Attempted::Busy => self.set_due(id, now.after(BUSY)),
                 Attempted::Finished | Attempted::Gone => {
                     if let Some(when) = self.known.remove(&id) {
                         self.due.remove(&(when, id));

@@ -55,3 +55,6 @@ pub fn release(spool: &Spool, id: &crate::spool::Id, now: Timestamp) -> io::Resu
         Err(_) => Ok(false),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use crate::status::{Enhanced, Failure};
 use crate::tables::aliases::{Aliases, Target, parse_targets};
 use crate::tables::{Route, aliases::Alias};
 use crate::users::Directory;
+use std::collections::HashSet;
 
 /// Deepest nesting of aliases.
 const DEPTH_LIMIT: usize = 20;
@@ -22,7 +23,10 @@ pub(super) struct Expansion<'a> {
     /// Names being expanded, outermost first: an alias that comes back to one of them has gone in a circle.
     open: Vec<String>,
     found: Vec<Delivery>,
-    seen: std::collections::HashSet<Delivery>,
+    /// Mailer, host and user: one mailbox gets one copy, whichever owner or alias it came by.
+    seen: HashSet<(Mailer, String, String)>,
+    /// Aliases that are expanded, by name, domain and owner: again they would come to the same deliveries.
+    done: HashSet<(String, String, String)>,
     /// The owner in force.
     owner: String,
 }
@@ -36,6 +40,7 @@ impl<'a> Expansion<'a> {
             open: Vec::new(),
             found: Vec::new(),
             seen: Default::default(),
+            done: Default::default(),
             owner: String::new(),
         }
     }
@@ -47,6 +52,11 @@ impl<'a> Expansion<'a> {
         {
             let (code, text) = Enhanced::parse_prefix(&only.user).unwrap_or((Enhanced(5, 1, 1), only.user.as_str()));
             return Err(refusal(code, text, format!("alias of {address}")));
+        }
+        // Perhaps the file is just being written. To take the message would be to drop it.
+        if self.found.is_empty() {
+            let text = format!("<{address}>: Mailing list has no members, try again later");
+            return Err(Failure::temporary((2, 4), text, "the alias leads to nobody"));
         }
         Ok(self.found)
     }
@@ -67,7 +77,7 @@ impl<'a> Expansion<'a> {
         if self.found.len() >= DELIVERY_LIMIT {
             return Err(Failure::permanent((4, 6), "Alias expands too far", "more deliveries than the limit"));
         }
-        if self.seen.insert(delivery.clone()) {
+        if self.seen.insert((delivery.mailer, delivery.host.clone(), delivery.user.clone())) {
             self.found.push(delivery);
         }
         Ok(())
@@ -107,8 +117,17 @@ impl<'a> Expansion<'a> {
         let user = separator.map_or(key.local(), |s| key.split_detail(s).0);
         let whole = key.to_string();
         let without_detail = key.with_local(user).ok()?.to_string();
-        [whole.as_str(), key.local(), &without_detail, user]
+        // A quoted local part with an @ in it would be read as a whole address, or as all of a domain.
+        let is_name = |name: &&str| !name.contains('@');
+        let names = [
+            Some(whole.as_str()),
+            Some(key.local()).filter(is_name),
+            Some(&without_detail),
+            Some(user).filter(is_name),
+        ];
+        names
             .into_iter()
+            .flatten()
             .find_map(|name| self.aliases.find(name))
             .filter(|alias| !self.is_self_reference(alias, key))
     }
@@ -176,15 +195,26 @@ impl<'a> Expansion<'a> {
         self.say(format!("{key}: alias {name} (etc/aliases line {})", alias.line));
         let owner_before = self.owner.clone();
         let owner = format!("owner-{name}");
+        let parsed = if name.contains('@') { Address::parse(&owner) } else { key.with_local(&owner) };
         if self.aliases.find(&owner).is_some()
-            && let Ok(owner) = key.with_local(&owner)
+            && let Ok(owner) = parsed
         {
             self.say(format!("sender becomes {owner}"));
             self.owner = owner.to_string();
         }
-        self.open.push(open);
-        let result = self.targets(&alias.targets, name, key);
-        self.open.pop();
+        let expanded = (open.clone(), key.domain().to_string(), self.owner.clone());
+        let result = if self.done.contains(&expanded) {
+            self.say(format!("{name}: expanded above"));
+            Ok(())
+        } else {
+            self.open.push(open);
+            let result = self.targets(&alias.targets, name, key);
+            self.open.pop();
+            result
+        };
+        if result.is_ok() {
+            self.done.insert(expanded);
+        }
         self.owner = owner_before;
         result
     }
@@ -222,7 +252,7 @@ impl<'a> Expansion<'a> {
 
     fn include(&mut self, path: &std::path::Path, name: &str, key: &Address) -> Result<(), Failure> {
         self.say(format!("include {}", path.display()));
-        let bytes = crate::fsx::read(path, INCLUDE_LIMIT)
+        let (bytes, is_safe) = read_include(path)
             .map_err(|e| Failure::temporary((2, 4), "Mailing list is not readable, try again later", e))?;
         let text = String::from_utf8_lossy(&bytes);
         let mut targets = Vec::new();
@@ -239,6 +269,20 @@ impl<'a> Expansion<'a> {
                     .field("reason", wrong.message)
                     .error()
                     .write(),
+            }
+        }
+        if !is_safe {
+            for target in &mut targets {
+                if matches!(target, Target::Program(_) | Target::File(_)) {
+                    let reason = "others may write the list: no programs and files from it";
+                    crate::log::event("include-not-obeyed")
+                        .field("file", path.display())
+                        .field("reason", reason)
+                        .error()
+                        .write();
+                    *target =
+                        Target::Error(Enhanced(5, 7, 1), "Programs and files are not allowed in this list".into());
+                }
             }
         }
         self.targets(&targets, name, key)
@@ -299,6 +343,16 @@ impl<'a> Expansion<'a> {
             }
         }
     }
+}
+
+/// An :include: file, and whether it may name programs and files: not when somebody else than the administrator may write it.
+fn read_include(path: &std::path::Path) -> std::io::Result<(Vec<u8>, bool)> {
+    use std::os::unix::fs::MetadataExt;
+    let file = crate::fsx::open_read(path)?;
+    let metadata = file.metadata()?;
+    let is_ours = metadata.uid() == 0 || metadata.uid() == nix::unistd::geteuid().as_raw();
+    let is_safe = is_ours && metadata.mode() & 0o022 == 0;
+    Ok((crate::fsx::read_opened(file, path, INCLUDE_LIMIT)?, is_safe))
 }
 
 fn open_key(name: &str) -> String {

@@ -124,3 +124,74 @@ fn every_decision_can_be_shown() {
     let text = steps.join("\n");
     assert!(text.contains("alias staff (etc/aliases line 2)") && text.contains("mailer mailbox"), "{text}");
 }
+
+#[test]
+fn a_list_file_that_others_may_write_names_no_programs() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let members = dir.path().join("members");
+    std::fs::write(&members, "alice\n\"|/bin/sh -c id\"\n/tmp/box\n").unwrap();
+    let router = router(dir.path(), &format!("list: :include:{}\n", members.display()), "");
+    let mode = |mode| std::fs::set_permissions(&members, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o644);
+    let safe = resolve(&router, "list@example.test");
+    assert!(safe.contains("prog:/bin/sh -c id") && safe.contains("file:/tmp/box"), "{safe}");
+    for unsafe_mode in [0o664, 0o646] {
+        mode(unsafe_mode);
+        let found = resolve(&router, "list@example.test");
+        assert!(found.starts_with("mailbox:alice@example.test error:5.7.1"), "{found}");
+        assert!(!found.contains("prog:") && !found.contains("file:"), "{found}");
+    }
+}
+
+#[test]
+fn a_list_without_members_is_not_a_way_to_lose_mail() {
+    let dir = tempfile::tempdir().unwrap();
+    let members = dir.path().join("members");
+    let router = router(dir.path(), &format!("list: :include:{}\n", members.display()), "");
+    for text in ["", "# nobody yet\n", "a broken line here\n"] {
+        std::fs::write(&members, text).unwrap();
+        assert_eq!(resolve(&router, "list@example.test"), "451 4.2.4", "{text:?}");
+    }
+}
+
+#[test]
+fn one_mailbox_gets_one_copy_by_whatever_ways() {
+    let dir = tempfile::tempdir().unwrap();
+    let aliases = "all: staff, alice, one, two\nstaff: alice, carol\nowner-staff: carol\none: \"|/bin/cat\"\ntwo: \"|/bin/cat\"\n";
+    let router = router(dir.path(), aliases, "");
+    assert_eq!(
+        resolve(&router, "all@example.test"),
+        "mailbox:alice@example.test from owner-staff@example.test \
+         mailbox:carol@example.test from owner-staff@example.test prog:/bin/cat"
+    );
+}
+
+#[test]
+fn aliases_that_fan_out_at_each_step_take_linear_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut aliases: String = (0..18).map(|i| format!("a{i}: a{0}, b{0}\nb{i}: a{0}, b{0}\n", i + 1)).collect();
+    aliases.push_str("a18: alice\nb18: carol\n");
+    let router = router(dir.path(), &aliases, "");
+    let started = std::time::Instant::now();
+    assert_eq!(resolve(&router, "a0@example.test"), "mailbox:alice@example.test mailbox:carol@example.test");
+    assert!(started.elapsed() < std::time::Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_quoted_local_part_is_no_address_and_no_domain() {
+    let dir = tempfile::tempdir().unwrap();
+    let aliases = "old@other.test: alice\n@other.test: carol\n";
+    let router = router(dir.path(), aliases, "");
+    for address in ["\"old@other.test\"@example.test", "\"@other.test\"@example.test"] {
+        assert_eq!(resolve(&router, address), "550 5.1.1", "{address}");
+    }
+}
+
+#[test]
+fn the_owner_of_a_list_with_a_domain_is_an_address() {
+    let dir = tempfile::tempdir().unwrap();
+    let aliases = "list@other.test: alice\nowner-list@other.test: bob\n";
+    let router = router(dir.path(), aliases, "");
+    assert_eq!(resolve(&router, "list@other.test"), "mailbox:alice@example.test from owner-list@other.test");
+}

@@ -7,6 +7,7 @@ use crate::envelope::Envelope;
 use crate::fsx::{self, Lock, LockError};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 
 /// A claimed message. The lock is released when this is dropped.
 #[derive(Debug)]
@@ -31,6 +32,9 @@ pub enum ClaimError {
     /// It could not be understood and was moved to spool/bad.
     #[error("damaged; moved to {0}")]
     Damaged(String),
+    /// A newer version of this program wrote it; it stays where it is.
+    #[error("written by a newer version; left alone")]
+    Newer,
     /// The file system said no.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -43,19 +47,28 @@ impl Claim {
             Ok(lock) => lock,
             Err(LockError::Held) => return Err(ClaimError::Busy),
             Err(LockError::Gone) => return Err(ClaimError::Gone),
+            // A folder or a link of this name would be met again and again.
+            Err(LockError::Io(_)) if is_no_file(&path) => return Err(put_aside(spool, id, "not a regular file")),
             Err(LockError::Io(e)) => return Err(e.into()),
         };
+        if is_no_file(&path) {
+            return Err(put_aside(spool, id, "not a regular file"));
+        }
         match text::read(lock.file()) {
             Ok((envelope, body_at)) => {
                 let progress = spool.progress(id, envelope.recipients.len())?;
                 Ok(Claim { spool: spool.clone(), id: id.clone(), envelope, progress, body_at, lock })
             }
-            Err(e) if e.kind() == io::ErrorKind::InvalidData => {
-                let bad = spool.quarantine(id, &e.to_string())?;
-                Err(ClaimError::Damaged(bad.display().to_string()))
-            }
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(put_aside(spool, id, &e.to_string())),
+            Err(e) if text::is_newer(&e) => Err(ClaimError::Newer),
             Err(e) => Err(fsx::context("read", &path, e).into()),
         }
+    }
+
+    /// Makes room for the outcomes of an attempt: an attempt whose outcome can't be written down would be made again.
+    pub fn reserve(&self) -> io::Result<()> {
+        let octets = 4096 + 256 * self.envelope.recipients.len() as u64;
+        journal::reserve(&self.spool.journal_file(&self.id), octets.min(1 << 20))
     }
 
     /// The message's id.
@@ -100,5 +113,16 @@ impl Claim {
         let removed = fsx::remove(&self.spool.journal_file(&self.id));
         drop(self.lock);
         removed
+    }
+}
+
+fn is_no_file(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|m| !m.is_file())
+}
+
+fn put_aside(spool: &Spool, id: &Id, reason: &str) -> ClaimError {
+    match spool.quarantine(id, reason) {
+        Ok(bad) => ClaimError::Damaged(bad.display().to_string()),
+        Err(e) => e.into(),
     }
 }

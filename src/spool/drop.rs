@@ -89,10 +89,8 @@ impl Spool {
         match read {
             Ok((handed, message, owner)) => Ok(Some(Dropped { path, owner, handed, message })),
             Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
-                let name = path.file_name().unwrap_or_default();
-                let bad = self.dir.join("bad").join(name);
-                fsx::rename(&path, &bad)?;
-                crate::log::event("quarantined").field("file", bad.display()).field("reason", e).error().write();
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                self.set_aside(&path, &name, &e.to_string())?;
                 Ok(None)
             }
             Err(e) => Err(e),

@@ -9,7 +9,6 @@ use crate::fields;
 use crate::status::Enhanced;
 use std::collections::BTreeMap;
 use std::io;
-use std::io::Write as _;
 use std::path::Path;
 
 /// Longest journal read, in octets.
@@ -20,10 +19,35 @@ const LIMIT: u64 = 64 << 20;
 pub struct Outcome {
     /// Its class says whether it is done, to be tried again, or failed.
     pub enhanced: Enhanced,
-    /// The reply or the reason, for people.
+    /// The reply or the reason, for people; the sender may be told it.
     pub text: String,
     /// The host that said so; empty for local deliveries.
     pub host: String,
+    /// What lies behind it, for the administrator alone; often empty.
+    pub cause: String,
+}
+
+/// Longest text and cause kept, in octets: a host may say a megabyte about each of a thousand recipients.
+const TEXT_LIMIT: usize = 2000;
+
+impl Outcome {
+    /// An outcome without a cause; a long text is cut.
+    pub fn new(enhanced: Enhanced, text: impl Into<String>, host: &str) -> Outcome {
+        let (mut text, cause) = (text.into(), String::new());
+        text.truncate(text.floor_char_boundary(TEXT_LIMIT));
+        Outcome { enhanced, text, host: host.to_string(), cause }
+    }
+
+    /// The same with its cause.
+    pub fn because(mut self, cause: &str) -> Outcome {
+        self.cause = cause[..cause.floor_char_boundary(TEXT_LIMIT)].to_string();
+        self
+    }
+
+    /// Text and cause, for the administrator.
+    pub fn reason(&self) -> String {
+        if self.cause.is_empty() { self.text.clone() } else { format!("{} ({})", self.text, self.cause) }
+    }
 }
 
 /// What is appended.
@@ -124,6 +148,9 @@ fn print(when: Timestamp, record: &Record) -> String {
             fields::push(&mut line, "code", &outcome.enhanced.to_string());
             fields::push(&mut line, "text", &outcome.text);
             fields::push(&mut line, "host", &outcome.host);
+            if !outcome.cause.is_empty() {
+                fields::push(&mut line, "cause", &outcome.cause);
+            }
         }
         Record::Next(next) => {
             line.push_str(" next");
@@ -155,6 +182,7 @@ fn parse(line: &str) -> Option<(Timestamp, Record)> {
                 enhanced: Enhanced::parse_prefix(pairs.get("code")?)?.0,
                 text: pairs.get("text")?.clone(),
                 host: pairs.get("host").cloned().unwrap_or_default(),
+                cause: pairs.get("cause").cloned().unwrap_or_default(),
             },
         ),
         "next" => Record::Next(Timestamp(pairs.get("at")?.parse().ok()?)),
@@ -185,11 +213,7 @@ pub(super) fn read(path: &Path, recipients: usize) -> io::Result<Progress> {
 
 /// Appends records and makes them durable.
 pub(super) fn append(path: &Path, when: Timestamp, records: &[Record]) -> io::Result<()> {
-    let is_new = !path.exists();
-    if let Some(dir) = path.parent().filter(|d| !d.is_dir()) {
-        fsx::create_dirs(dir, 0o700)?;
-    }
-    let mut file = fsx::open_append(path, 0o600)?;
+    let mut file = open(path)?;
     let size = file.metadata()?.len();
     if size > 0 {
         use std::os::unix::fs::FileExt;
@@ -197,28 +221,41 @@ pub(super) fn append(path: &Path, when: Timestamp, records: &[Record]) -> io::Re
         file.read_exact_at(&mut last, size - 1)?;
         if last != *b"\n" {
             let bytes = fsx::read(path, LIMIT)?;
-            file.set_len(memchr::memrchr(b'\n', &bytes).map_or(0, |i| i as u64 + 1))?;
+            fsx::truncate(&file, path, memchr::memrchr(b'\n', &bytes).map_or(0, |i| i as u64 + 1))?;
         }
     }
     let text: String = records.iter().map(|r| print(when, r)).collect();
-    file.write_all(text.as_bytes()).map_err(|e| fsx::context("write", path, e))?;
+    fsx::write_all(&mut file, path, text.as_bytes())?;
     fsx::sync_file(&file, path)?;
     match path.parent() {
-        Some(dir) if is_new => fsx::sync_dir(dir),
+        Some(dir) if size == 0 => fsx::sync_dir(dir),
         _ => Ok(()),
     }
+}
+
+/// Makes sure that so many octets can be appended.
+pub(super) fn reserve(path: &Path, octets: u64) -> io::Result<()> {
+    fsx::reserve(&open(path)?, path, octets)
+}
+
+fn open(path: &Path) -> io::Result<std::fs::File> {
+    if let Some(dir) = path.parent().filter(|d| !d.is_dir()) {
+        fsx::create_dirs(dir, 0o700)?;
+    }
+    fsx::open_append(path, 0o600)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    use std::io::Write as _;
+
     #[test]
     fn records_add_up_and_a_torn_tail_is_trimmed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("00/j");
-        let outcome =
-            |class, text: &str| Outcome { enhanced: Enhanced(class, 0, 0), text: text.into(), host: "h".into() };
+        let outcome = |class, text: &str| Outcome::new(Enhanced(class, 0, 0), text, "h").because("a\nb");
         let first =
             [Record::Tried(vec![0, 2], outcome(4, "later\nplease")), Record::Next(Timestamp(99)), Record::Warned];
         append(&path, Timestamp(7), &first).unwrap();

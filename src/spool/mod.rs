@@ -16,7 +16,8 @@
 //! Claim: flock(2) on `queue/bb/ID`, re-checked after locking; it dies with its process. Order of locks: claim, then mailbox.
 //! Finish: unlink queue file, fsync its directory, then unlink the journal. In the other order a crash could bring
 //! back a message whose deliveries are forgotten.
-//! A queue file that can't be understood is moved to `bad/`, logged, and never looked at again.
+//! A queue file that can't be understood is moved to `bad/` with its journal, logged, and never looked at again; one
+//! of a newer version stays where it is.
 
 mod claim;
 mod drop;
@@ -85,7 +86,11 @@ impl Spool {
     /// Begins a queue file; the envelope is complete, the text follows.
     pub fn draft(&self, id: Id, envelope: &Envelope) -> io::Result<Draft> {
         let mut file = self.plain_draft(&id);
-        file.write(text::print(envelope).as_bytes())?;
+        let head = text::print(envelope);
+        if head.len() > text::LIMIT {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the envelope is larger than its limit"));
+        }
+        file.write(head.as_bytes())?;
         Ok(Draft { id, file })
     }
 
@@ -156,13 +161,37 @@ impl Spool {
         journal::read(&self.journal_file(id), recipients)
     }
 
-    /// Moves a file that can't be understood out of the way.
+    /// Moves a file that can't be understood out of the way, with its journal; nothing in `bad/` is ever overwritten.
     pub fn quarantine(&self, id: &Id, reason: &str) -> io::Result<PathBuf> {
-        let bad = self.dir.join("bad").join(id.as_str());
-        fsx::create_dirs(&self.dir.join("bad"), 0o700)?;
-        fsx::rename(&self.queue_file(id), &bad)?;
-        crate::log::event("quarantined").id(id).field("file", bad.display()).field("reason", reason).error().write();
+        let queued = self.queue_file(id);
+        let bad = self.set_aside(&queued, id.as_str(), reason)?;
+        let journal = self.journal_file(id);
+        if journal.try_exists()? {
+            let mut name = bad.clone().into_os_string();
+            name.push(".log");
+            fsx::rename(&journal, &PathBuf::from(name))?;
+        }
         Ok(bad)
+    }
+
+    /// Moves a file to a free name in `bad/`, durably, and says so in the log.
+    pub fn set_aside(&self, path: &std::path::Path, name: &str, reason: &str) -> io::Result<PathBuf> {
+        let dir = self.dir.join("bad");
+        fsx::create_dirs(&dir, 0o700)?;
+        let is_taken = |path: &PathBuf| std::fs::symlink_metadata(path).is_ok();
+        let names = std::iter::once(dir.join(name)).chain((1..).map(|n: u32| dir.join(format!("{name}.{n}"))));
+        let bad = names.into_iter().find(|path| !is_taken(path)).unwrap_or_else(|| dir.join(name));
+        fsx::rename(path, &bad)?;
+        crate::log::event("quarantined").id(name).field("file", bad.display()).field("reason", reason).error().write();
+        fsx::sync_dir(&dir)?;
+        path.parent().map_or(Ok(()), fsx::sync_dir)?;
+        Ok(bad)
+    }
+
+    /// When something was last written down about a message; `None` when nothing was.
+    pub fn last_written(&self, id: &Id) -> Option<Timestamp> {
+        let metadata = std::fs::metadata(self.journal_file(id)).ok()?;
+        metadata.modified().ok().map(Timestamp::from)
     }
 
     /// Removes what crashes have left behind; returns how many files.
@@ -184,11 +213,21 @@ impl Spool {
                 }
             }
         }
+        let mut synced = std::collections::HashSet::new();
         for id in ids_below(&self.dir.join("log"))? {
-            if !self.queue_file(&id).exists() {
-                fsx::remove(&self.journal_file(&id))?;
-                removed += 1;
+            let queued = self.queue_file(&id);
+            // An error of the disk is no proof that the message is finished.
+            if queued.try_exists()? {
+                continue;
             }
+            // Its end may not be durable yet: a crash that brings the message back must find its journal.
+            if let Some(dir) = queued.parent().filter(|dir| dir.is_dir())
+                && synced.insert(id.bucket())
+            {
+                fsx::sync_dir(dir)?;
+            }
+            fsx::remove(&self.journal_file(&id))?;
+            removed += 1;
         }
         Ok(removed)
     }
@@ -230,6 +269,11 @@ impl Spool {
     /// The file that the one queue daemon of a site holds locked.
     pub fn daemon_lock(&self) -> PathBuf {
         self.dir.join("run").join("queue.lock")
+    }
+
+    /// The file that is locked by who takes over what was handed in.
+    pub fn drop_lock(&self) -> PathBuf {
+        self.dir.join("run").join("drop.lock")
     }
 
     /// Where callers without rights to the queue hand messages in.

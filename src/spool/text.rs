@@ -16,13 +16,14 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 
+const MAGIC: &str = "em-queue ";
 /// Version written, and the newest that is read.
-const HEADER: &str = "em-queue 1";
-/// Longest envelope read, in octets: some ten thousand recipients.
-const LIMIT: usize = 16 << 20;
+const VERSION: u32 = 1;
+/// Longest envelope written and read, in octets: some hundred thousand recipients.
+pub(super) const LIMIT: usize = 64 << 20;
 
 pub(super) fn print(envelope: &Envelope) -> String {
-    let mut text = format!("{HEADER}\nmail");
+    let mut text = format!("{MAGIC}{VERSION}\nmail");
     fields::push(&mut text, "arrived", &envelope.arrived.0.to_string());
     fields::push(&mut text, "from", &envelope.sender.as_ref().map(Address::to_string).unwrap_or_default());
     let source = &envelope.source;
@@ -72,7 +73,11 @@ pub(super) fn read(file: &File) -> io::Result<(Envelope, u64)> {
     let end = loop {
         let from = head.len().saturating_sub(1);
         let n = reader.read(&mut buffer)?;
+        let is_first = head.is_empty();
         head.extend_from_slice(&buffer[..n]);
+        if is_first && version(&head).is_some_and(|v| v > VERSION) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "written by a newer version"));
+        }
         if let Some(at) = memchr::memmem::find(&head[from..], b"\n\n") {
             break from + at + 2;
         }
@@ -86,13 +91,24 @@ pub(super) fn read(file: &File) -> io::Result<(Envelope, u64)> {
     Ok((envelope, end as u64))
 }
 
+/// True for the error that [`read`] gives for a file of a newer version.
+pub(super) fn is_newer(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported && error.raw_os_error().is_none()
+}
+
+/// The version in the first line.
+fn version(head: &[u8]) -> Option<u32> {
+    let line = head.split(|b| *b == b'\n').next()?.strip_prefix(MAGIC.as_bytes())?;
+    std::str::from_utf8(line).ok()?.parse().ok()
+}
+
 fn damaged(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_string())
 }
 
 fn parse(text: &str) -> Option<Envelope> {
     let mut lines = text.lines();
-    if lines.next()? != HEADER {
+    if version(lines.next()?.as_bytes())? != VERSION {
         return None;
     }
     let words = |line: &str| fields::pairs(line).map(|p| p.into_iter().collect::<BTreeMap<String, String>>());

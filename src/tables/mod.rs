@@ -37,6 +37,8 @@ pub struct Watched<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity(u64, u64, i64, i64);
 
+const MISSING: Identity = Identity(0, 0, 0, 0);
+
 impl<T: Table> Watched<T> {
     /// A table that has not been read yet.
     pub fn new(path: PathBuf) -> Watched<T> {
@@ -48,13 +50,13 @@ impl<T: Table> Watched<T> {
         &self.path
     }
 
-    /// The table as it is now; a missing file is an empty table.
+    /// The table as it is now; a file that was never there is an empty table.
     ///
-    /// A changed file with a mistake leaves the old table in force; the mistake is logged once.
+    /// A changed file with a mistake, or one that has gone, leaves the old table in force; that is logged once.
     pub fn current(&self) -> Result<Arc<T>, ConfigError> {
         let now = match std::fs::metadata(&self.path) {
             Ok(m) => Identity(m.ino(), m.size(), m.mtime(), m.mtime_nsec()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Identity(0, 0, 0, 0),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => MISSING,
             Err(e) => return Err(ConfigError::whole(self.path.clone(), e.to_string(), "")),
         };
         let Ok(mut held) = self.held.lock() else {
@@ -63,6 +65,14 @@ impl<T: Table> Watched<T> {
         if let Some((identity, table)) = &*held
             && *identity == now
         {
+            return Ok(table.clone());
+        }
+        // Gone between an editor's two renames, or by mistake: without its aliases a site refuses mail for good.
+        if let Some((identity, table)) = &mut *held
+            && now == MISSING
+        {
+            crate::log::event("table-missing").field("file", self.path.display()).error().write();
+            *identity = now;
             return Ok(table.clone());
         }
         match (self.read(), &mut *held) {
@@ -148,5 +158,21 @@ mod tests {
         std::fs::write(&path, "broken line\n").unwrap();
         assert!(table.current().unwrap().find("a").is_some());
         assert!(table.read().is_err());
+    }
+
+    #[test]
+    fn a_table_that_is_gone_for_a_moment_stays_in_force() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("aliases");
+        let table: Watched<Aliases> = Watched::new(path.clone());
+        std::fs::write(&path, "a: b\n").unwrap();
+        assert!(table.current().unwrap().find("a").is_some());
+        // Editors rename the old file away before they write the new one.
+        std::fs::remove_file(&path).unwrap();
+        for _ in 0..2 {
+            assert!(table.current().unwrap().find("a").is_some());
+        }
+        std::fs::write(&path, "c: d\n").unwrap();
+        assert!(table.current().unwrap().find("a").is_none());
     }
 }

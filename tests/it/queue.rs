@@ -188,6 +188,118 @@ fn damaged_files_are_put_aside() {
     assert!(world.queued().is_empty() && world.log().contains("event=quarantined"));
 }
 
+#[test]
+fn a_file_of_a_newer_version_stays_in_the_queue_and_is_spoken_of() {
+    let world = World::new();
+    std::fs::write(world.path("etc/routes"), "remote.test esmtp:[127.0.0.1]:1\n").unwrap();
+    send(&world, &["-odq", "x@remote.test"]);
+    let file = walk(&world.path("spool/queue")).remove(0);
+    std::fs::write(&file, "em-queue 2\nwho knows\n\nbody\n").unwrap();
+    assert_eq!(world.run("emqueue", &["run", "--all"]).status.code(), Some(75));
+    let list = world.run("emqueue", &["list"]);
+    assert!(String::from_utf8_lossy(&list.stderr).contains("newer version"), "{list:?}");
+    let delete = world.run("emqueue", &["delete", "--all"]);
+    assert!(String::from_utf8_lossy(&delete.stderr).contains("newer version"), "{delete:?}");
+    assert!(file.exists() && walk(&world.path("spool/bad")).is_empty());
+    assert!(world.log().contains("event=not-understood"));
+}
+
+#[test]
+fn a_flush_is_for_all_and_leaves_what_is_held() {
+    let world = World::new();
+    std::fs::write(world.path("etc/routes"), "remote.test esmtp:[127.0.0.1]:1\n").unwrap();
+    for to in ["a@remote.test", "b@remote.test"] {
+        send(&world, &["-odq", to]);
+    }
+    let ids = world.queued();
+    world.ok("emqueue", &["hold", &ids[0]]);
+    world.run("emqueue", &["run", "--all"]);
+    let next = |id: &str| {
+        let text = world.ok("emqueue", &["list", "--json"]);
+        let line = text.lines().find(|l| l.contains(id)).unwrap().to_string();
+        serde_json::from_str::<serde_json::Value>(&line).unwrap()
+    };
+    assert!(!next(&ids[1])["next"].is_null());
+    world.ok("emqueue", &["flush"]);
+    assert!(next(&ids[1])["next"].is_null());
+    assert_eq!(next(&ids[0])["held"], true);
+    world.ok("emqueue", &["flush", &ids[0]]);
+    assert_eq!(next(&ids[0])["held"], true);
+    world.ok("emqueue", &["release", &ids[0]]);
+    assert_eq!(next(&ids[0])["held"], false);
+}
+
+#[test]
+fn requeue_gives_nobody_a_second_copy() {
+    let world = World::new();
+    std::fs::write(world.path("etc/aliases"), "list: bob, a@remote.test, b@remote.test\n").unwrap();
+    std::fs::write(world.path("etc/routes"), "remote.test esmtp:[127.0.0.1]:1\n").unwrap();
+    send(&world, &["-odq", "list@example.test", "a@remote.test"]);
+    world.run("emqueue", &["run", "--all"]);
+    assert_eq!(world.mailbox("bob").len(), 1);
+    let sink = Sink::start(|_| None);
+    std::fs::write(world.path("etc/routes"), sink.route("remote.test")).unwrap();
+    world.ok("emqueue", &["requeue", "--all"]);
+    world.ok("emqueue", &["run", "--all"]);
+    assert_eq!(world.mailbox("bob").len(), 1);
+    let commands = sink.commands().join("\n");
+    for to in ["a", "b"] {
+        assert_eq!(commands.matches(&format!("RCPT TO:<{to}@remote.test>")).count(), 1, "{commands}");
+    }
+}
+
+#[test]
+fn requeue_does_not_forget_a_report_that_is_owed() {
+    let world = World::new();
+    let sink = Sink::start(|line| line.starts_with("RCPT TO:<no@").then(|| "550 5.1.1 no".to_string()));
+    std::fs::write(world.path("etc/routes"), sink.route("remote.test")).unwrap();
+    // The sender can't be told now.
+    std::fs::write(world.path("etc/aliases"), "alice: :include:/nonexistent/members\n").unwrap();
+    send(&world, &["-odq", "no@remote.test"]);
+    assert_eq!(world.run("emqueue", &["run", "--all"]).status.code(), Some(75));
+    assert_eq!(world.run("emqueue", &["requeue", "--all"]).status.code(), Some(75));
+    assert_eq!(world.queued().len(), 1);
+    std::fs::write(world.path("etc/aliases"), "").unwrap();
+    world.ok("emqueue", &["run", "--all"]);
+    world.await_mail("alice", 1);
+    assert!(world.queued().is_empty());
+}
+
+#[test]
+fn trace_shows_no_control_characters_and_reads_past_broken_lines() {
+    let world = World::new();
+    let text = b"Message-ID: <a\x1b[2Jb@example.test>\nSubject: x\n\ny\n";
+    assert!(world.run_with("emsend", &["-f", "alice@example.test", "bob@example.test"], text).status.success());
+    let log = world.path("log/em.log");
+    let whole = std::fs::read(&log).unwrap();
+    std::fs::write(&log, [b"\xff\xfe broken\n".as_slice(), &whole].concat()).unwrap();
+    let story = world.ok("emqueue", &["trace", "bob@example.test"]);
+    assert!(story.contains("2Jb@example.test") && !story.contains('\u{1b}'), "{story:?}");
+    std::fs::rename(&log, world.path("log/em.log.1")).unwrap();
+    std::fs::write(&log, "").unwrap();
+    assert_eq!(world.ok("emqueue", &["trace", "bob@example.test"]), story, "the rotated log belongs to the story");
+}
+
+#[test]
+fn an_empty_queue_is_said_as_sendmail_says_it() {
+    let world = World::new();
+    let text = world.ok("emsend", &["-bp"]);
+    let (first, rest) = text.split_once('\n').unwrap();
+    assert!(first.ends_with("/spool is empty") && rest == "\t\tTotal requests: 0\n", "{text}");
+}
+
+#[test]
+fn what_was_handed_in_is_taken_and_tried_in_one_run() {
+    let world = World::new();
+    let sink = Sink::start(|_| None);
+    std::fs::write(world.path("etc/routes"), sink.route("remote.test")).unwrap();
+    let id = "0000000000000001";
+    let text = "em-drop 1\nmail from=alice@example.test\nrcpt to=x@remote.test\n\nSubject: x\n\ny\n";
+    std::fs::write(world.path("spool/drop").join(id), text).unwrap();
+    world.ok("emqueue", &["run"]);
+    assert_eq!(sink.texts().len(), 1);
+}
+
 /// All files below a folder.
 pub fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();

@@ -1,7 +1,8 @@
 //! Delivery to an account of the operating system: as that account, into its ~/Maildir, or where its .forward says.
 //!
 //! Order: find the account → become it (groups, group, user; for good) → only then look into its home.
-//! Trust: the home is hostile ground: files are opened without following links, a .forward that others may write is not obeyed.
+//! Trust: the home is hostile ground: files are opened without following links; a .forward that is a link or that others may
+//! write is not obeyed, and the mail goes to the mailbox.
 
 use super::super::Ended;
 use crate::addr::{Address, print_path};
@@ -45,15 +46,43 @@ pub(super) fn deliver(site: &Site, login: &str, sender: Option<&Address>, text: 
     if crate::deliver::loops(text, &own.to_string()) {
         return Err(Failure::permanent((4, 6), "Mail forwarding loop", format!("Delivered-To: {own}")));
     }
-    match forward_file(&user)? {
-        Some(targets) => {
-            for target in targets {
-                forward(site, &user, &target, sender, &own, text)?;
-            }
-            Ok(())
+    as_user(site, &user, sender, &own, text)
+}
+
+/// Delivers with the account's rights.
+///
+/// Targets that may have to be tried again come first: what is done before such a failure would be done again. A final failure of
+/// one target stops none of the others.
+fn as_user(site: &Site, user: &User, sender: Option<&Address>, own: &Address, text: &[u8]) -> Result<(), Failure> {
+    let Some(mut targets) = forward_file(user)? else { return maildir(site, user, sender, own, text) };
+    targets.iter_mut().for_each(|target| {
+        if matches!(target, Target::Address(address) if is_own(site, user, address)) {
+            *target = Target::Mailbox(user.name.clone());
         }
-        None => maildir(site, &user, sender, &own, text),
+    });
+    targets.sort_by_key(|target| match target {
+        Target::Program(_) | Target::Error(..) | Target::Include(_) => 0,
+        Target::Address(_) => 1,
+        Target::File(_) => 2,
+        Target::Mailbox(_) => 3,
+    });
+    targets.dedup();
+    let mut refused = None;
+    for target in targets {
+        match forward(site, user, &target, sender, own, text) {
+            Ok(()) => {}
+            Err(failure) if failure.is_temporary() => return Err(failure),
+            Err(failure) => refused = refused.or(Some(failure)),
+        }
     }
+    refused.map_or(Ok(()), Err)
+}
+
+/// True for the account's own name and address: forwarded, they would only come back.
+fn is_own(site: &Site, user: &User, address: &str) -> bool {
+    let Ok(address) = Address::parse_loose(address, &site.default_domain()) else { return false };
+    let local = site.separator().map_or(address.local(), |s| address.split_detail(s).0);
+    site.is_local(address.domain()) && local.eq_ignore_ascii_case(&user.name)
 }
 
 /// Gives up every right but the account's. Without root rights only the account itself can deliver.
@@ -75,21 +104,24 @@ fn become_user(user: &User) -> Result<(), String> {
 /// The targets of ~/.forward; `None` when there is none that may be obeyed.
 fn forward_file(user: &User) -> Result<Option<Vec<Target>>, Failure> {
     let path = user.dir.join(".forward");
-    let bytes = match fsx::open_read(&path) {
+    let ignored = |reason: &str| {
+        crate::log::event("forward-not-obeyed").field("file", path.display()).field("reason", reason).error().write();
+        Ok(None)
+    };
+    let file = match fsx::open_read(&path) {
+        Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(_) if std::fs::symlink_metadata(&path).is_ok_and(|m| !m.is_file()) => return ignored("not a plain file"),
         Err(e) => return Err(Failure::local(&e)),
-        Ok(file) => {
-            let metadata = file.metadata().map_err(|e| Failure::local(&e))?;
-            let is_safe = metadata.uid() == user.uid.as_raw() && metadata.mode() & 0o022 == 0;
-            if !is_safe {
-                crate::log::event("forward-not-obeyed")
-                    .field("file", path.display())
-                    .field("reason", "others may write it")
-                    .write();
-                return Ok(None);
-            }
-            fsx::read(&path, FORWARD_LIMIT).map_err(|e| Failure::local(&e))?
-        }
+    };
+    // Asked of the open file, and that one is read: the name may lead to another by now.
+    let metadata = file.metadata().map_err(|e| Failure::local(&e))?;
+    if metadata.uid() != user.uid.as_raw() || metadata.mode() & 0o022 != 0 {
+        return ignored("others may write it");
+    }
+    let bytes = match fsx::read_opened(file, &path, FORWARD_LIMIT) {
+        Err(e) if e.kind() == std::io::ErrorKind::FileTooLarge => return ignored("too large"),
+        other => other.map_err(|e| Failure::local(&e))?,
     };
     let text = String::from_utf8_lossy(&bytes);
     let mut targets = Vec::new();
@@ -116,8 +148,8 @@ fn forward(
 ) -> Result<(), Failure> {
     match target {
         Target::Mailbox(_) => maildir(site, user, sender, own, text),
-        Target::Address(address) if address == &user.name => maildir(site, user, sender, own, text),
         Target::Address(address) => resend(site, address, sender, own, text),
+        Target::File(path) if path == "/dev/null" => Ok(()),
         Target::File(path) => append(Path::new(path), user, sender, own, text),
         Target::Program(command) => {
             let argv = split_command(command).unwrap_or_default();
@@ -133,6 +165,7 @@ fn forward(
             run_program(&exec, sender, own, &mut whole).map(|_| ())
         }
         Target::Include(_) => Err(Failure::temporary((3, 5), "A .forward can't include files", "")),
+        Target::Error(code, text) if code.0 == 4 => Err(Failure::temporary((code.1, code.2), text.clone(), ".forward")),
         Target::Error(code, text) => Err(Failure::permanent((code.1, code.2), text.clone(), ".forward")),
     }
 }
@@ -179,4 +212,84 @@ fn maildir(site: &Site, user: &User, sender: Option<&Address>, own: &Address, te
     let mut arrival = Arrival { draft, size, wire_size };
     let results = store::deliver(&mut arrival, std::slice::from_ref(&user.dir), now, &site.hostname());
     results.into_iter().collect::<std::io::Result<Vec<()>>>().map(|_| ()).map_err(local)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Root, Settings};
+    use std::os::unix::fs::PermissionsExt;
+
+    fn site(dir: &Path) -> Site {
+        let mut settings = Settings::default();
+        settings.server.domains = vec!["example.test".into()];
+        settings.server.hostname = "mail.example.test".into();
+        Site { root: Root::under(dir), settings }
+    }
+
+    fn user(home: &Path) -> User {
+        let mut user = User::from_uid(geteuid()).unwrap().unwrap();
+        user.name = "carol".to_string();
+        user.dir = home.to_path_buf();
+        user
+    }
+
+    fn deliver_to(home: &Path, forward: &str) -> (Result<(), Failure>, usize) {
+        let path = home.join(".forward");
+        std::fs::write(&path, forward).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let own = Address::parse("carol@example.test").unwrap();
+        let result = as_user(&site(home), &user(home), None, &own, b"Subject: x\n\ny\n");
+        (result, copies(home))
+    }
+
+    fn copies(home: &Path) -> usize {
+        std::fs::read_dir(home.join("Maildir/new")).map_or(0, |d| d.count())
+    }
+
+    #[test]
+    fn the_own_address_in_any_spelling_is_the_mailbox() {
+        for forward in ["\\carol", "carol", "Carol@Example.test", "carol, \\carol, carol@example.test"] {
+            let home = tempfile::tempdir().unwrap();
+            let (result, copies) = deliver_to(home.path(), forward);
+            assert!(result.is_ok() && copies == 1, "{forward}: {result:?} {copies}");
+        }
+    }
+
+    #[test]
+    fn what_has_to_be_tried_again_leaves_no_copy_and_what_is_final_stops_no_other() {
+        let home = tempfile::tempdir().unwrap();
+        for _ in 0..3 {
+            let (result, copies) = deliver_to(home.path(), "\\carol\n\"|/bin/sh -c 'exit 75'\"\n");
+            assert!(result.unwrap_err().is_temporary());
+            assert_eq!(copies, 0);
+        }
+        let (result, copies) = deliver_to(home.path(), "\"|/bin/sh -c 'exit 69'\", \\carol\n");
+        assert!(!result.unwrap_err().is_temporary());
+        assert_eq!(copies, 1);
+    }
+
+    #[test]
+    fn the_null_device_drops_and_errors_have_their_class() {
+        let home = tempfile::tempdir().unwrap();
+        let (result, copies) = deliver_to(home.path(), "/dev/null\n");
+        assert!(result.is_ok() && copies == 0, "{result:?}");
+        assert!(deliver_to(home.path(), "error:4.2.1 away").0.unwrap_err().is_temporary());
+        assert!(!deliver_to(home.path(), "error:5.2.1 gone").0.unwrap_err().is_temporary());
+    }
+
+    #[test]
+    fn a_forward_that_others_may_write_or_that_is_a_link_is_not_obeyed() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join(".forward");
+        let own = Address::parse("carol@example.test").unwrap();
+        std::fs::write(&path, "/dev/null\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o620)).unwrap();
+        as_user(&site(home.path()), &user(home.path()), None, &own, b"Subject: x\n\ny\n").unwrap();
+        assert_eq!(copies(home.path()), 1);
+        std::fs::rename(&path, home.path().join("real")).unwrap();
+        std::os::unix::fs::symlink(home.path().join("real"), &path).unwrap();
+        as_user(&site(home.path()), &user(home.path()), None, &own, b"Subject: x\n\ny\n").unwrap();
+        assert_eq!(copies(home.path()), 2);
+    }
 }

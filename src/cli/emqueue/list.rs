@@ -50,6 +50,7 @@ fn to_json(id: &Id, envelope: &Envelope, progress: &Progress) -> serde_json::Val
             "user": recipient.delivery.user,
             "state": state_word(state),
             "reply": state.last.as_ref().map(|o| o.text.clone()),
+            "cause": state.last.as_ref().map(|o| o.cause.clone()).filter(|c| !c.is_empty()),
             "code": state.last.as_ref().map(|o| o.enhanced.to_string()),
         })
     };
@@ -80,7 +81,7 @@ pub(super) fn list(spool: &Spool, ids: &[Id], json: bool) -> super::super::Done 
             print_path(envelope.sender.as_ref())
         ))?;
         for (recipient, state) in envelope.recipients.iter().zip(&progress.states).filter(|(_, s)| s.is_owed()) {
-            let reply = state.last.as_ref().map_or(String::new(), |o| format!("  ({})", one_line(&o.text)));
+            let reply = state.last.as_ref().map_or(String::new(), |o| format!("  ({})", one_line(&o.reason())));
             say(&format!("    {}  next {next}{reply}\n", recipient.original))?;
         }
         Ok(())
@@ -118,7 +119,7 @@ pub(super) fn show(spool: &Spool, ids: &[Id], json: bool, text_only: bool) -> su
             }
             for (recipient, state) in envelope.recipients.iter().zip(&progress.states) {
                 let delivery = &recipient.delivery;
-                let reply = state.last.as_ref().map_or(String::new(), |o| format!(": {}", one_line(&o.text)));
+                let reply = state.last.as_ref().map_or(String::new(), |o| format!(": {}", one_line(&o.reason())));
                 say(&format!(
                     "to        {} by {} {} {}{reply}\n",
                     recipient.original,
@@ -145,7 +146,9 @@ pub(super) fn show(spool: &Spool, ids: &[Id], json: bool, text_only: bool) -> su
 /// `mailq`, in sendmail's form.
 pub(super) fn mailq(spool: &Spool, ids: &[Id]) -> super::super::Done {
     if ids.is_empty() {
-        say("spool is empty\n\t\tTotal requests: 0\n")?;
+        let dir = spool.queue_dir();
+        let dir = dir.parent().unwrap_or(&dir);
+        say(&format!("{} is empty\n\t\tTotal requests: 0\n", dir.display()))?;
         return Ok(Exit::Ok);
     }
     let noun = if ids.len() == 1 { "request" } else { "requests" };
@@ -158,7 +161,7 @@ pub(super) fn mailq(spool: &Spool, ids: &[Id]) -> super::super::Done {
         say(&format!("{id}{mark}{:>8} {when} <{sender}>\n", envelope.size))?;
         let reason = progress.states.iter().filter(|s| s.is_owed()).find_map(|s| s.last.as_ref());
         if let Some(outcome) = reason {
-            say(&format!("                 ({})\n", one_line(&outcome.text)))?;
+            say(&format!("                 ({})\n", one_line(&outcome.reason())))?;
         }
         for (recipient, _) in envelope.recipients.iter().zip(&progress.states).filter(|(_, s)| s.is_owed()) {
             say(&format!("\t\t\t\t\t   <{}>\n", recipient.original))?;

@@ -49,9 +49,15 @@ pub(super) fn trace(site: &Site, word: &str, json: bool) -> super::super::Done {
     Ok(Exit::Ok)
 }
 
+/// The log's lines, after those of the last rotated file. A line that is no text is passed over.
 fn lines(path: &std::path::Path) -> Result<impl Iterator<Item = LogLine>, Ended> {
+    let mut before = path.as_os_str().to_owned();
+    before.push(".1");
+    let before = std::fs::File::open(before).ok();
     let file = std::fs::File::open(path).map_err(|e| Ended::new(Exit::NoInput, format!("{}: {e}", path.display())))?;
-    Ok(BufReader::new(file).lines().map_while(Result::ok).filter_map(|line| parse_line(&line)))
+    let files = before.into_iter().chain([file]);
+    let raw = files.flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok));
+    Ok(raw.filter_map(|line| parse_line(&String::from_utf8_lossy(&line))))
 }
 
 fn names(line: &LogLine, word: &str) -> bool {
@@ -66,7 +72,11 @@ fn to_text(line: &LogLine) -> String {
         .fields
         .iter()
         .filter(|(key, _)| key != "event" && key != "id")
-        .map(|(key, value)| format!("{key}={}", if value.contains(' ') { format!("{value:?}") } else { value.clone() }))
+        .map(|(key, value)| match value.chars().all(|c| c.is_ascii_graphic() && c != '"') {
+            true => format!("{key}={value}"),
+            // The log has a peer's words escaped; a terminal must not get them as they were.
+            false => format!("{key}={value:?}"),
+        })
         .collect();
     let id = line.field("id").unwrap_or("");
     format!("{} {id} {:<9} {:<8} {}\n", line.time, line.field("event").unwrap_or(""), line.program, fields.join(" "))

@@ -1,0 +1,581 @@
+//! Attempts against a network that says what the test wants.
+
+use super::{Attempted, Net, NetError, Runner, Wire};
+use crate::addr::Address;
+use crate::clock::Timestamp;
+use crate::config::Site;
+use crate::envelope::{Delivery, Envelope, Mailer, Notify, Recipient, Source};
+use crate::fsx::fault::{Plan, with_plan};
+use crate::serve::Gate;
+use crate::settings::{Root, Settings};
+use crate::spool::Id;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Says what a host answers to a line; `END` is a message's end, `CLOSE` ends the connection.
+type Answer = dyn Fn(&str) -> String + Send + Sync;
+
+/// A host: its answers, and what it was told.
+#[derive(Clone)]
+struct Host {
+    answer: Arc<Answer>,
+    heard: Arc<Mutex<Vec<String>>>,
+    texts: Arc<Mutex<Vec<String>>>,
+    is_lmtp: bool,
+}
+
+impl Host {
+    fn new(answer: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static) -> Host {
+        let standard = move |line: &str| match (answer(line), line.split([' ', ':']).next()) {
+            (Some(own), _) => own.to_string(),
+            (None, Some("EHLO" | "LHLO")) => "250-peer\r\n250-PIPELINING\r\n250-DSN\r\n250 8BITMIME".to_string(),
+            (None, Some("DATA")) => "354 go on".to_string(),
+            _ => "250 2.0.0 ok".to_string(),
+        };
+        Host { answer: Arc::new(standard), heard: Default::default(), texts: Default::default(), is_lmtp: false }
+    }
+
+    fn heard(&self, what: &str) -> usize {
+        self.heard.lock().unwrap().iter().filter(|line| line.contains(what)).count()
+    }
+
+    fn texts(&self) -> usize {
+        self.texts.lock().unwrap().len()
+    }
+}
+
+struct Talk {
+    host: Host,
+    said: Vec<u8>,
+    is_text: bool,
+    accepted: Vec<String>,
+    replies: Vec<u8>,
+    is_closed: bool,
+}
+
+impl Net for Host {
+    fn connect(&self, _: &str, _: u16, _: Duration) -> Result<Box<dyn Wire>, NetError> {
+        let (said, accepted, replies) = (Vec::new(), Vec::new(), b"220 peer\r\n".to_vec());
+        Ok(Box::new(Talk { host: self.clone(), said, is_text: false, accepted, replies, is_closed: false }))
+    }
+}
+
+impl Talk {
+    fn reply(&mut self, line: &str) -> bool {
+        self.host.heard.lock().unwrap().push(line.to_string());
+        let reply = (self.host.answer)(line);
+        self.is_closed |= reply == "CLOSE";
+        if !self.is_closed {
+            self.replies.extend(format!("{reply}\r\n").bytes());
+        }
+        reply.starts_with('2') || reply.starts_with('3')
+    }
+}
+
+impl Wire for Talk {
+    fn send(&mut self, bytes: &[u8]) -> Result<(), NetError> {
+        self.said.extend_from_slice(bytes);
+        while let Some(at) = memchr::memmem::find(&self.said, b"\r\n") {
+            if self.is_text {
+                let Some(end) = memchr::memmem::find(&self.said, b"\r\n.\r\n") else { break };
+                let text: Vec<u8> = self.said.drain(..end + 5).collect();
+                self.is_text = false;
+                let enders = if self.host.is_lmtp { std::mem::take(&mut self.accepted) } else { vec![String::new()] };
+                for ender in enders {
+                    if self.reply(format!("END{ender}").as_str()) {
+                        self.host.texts.lock().unwrap().push(String::from_utf8_lossy(&text).into_owned());
+                    }
+                }
+                continue;
+            }
+            let line = String::from_utf8_lossy(&self.said[..at]).into_owned();
+            self.said.drain(..at + 2);
+            let is_positive = self.reply(&line);
+            if line.starts_with("RCPT") && is_positive {
+                self.accepted.push(line[4..].to_string());
+            }
+            self.is_text = line == "DATA" && self.replies.ends_with(b"354 go on\r\n");
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], _: Duration) -> Result<usize, NetError> {
+        if self.replies.is_empty() && !self.is_closed {
+            return Err(NetError("timed out".to_string()));
+        }
+        let n = self.replies.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&self.replies[..n]);
+        self.replies.drain(..n);
+        Ok(n)
+    }
+
+    fn start_tls(&mut self, _: &str) -> Result<(), NetError> {
+        Err(NetError("no TLS here".to_string()))
+    }
+
+    fn peer(&self) -> String {
+        "peer".to_string()
+    }
+}
+
+const NOW: Timestamp = Timestamp(1_795_522_071_000_000);
+
+fn address(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+fn runner(dir: &Path, host: &Host, change: impl FnOnce(&mut Settings)) -> Runner {
+    let mut settings = Settings::default();
+    settings.server.hostname = "mail.example.test".into();
+    settings.server.domains = vec!["example.test".into()];
+    settings.queue.retry = Duration::ZERO;
+    change(&mut settings);
+    let site = Site { root: Root::under(dir), settings };
+    for name in ["tmp", "queue", "log", "bad", "drop", "run"] {
+        std::fs::create_dir_all(site.root.spool.join(name)).unwrap();
+    }
+    std::fs::create_dir_all(&site.root.etc).unwrap();
+    std::fs::create_dir_all(&site.root.mail).unwrap();
+    let lmtp = if host.is_lmtp { "lmtp" } else { "esmtp" };
+    std::fs::write(site.root.etc.join("routes"), format!("* {lmtp}:[192.0.2.1]\n")).unwrap();
+    let gate = Gate::new(Arc::new(site), PathBuf::from("/nonexistent/emlocal"));
+    gate.router
+        .users()
+        .update(|all| {
+            for name in ["alice@example.test", "bob@example.test"] {
+                all.insert(name.to_string(), crate::users::Account::new(&address(name)));
+            }
+            Ok::<_, std::io::Error>(())
+        })
+        .unwrap();
+    Runner::new(Arc::new(gate), Arc::new(host.clone()))
+}
+
+fn remote(mailer: Mailer, to: &str) -> Recipient {
+    let original = address(to);
+    let mut delivery = Delivery::new(mailer, to);
+    delivery.host = original.domain().to_string();
+    Recipient { original, orcpt: None, notify: Notify::default(), delivery }
+}
+
+fn queue(runner: &Runner, sender: Option<&str>, recipients: Vec<Recipient>) -> Id {
+    let envelope = Envelope {
+        sender: sender.map(address),
+        arrived: NOW,
+        source: Source { protocol: "local".into(), ..Source::default() },
+        eight_bit: false,
+        smtputf8: false,
+        ret_full: false,
+        envid: None,
+        size: 0,
+        recipients,
+    };
+    let spool = &runner.gate().spool;
+    let mut draft = spool.draft(Id::new(NOW), &envelope).unwrap();
+    draft.write(b"Subject: queued\n\nbody\n").unwrap();
+    spool.publish(draft).unwrap()
+}
+
+fn mailbox(dir: &Path, user: &str) -> Vec<String> {
+    let folder = dir.join("mail/example.test").join(user).join("Maildir/new");
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    entries.map(|e| std::fs::read_to_string(e.unwrap().path()).unwrap()).collect()
+}
+
+fn owed(runner: &Runner, id: &Id) -> Vec<bool> {
+    let (_, progress) = runner.gate().spool.peek(id).unwrap().unwrap();
+    progress.states.iter().map(|s| s.is_owed()).collect()
+}
+
+#[test]
+fn who_has_the_message_keeps_it_when_the_conversation_breaks_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut host = Host::new(|line| match line {
+        l if l.starts_with("END TO:<b@") => Some("CLOSE"),
+        l if l.starts_with("RCPT TO:<no@") => Some("550 5.1.1 no"),
+        _ => None,
+    });
+    host.is_lmtp = true;
+    let runner = runner(dir.path(), &host, |_| {});
+    let to = ["no@r.test", "a@r.test", "b@r.test"].map(|to| remote(Mailer::Lmtp, to)).to_vec();
+    let id = queue(&runner, Some("alice@example.test"), to);
+    assert!(matches!(runner.run(&id, || NOW).unwrap(), Attempted::Later(_)));
+    assert_eq!(owed(&runner, &id), [false, false, true], "a has it, no is refused, b is to be tried again");
+}
+
+#[test]
+fn a_host_that_never_asked_for_the_text_has_not_got_it() {
+    for (verb, reply) in [("DATA", "250 fine"), ("DATA", "235 fine"), ("END", "354 what else?")] {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::new(move |line| (line == verb).then_some(reply));
+        let runner = runner(dir.path(), &host, |_| {});
+        let id = queue(&runner, Some("alice@example.test"), vec![remote(Mailer::Smtp, "a@r.test")]);
+        assert!(matches!(runner.run(&id, || NOW).unwrap(), Attempted::Later(_)), "{verb} {reply}");
+        assert_eq!(owed(&runner, &id), [true]);
+    }
+}
+
+#[test]
+fn many_recipients_come_in_several_transactions_of_one_conversation() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = Arc::new(Mutex::new(0));
+    let host = Host::new(move |line| {
+        let mut count = count.lock().unwrap();
+        match line {
+            l if l.starts_with("MAIL") => *count = 0,
+            l if l.starts_with("RCPT") => *count += 1,
+            _ => {}
+        }
+        (*count > 60 && line.starts_with("RCPT")).then_some("452 4.5.3 too many recipients")
+    });
+    let runner = runner(dir.path(), &host, |_| {});
+    let to = (0..250).map(|i| remote(Mailer::Smtp, &format!("u{i}@r.test"))).collect();
+    let id = queue(&runner, Some("alice@example.test"), to);
+    assert_eq!(runner.run(&id, || NOW).unwrap(), Attempted::Finished);
+    assert_eq!((host.heard("EHLO"), host.heard("MAIL"), host.texts()), (1, 5, 5));
+}
+
+#[test]
+fn a_message_that_one_host_refuses_for_a_temporary_reason_is_tried_until_it_expires() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::new(|line| line.starts_with("RCPT").then_some("452 4.5.3 too many recipients"));
+    let runner = runner(dir.path(), &host, |_| {});
+    let id = queue(&runner, Some("alice@example.test"), vec![remote(Mailer::Smtp, "a@r.test")]);
+    assert!(matches!(runner.run(&id, || NOW).unwrap(), Attempted::Later(_)));
+    assert_eq!(host.heard("RCPT"), 1);
+}
+
+/// Sends one octet at a time, a blank at the most for each wait.
+struct Drip;
+
+impl Net for Drip {
+    fn connect(&self, _: &str, _: u16, _: Duration) -> Result<Box<dyn Wire>, NetError> {
+        Ok(Box::new(Drip))
+    }
+}
+
+impl Wire for Drip {
+    fn send(&mut self, _: &[u8]) -> Result<(), NetError> {
+        Ok(())
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> Result<usize, NetError> {
+        std::thread::sleep(patience.min(Duration::from_millis(10)));
+        buffer[0] = b'2';
+        Ok(1)
+    }
+
+    fn start_tls(&mut self, _: &str) -> Result<(), NetError> {
+        Ok(())
+    }
+
+    fn peer(&self) -> String {
+        String::new()
+    }
+}
+
+#[test]
+fn the_patience_is_for_a_whole_reply() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::new(|_| None);
+    let shaped = runner(dir.path(), &host, |s| s.queue.timeout_command = Duration::from_millis(100));
+    let dripping = Runner::new(shaped.gate.clone(), Arc::new(Drip));
+    let id = queue(&dripping, Some("alice@example.test"), vec![remote(Mailer::Smtp, "a@r.test")]);
+    let started = Instant::now();
+    assert!(matches!(dripping.run(&id, || NOW).unwrap(), Attempted::Later(_)));
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn success_that_the_next_host_reports_is_not_reported_by_us_at_a_later_attempt() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::new(|line| line.starts_with("RCPT TO:<later@").then_some("451 4.2.1 busy"));
+    let runner = runner(dir.path(), &host, |_| {});
+    let mut to = ["now@r.test", "later@r.test"].map(|to| remote(Mailer::Smtp, to)).to_vec();
+    to.iter_mut().for_each(|r| r.notify.success = true);
+    let id = queue(&runner, Some("alice@example.test"), to);
+    for _ in 0..3 {
+        assert!(matches!(runner.run(&id, || NOW).unwrap(), Attempted::Later(_)));
+    }
+    assert!(mailbox(dir.path(), "alice").is_empty(), "{:?}", mailbox(dir.path(), "alice"));
+}
+
+#[test]
+fn a_report_that_goes_through_a_list_stays_a_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::new(|line| line.starts_with("RCPT").then_some("550 5.1.1 no"));
+    let runner = runner(dir.path(), &host, |_| {});
+    // The owner of the list is the list itself: with the owner for sender the report would go round for ever.
+    std::fs::write(dir.path().join("etc/aliases"), "staff: x@r.test\nowner-staff: staff\npostmaster: bob\n").unwrap();
+    let mut member = remote(Mailer::Smtp, "x@r.test");
+    member.delivery.sender = "owner-staff@example.test".to_string();
+    let id = queue(&runner, Some("alice@example.test"), vec![member]);
+    assert_eq!(runner.run(&id, || NOW).unwrap(), Attempted::Finished);
+    for _ in 0..5 {
+        for id in runner.gate().spool.scan().unwrap() {
+            runner.run(&id, || NOW).unwrap();
+        }
+    }
+    assert!(runner.gate().spool.scan().unwrap().is_empty());
+    assert_eq!(host.heard("MAIL FROM:<owner-staff@example.test>"), 1);
+    assert_eq!(host.heard("MAIL FROM:<>"), 1);
+    assert_eq!(mailbox(dir.path(), "bob").len(), 1);
+}
+
+#[test]
+fn what_lies_behind_a_local_fault_is_not_told_to_the_sender() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::new(|_| None);
+    let runner = runner(dir.path(), &host, |s| s.queue.expire = Duration::ZERO);
+    let mut to = remote(Mailer::File, "file@example.test");
+    to.delivery = Delivery::new(Mailer::File, dir.path().join("secret/folder/box").to_string_lossy());
+    to.delivery.by = "file".to_string();
+    let id = queue(&runner, Some("alice@example.test"), vec![to]);
+    assert_eq!(runner.run(&id, || NOW).unwrap(), Attempted::Finished);
+    let report = &mailbox(dir.path(), "alice")[0];
+    assert!(report.contains("Can't create output file") && !report.contains("secret"), "{report}");
+}
+
+#[test]
+fn a_fault_at_any_operation_of_an_attempt_loses_nothing_and_doubles_nothing() {
+    for kind in ["ENOSPC", "EIO"] {
+        for n in 1..200 {
+            let dir = tempfile::tempdir().unwrap();
+            let host = Host::new(|line| line.starts_with("RCPT TO:<no@").then_some("550 5.1.1 no"));
+            let runner = runner(dir.path(), &host, |_| {});
+            let mut to = ["yes@r.test", "no@r.test"].map(|to| remote(Mailer::Smtp, to)).to_vec();
+            let mut local = remote(Mailer::Mailbox, "bob@example.test");
+            local.delivery = Delivery::new(Mailer::Mailbox, "bob@example.test");
+            to.push(local);
+            let id = queue(&runner, Some("alice@example.test"), to);
+            let plan = Plan::parse(&format!("{kind}:{n}")).unwrap();
+            let (_, struck) = with_plan(plan, || runner.run(&id, || NOW));
+            for _ in 0..3 {
+                runner.run(&id, || NOW).unwrap();
+            }
+            let at = format!("{kind} at operation {n}");
+            assert!(!runner.gate().spool.is_queued(&id), "{at}");
+            assert_eq!(host.texts(), 1, "{at}: remote");
+            assert_eq!(mailbox(dir.path(), "bob").len(), 1, "{at}: mailbox");
+            assert_eq!(mailbox(dir.path(), "alice").len(), 1, "{at}: report");
+            assert_eq!(std::fs::read_dir(dir.path().join("spool/tmp")).unwrap().count(), 0, "{at}: left over");
+            if !struck {
+                assert!(n > 20, "{n}");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn with_a_full_disk_nothing_is_tried_whose_outcome_could_not_be_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::new(|_| None);
+    let runner = runner(dir.path(), &host, |_| {});
+    let id = queue(&runner, Some("alice@example.test"), vec![remote(Mailer::Smtp, "a@r.test")]);
+    let (result, _) = with_plan(Plan::parse("ENOSPC:1+").unwrap(), || runner.run(&id, || NOW));
+    assert!(result.is_err());
+    assert_eq!(host.heard("MAIL"), 0);
+}
+
+static CLOCK: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(NOW.0);
+
+fn clock() -> Timestamp {
+    Timestamp(CLOCK.load(std::sync::atomic::Ordering::SeqCst))
+}
+
+#[test]
+fn a_message_that_another_process_works_on_is_looked_at_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::new(|_| None);
+    let runner = Arc::new(runner(dir.path(), &host, |_| {}));
+    let spool = runner.gate().spool.clone();
+    let id = queue(&runner, Some("alice@example.test"), vec![remote(Mailer::Smtp, "a@r.test")]);
+    let mut claim = Some(spool.claim(&id).unwrap());
+    let mut rounds = 0;
+    super::Daemon::new(runner).run(clock, |_| {
+        rounds += 1;
+        std::thread::sleep(Duration::from_millis(2));
+        // The other process leaves it after a while; then a minute goes by with each round.
+        if rounds > 50 {
+            claim = None;
+            CLOCK.fetch_add(60_000_000, std::sync::atomic::Ordering::SeqCst);
+        }
+        if rounds > 300 || !spool.is_queued(&id) { super::Wake::Stop } else { super::Wake::Time }
+    });
+    assert_eq!(host.texts(), 1);
+}
+
+#[test]
+fn one_hand_in_that_can_not_be_taken_does_not_stop_the_others_and_none_is_taken_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::new(|_| None);
+    let runner = runner(dir.path(), &host, |_| {});
+    let spool = &runner.gate().spool;
+    let hand_in = |number: i64, to: &str| {
+        let mut handed = crate::spool::Handed::default();
+        handed.mail.insert("from".into(), "alice@example.test".into());
+        handed.recipients.push([("to".to_string(), to.to_string())].into());
+        spool.hand_in(&Id::new(Timestamp(number)), &handed, &mut &b"Subject: x\n\ny\n"[..]).unwrap();
+    };
+    hand_in(1, "not an address");
+    hand_in(2, "bob@example.test");
+    std::fs::remove_dir(dir.path().join("spool/bad")).unwrap();
+    std::fs::write(dir.path().join("spool/bad"), "in the way").unwrap();
+    let two_at_once = std::thread::scope(|scope| {
+        let other = scope.spawn(|| super::take_dropped(runner.gate(), NOW));
+        let own = super::take_dropped(runner.gate(), NOW).unwrap();
+        own + other.join().unwrap().unwrap()
+    });
+    assert_eq!((two_at_once, mailbox(dir.path(), "bob").len()), (1, 1));
+    assert_eq!(spool.dropped().unwrap().len(), 1, "the broken one waits until bad is a folder again");
+    std::fs::remove_file(dir.path().join("spool/bad")).unwrap();
+    super::take_dropped(runner.gate(), NOW).unwrap();
+    assert!(spool.dropped().unwrap().is_empty());
+}
+
+#[test]
+fn two_takers_never_take_one_hand_in_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::new(|_| None);
+    let runner = runner(dir.path(), &host, |_| {});
+    for number in 0..40 {
+        let mut handed = crate::spool::Handed::default();
+        handed.mail.insert("from".into(), "alice@example.test".into());
+        handed.recipients.push([("to".to_string(), "bob@example.test".to_string())].into());
+        let id = Id::new(Timestamp(number));
+        runner.gate().spool.hand_in(&id, &handed, &mut &b"Subject: x\n\ny\n"[..]).unwrap();
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| super::take_dropped(runner.gate(), NOW).unwrap());
+        }
+    });
+    super::take_dropped(runner.gate(), NOW).unwrap();
+    assert_eq!(mailbox(dir.path(), "bob").len(), 40);
+}
+
+/// The parts of a report: its text, its status fields, and what came back.
+fn parts(report: &str) -> (String, String, String) {
+    let boundary = report.split("boundary=\"").nth(1).unwrap().split('"').next().unwrap();
+    let boundary = format!("\n--{boundary}");
+    let mut parts = report.split(&boundary).skip(1).map(str::to_string);
+    (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap())
+}
+
+fn report_about(text: &[u8], reply: &'static str, change: impl FnOnce(&mut Envelope)) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::new(move |line| match line {
+        l if l.starts_with("EHLO") => Some("250-peer\r\n250 SMTPUTF8"),
+        l if l.starts_with("RCPT") => Some(reply),
+        _ => None,
+    });
+    let runner = runner(dir.path(), &host, |_| {});
+    let mut recipient = remote(Mailer::Smtp, "no@r.test");
+    recipient.orcpt = Some(("rfc822".into(), "first@o.test".into()));
+    let mut envelope = Envelope {
+        sender: Some(address("alice@example.test")),
+        arrived: NOW,
+        source: Source { protocol: "local".into(), ..Source::default() },
+        eight_bit: true,
+        smtputf8: false,
+        ret_full: false,
+        envid: Some("env 1".into()),
+        size: 0,
+        recipients: vec![recipient],
+    };
+    change(&mut envelope);
+    let spool = &runner.gate().spool;
+    let mut draft = spool.draft(Id::new(NOW), &envelope).unwrap();
+    draft.write(text).unwrap();
+    let id = spool.publish(draft).unwrap();
+    assert_eq!(runner.run(&id, || NOW).unwrap(), Attempted::Finished);
+    mailbox(dir.path(), "alice").pop().unwrap()
+}
+
+#[test]
+fn a_report_has_the_fields_of_rfc_3464() {
+    let report = report_about(b"Subject: s\n\nbody\n", "550 5.1.1 no such user", |_| {});
+    let (_, status, original) = parts(&report);
+    for wanted in [
+        "Content-Type: message/delivery-status\n",
+        "Reporting-MTA: dns; mail.example.test\n",
+        "Original-Envelope-Id: env 1\n",
+        "Arrival-Date: ",
+        "\n\nOriginal-Recipient: rfc822; first@o.test\nFinal-Recipient: rfc822; no@r.test\nAction: failed\nStatus: 5.1.1\n",
+        "Remote-MTA: dns; [192.0.2.1]\nDiagnostic-Code: smtp; 550 5.1.1 no such user\n",
+        "Last-Attempt-Date: ",
+    ] {
+        assert!(status.contains(wanted), "{wanted}: {status}");
+    }
+    assert!(original.contains("Content-Type: text/rfc822-headers\n") && !original.contains("body"), "{original}");
+    assert!(report.contains("Auto-Submitted: auto-replied\n") && report.starts_with("Return-Path: <>\n"));
+}
+
+#[test]
+fn the_status_part_is_seven_bit_whatever_hosts_and_addresses_say() {
+    let report = report_about(b"Subject: s\n\nbody\n", "550 5.1.1 gibt es nicht: M\u{fc}ller\u{7}", |envelope| {
+        envelope.smtputf8 = true;
+        envelope.recipients[0].original = address("\u{7528}\u{6237}@r.test");
+        envelope.recipients[0].delivery.user = "\u{7528}\u{6237}@r.test".into();
+        envelope.recipients[0].orcpt = Some(("utf-8".into(), "\u{7528}@o.test".into()));
+    });
+    let (text, status, _) = parts(&report);
+    assert!(status.is_ascii(), "{status}");
+    assert!(status.contains("Final-Recipient: utf-8; \\x{7528}\\x{6237}@r.test\n"), "{status}");
+    assert!(status.contains("Original-Recipient: utf-8; \\x{7528}@o.test\n"), "{status}");
+    assert!(text.contains("M\u{fc}ller") && !report.contains('\u{7}'), "{text}");
+}
+
+#[test]
+fn what_comes_back_is_named_for_what_it_is() {
+    let about = |text: &[u8], full: bool| parts(&report_about(text, "550 5.1.1 no", |e| e.ret_full = full)).2;
+    for (text, full, kind, encoding, holds) in [
+        (&b"Subject: s\n\nbody\n"[..], false, "text/rfc822-headers", "7bit", "Subject: s\n"),
+        (b"Subject: s\n\nb\xc3\xb6dy\n", true, "message/rfc822", "8bit", "\n\nb\u{f6}dy\n"),
+        ("Subject: \u{fc}\n\nbody\n".as_bytes(), false, "message/global-headers", "8bit", "Subject: \u{fc}\n"),
+        ("Subject: \u{fc}\n\nbody\n".as_bytes(), true, "message/global", "8bit", "Subject: \u{fc}\n\nbody\n"),
+        (b"Subject: \xfc\n\nbody\n", false, "text/rfc822-headers", "7bit", "Subject: ?\n"),
+    ] {
+        let part = about(text, full);
+        let head = format!("Content-Type: {kind}\nContent-Transfer-Encoding: {encoding}\n\n");
+        assert!(part.contains(&head) && part.contains(holds), "{kind}: {part}");
+    }
+}
+
+#[test]
+fn a_report_of_success_returns_the_header_only() {
+    let report = report_about(b"Subject: s\n\nbody text\n", "250 fine", |envelope| {
+        envelope.ret_full = true;
+        envelope.recipients[0].notify.success = true;
+    });
+    assert!(report.contains("Action: relayed") && !report.contains("body text"), "{report}");
+}
+
+#[test]
+fn no_line_of_a_report_is_too_long_and_network_trouble_is_no_smtp_reply() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::new(|line| line.starts_with("RCPT").then_some("CLOSE"));
+    let runner = runner(dir.path(), &host, |s| s.queue.expire = Duration::ZERO);
+    let id = queue(&runner, Some("alice@example.test"), vec![remote(Mailer::Smtp, "a@r.test")]);
+    assert_eq!(runner.run(&id, || NOW).unwrap(), Attempted::Finished);
+    let report = &mailbox(dir.path(), "alice")[0];
+    assert!(report.contains("Diagnostic-Code: x-expressmail; Not delivered within"), "{report}");
+    let long: &'static str = Box::leak(format!("550 5.1.1 {}", "\u{fc}".repeat(1900)).into_boxed_str());
+    let report = report_about(b"Subject: s\n\nbody\n", long, |_| {});
+    assert!(report.lines().all(|line| line.len() <= 998), "{report}");
+}
+
+#[test]
+fn a_sender_who_can_never_be_told_does_not_keep_a_message_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::new(|line| line.starts_with("RCPT").then_some("550 5.1.1 no"));
+    let runner = runner(dir.path(), &host, |_| {});
+    std::fs::write(dir.path().join("etc/aliases"), "alice: :include:/nonexistent\npostmaster: bob\n").unwrap();
+    let id = queue(&runner, Some("alice@example.test"), vec![remote(Mailer::Smtp, "a@r.test")]);
+    assert!(runner.run(&id, || NOW).is_err());
+    let late = || NOW.after(Duration::from_secs(11 * 24 * 3600));
+    assert_eq!(runner.run(&id, late).unwrap(), Attempted::Finished);
+    assert_eq!(mailbox(dir.path(), "bob").len(), 1);
+}
