@@ -3,22 +3,26 @@
 //! A connection whose open question may block travels to a worker with its socket. The worker answers, writes, reads on, and hands
 //! it back when it would wait for the peer: a burst of work costs two thread changes, not two a question. While it travels its
 //! slot in the slab is empty and events for it are dropped; after its return everything is tried once more, so none is missed.
+//! While other workers are free, a worker waits [`LINGER`] for the peer's next word before it hands the connection back: a client that
+//! sends one message after the other is served by one thread, without a change.
 //! Fairness: a connection that always has more to do yields after [`TURNS`] rounds and stands behind the others.
 //! A panic in a machine or a service ends its own connection, on whichever thread it strikes.
 
 use super::conn::{Conn, Want};
 use super::panics;
 use super::signals::Signals;
+use super::workers::{Calm, Pool};
 use crate::log;
 use crate::proto::Session;
 use crate::serve::Service;
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 const WAKER: Token = Token(usize::MAX);
@@ -33,6 +37,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const LAST_WORK: Duration = Duration::from_secs(20);
 /// Octets read at once.
 const READ: usize = 64 << 10;
+/// How long a worker with nothing else to do waits for its peer.
+const LINGER: TimeSpec = TimeSpec::new(0, 500_000);
 
 /// A listening socket and what it makes of a connection.
 pub struct Port<S: Session, V> {
@@ -64,8 +70,7 @@ pub struct EventLoop<S: Session, V> {
     timers: BTreeSet<(Instant, usize)>,
     /// Slots that have yielded.
     ready: VecDeque<usize>,
-    to_workers: Sender<Parcel<S, V>>,
-    from_workers: Receiver<(Parcel<S, V>, Pumped)>,
+    workers: Pool<Parcel<S, V>, (Parcel<S, V>, Pumped)>,
     signals: Signals,
     accept_again: Option<Instant>,
     buffer: Vec<u8>,
@@ -80,7 +85,7 @@ where
     /// A loop over these ports with a number of workers.
     pub fn new(ports: Vec<Port<S, V>>, workers: usize, mut signals: Signals) -> io::Result<EventLoop<S, V>> {
         let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let waker = Waker::new(poll.registry(), WAKER)?;
         poll.registry().register(signals.source(), SIGNAL, Interest::READABLE)?;
         let mut listeners = Vec::new();
         for (index, port) in ports.into_iter().enumerate() {
@@ -89,21 +94,14 @@ where
             poll.registry().register(&mut socket, Token(LISTENERS + index), Interest::READABLE)?;
             listeners.push((socket, port.make));
         }
-        let (to_workers, work) = unbounded::<Parcel<S, V>>();
-        let (done, from_workers) = unbounded();
-        for _ in 0..workers.max(1) {
-            let (work, done, waker) = (work.clone(), done.clone(), waker.clone());
-            std::thread::Builder::new().name("worker".to_string()).stack_size(1 << 20).spawn(move || {
-                let mut buffer = vec![0; READ];
-                while let Ok(mut live) = work.recv() {
-                    let pumped = pump(&mut live, true, &mut buffer);
-                    if done.send((live, pumped)).is_err() {
-                        break;
-                    }
-                    let _ = waker.wake();
-                }
-            })?;
-        }
+        let hire = || {
+            let mut buffer = vec![0; READ];
+            move |mut live: Parcel<S, V>, calm: &Calm<'_>| {
+                let pumped = serve(&mut live, calm, &mut buffer);
+                (live, pumped)
+            }
+        };
+        let workers = Pool::start(workers, hire, move || drop(waker.wake()))?;
         Ok(EventLoop {
             poll,
             ports: listeners,
@@ -112,8 +110,7 @@ where
             away: 0,
             timers: BTreeSet::new(),
             ready: VecDeque::new(),
-            to_workers,
-            from_workers,
+            workers,
             signals,
             accept_again: None,
             buffer: vec![0; READ],
@@ -142,7 +139,7 @@ where
                     Token(slot) => self.turn(slot),
                 }
             }
-            while let Ok((live, pumped)) = self.from_workers.try_recv() {
+            for (live, pumped) in self.workers.take() {
                 self.away -= 1;
                 if pumped == Pumped::Closed {
                     self.close(*live);
@@ -234,8 +231,7 @@ where
                     self.timers.remove(&(old, slot));
                 }
                 self.away += 1;
-                // The workers live as long as we hold the sender.
-                let _ = self.to_workers.send(live);
+                self.workers.send(live);
             }
             Pumped::Yield => {
                 self.ready.push_back(slot);
@@ -277,14 +273,15 @@ where
         self.ports.clear();
         let until = Instant::now() + LAST_WORK;
         while self.away > 0 {
-            match self.from_workers.recv_deadline(until) {
-                Ok((mut live, _)) => {
-                    self.away -= 1;
-                    let out = live.conn.outgoing().to_vec();
-                    let _ = live.stream.write(&out);
-                    live.conn.closed();
-                }
-                Err(_) => break,
+            let back = self.workers.wait(until);
+            if back.is_empty() {
+                break;
+            }
+            for (mut live, _) in back {
+                self.away -= 1;
+                let out = live.conn.outgoing().to_vec();
+                let _ = live.stream.write(&out);
+                live.conn.closed();
             }
         }
         for live in self.slots.iter_mut().flatten() {
@@ -300,6 +297,27 @@ enum Pumped {
     /// More could be done at once.
     Yield,
     Closed,
+}
+
+/// A worker's part: as long as others are free, it waits a moment for what the peer says next.
+fn serve<S, V>(live: &mut Live<S, V>, calm: &Calm<'_>, buffer: &mut [u8]) -> Pumped
+where
+    S: Session,
+    V: Service<Ask = S::Ask, Answer = S::Answer>,
+{
+    loop {
+        let pumped = pump(live, true, buffer);
+        let may_linger = pumped == Pumped::Idle && live.conn.outgoing().is_empty() && live.conn.wants_input();
+        if !may_linger || !calm.is_calm() || !has_input(&live.stream) {
+            return pumped;
+        }
+    }
+}
+
+/// True when the peer says something within [`LINGER`].
+fn has_input(stream: &TcpStream) -> bool {
+    let mut watched = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
+    matches!(ppoll(&mut watched, Some(LINGER), None), Ok(1..))
 }
 
 /// Steps, writes and reads until the peer must be waited for, or others have waited long enough.

@@ -14,6 +14,7 @@ mod signals;
 mod stdio;
 mod supervisor;
 mod tls;
+mod workers;
 
 pub use conn::{Conn, Want};
 pub use event_loop::{EventLoop, Port};

@@ -3,6 +3,7 @@ use crate::proto::{Step, TlsFacts};
 use crate::serve::Moment;
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream as Stream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Octets that `flood` sends: more than any socket's buffers hold.
