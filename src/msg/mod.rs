@@ -2,6 +2,10 @@
 //!
 //! Called by the services for limits, loops and completion. Values only: text in, values out; nothing here touches a file.
 
+pub mod content;
 mod header;
+pub mod structure;
 
-pub use header::{Facts, Field, fields, find, fold, header_end, is_field_start};
+pub use header::{
+    FIELD_LIMIT, Facts, Field, HEADER_LIMIT, Piece, all_fields, fields, find, fold, header_end, is_field_start, pieces,
+};
