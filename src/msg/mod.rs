@@ -2,7 +2,9 @@
 //!
 //! Called by the services for limits, loops and completion. Values only: text in, values out; nothing here touches a file.
 
+pub mod address;
 pub mod content;
+pub mod envelope;
 mod header;
 pub mod structure;
 
