@@ -1,0 +1,359 @@
+//! Dot-stuffing of multi-line bodies: SMTP DATA in and out, POP3 RETR and TOP share this file.
+//!
+//! Called by `proto`; knows no protocol. The wire has CRLF line ends, the spool and the mailboxes
+//! have LF: both directions convert here and nowhere else.
+//! Invariant: the output never depends on how the input was cut into pieces.
+//! Trust: input is hostile. A bare CR or LF is never taken for a line end, never repaired: the whole
+//! body is then consumed up to its one true end and reported as refused, so that no other server can
+//! see a different end of message than we do (SMTP smuggling).
+//! RFC 5321 §4.5.2, RFC 5321 §2.3.8, RFC 1939 §3.
+
+mod window;
+
+pub use window::CrlfWindow;
+
+use memchr::memchr2;
+
+/// How far a call of [`DotDecoder::feed`] came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// All input was taken; the body goes on.
+    More,
+    /// `CRLF . CRLF` was taken and the body is complete and clean.
+    End,
+    /// The body ended, but had a CR without LF or an LF without CR: refuse it.
+    EndBare,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    LineStart,
+    InLine,
+    /// CR seen inside a line.
+    Cr,
+    /// A dot at the start of a line.
+    Dot,
+    /// CR after a dot that stood alone at the start of a line.
+    DotCr,
+}
+
+/// Decodes a dot-stuffed body into LF text.
+#[derive(Debug)]
+pub struct DotDecoder {
+    at: At,
+    bare: bool,
+}
+
+impl Default for DotDecoder {
+    fn default() -> Self {
+        DotDecoder { at: At::LineStart, bare: false }
+    }
+}
+
+impl DotDecoder {
+    /// Consumes body bytes up to and including the final `CRLF . CRLF`, appending LF text to `body`.
+    ///
+    /// Returns how many input bytes were taken; the rest belongs to the next command. Once a bare
+    /// newline was seen nothing more is appended.
+    pub fn feed(&mut self, input: &[u8], body: &mut Vec<u8>) -> (usize, Progress) {
+        let mut i = 0;
+        while i < input.len() {
+            let byte = input[i];
+            match self.at {
+                At::LineStart if byte == b'.' => {
+                    self.at = At::Dot;
+                    i += 1;
+                }
+                At::LineStart | At::InLine => {
+                    let run = memchr2(b'\r', b'\n', &input[i..]).unwrap_or(input.len() - i);
+                    if run > 0 {
+                        self.put(&input[i..i + run], body);
+                        self.at = At::InLine;
+                        i += run;
+                    } else {
+                        if byte == b'\n' {
+                            self.bare = true;
+                            self.at = At::InLine;
+                        } else {
+                            self.at = At::Cr;
+                        }
+                        i += 1;
+                    }
+                }
+                At::Cr => {
+                    i += self.after_cr(byte, body);
+                }
+                At::Dot => match byte {
+                    b'\r' => {
+                        self.at = At::DotCr;
+                        i += 1;
+                    }
+                    b'\n' => {
+                        self.bare = true;
+                        self.at = At::InLine;
+                        i += 1;
+                    }
+                    // The stuffed dot was already dropped.
+                    _ => self.at = At::InLine,
+                },
+                At::DotCr => {
+                    if byte == b'\n' {
+                        self.at = At::LineStart;
+                        i += 1;
+                        let end = if self.bare { Progress::EndBare } else { Progress::End };
+                        return (i, end);
+                    }
+                    self.bare = true;
+                    i += self.after_cr(byte, body);
+                }
+            }
+        }
+        (i, Progress::More)
+    }
+
+    /// Takes the byte after a CR if it belongs to the line end; returns how many bytes were taken.
+    fn after_cr(&mut self, byte: u8, body: &mut Vec<u8>) -> usize {
+        match byte {
+            b'\n' => {
+                self.put(b"\n", body);
+                self.at = At::LineStart;
+                1
+            }
+            b'\r' => {
+                self.bare = true;
+                self.at = At::Cr;
+                1
+            }
+            _ => {
+                self.bare = true;
+                self.at = At::InLine;
+                0
+            }
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8], body: &mut Vec<u8>) {
+        if !self.bare {
+            body.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// Converts CRLF text of known length (BDAT) to LF text and notices bare newlines.
+///
+/// RFC 3030 §2 sends bodies without dots; the same line-end rule holds.
+#[derive(Debug, Default)]
+pub struct CrlfDecoder {
+    cr: bool,
+    bare: bool,
+}
+
+impl CrlfDecoder {
+    /// Appends the LF form of `input` to `body`.
+    pub fn feed(&mut self, input: &[u8], body: &mut Vec<u8>) {
+        let mut rest = input;
+        while !rest.is_empty() {
+            if self.cr {
+                self.cr = false;
+                if rest[0] == b'\n' {
+                    body.push(b'\n');
+                    rest = &rest[1..];
+                    continue;
+                }
+                self.bare = true;
+            }
+            let run = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+            body.extend_from_slice(&rest[..run]);
+            rest = &rest[run..];
+            if let Some((first, after)) = rest.split_first() {
+                if *first == b'\r' {
+                    self.cr = true;
+                } else {
+                    self.bare = true;
+                }
+                rest = after;
+            }
+        }
+    }
+
+    /// True when the text so far held a bare CR or LF, or ends inside a line end.
+    pub fn is_bare(&self) -> bool {
+        self.bare || self.cr
+    }
+}
+
+/// Encodes LF (or CRLF) text as a dot-stuffed CRLF body.
+#[derive(Debug)]
+pub struct DotEncoder {
+    line_start: bool,
+    cr: bool,
+}
+
+impl Default for DotEncoder {
+    fn default() -> Self {
+        DotEncoder { line_start: true, cr: false }
+    }
+}
+
+impl DotEncoder {
+    /// Appends the wire form of `text` to `wire`.
+    ///
+    /// A CR that is not part of a CRLF becomes a line end of its own, so that a bare CR never
+    /// leaves this host (RFC 5321 §2.3.8).
+    pub fn feed(&mut self, text: &[u8], wire: &mut Vec<u8>) {
+        wire.reserve(text.len() + text.len() / 32 + 8);
+        let mut rest = text;
+        while !rest.is_empty() {
+            if self.cr {
+                self.cr = false;
+                self.end_line(wire);
+                if rest[0] == b'\n' {
+                    rest = &rest[1..];
+                    continue;
+                }
+            }
+            if self.line_start && rest[0] == b'.' {
+                wire.push(b'.');
+            }
+            let run = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+            if run > 0 {
+                wire.extend_from_slice(&rest[..run]);
+                self.line_start = false;
+                rest = &rest[run..];
+            }
+            if let Some((first, after)) = rest.split_first() {
+                if *first == b'\r' {
+                    self.cr = true;
+                } else {
+                    self.end_line(wire);
+                }
+                rest = after;
+            }
+        }
+    }
+
+    /// Ends the body: completes an open line and appends the final dot.
+    pub fn finish(mut self, wire: &mut Vec<u8>) {
+        if self.cr || !self.line_start {
+            self.end_line(wire);
+        }
+        wire.extend_from_slice(b".\r\n");
+    }
+
+    fn end_line(&mut self, wire: &mut Vec<u8>) {
+        wire.extend_from_slice(b"\r\n");
+        self.line_start = true;
+    }
+}
+
+/// Counts the octets that LF text has in its CRLF form (RFC 1870 §4, Maildir's `W=`).
+pub fn crlf_size(text: &[u8]) -> u64 {
+    let mut size = text.len() as u64;
+    for lf in memchr::memchr_iter(b'\n', text) {
+        if lf == 0 || text[lf - 1] != b'\r' {
+            size += 1;
+        }
+    }
+    size
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(input: &[u8], step: usize) -> (Vec<u8>, Progress, usize) {
+        let mut decoder = DotDecoder::default();
+        let mut body = Vec::new();
+        let mut used = 0;
+        for piece in input.chunks(step) {
+            let (taken, progress) = decoder.feed(piece, &mut body);
+            used += taken;
+            if progress != Progress::More {
+                return (body, progress, used);
+            }
+            assert_eq!(taken, piece.len());
+        }
+        (body, Progress::More, used)
+    }
+
+    #[test]
+    fn truth_table() {
+        let table: &[(&[u8], &[u8], Progress, usize)] = &[
+            (b".\r\n", b"", Progress::End, 3),
+            (b"a\r\n.\r\nQUIT\r\n", b"a\n", Progress::End, 6),
+            (b"..\r\n.\r\n", b".\n", Progress::End, 7),
+            (b".a\r\n.\r\n", b"a\n", Progress::End, 7),
+            (b"\r\n.\r\n", b"\n", Progress::End, 5),
+            (b"a\r\n..b\r\n...\r\n.\r\n", b"a\n.b\n..\n", Progress::End, 16),
+            (b"a\r\n.", b"a\n", Progress::More, 4),
+            // Smuggling forms: none of them ends the body, each spoils it.
+            (b"a\n.\n.\r\nb\r\n.\r\n", b"a", Progress::EndBare, 13),
+            (b"a\n.\r\nb\r\n.\r\n", b"a", Progress::EndBare, 11),
+            (b"a\r\n.\nb\r\n.\r\n", b"a\n", Progress::EndBare, 11),
+            (b"a\r\n.\rb\r\n.\r\n", b"a\n", Progress::EndBare, 11),
+            (b"a\r.\r\nb\r\n.\r\n", b"a", Progress::EndBare, 11),
+            (b"a\r.\rb\r\n.\r\n", b"a", Progress::EndBare, 10),
+            (b"a\r\r\n.\r\n", b"a", Progress::EndBare, 7),
+            (b"a\r\n.\r\r\nb\r\n.\r\n", b"a\n", Progress::EndBare, 13),
+        ];
+        for (input, body, progress, used) in table {
+            for step in 1..=input.len() {
+                let found = decode(input, step);
+                assert_eq!(
+                    (found.0.as_slice(), found.1, found.2),
+                    (*body, *progress, *used),
+                    "{:?} in steps of {step}",
+                    String::from_utf8_lossy(input)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn encoder_table() {
+        let table: &[(&[u8], &[u8])] = &[
+            (b"", b".\r\n"),
+            (b"a\n", b"a\r\n.\r\n"),
+            (b"a", b"a\r\n.\r\n"),
+            (b".\n..\n.a\n", b"..\r\n...\r\n..a\r\n.\r\n"),
+            (b"a\r\nb\r\n", b"a\r\nb\r\n.\r\n"),
+            (b"a\rb\r", b"a\r\nb\r\n.\r\n"),
+            (b"a\r.b\n", b"a\r\n..b\r\n.\r\n"),
+        ];
+        for (text, wire) in table {
+            for step in 1..=text.len().max(1) {
+                let mut encoder = DotEncoder::default();
+                let mut out = Vec::new();
+                for piece in text.chunks(step) {
+                    encoder.feed(piece, &mut out);
+                }
+                encoder.finish(&mut out);
+                assert_eq!(out, *wire, "{:?} in steps of {step}", String::from_utf8_lossy(text));
+            }
+        }
+    }
+
+    #[test]
+    fn bdat_notices_bare_newlines() {
+        for (input, body, bare) in [
+            (&b"a\r\nb\r\n"[..], &b"a\nb\n"[..], false),
+            (b"a\nb\r\n", b"ab\n", true),
+            (b"a\rb\r\n", b"ab\n", true),
+            (b"a\r", b"a", true),
+        ] {
+            for step in 1..=input.len() {
+                let mut decoder = CrlfDecoder::default();
+                let mut out = Vec::new();
+                input.chunks(step).for_each(|piece| decoder.feed(piece, &mut out));
+                assert_eq!((out.as_slice(), decoder.is_bare()), (body, bare));
+            }
+        }
+    }
+
+    #[test]
+    fn crlf_size_counts_missing_cr() {
+        assert_eq!(crlf_size(b""), 0);
+        assert_eq!(crlf_size(b"\n"), 2);
+        assert_eq!(crlf_size(b"a\nb\r\nc"), 7);
+    }
+}
