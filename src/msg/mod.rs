@@ -3,9 +3,12 @@
 //! Called by the services for limits, loops and completion. Values only: text in, values out; nothing here touches a file.
 
 pub mod address;
+pub mod bodystructure;
 pub mod content;
 pub mod envelope;
 mod header;
+pub mod nstring;
+pub mod section;
 pub mod structure;
 
 pub use header::{
