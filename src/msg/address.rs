@@ -138,7 +138,13 @@ fn mailbox(member: &[Token]) -> Option<Listed> {
             addr_spec(spec, &mut found);
             if name.is_empty() { phrase(inner.get(close + 1..).unwrap_or(&[])) } else { name }
         }
-        None => bare(&plain, &mut found),
+        None => {
+            plain.retain(|t| t.lexeme != Lexeme::Special(b'>'));
+            if plain.is_empty() {
+                return None;
+            }
+            bare(&plain, &mut found)
+        }
     };
     let name = if name.is_empty() { comment.map(|c| c.trim_ascii().to_vec()) } else { Some(name) };
     found.name = name.filter(|name| !name.is_empty());
@@ -307,7 +313,7 @@ mod tests {
             ("u@d Real Name", "[Real Name|-|u|d]"),
             ("<u@d> Real Name", "[Real Name|-|u|d]"),
             ("Foo <u@d, v@d", "[Foo|-|u|d][-|-|v|d]"),
-            ("Foo u@d>, v@d", "[Foo|-|u|d>][-|-|v|d]"),
+            ("Foo u@d>, v@d, >", "[Foo|-|u|d][-|-|v|d]"),
             ("Foo <x> <u@d>", "[Foo <x>|-|u|d]"),
             ("\"Foo <u@d>, v@d", "[\\\"Foo|-|u|d][-|-|v|d]"),
             ("Foo (bar <u@d>, v@d", "[Foo (bar|-|u|d][-|-|v|d]"),

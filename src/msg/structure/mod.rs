@@ -10,6 +10,7 @@
 //!   in which the boundary means nothing any more.
 //! * A multipart without boundary, or without any delimiter behind its header, is a leaf and shows as text/plain. So a multipart
 //!   that really is encoded (RFC 2045 §6.4 forbids it) is a leaf, and one that only claims to be is read.
+//! * A header ends at its empty line, at a delimiter of an open multipart, or, in a part, at the part's own first delimiter.
 //! * An encoded message/rfc822 is a leaf unless it starts with a header field in clear; message/global may be
 //!   encoded (RFC 6532 §3.7) and is then a leaf.
 //! * Below [`DEPTH_LIMIT`], and from part [`PART_LIMIT`] on, whatever comes is one leaf.
@@ -156,9 +157,12 @@ impl<'a> Scanner<'a> {
         loop {
             let start = self.at;
             let cut = self.pass_header();
-            let mut found = match self.begin(start..self.at, cut.is_some()) {
+            let header_end = self.at;
+            let mut found = match self.begin(start..header_end, cut.is_some()) {
                 Shape::Message => continue,
                 _ if self.parts.len() == PART_LIMIT => None,
+                // What cut the header stands behind a delimiter of the part's own.
+                _ if self.at < header_end => self.next_delimiter(),
                 _ => cut.or_else(|| self.next_delimiter()),
             };
             // Delimiters up to one that begins a part.
@@ -198,7 +202,10 @@ impl<'a> Scanner<'a> {
     }
 
     /// Adds the part of this header below the innermost open one and opens it. `is_cut`: it has no body.
-    fn begin(&mut self, header: Range<usize>, is_cut: bool) -> Shape {
+    ///
+    /// When a part's own delimiter stands in its header, the header ends there and the scanner goes back to it: at most once
+    /// for each level, since siblings stop each other's headers.
+    fn begin(&mut self, mut header: Range<usize>, is_cut: bool) -> Shape {
         let mut content = Content::read(&self.text[header.clone()]);
         let parent = self.open.last().map(|open| open.part);
         let in_digest = parent
@@ -206,13 +213,22 @@ impl<'a> Scanner<'a> {
         // RFC 2046 §5.1.5
         let media = content.media.take().unwrap_or(if in_digest { Media::MESSAGE } else { Media::PLAIN });
         let part = self.parts.len();
-        let has_room = !is_cut && self.open.len() + 1 < DEPTH_LIMIT && part + 1 < PART_LIMIT;
+        let has_room = self.open.len() + 1 < DEPTH_LIMIT && part + 1 < PART_LIMIT;
         let mut boundary = None;
         let mut shape = Shape::Leaf;
         if media.is_kind("multipart") {
-            boundary = boundary_of(&media).filter(|_| has_room);
             shape = Shape::Multipart;
-        } else if has_room && is_open_message(&media, &content, &self.text[header.end..]) {
+            boundary = boundary_of(&media).filter(|_| has_room);
+            let own = boundary.as_ref().filter(|_| parent.is_some());
+            if let Some(end) = own.and_then(|own| own_delimiter(&self.text[header.clone()], own)) {
+                header.end = header.start + end;
+                self.at = header.end;
+                content = Content::read(&self.text[header.clone()]);
+                content.media = None;
+            } else if is_cut {
+                boundary = None;
+            }
+        } else if has_room && !is_cut && is_open_message(&media, &content, &self.text[header.end..]) {
             shape = Shape::Message;
         }
         let body = self.mark_at(header.end);
@@ -319,6 +335,16 @@ fn boundary_of<'a>(media: &Media<'a>) -> Option<Cow<'a, [u8]>> {
         Cow::Owned(value) => Cow::Owned(value.trim_ascii_end().to_vec()),
     };
     Some(boundary).filter(|b| !b.is_empty())
+}
+
+/// Where in a header a delimiter of the part itself starts.
+fn own_delimiter(header: &[u8], boundary: &[u8]) -> Option<usize> {
+    let is_it = |line: &usize| {
+        let rest = &header[line + 2..];
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        rest[..end].trim_ascii_end() == boundary
+    };
+    memchr::memmem::find_iter(header, b"\n--").map(|at| at + 1).find(is_it)
 }
 
 fn is_open_message(media: &Media, content: &Content, body: &[u8]) -> bool {

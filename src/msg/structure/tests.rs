@@ -91,6 +91,15 @@ fn truth_table() {
         // A multipart's header cut by an outer delimiter.
         (mixed("--b\nContent-Type: multipart/alternative; boundary=i\n--b\n\ntwo\n--b--\n"),
             "mixed{plain\"\" plain\"two\"}"),
+        // Its own delimiter in its header, with and without an outer one behind it.
+        (
+            mixed("--b\nContent-Type: multipart/mixed; boundary=i\nA: b\n--i\nContent-Type: text/html\n\none\n--i--\n--b--\n"),
+            "mixed{mixed{html\"one\"}}",
+        ),
+        (
+            mixed("--b\nContent-Type: multipart/mixed; boundary=i\n--i\nA: c\n--b\n\ntwo\n--b--\n"),
+            "mixed{mixed{plain\"\"} plain\"two\"}",
+        ),
         // Messages.
         (format!("{rfc822}\nSubject: in\n\nbody\n"), "rfc822{plain\"body\\n\"}"),
         (format!("{rfc822}\n"), "rfc822{plain\"\"}"),
