@@ -9,6 +9,7 @@
 //!
 //! RFC 5322 §3.4, RFC 5322 §4.4, RFC 9051 §7.5.2.
 
+use super::header::unfold;
 use crate::addr::token::{Lexeme, Token, Tokens};
 
 /// So many members of an address list are read; the rest is dropped.
@@ -231,7 +232,9 @@ fn joined(tokens: &[Token]) -> Vec<u8> {
 
 fn put(lexeme: &Lexeme, out: &mut Vec<u8>) {
     match lexeme {
-        Lexeme::Atom(raw) | Lexeme::Literal(raw) | Lexeme::Stray(raw) => out.extend_from_slice(raw),
+        Lexeme::Atom(raw) => out.extend_from_slice(raw),
+        // The two that may reach over a line end.
+        Lexeme::Literal(raw) | Lexeme::Stray(raw) => unfold(raw, out),
         Lexeme::Quoted(raw) => out.extend(unquoted(&raw[1..raw.len() - 1])),
         Lexeme::Special(byte) => out.push(*byte),
         Lexeme::Comment(_) => {}
@@ -292,6 +295,7 @@ mod tests {
             ("<u@d> (c)", "[c|-|u|d]"),
             ("\"a b\"@d, a . b @ c . d", "[-|-|a b|d][-|-|a.b|c.d]"),
             ("u@[127.0.0.1]", "[-|-|u|[127.0.0.1]]"),
+            ("u@[127.\n 0.\r\n\t0.1]", "[-|-|u|[127. 0.\\t0.1]]"),
             ("<@x,@y:u@d>, v@d", "[-|@x,@y|u|d][-|-|v|d]"),
             ("<@x:u@d>", "[-|@x|u|d]"),
             // Groups.

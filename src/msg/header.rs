@@ -40,10 +40,7 @@ impl<'a> Field<'a> {
             return Cow::Borrowed(body);
         }
         let mut out = Vec::with_capacity(body.len());
-        for line in body.split_inclusive(|b| *b == b'\n') {
-            let text = line.strip_suffix(b"\n").map_or(line, |l| l.strip_suffix(b"\r").unwrap_or(l));
-            out.extend_from_slice(text);
-        }
+        unfold(body, &mut out);
         Cow::Owned(out)
     }
 
@@ -51,6 +48,13 @@ impl<'a> Field<'a> {
     pub fn value(&self) -> String {
         let text = String::from_utf8_lossy(self.body);
         text.replace("\r\n", "").replace('\n', "").trim().to_string()
+    }
+}
+
+/// Appends text without its line ends; the blanks of the folding stay (RFC 5322 §2.2.3).
+pub(super) fn unfold(text: &[u8], out: &mut Vec<u8>) {
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        out.extend_from_slice(line.strip_suffix(b"\n").map_or(line, |l| l.strip_suffix(b"\r").unwrap_or(l)));
     }
 }
 

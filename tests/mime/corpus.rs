@@ -7,7 +7,19 @@ use expressmail::msg::nstring::Quoting;
 use expressmail::msg::structure::Structure;
 use std::path::{Path, PathBuf};
 
-fn files(dir: &Path) -> Vec<PathBuf> {
+/// The folder of our own messages.
+pub fn own() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/mime")
+}
+
+/// The folder of other projects' messages, where there is one.
+pub fn outside() -> Option<PathBuf> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    ["../shared/corpus", "../../shared/corpus"].iter().map(|place| top.join(place)).find(|place| place.is_dir())
+}
+
+/// All files below a folder, sorted.
+pub fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut pending = Vec::from([dir.to_path_buf()]);
     while let Some(dir) = pending.pop() {
@@ -31,9 +43,7 @@ fn examine_file(path: &Path) {
 /// The messages of other projects, read where they are; without them there is nothing to check.
 #[test]
 fn messages_of_other_projects_have_grammatical_answers() {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let places = ["../shared/corpus", "../../shared/corpus"];
-    let Some(corpus) = places.iter().map(|place| top.join(place)).find(|place| place.is_dir()) else {
+    let Some(corpus) = outside() else {
         println!("skipped: the corpus of other projects' messages is missing");
         return;
     };
@@ -51,9 +61,8 @@ fn messages_of_other_projects_have_grammatical_answers() {
 /// Our own: beside each message `x.eml` stands `x.imap`, its ENVELOPE and its BODYSTRUCTURE as a client gets them.
 #[test]
 fn our_own_messages_are_shown_as_they_always_were() {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/mime");
     let messages: Vec<PathBuf> =
-        files(&own).into_iter().filter(|path| path.extension().is_some_and(|e| e == "eml")).collect();
+        files(&own()).into_iter().filter(|path| path.extension().is_some_and(|e| e == "eml")).collect();
     assert!(messages.len() >= 12);
     let mut wrong = String::new();
     for path in messages {

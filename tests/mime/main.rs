@@ -4,6 +4,7 @@
 mod corpus;
 mod grammar;
 mod growth;
+mod mutations;
 mod properties;
 
 use expressmail::dot::CrlfWindow;
