@@ -1,11 +1,9 @@
 //! Address lists of header fields and tables (RFC 5322 §3.4), with the obsolete forms people still send.
 
 use super::path::quoted_string;
-use super::{Address, AddressError, is_atext};
+use super::token::{Lexeme, Tokens};
+use super::{Address, AddressError};
 use std::borrow::Cow;
-
-/// Comments nest at most so deep.
-const COMMENT_DEPTH: usize = 32;
 
 /// One member of an address list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,24 +19,24 @@ pub struct Mailbox {
 /// An address without a domain gets `default_domain`; with an empty `default_domain` it is an error.
 /// A group's members are listed, its name is dropped. Empty members are skipped (RFC 5322 §4.4).
 pub fn parse_list(text: &str, default_domain: &str) -> Result<Vec<Mailbox>, AddressError> {
-    let tokens = tokens(text)?;
+    let words = words(text)?;
     let mut found = Vec::new();
-    let mut member: Vec<&Token> = Vec::new();
+    let mut member: Vec<&Word> = Vec::new();
     let mut angle = false;
-    for token in &tokens {
-        match token {
-            Token::Special('<') => angle = true,
-            Token::Special('>') => angle = false,
+    for word in &words {
+        match word {
+            Word::Special('<') => angle = true,
+            Word::Special('>') => angle = false,
             _ => {}
         }
-        match token {
+        match word {
             // A group's name ends here: what stood before it is no address.
-            Token::Special(':') if !angle => member.clear(),
-            Token::Special(',') | Token::Special(';') if !angle => {
+            Word::Special(':') if !angle => member.clear(),
+            Word::Special(',') | Word::Special(';') if !angle => {
                 found.extend(mailbox(&member, default_domain)?);
                 member.clear();
             }
-            _ => member.push(token),
+            _ => member.push(word),
         }
     }
     found.extend(mailbox(&member, default_domain)?);
@@ -46,7 +44,7 @@ pub fn parse_list(text: &str, default_domain: &str) -> Result<Vec<Mailbox>, Addr
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Token {
+enum Word {
     Atom(String),
     Quoted(String),
     Literal(String),
@@ -54,115 +52,88 @@ enum Token {
     Special(char),
 }
 
-/// Cuts a list into tokens.
+/// Cuts a list into words; whatever is stray is an error.
 ///
 /// Folding is white space wherever it stands, inside quoted strings too (RFC 5322 §3.2.4); it is taken out once, at the start:
 /// done at each quote, hostile text made this quadratic and deep.
-fn tokens(text: &str) -> Result<Vec<Token>, AddressError> {
+fn words(text: &str) -> Result<Vec<Word>, AddressError> {
     let unfolded = match text.contains(['\r', '\n', '\t']) {
         true => Cow::Owned(
             text.replace("\r\n", "\n").replace("\n ", " ").replace("\n\t", " ").replace(['\r', '\n', '\t'], " "),
         ),
         false => Cow::Borrowed(text),
     };
-    let mut found = Vec::new();
-    let mut rest = unfolded.as_ref();
-    while let Some(c) = rest.chars().next() {
-        let after = &rest[c.len_utf8()..];
-        rest = match c {
-            ' ' => after,
-            '"' => {
-                let (string, left) = quoted_string(after)?;
-                found.push(Token::Quoted(string));
-                left
-            }
-            '(' => {
-                let (comment, left) = comment(after)?;
-                found.push(Token::Comment(comment));
-                left
-            }
-            '[' => {
-                let end = after.find(']').ok_or(AddressError::Domain)?;
-                found.push(Token::Literal(format!("[{}]", &after[..end])));
-                &after[end + 1..]
-            }
-            '<' | '>' | '@' | ',' | ';' | ':' | '.' => {
-                found.push(Token::Special(c));
-                after
-            }
-            c if is_atext(c) || c == '\\' => {
-                let end = rest.find(|c| !is_atext(c) && c != '\\').unwrap_or(rest.len());
-                found.push(Token::Atom(rest[..end].to_string()));
-                &rest[end..]
-            }
-            _ => return Err(AddressError::Syntax),
-        };
-    }
-    Ok(found)
+    Tokens::of(unfolded.as_bytes()).map(|token| word(token.lexeme)).collect()
 }
 
-fn comment(text: &str) -> Result<(String, &str), AddressError> {
-    let mut depth = 1;
-    let mut inner = String::new();
-    let mut chars = text.char_indices();
-    while let Some((i, c)) = chars.next() {
+fn word(lexeme: Lexeme) -> Result<Word, AddressError> {
+    // Tokens are cut at ASCII characters, so what was UTF-8 stays UTF-8.
+    let text = |raw: &[u8]| String::from_utf8_lossy(raw).into_owned();
+    Ok(match lexeme {
+        // The tokenizer takes every byte beyond ASCII for atext, also those of a control character (RFC 6532 §3.2 has none).
+        Lexeme::Atom(raw) => match text(raw) {
+            atom if atom.chars().any(char::is_control) => return Err(AddressError::Syntax),
+            atom => Word::Atom(atom),
+        },
+        Lexeme::Quoted(raw) => Word::Quoted(quoted_string(&text(&raw[1..]))?.0),
+        Lexeme::Literal(raw) => Word::Literal(text(raw)),
+        Lexeme::Comment(raw) => Word::Comment(unescaped(&text(raw))),
+        Lexeme::Special(byte) => Word::Special(byte as char),
+        Lexeme::Stray(b"[") => return Err(AddressError::Domain),
+        Lexeme::Stray(_) => return Err(AddressError::Syntax),
+    })
+}
+
+fn unescaped(comment: &str) -> String {
+    let mut out = String::with_capacity(comment.len());
+    let mut chars = comment.chars();
+    while let Some(c) = chars.next() {
         match c {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return Ok((inner, &text[i + 1..]));
-        }
-        if depth > COMMENT_DEPTH {
-            return Err(AddressError::Syntax);
-        }
-        match c {
-            '\\' => inner.extend(chars.next().map(|(_, c)| c)),
-            c => inner.push(c),
+            '\\' => out.extend(chars.next()),
+            c => out.push(c),
         }
     }
-    Err(AddressError::Syntax)
+    out
 }
 
 /// mailbox = name-addr / addr-spec; nothing at all is an empty member.
-fn mailbox(member: &[&Token], default_domain: &str) -> Result<Option<Mailbox>, AddressError> {
+fn mailbox(member: &[&Word], default_domain: &str) -> Result<Option<Mailbox>, AddressError> {
     let mut comments = Vec::new();
-    let mut plain: Vec<&Token> = Vec::new();
-    for token in member {
-        match token {
-            Token::Comment(text) => comments.push(text.as_str()),
-            token => plain.push(token),
+    let mut plain: Vec<&Word> = Vec::new();
+    for word in member {
+        match word {
+            Word::Comment(text) => comments.push(text.as_str()),
+            word => plain.push(word),
         }
     }
     if plain.is_empty() {
         return Ok(None);
     }
-    let open = plain.iter().position(|t| **t == Token::Special('<'));
+    let open = plain.iter().position(|t| **t == Word::Special('<'));
     let Some(open) = open else {
         // `alice@example.test (Alice)`: the comment is the name, as old mail has it.
         let name = comments.last().map_or(String::new(), |c| c.trim().to_string());
         return Ok(Some(Mailbox { name, address: addr_spec(&plain, default_domain)? }));
     };
-    let close = plain.iter().position(|t| **t == Token::Special('>')).ok_or(AddressError::Syntax)?;
+    let close = plain.iter().position(|t| **t == Word::Special('>')).ok_or(AddressError::Syntax)?;
     if close < open || close + 1 != plain.len() {
         return Err(AddressError::Syntax);
     }
     let mut inner = &plain[open + 1..close];
-    if inner.first() == Some(&&Token::Special('@')) {
+    if inner.first() == Some(&&Word::Special('@')) {
         // obs-route (RFC 5322 §4.4): dropped.
-        let colon = inner.iter().position(|t| **t == Token::Special(':')).ok_or(AddressError::Syntax)?;
+        let colon = inner.iter().position(|t| **t == Word::Special(':')).ok_or(AddressError::Syntax)?;
         inner = &inner[colon + 1..];
     }
     Ok(Some(Mailbox { name: phrase(&plain[..open])?, address: addr_spec(inner, default_domain)? }))
 }
 
-fn phrase(tokens: &[&Token]) -> Result<String, AddressError> {
+fn phrase(tokens: &[&Word]) -> Result<String, AddressError> {
     let mut name = String::new();
     for token in tokens {
         let word = match token {
-            Token::Atom(word) | Token::Quoted(word) => word.as_str(),
-            Token::Special('.') => {
+            Word::Atom(word) | Word::Quoted(word) => word.as_str(),
+            Word::Special('.') => {
                 name.push('.');
                 continue;
             }
@@ -176,15 +147,15 @@ fn phrase(tokens: &[&Token]) -> Result<String, AddressError> {
     Ok(name)
 }
 
-fn addr_spec(tokens: &[&Token], default_domain: &str) -> Result<Address, AddressError> {
-    let at = tokens.iter().rposition(|t| **t == Token::Special('@'));
+fn addr_spec(tokens: &[&Word], default_domain: &str) -> Result<Address, AddressError> {
+    let at = tokens.iter().rposition(|t| **t == Word::Special('@'));
     let (left, right) = match at {
         Some(at) => (&tokens[..at], Some(&tokens[at + 1..])),
         None => (tokens, None),
     };
     let local = join_dotted(left)?;
     let domain = match right {
-        Some([Token::Literal(literal)]) => literal.clone(),
+        Some([Word::Literal(literal)]) => literal.clone(),
         Some(right) => join_dotted(right)?,
         None if default_domain.is_empty() => return Err(AddressError::NoDomain),
         None => default_domain.to_string(),
@@ -193,16 +164,16 @@ fn addr_spec(tokens: &[&Token], default_domain: &str) -> Result<Address, Address
 }
 
 /// Words separated by single dots (RFC 5322's local-part and obs-local-part).
-fn join_dotted(tokens: &[&Token]) -> Result<String, AddressError> {
+fn join_dotted(tokens: &[&Word]) -> Result<String, AddressError> {
     let mut joined = String::new();
     let mut expect_word = true;
     for token in tokens {
         match (token, expect_word) {
-            (Token::Atom(word) | Token::Quoted(word), true) => {
+            (Word::Atom(word) | Word::Quoted(word), true) => {
                 joined.push_str(word);
                 expect_word = false;
             }
-            (Token::Special('.'), false) => {
+            (Word::Special('.'), false) => {
                 joined.push('.');
                 expect_word = true;
             }

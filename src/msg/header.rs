@@ -1,8 +1,16 @@
 //! Views of a message's header: fields, their bodies, and what the header as a whole shows.
 //!
-//! Called by `serve` (limits and loops), `submit` (completion), `deliver` and `bounce`. Text has LF line ends; a header that
-//! still has CRLF is read as well. Nothing here looks into bodies.
+//! Called by `serve` (limits and loops), `submit` (completion), `deliver` and `bounce`, which stop at the first line that is no
+//! field ([`fields`]), and by the IMAP views beside this file, which pass over such lines ([`all_fields`]). Text has LF line
+//! ends; a header that still has CRLF is read as well. Nothing here looks into bodies.
 //! RFC 5322 §2.2, RFC 6532.
+
+use std::borrow::Cow;
+
+/// So much of a header is searched for fields, in octets.
+pub const HEADER_LIMIT: usize = 256 * 1024;
+/// So many fields of a header are looked at.
+pub const FIELD_LIMIT: usize = 2_000;
 
 /// One header field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,16 +22,39 @@ pub struct Field<'a> {
     body: &'a [u8],
 }
 
-impl Field<'_> {
+impl<'a> Field<'a> {
     /// True when the field has this name, in any case.
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// The body, unfolded (RFC 5322 §2.2.3) and without blanks around; broken UTF-8 becomes U+FFFD.
+    /// The body as it stands: folded, with its blanks and line ends.
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// The body, unfolded (RFC 5322 §2.2.3) and without blanks around; its bytes are left alone.
+    pub fn unfolded(&self) -> Cow<'a, [u8]> {
+        let body = self.body.trim_ascii();
+        if memchr::memchr(b'\n', body).is_none() {
+            return Cow::Borrowed(body);
+        }
+        let mut out = Vec::with_capacity(body.len());
+        unfold(body, &mut out);
+        Cow::Owned(out)
+    }
+
+    /// The body, unfolded and without blanks around; broken UTF-8 becomes U+FFFD.
     pub fn value(&self) -> String {
         let text = String::from_utf8_lossy(self.body);
         text.replace("\r\n", "").replace('\n', "").trim().to_string()
+    }
+}
+
+/// Appends text without its line ends; the blanks of the folding stay (RFC 5322 §2.2.3).
+pub(super) fn unfold(text: &[u8], out: &mut Vec<u8>) {
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        out.extend_from_slice(line.strip_suffix(b"\n").map_or(line, |l| l.strip_suffix(b"\r").unwrap_or(l)));
     }
 }
 
@@ -42,8 +73,37 @@ pub fn header_end(message: &[u8]) -> Option<usize> {
 
 /// The fields of a header; a line that is no field ends it.
 pub fn fields(header: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    pieces(header).map_while(|piece| piece.field)
+}
+
+/// The fields of a header; lines that are no field are passed over, as mail readers do.
+///
+/// At most [`HEADER_LIMIT`] bytes and [`FIELD_LIMIT`] fields are looked at: what a hostile header holds beyond is not seen.
+pub fn all_fields(header: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    let mut seen = &header[..header.len().min(HEADER_LIMIT)];
+    if seen.len() < header.len() {
+        // Whole lines only: half an address would be somebody else's.
+        seen = &seen[..memchr::memrchr(b'\n', seen).map_or(0, |lf| lf + 1)];
+    }
+    pieces(seen).take(FIELD_LIMIT).filter_map(|piece| piece.field)
+}
+
+/// A logical line of a header: a line and those that continue it.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece<'a> {
+    /// All of it, with its line ends.
+    pub raw: &'a [u8],
+    /// The field that it is, when it is one.
+    pub field: Option<Field<'a>>,
+}
+
+/// Cuts a header into its logical lines, up to the empty line that ends it.
+pub fn pieces(header: &[u8]) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = header;
     std::iter::from_fn(move || {
+        if rest.is_empty() || rest.starts_with(b"\n") || rest.starts_with(b"\r\n") {
+            return None;
+        }
         let mut end = 0;
         loop {
             end += memchr::memchr(b'\n', &rest[end..]).map_or(rest.len() - end, |i| i + 1);
@@ -52,14 +112,16 @@ pub fn fields(header: &[u8]) -> impl Iterator<Item = Field<'_>> {
             }
         }
         let raw = &rest[..end];
-        let colon = memchr::memchr(b':', raw)?;
-        let name = std::str::from_utf8(&raw[..colon]).ok()?.trim_end_matches([' ', '\t']);
-        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic()) {
-            return None;
-        }
         rest = &rest[end..];
-        Some(Field { name, raw, body: &raw[colon + 1..] })
+        Some(Piece { raw, field: field(raw) })
     })
+}
+
+fn field(raw: &[u8]) -> Option<Field<'_>> {
+    let colon = memchr::memchr(b':', raw)?;
+    let name = std::str::from_utf8(&raw[..colon]).ok()?.trim_end_matches([' ', '\t']);
+    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
+    is_name.then(|| Field { name, raw, body: &raw[colon + 1..] })
 }
 
 /// The first field of this name.
@@ -140,6 +202,25 @@ mod tests {
         let found: Vec<(String, String)> = fields(header).map(|f| (f.name.to_string(), f.value())).collect();
         assert_eq!(found, [("Subject".into(), "a b".into()), ("Received".into(), "x".into())]);
         assert!(is_field_start(b"X-Y: z") && !is_field_start(b"two words: z") && !is_field_start(b"plain"));
+    }
+
+    #[test]
+    fn lines_that_are_no_field_are_passed_over_by_mail_readers() {
+        let header = b"From someone\nA: 1\n\tx\r\n y\nnonsense\n more\nB:2\r\n\r\nC: 3\n";
+        let found: Vec<_> = all_fields(header).map(|f| (f.name, f.unfolded().into_owned())).collect();
+        assert_eq!(found, [("A", b"1\tx y".to_vec()), ("B", b"2".to_vec())]);
+        let raw: Vec<usize> = pieces(header).map(|p| p.raw.len()).collect();
+        assert_eq!(raw, [13, 12, 15, 5]);
+    }
+
+    #[test]
+    fn a_hostile_header_is_looked_at_up_to_its_limits() {
+        assert_eq!(all_fields("a: b\n".repeat(FIELD_LIMIT + 5).as_bytes()).count(), FIELD_LIMIT);
+        let mut long = format!("To: {}\n", "a@b.c,\n ".repeat(HEADER_LIMIT / 8));
+        long.push_str("Subject: unseen\n\n");
+        let found: Vec<_> = all_fields(long.as_bytes()).collect();
+        assert_eq!(found.len(), 1);
+        assert!(found[0].raw.len() <= HEADER_LIMIT && found[0].raw.ends_with(b"\n"));
     }
 
     #[test]

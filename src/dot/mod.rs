@@ -8,6 +8,10 @@
 //! see a different end of message than we do (SMTP smuggling).
 //! RFC 5321 §4.5.2, RFC 5321 §2.3.8, RFC 1939 §3.
 
+mod window;
+
+pub use window::CrlfWindow;
+
 use memchr::memchr2;
 
 /// How far a call of [`DotDecoder::feed`] came.

@@ -1,0 +1,299 @@
+//! What the index keeps of a message, so that its file need not be opened again: the printed ENVELOPE, BODY and BODYSTRUCTURE, and
+//! what SEARCH, SORT and THREAD compare.
+//!
+//! Made once ([`Digest::of`]), kept as one record of bytes, read in place ([`Digest::read`]). Texts are folded ([`fold_for_search`]), so
+//! that a search is a comparison of bytes. A record of another version, or a damaged one, is no record: it is made anew.
+//!
+//! Record: version (1 octet), flags (1), day as year × 512 + month × 32 + day (4), sent date in seconds (8), lengths of the fields (4 each),
+//! the fields. Numbers are little-endian.
+
+use super::address::{Listed, RawMailbox};
+use super::bodystructure;
+use super::date::{self, Day};
+use super::envelope::{Envelope, first_mailbox};
+use super::folding::fold_for_search;
+use super::nstring::Quoting;
+use super::structure::Structure;
+use super::subject::base_subject;
+use super::text::preview;
+use super::words::decode_text;
+use super::{all_fields, header_end};
+
+/// This layout and these rules of folding.
+const VERSION: u8 = 1;
+const HEAD: usize = 14;
+const COUNT: usize = 15;
+/// Most ancestors kept, the last ones: a thread holds together by them.
+const REFERENCES_LIMIT: usize = 100;
+/// Longest identifier kept, in octets.
+const ID_LIMIT: usize = 500;
+
+const IS_REPLY: u8 = 1;
+const HAS_DATE: u8 = 2;
+
+/// The fields of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Part {
+    /// The printed ENVELOPE.
+    Envelope,
+    /// The printed BODY.
+    Body,
+    /// The printed BODYSTRUCTURE.
+    BodyStructure,
+    /// The subject, folded.
+    Subject,
+    /// The base subject, folded (RFC 5256 §2.1).
+    BaseSubject,
+    /// From, decoded and folded: names and addresses.
+    From,
+    /// To.
+    To,
+    /// Cc.
+    Cc,
+    /// Bcc.
+    Bcc,
+    /// What SORT compares of From, To and Cc: three lines of mailbox names (RFC 5256 §3).
+    SortKeys,
+    /// What SORT=DISPLAY compares of From and To: two lines (RFC 5957 §3).
+    DisplayKeys,
+    /// The Message-ID without its brackets.
+    MessageId,
+    /// The ancestors' identifiers, one a line.
+    References,
+    /// The preview.
+    Preview,
+    /// EMAILID: a digest of the stored text, the same for all copies (RFC 8474 §5.1).
+    EmailId,
+}
+
+/// A record, read in place.
+#[derive(Debug, Clone, Copy)]
+pub struct Digest<'a> {
+    record: &'a [u8],
+}
+
+impl<'a> Digest<'a> {
+    /// Makes the record of a stored message.
+    pub fn of(text: &[u8]) -> Vec<u8> {
+        let header = &text[..header_end(text).unwrap_or(text.len())];
+        let envelope = Envelope::of(header);
+        let structure = Structure::of(text);
+        let subject = envelope.subject.as_deref().map(decode_text).unwrap_or_default();
+        let base = base_subject(&subject);
+        let sent = envelope.date.as_deref().and_then(date::parse);
+        let mut fields: [Vec<u8>; COUNT] = Default::default();
+        let mut put = |part: Part, bytes: Vec<u8>| fields[part as usize] = bytes;
+        put(Part::Envelope, printed(|out| bodystructure::envelope(&envelope, Quoting::Ascii, out)));
+        put(Part::Body, printed(|out| bodystructure::body(text, &structure, false, Quoting::Ascii, out)));
+        put(Part::BodyStructure, printed(|out| bodystructure::body(text, &structure, true, Quoting::Ascii, out)));
+        put(Part::Subject, fold_for_search(&subject).into_bytes());
+        put(Part::BaseSubject, fold_for_search(&base.text).into_bytes());
+        for (part, name) in [(Part::From, "from"), (Part::To, "to"), (Part::Cc, "cc"), (Part::Bcc, "bcc")] {
+            put(part, fold_for_search(&field_text(header, name)).into_bytes());
+        }
+        let key = |list: &[Listed]| first_mailbox(list).map(|m| folded(&m.local)).unwrap_or_default();
+        put(Part::SortKeys, lines([key(&envelope.from), key(&envelope.to), key(&envelope.cc)]));
+        let display = |list: &[Listed]| first_mailbox(list).map(display_key).unwrap_or_default();
+        put(Part::DisplayKeys, lines([display(&envelope.from), display(&envelope.to)]));
+        put(Part::MessageId, envelope.message_id.as_deref().and_then(|id| identifiers(id).pop()).unwrap_or_default());
+        put(Part::References, references(header, &envelope).join(&b'\n'));
+        put(Part::Preview, preview(text, &structure).into_bytes());
+        put(Part::EmailId, email_id(text).into_bytes());
+        let mut flags = if base.is_reply { IS_REPLY } else { 0 };
+        let (mut day, mut seconds) = (0, 0);
+        if let Some(sent) = sent {
+            flags |= HAS_DATE;
+            day = i32::from(sent.day.year) * 512 + i32::from(sent.day.month) * 32 + i32::from(sent.day.day);
+            seconds = sent.at.seconds();
+        }
+        let mut record = vec![VERSION, flags];
+        record.extend_from_slice(&day.to_le_bytes());
+        record.extend_from_slice(&seconds.to_le_bytes());
+        for field in &fields {
+            record.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_le_bytes());
+        }
+        fields.iter().for_each(|field| record.extend_from_slice(field));
+        record
+    }
+
+    /// Reads a record; `None` when it is not one of this version.
+    pub fn read(record: &'a [u8]) -> Option<Digest<'a>> {
+        if record.first() != Some(&VERSION) || record.len() < HEAD + 4 * COUNT {
+            return None;
+        }
+        let digest = Digest { record };
+        let size = (0..COUNT).map(|index| digest.length(index)).sum::<usize>();
+        (HEAD + 4 * COUNT + size == record.len()).then_some(digest)
+    }
+
+    fn length(&self, index: usize) -> usize {
+        let at = HEAD + 4 * index;
+        self.record.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, |b| u32::from_le_bytes(b) as usize)
+    }
+
+    /// A field.
+    pub fn part(&self, part: Part) -> &'a [u8] {
+        let start = HEAD + 4 * COUNT + (0..part as usize).map(|index| self.length(index)).sum::<usize>();
+        self.record.get(start..start + self.length(part as usize)).unwrap_or_default()
+    }
+
+    /// The sent date in seconds since 1970; `None` when the message has none that can be read.
+    pub fn sent(&self) -> Option<i64> {
+        let seconds = self.record.get(6..14)?.try_into().ok()?;
+        (self.record.get(1)? & HAS_DATE != 0).then(|| i64::from_le_bytes(seconds))
+    }
+
+    /// The day it was sent on, as its Date field says, in the sender's zone.
+    pub fn sent_day(&self) -> Option<Day> {
+        self.sent()?;
+        let day = i32::from_le_bytes(self.record.get(2..6)?.try_into().ok()?);
+        Some(Day { year: (day / 512) as i16, month: (day / 32 % 16) as i8, day: (day % 32) as i8 })
+    }
+
+    /// The subject says that it answers or forwards something.
+    pub fn is_reply(&self) -> bool {
+        self.record.get(1).is_some_and(|flags| flags & IS_REPLY != 0)
+    }
+
+    /// The identifiers of its ancestors, oldest first.
+    pub fn references(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.part(Part::References).split(|b| *b == b'\n').filter(|id| !id.is_empty())
+    }
+
+    /// A line of [`Part::SortKeys`] or [`Part::DisplayKeys`].
+    pub fn key(&self, part: Part, line: usize) -> &'a [u8] {
+        self.part(part).split(|b| *b == b'\n').nth(line).unwrap_or_default()
+    }
+}
+
+fn email_id(text: &[u8]) -> String {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(text);
+    let digits: String = digest.iter().take(15).map(|b| format!("{b:02x}")).collect();
+    format!("M{digits}")
+}
+
+fn printed(print: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    print(&mut out);
+    out
+}
+
+/// Lines without line ends of their own.
+fn lines<const N: usize>(texts: [String; N]) -> Vec<u8> {
+    texts.map(|text| text.replace(['\n', '\r'], " ")).join("\n").into_bytes()
+}
+
+fn folded(raw: &[u8]) -> String {
+    fold_for_search(&String::from_utf8_lossy(raw))
+}
+
+/// The display name, or else the address (RFC 5957 §3).
+fn display_key(mailbox: &RawMailbox) -> String {
+    match mailbox.name.as_deref().map(decode_text).filter(|name| !name.trim().is_empty()) {
+        Some(name) => fold_for_search(name.trim()),
+        None => {
+            let mut address = folded(&mailbox.local);
+            if !mailbox.domain.is_empty() {
+                address.push('@');
+                address.push_str(&folded(&mailbox.domain));
+            }
+            address
+        }
+    }
+}
+
+/// The bodies of all fields of this name, decoded.
+fn field_text(header: &[u8], name: &str) -> String {
+    let mut text = String::new();
+    for field in all_fields(header).filter(|field| field.is(name)) {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(decode_text(field.body()).trim());
+    }
+    text
+}
+
+/// The ancestors: References, or else the first identifier of In-Reply-To (RFC 5256 §3).
+fn references(header: &[u8], envelope: &Envelope<'_>) -> Vec<Vec<u8>> {
+    let field = all_fields(header).find(|field| field.is("references"));
+    let mut found = field.map(|field| identifiers(&field.unfolded())).unwrap_or_default();
+    if found.is_empty() {
+        found = envelope.in_reply_to.as_deref().map(identifiers).unwrap_or_default();
+        found.truncate(1);
+    }
+    let surplus = found.len().saturating_sub(REFERENCES_LIMIT);
+    found.drain(..surplus);
+    found
+}
+
+/// `msg-id`s of a text, without brackets and in normal form: quotes that need not be are gone.
+fn identifiers(text: &[u8]) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(start) = memchr::memchr(b'<', rest) {
+        rest = &rest[start + 1..];
+        let Some(end) = memchr::memchr(b'>', rest) else { break };
+        let id: Vec<u8> = rest[..end].iter().copied().filter(|b| !b"\"\\ \t\r\n".contains(b)).collect();
+        rest = &rest[end + 1..];
+        if !id.is_empty() && id.len() <= ID_LIMIT && memchr::memchr(b'<', &id).is_none() {
+            found.push(id);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &[u8] = b"Date: Thu, 1 Jan 1970 01:00:10 +0100\nFrom: =?utf-8?q?J=C3=BCrgen?= <J.Doe@example.org>\n\
+        To: <b@example.org>, c@example.org\nSubject: Re: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\nMessage-ID: <\"q\"@x>\n\
+        References: <a@x> <b@x>\n\t<c@x>\nIn-Reply-To: <z@x>\n\nHello\n\nWorld\n";
+
+    #[test]
+    fn a_record_says_what_the_message_says() {
+        let record = Digest::of(TEXT);
+        let digest = Digest::read(&record).unwrap();
+        let text = |part: Part| String::from_utf8_lossy(digest.part(part)).into_owned();
+        assert_eq!((digest.sent(), digest.is_reply()), (Some(10), true));
+        assert_eq!(digest.sent_day(), Some(Day { year: 1970, month: 1, day: 1 }));
+        assert_eq!(text(Part::Subject), "re: grüsse");
+        assert_eq!(text(Part::BaseSubject), "grüsse");
+        assert_eq!(text(Part::From), "jürgen <j.doe@example.org>");
+        assert_eq!(digest.key(Part::SortKeys, 0), b"j.doe");
+        assert_eq!((digest.key(Part::SortKeys, 1), digest.key(Part::SortKeys, 2)), (&b"b"[..], &b""[..]));
+        assert_eq!(digest.key(Part::DisplayKeys, 0), "jürgen".as_bytes());
+        assert_eq!(digest.key(Part::DisplayKeys, 1), b"b@example.org");
+        assert_eq!(text(Part::MessageId), "q@x");
+        assert_eq!(digest.references().collect::<Vec<_>>(), [b"a@x", b"b@x", b"c@x"]);
+        assert_eq!(text(Part::Preview), "Hello World");
+        assert!(text(Part::Envelope).starts_with("(\"Thu, 1 Jan 1970 01:00:10 +0100\" "));
+        assert!(text(Part::BodyStructure).len() > text(Part::Body).len());
+        assert_eq!((text(Part::EmailId).len(), &text(Part::EmailId)[..1]), (31, "M"));
+    }
+
+    #[test]
+    fn in_reply_to_stands_in_for_references() {
+        let record = Digest::of(b"In-Reply-To: your letter <a@x> of <b@x>\n\n");
+        let digest = Digest::read(&record).unwrap();
+        assert_eq!(digest.references().collect::<Vec<_>>(), [b"a@x"]);
+        assert_eq!((digest.sent(), digest.sent_day(), digest.is_reply()), (None, None, false));
+    }
+
+    #[test]
+    fn what_is_no_record_is_not_read() {
+        let record = Digest::of(TEXT);
+        for end in 0..record.len() {
+            assert!(Digest::read(&record[..end]).is_none(), "{end}");
+        }
+        let mut other = record.clone();
+        other[0] = VERSION + 1;
+        assert!(Digest::read(&other).is_none());
+        other = record;
+        other[HEAD] ^= 1;
+        assert!(Digest::read(&other).is_none());
+    }
+}
