@@ -93,7 +93,7 @@ pub enum Answer {
     Login(Result<(), Denial>),
     /// Untagged responses, ready to send.
     Output {
-        /// Whole lines; of any one line all pieces, in order.
+        /// Octets of whole lines; a line may go on in the next output, its literals too.
         bytes: Vec<u8>,
         /// How the command ended; `None` when more output comes.
         outcome: Option<Outcome>,

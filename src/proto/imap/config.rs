@@ -58,6 +58,9 @@ pub struct Config {
     pub mechanisms: Vec<Mechanism>,
     /// STARTTLS is offered.
     pub starttls: bool,
+    /// Client work-around: more than one space between arguments, spaces inside parentheses and at the end of a line, atoms as values
+    /// of ID. The grammar allows none of it (RFC 9051 §9).
+    pub tolerates_spaces: bool,
     /// Answer to ID: pairs of field and value.
     pub id: Vec<(String, String)>,
     /// The limits.

@@ -39,7 +39,11 @@ impl ImapSession {
 
     /// Takes a line of a command: the first, or one behind a literal.
     fn command_line(&mut self, line: &[u8]) {
-        let (text, tail) = frame::split(line);
+        let (mut text, tail) = frame::split(line);
+        if self.config.tolerates_spaces && tail == Tail::End {
+            let spaces = text.iter().rev().take_while(|b| **b == b' ').count();
+            text = &text[..text.len() - spaces];
+        }
         let is_first = self.current.is_none();
         let mut current = self.current.take().unwrap_or_default();
         if current.refused.is_none() {

@@ -87,15 +87,24 @@ impl<'a> Scan<'a> {
 
     pub(super) fn sp(&mut self) -> Parsed<()> {
         match self.eat(b' ') {
-            true => Ok(()),
+            true => {
+                self.extra_spaces();
+                Ok(())
+            }
             false if self.is_end() => Err(Refusal::bad("missing argument")),
             false => Err(Refusal::bad("expected one space")),
         }
     }
 
+    /// Takes spaces that should not be there, where that is tolerated; true when there were some.
+    fn extra_spaces(&mut self) -> bool {
+        self.config.tolerates_spaces && !self.run(|b| b == b' ').is_empty()
+    }
+
     /// True when ` (` comes next.
     pub(super) fn is_before_list(&self) -> bool {
-        self.text.starts_with(b" (")
+        let spaces = self.text.iter().take_while(|b| **b == b' ').count();
+        (spaces == 1 || (spaces > 1 && self.config.tolerates_spaces)) && self.text.get(spaces) == Some(&b'(')
     }
 
     /// Takes the longest run of such octets.
@@ -335,8 +344,12 @@ impl<'a> Scan<'a> {
         self.expect(b'(')?;
         self.enter()?;
         let mut items = Vec::new();
-        while !self.eat(b')') {
-            if !items.is_empty() {
+        loop {
+            let has_space = self.extra_spaces();
+            if self.eat(b')') {
+                break;
+            }
+            if !items.is_empty() && !has_space {
                 self.sp()?;
             }
             items.push(item(self)?);

@@ -39,6 +39,7 @@ fn config() -> Config {
         capabilities: CAPABILITIES.iter().map(|c| c.to_string()).collect(),
         mechanisms: vec![Mechanism::Plain, Mechanism::Login],
         starttls: true,
+        tolerates_spaces: false,
         id: vec![("name".into(), "ExpressMail".into())],
         limits: Limits::default(),
     }
@@ -653,6 +654,15 @@ fn catenate_and_replace() {
     );
     assert_eq!(talk.text(), "* 4 EXISTS\r\na OK appended\r\nb BAD only one message\r\nc BAD 0 is not allowed here\r\n");
     assert!(talk.asked[0].ends_with("replace"));
+}
+
+#[test]
+fn spaces_at_the_end_are_tolerated_where_that_is_set() {
+    for tolerates_spaces in [false, true] {
+        let mut talk = Talk::new(Config { tolerates_spaces, ..config() }, context());
+        talk.say(b"l LOGIN alice right  \r\na SELECT x \r\n");
+        assert_eq!(talk.text().contains("a OK"), tolerates_spaces, "{}", talk.text());
+    }
 }
 
 #[test]

@@ -54,7 +54,11 @@ pub fn id(scan: &mut Scan) -> Parsed<Parse> {
     let fields = scan.list0(|scan| {
         let field = super::super::scan::utf8(scan.string()?)?;
         scan.sp()?;
-        let value = scan.nstring()?.map(super::super::scan::utf8).transpose()?;
+        let is_atom = scan.config.tolerates_spaces && scan.peek().is_some_and(|b| b.is_ascii_digit());
+        let value = match is_atom {
+            true => Some(scan.text()?),
+            false => scan.nstring()?.map(super::super::scan::utf8).transpose()?,
+        };
         match field.len() <= ID_FIELD && value.as_ref().is_none_or(|value| value.len() <= ID_VALUE) {
             true => Ok((field, value)),
             false => Err(Refusal::bad("a field of ID is too long")),

@@ -56,24 +56,25 @@ fn modifier(scan: &mut Scan, fetch: &mut Fetch) -> Parsed<()> {
     Ok(())
 }
 
+/// A macro may stand alone in parentheses, too: some clients put everything there.
 fn items_or_macro(scan: &mut Scan) -> Parsed<Vec<FetchItem>> {
-    if scan.peek() == Some(b'(') {
-        return items(scan);
-    }
     let mut ahead = scan.clone();
-    let mut items = match ahead.name()?.as_str() {
-        "FAST" => vec![FetchItem::Flags, FetchItem::InternalDate, FetchItem::Size],
-        "ALL" => vec![FetchItem::Flags, FetchItem::InternalDate, FetchItem::Size, FetchItem::Envelope],
-        "FULL" => {
-            vec![FetchItem::Flags, FetchItem::InternalDate, FetchItem::Size, FetchItem::Envelope, FetchItem::Body]
-        }
-        _ => Vec::new(),
-    };
-    match items.is_empty() {
-        true => items.push(item(scan)?),
-        false => *scan = ahead,
+    let in_parentheses = ahead.eat(b'(');
+    let mut items = vec![FetchItem::Flags, FetchItem::InternalDate, FetchItem::Size];
+    match ahead.name().as_deref() {
+        Ok("FAST") => {}
+        Ok("ALL") => items.push(FetchItem::Envelope),
+        Ok("FULL") => items.extend([FetchItem::Envelope, FetchItem::Body]),
+        _ => items.clear(),
     }
-    Ok(items)
+    if !items.is_empty() && (!in_parentheses || ahead.eat(b')')) {
+        *scan = ahead;
+        return Ok(items);
+    }
+    match in_parentheses {
+        true => self::items(scan),
+        false => item(scan).map(|item| vec![item]),
+    }
 }
 
 /// `"(" fetch-att *(SP fetch-att) ")"`.

@@ -17,6 +17,7 @@ fn config(capabilities: &str) -> Config {
         capabilities: capabilities.split(' ').map(str::to_string).collect(),
         mechanisms: Vec::new(),
         starttls: false,
+        tolerates_spaces: false,
         id: Vec::new(),
         limits: Limits::default(),
     }
@@ -136,7 +137,7 @@ fn what_is_wrong_is_refused() {
         "FETCH 1 BINARY[TEXT]",
         "FETCH 1 BINARY",
         "FETCH 1 BODY.PEEK",
-        "FETCH 1 (ALL)",
+        "FETCH 1 (ALL UID)",
         "FETCH 1 FLAGS (X)",
         "FETCH 1 FLAGS (CHANGEDSINCE)",
         "FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)",
@@ -292,6 +293,7 @@ fn fetch_items() {
     };
     assert_eq!(items("FETCH 1 ALL").len(), 4);
     assert_eq!(items("FETCH 1 full").len(), 5);
+    assert_eq!(items("FETCH 1 (Fast)").len(), 3);
     assert_eq!(items("FETCH 1 BODY"), [FetchItem::Body]);
     assert_eq!(items("FETCH 1 (PREVIEW (LAZY) PREVIEW)"), [FetchItem::Preview(true), FetchItem::Preview(false)]);
     assert_eq!(
@@ -455,6 +457,24 @@ fn rights_quota_annotations_events() {
     );
     let refusal = parse("NOTIFY SET (personal (AnnotationChange))").unwrap_err();
     assert!(refusal.status == Status::No && matches!(refusal.code, Some(Code::BadEvent(_))));
+}
+
+#[test]
+fn extra_spaces_are_tolerated_where_that_is_set() {
+    for wire in [
+        "LSUB  \"\"  \"%\"",
+        "STORE 1:9  +FLAGS (\\Seen  \\Flagged )",
+        "STATUS a (  MESSAGES  )",
+        "UID FETCH 1   (FLAGS)  (CHANGEDSINCE  5)",
+        "ID (\"name\" \"x\" \"version\" 102.7.1)",
+        "SEARCH RETURN  (COUNT)  ALL",
+    ] {
+        assert!(parse(wire).is_err(), "{wire}");
+        let (config, pieces) = (Config { tolerates_spaces: true, ..config(ALL) }, pieces(wire.as_bytes()));
+        let mut scan = Scan::new(&pieces, &config, Enabled::default());
+        let Reader::Whole(read) = commands::find(&mut scan).unwrap().reader else { panic!() };
+        assert!(read(&mut scan).and_then(|_| scan.end()).is_ok(), "{wire}");
+    }
 }
 
 /// Writes a search key as a client would.
