@@ -48,6 +48,8 @@ pub enum Command {
     Sort(Sort),
     /// THREAD and UID THREAD (RFC 5256).
     Thread(Thread),
+    /// UIDBATCHES: messages of a batch, and which batches, from the newest (RFC 10022).
+    UidBatches(u32, Option<(u32, u32)>),
     /// CANCELUPDATE: tags (RFC 5267 §4.3.5).
     CancelUpdate(Vec<String>),
     /// FETCH and UID FETCH.

@@ -127,6 +127,7 @@ const ROWS: &[Row] = &[
     row("SEARCH", Selected, "", search::search),
     row("SORT", Selected, "SORT", search::sort),
     row("THREAD", Selected, "THREAD", search::thread),
+    row("UIDBATCHES", Selected, "UIDBATCHES", message::uid_batches),
     row("CANCELUPDATE", Selected, "CONTEXT", message::cancel_update),
     row("FETCH", Selected, "", fetch::fetch),
     row("STORE", Selected, "", message::store),

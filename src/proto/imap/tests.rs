@@ -757,6 +757,25 @@ fn every_command_reads_the_same_in_pieces() {
     both(Talk::in_mailbox, all.as_bytes());
 }
 
+#[test]
+fn large_commands_cost_linear_time() {
+    // Each of these is near the limit of what a command may hold; together they take a moment, not minutes.
+    let literals = format!("a SEARCH{}\r\n", " SUBJECT {1+}\r\nx".repeat(7000));
+    let urls = format!("a APPEND x CATENATE ({}TEXT {{1+}}\r\nx)\r\n", "URL {1+}\r\nu ".repeat(20_000));
+    let chain = format!("a SEARCH {}ALL\r\n", "OR SEEN ".repeat(8000));
+    let set = format!("a FETCH {} UID\r\n", (1..10_000).map(|n| (2 * n).to_string()).collect::<Vec<_>>().join(","));
+    let names = format!("a FETCH 1 BODY.PEEK[HEADER.FIELDS ({})]\r\n", vec!["x"; 30_000].join(" "));
+    for input in [literals, urls, chain, set, names] {
+        let started = Instant::now();
+        let mut talk = Talk::in_mailbox();
+        for piece in input.as_bytes().chunks(1000) {
+            talk.say(piece);
+        }
+        assert!(talk.text().contains("a OK"), "{}: {}", &input[..40], talk.text());
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+}
+
 /// Pieces of protocol, to be strung together.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
     const WORDS: [&str; 40] = [

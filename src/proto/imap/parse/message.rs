@@ -90,6 +90,20 @@ pub fn uid_expunge(scan: &mut Scan) -> Parsed<Parse> {
     Ok(Parse::Run(Command::Expunge(Some(scan.set()?))))
 }
 
+/// `"UIDBATCHES" SP nz-number [SP nz-number ":" nz-number]` (RFC 10022).
+pub fn uid_batches(scan: &mut Scan) -> Parsed<Parse> {
+    scan.sp()?;
+    let size = scan.nz_number()?;
+    let mut batches = None;
+    if !scan.is_end() {
+        scan.sp()?;
+        let from = scan.nz_number()?;
+        scan.expect(b':')?;
+        batches = Some((from, scan.nz_number()?));
+    }
+    Ok(Parse::Run(Command::UidBatches(size, batches)))
+}
+
 /// `CANCELUPDATE 1*(SP quoted)` (RFC 5267 §6).
 pub fn cancel_update(scan: &mut Scan) -> Parsed<Parse> {
     let tags = scan.rest(|scan| utf8(scan.quoted()?))?;

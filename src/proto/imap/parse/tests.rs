@@ -26,7 +26,7 @@ fn config(capabilities: &str) -> Config {
 const ALL: &str = "IMAP4rev2 IMAP4rev1 LITERAL+ ID ENABLE LANGUAGE UNAUTHENTICATE NOTIFY MULTISEARCH QUOTA QUOTASET ACL METADATA URLAUTH \
      SORT SORT=DISPLAY ESORT THREAD=REFERENCES THREAD=ORDEREDSUBJECT CONTEXT=SEARCH CONTEXT=SORT REPLACE MULTIAPPEND CATENATE \
      CONDSTORE QRESYNC UTF8=ACCEPT UIDONLY WITHIN SEARCH=FUZZY SAVEDATE OBJECTID PREVIEW PARTIAL BINARY APPENDLIMIT=1000 \
-     LIST-MYRIGHTS LIST-METADATA CREATE-SPECIAL-USE";
+     LIST-MYRIGHTS LIST-METADATA CREATE-SPECIAL-USE UIDBATCHES";
 
 /// The pieces of a command written as on the wire.
 fn pieces(wire: &[u8]) -> Vec<Piece> {
@@ -322,6 +322,8 @@ fn store_and_copy() {
     let Command::Store(store) = run("STORE 1 FLAGS \\Deleted x") else { panic!() };
     assert_eq!((store.action, store.flags.len()), (StoreAction::Replace, 2));
     assert_eq!(run("MOVE $ x"), Command::Move(Messages { is_uid: false, set: Set::Saved }, name("x")));
+    assert_eq!(run("UIDBATCHES 2000 10:20"), Command::UidBatches(2000, Some((10, 20))));
+    assert!(parse("UIDBATCHES 2000 10").is_err() && parse("UIDBATCHES 0").is_err());
     assert_eq!(run("UID EXPUNGE 5:7"), Command::Expunge(Some(numbers("5:7"))));
 }
 

@@ -103,6 +103,15 @@ pub fn esearch(out: &mut Vec<u8>, found: &Esearch, enabled: Enabled) {
     end(out);
 }
 
+/// `* UIDBATCHES (TAG "…") from:to,…` (RFC 10022): batches from the newest down, the larger identifier of each first.
+pub fn uid_batches(out: &mut Vec<u8>, tag: &str, batches: &[(u32, u32)]) {
+    put(out, "* UIDBATCHES (TAG ");
+    string(out, tag.as_bytes());
+    put(out, if batches.is_empty() { ")" } else { ") " });
+    ranges(out, batches);
+    end(out);
+}
+
 fn ranges(out: &mut Vec<u8>, ranges: &[(u32, u32)]) {
     for (index, (from, to)) in ranges.iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };
