@@ -62,6 +62,20 @@ impl Timestamp {
         self.zoned(local_zone()).strftime(format).to_string()
     }
 
+    /// `24-Nov-2026 12:07:51 +0900` in the local zone: `date-time` of IMAP without its quotes (RFC 9051 §9).
+    pub fn imap(self) -> String {
+        self.zoned(local_zone()).strftime("%d-%b-%Y %H:%M:%S %z").to_string()
+    }
+
+    /// The moment when a clock that is `offset` minutes east of Greenwich shows these; `None` when no clock does. A leap second
+    /// counts as the second before it.
+    pub fn from_civil(date: (i16, i8, i8), time: (i8, i8, i8), offset: i32) -> Option<Timestamp> {
+        let zone = TimeZone::fixed(jiff::tz::Offset::from_seconds(offset.checked_mul(60)?).ok()?);
+        let second = if time.2 == 60 { 59 } else { time.2 };
+        let civil = jiff::civil::DateTime::new(date.0, date.1, date.2, time.0, time.1, second, 0).ok()?;
+        Some(Timestamp(civil.to_zoned_datetime(zone).ok()?.timestamp().as_microsecond()))
+    }
+
     fn zoned(self, zone: TimeZone) -> jiff::ZonedDateTime {
         // A date outside jiff's range (year ±9999) is a damaged file's; the epoch is as good as any.
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_zoned_datetime(zone)
@@ -102,6 +116,18 @@ mod tests {
     fn prints_rfc3339() {
         assert_eq!(Timestamp(1_795_522_071_000_123).rfc3339(), "2026-11-24T12:07:51.000123Z");
         assert_eq!(Timestamp(0).rfc3339(), "1970-01-01T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn civil_dates_become_moments() {
+        let moment = Timestamp::from_civil((2026, 11, 24), (21, 7, 51), 540);
+        assert_eq!(moment, Some(Timestamp::from_seconds(1_795_522_071)));
+        assert_eq!(Timestamp::from_civil((2026, 11, 24), (12, 7, 60), 0), Some(Timestamp::from_seconds(1_795_522_079)));
+        for (date, time, offset) in
+            [((2026, 2, 30), (0, 0, 0), 0), ((2026, 1, 1), (24, 0, 0), 0), ((2026, 1, 1), (0, 0, 0), i32::MAX)]
+        {
+            assert_eq!(Timestamp::from_civil(date, time, offset), None);
+        }
     }
 
     #[test]

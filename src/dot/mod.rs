@@ -139,16 +139,22 @@ impl DotDecoder {
     }
 }
 
-/// Converts CRLF text of known length (BDAT) to LF text and notices bare newlines.
+/// Converts CRLF text of known length (BDAT, APPEND) to LF text and notices bare newlines.
 ///
 /// RFC 3030 §2 sends bodies without dots; the same line-end rule holds.
 #[derive(Debug, Default)]
 pub struct CrlfDecoder {
     cr: bool,
     bare: bool,
+    keeps: bool,
 }
 
 impl CrlfDecoder {
+    /// A decoder that keeps bare newlines as they are: for text that goes no further than a mailbox (IMAP APPEND).
+    pub fn keeping_bare() -> CrlfDecoder {
+        CrlfDecoder { keeps: true, ..CrlfDecoder::default() }
+    }
+
     /// Appends the LF form of `input` to `body`.
     pub fn feed(&mut self, input: &[u8], body: &mut Vec<u8>) {
         let mut rest = input;
@@ -160,19 +166,32 @@ impl CrlfDecoder {
                     rest = &rest[1..];
                     continue;
                 }
-                self.bare = true;
+                self.put_bare(b'\r', body);
             }
             let run = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
             body.extend_from_slice(&rest[..run]);
             rest = &rest[run..];
             if let Some((first, after)) = rest.split_first() {
-                if *first == b'\r' {
-                    self.cr = true;
-                } else {
-                    self.bare = true;
+                match first {
+                    b'\r' => self.cr = true,
+                    _ => self.put_bare(b'\n', body),
                 }
                 rest = after;
             }
+        }
+    }
+
+    /// The text has ended: a CR at its end is bare.
+    pub fn finish(&mut self, body: &mut Vec<u8>) {
+        if std::mem::take(&mut self.cr) {
+            self.put_bare(b'\r', body);
+        }
+    }
+
+    fn put_bare(&mut self, newline: u8, body: &mut Vec<u8>) {
+        self.bare = true;
+        if self.keeps {
+            body.push(newline);
         }
     }
 
@@ -346,6 +365,19 @@ mod tests {
                 let mut out = Vec::new();
                 input.chunks(step).for_each(|piece| decoder.feed(piece, &mut out));
                 assert_eq!((out.as_slice(), decoder.is_bare()), (body, bare));
+            }
+        }
+    }
+
+    #[test]
+    fn bare_newlines_are_kept_where_that_is_wanted() {
+        for (input, body) in [(&b"a\r\nb\nc\rd\r"[..], &b"a\nb\nc\rd\r"[..]), (b"\r\r\n\n", b"\r\n\n")] {
+            for step in 1..=input.len() {
+                let mut decoder = CrlfDecoder::keeping_bare();
+                let mut out = Vec::new();
+                input.chunks(step).for_each(|piece| decoder.feed(piece, &mut out));
+                decoder.finish(&mut out);
+                assert_eq!((out.as_slice(), decoder.is_bare()), (body, true));
             }
         }
     }

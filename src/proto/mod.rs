@@ -8,6 +8,7 @@
 //! [`Session::next`] until it returns [`Step::Wait`] or [`Step::Close`], but not while its own output is above
 //! its high-water mark: that is how big answers stream with back-pressure.
 
+pub mod imap;
 pub mod pop3;
 pub mod poppass;
 pub mod smtp;
@@ -41,6 +42,9 @@ pub trait Session {
 
     /// The deadline has passed.
     fn timeout(&mut self, now: Instant);
+
+    /// What the service watches has changed. Most protocols have no word for that.
+    fn notified(&mut self, _now: Instant) {}
 
     /// The next thing to do.
     fn next(&mut self) -> Step<Self::Ask>;

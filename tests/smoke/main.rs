@@ -3,6 +3,7 @@
 //! The seed is fixed (`FUZZ_SEED` chooses another), the time bounded (`FUZZ_SECONDS` for each target, 1 by default); `make fuzz` runs it
 //! longer. A panic, or an input that takes a second, fails.
 
+mod imap;
 mod properties;
 
 use expressmail::proto::{Session, Step, pop3, poppass, smtp};
