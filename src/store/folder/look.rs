@@ -214,7 +214,7 @@ impl Writer<'_> {
         let mut doubles = Vec::new();
         let by_base: HashMap<&[u8], usize> =
             if found.is_empty() { HashMap::new() } else { (0..state.rows.len()).map(|i| (state.base(i), i)).collect() };
-        let known_keywords = state.snapshot.keywords.names().len();
+        let known_keywords = learn_letters(state, &found, &mut records);
         let mut order = Vec::new();
         for file in found {
             let (base, info) = name::split(&file.name);
@@ -257,7 +257,7 @@ impl Writer<'_> {
         }
         let gone: Vec<usize> =
             (0..seen.len()).filter(|i| !seen[*i] && (is_whole || state.rows[*i].place == Place::New)).collect();
-        let gone = self.confirm_gone(gone, &mut records, &mut changes)?;
+        let gone = self.confirm_gone(gone, known_keywords, &mut records, &mut changes)?;
         order.extend(fresh.into_values());
         order.sort_unstable_by(|a, b| {
             let key = |f: &Found| name::arrival_order(name::split(&f.name).0);
@@ -307,6 +307,7 @@ impl Writer<'_> {
     fn confirm_gone(
         &self,
         gone: Vec<usize>,
+        known_keywords: usize,
         records: &mut Vec<Record>,
         changes: &mut BTreeMap<(u8, u32, u8, u32), UidSet>,
     ) -> Result<UidSet, FolderError> {
@@ -324,7 +325,7 @@ impl Writer<'_> {
             let uid = state.entries()[index].uid;
             if let Some(file) = again.get(state.base(index)) {
                 let info = name::split(&file.name).1;
-                let shown = name::shown(info, state.snapshot.keywords.names().len());
+                let shown = name::shown(info, known_keywords);
                 let old = state.rows[index].shown;
                 let key = (
                     shown.system & !old.system,
@@ -400,6 +401,15 @@ impl Writer<'_> {
         cut(&mut name, b",S=");
         name
     }
+}
+
+/// Letters whose keyword nobody knows any more get one of our making: else the next new keyword would take over their messages. How many
+/// keywords there are then.
+fn learn_letters(state: &State, found: &[Found], records: &mut Vec<Record>) -> usize {
+    let known = state.snapshot.keywords.names().len();
+    let used = found.iter().map(|file| name::letters_used(name::split(&file.name).1)).max().unwrap_or(0);
+    records.extend((known..used).map(|bit| Record::Keyword(bit, format!("unknown-{bit}").into())));
+    known.max(used)
 }
 
 fn cut(name: &mut Vec<u8>, at: &[u8]) {

@@ -74,6 +74,12 @@ pub fn shown(info: &[u8], known: usize) -> Shown {
     shown
 }
 
+/// How many keywords there must be for all letters of a name to have one.
+pub fn letters_used(info: &[u8]) -> usize {
+    let letters = info.strip_prefix(MARK).unwrap_or_default().iter().take_while(|b| **b != b',');
+    letters.filter(|b| b.is_ascii_lowercase()).map(|b| usize::from(b - b'a') + 1).max().unwrap_or(0)
+}
+
 /// Appends `:2,` and the letters, sorted.
 pub fn print(shown: Shown, out: &mut Vec<u8>) {
     out.extend_from_slice(MARK);
