@@ -66,7 +66,7 @@ impl Postman {
         if quota == 0 {
             return Ok(());
         }
-        let usage = store::usage(&self.home(delivery)?).map_err(|e| Failure::local(&e))?;
+        let usage = store::usage(&self.home(delivery)?).map_err(|e| Failure::local(&e))?.octets;
         if usage.saturating_add(size) > quota {
             let cause = format!("{usage} octets used of {quota}");
             return Err(Failure::temporary((2, 2), "Mailbox full", cause).with_code(452));

@@ -12,7 +12,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How often a held lock is tried again while waiting for it.
+/// How soon a held lock is tried again; twice as long each time, until [`RETRY`].
+const FIRST_RETRY: Duration = Duration::from_micros(100);
+/// How often a held lock is tried again while waiting long for it.
 const RETRY: Duration = Duration::from_millis(5);
 
 /// Why a lock was not had.
@@ -50,10 +52,14 @@ impl Lock {
     /// [`LockError::Held`] when the patience ran out.
     pub fn wait(path: &Path, patience: Duration) -> Result<Lock, LockError> {
         let until = Instant::now() + patience;
+        let mut pause = FIRST_RETRY;
         loop {
             let file = open(path, true).map_err(|e| context("open", path, e))?;
             match Self::take(file, path) {
-                Err(LockError::Held) if Instant::now() < until => std::thread::sleep(RETRY),
+                Err(LockError::Held) if Instant::now() < until => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(RETRY);
+                }
                 // Replaced between open and lock: the next round opens the new one.
                 Err(LockError::Gone) if Instant::now() < until => {}
                 other => return other,

@@ -16,7 +16,7 @@ mod lock;
 mod publish;
 
 pub use lock::{Lock, LockError};
-pub use publish::{Draft, replace};
+pub use publish::{BUFFER, Draft, replace, replace_cache};
 
 use fault::checkpoint;
 use nix::fcntl::OFlag;
@@ -24,6 +24,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// An error with what was being done, and to which path.
 pub fn context(doing: &str, path: &Path, error: io::Error) -> io::Error {
@@ -141,6 +142,19 @@ pub fn reserve(file: &File, path: &Path, octets: u64) -> io::Result<()> {
     }
 }
 
+/// Sets a file's modification time; durable with the file's next sync.
+pub fn set_modified(file: &File, path: &Path, time: SystemTime) -> io::Result<()> {
+    checkpoint("utime", path)?;
+    file.set_modified(time).map_err(|e| context("set the time of", path, e))
+}
+
+/// Makes a file's data durable, and of its attributes only what is needed to read it back: for logs that grow. The rule of
+/// [`sync_file`] about errors holds.
+pub fn sync_data(file: &File, path: &Path) -> io::Result<()> {
+    checkpoint("fsync", path)?;
+    file.sync_data().map_err(|e| context("fsync", path, e))
+}
+
 /// Makes a file's data and size durable. An error means the file is lost (see the module rules).
 pub fn sync_file(file: &File, path: &Path) -> io::Result<()> {
     checkpoint("fsync", path)?;
@@ -151,6 +165,17 @@ pub fn sync_file(file: &File, path: &Path) -> io::Result<()> {
 pub fn sync_dir(path: &Path) -> io::Result<()> {
     checkpoint("fsync-dir", path)?;
     File::open(path).and_then(|dir| dir.sync_all()).map_err(|e| context("fsync", path, e))
+}
+
+/// Opens an existing file for appending and cutting.
+pub fn open_append_existing(path: &Path) -> io::Result<File> {
+    checkpoint("append", path)?;
+    OpenOptions::new()
+        .append(true)
+        .read(true)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(path)
+        .map_err(|e| context("open", path, e))
 }
 
 /// Makes everything written so far to the file system of `path` durable, in one act.
@@ -181,6 +206,15 @@ pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other.map_err(|e| context("unlink", path, e)),
+    }
+}
+
+/// Removes an empty directory. One that is gone already is no error.
+pub fn remove_dir(path: &Path) -> io::Result<()> {
+    checkpoint("rmdir", path)?;
+    match fs::remove_dir(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|e| context("rmdir", path, e)),
     }
 }
 

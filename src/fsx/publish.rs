@@ -83,6 +83,19 @@ impl Draft {
         Ok(())
     }
 
+    /// Goes on under another temporary name, where the final one has become known; it must be free. Flushed, not synced.
+    pub fn stage(&mut self, path: PathBuf) -> io::Result<()> {
+        self.flush()?;
+        rename(&self.path, &path)?;
+        self.path = path;
+        Ok(())
+    }
+
+    /// Believes that a sync of the whole file system, begun after the last write, has made this draft durable.
+    pub fn believe_synced(&mut self) {
+        self.is_synced = self.pending.is_empty();
+    }
+
     /// Syncs the data and renames the draft to `name`; the directory is not synced yet.
     pub fn place(&mut self, name: &Path) -> io::Result<()> {
         self.sync()?;
@@ -117,13 +130,7 @@ impl Drop for Draft {
 /// Readers see the old text or the new one. `mode` is set exactly, whatever the umask.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let n = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let draft = path.with_file_name(format!(".{name}.{}.{n}.new", std::process::id()));
-    // A draft left by a dead process of the same number is in the way; ours is not there yet.
-    let _ = remove(&draft);
-    let mut draft = Draft::new(draft, mode);
+    let mut draft = beside(path, mode);
     draft.write(bytes)?;
     draft.file()?.set_permissions(std::fs::Permissions::from_mode(mode))?;
     // The administrator changes a file that a service owns: it stays the service's.
@@ -134,6 +141,27 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     }
     draft.place(path)?;
     path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Replaces (or creates) a file that can be made again and carries its own checksum: atomically for readers, but not synced, so that
+/// a power failure may leave a damaged one.
+pub fn replace_cache(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut draft = beside(path, mode);
+    draft.write(bytes)?;
+    draft.flush()?;
+    draft.believe_synced();
+    draft.place(path)
+}
+
+/// A draft in the same directory under a name of its own.
+fn beside(path: &Path, mode: u32) -> Draft {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let n = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let draft = path.with_file_name(format!(".{name}.{}.{n}.new", std::process::id()));
+    // A draft left by a dead process of the same number is in the way; ours is not there yet.
+    let _ = remove(&draft);
+    Draft::new(draft, mode)
 }
 
 #[cfg(test)]

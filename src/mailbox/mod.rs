@@ -58,6 +58,9 @@ impl fmt::Display for Uid {
 pub struct UidValidity(NonZeroU32);
 
 impl UidValidity {
+    /// The smallest one.
+    pub const MIN: UidValidity = UidValidity(NonZeroU32::MIN);
+
     /// A number as a validity; `None` for 0.
     pub fn new(number: u32) -> Option<UidValidity> {
         NonZeroU32::new(number).map(UidValidity)

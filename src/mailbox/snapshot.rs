@@ -13,12 +13,19 @@ pub struct Entry {
     pub flags: Flags,
     /// When it was last changed (RFC 7162).
     pub modseq: ModSeq,
-    /// INTERNALDATE.
+    /// INTERNALDATE, or [`Entry::UNKNOWN_DATE`].
     pub internal_date: Timestamp,
     /// SAVEDATE: when it came into this mailbox (RFC 8514).
     pub save_date: Timestamp,
-    /// RFC822.SIZE: octets with CRLF line ends.
+    /// RFC822.SIZE: octets with CRLF line ends, or [`Entry::UNKNOWN_SIZE`].
     pub size: u64,
+}
+
+impl Entry {
+    /// The size of a message that another program stored, and that nobody has measured yet.
+    pub const UNKNOWN_SIZE: u64 = u64::MAX;
+    /// The date of a message whose file nobody has looked at yet.
+    pub const UNKNOWN_DATE: Timestamp = Timestamp(i64::MIN);
 }
 
 /// All messages of a mailbox at one moment; never changes.

@@ -171,51 +171,9 @@ fn again(error: &io::Error) -> io::Error {
     }
 }
 
-/// Octets in a mailbox, all folders: from the names where they have `S=`, otherwise from the files.
-pub fn usage(home: &Path) -> io::Result<u64> {
-    let maildir = home.join("Maildir");
-    let mut total = folder_usage(&maildir)?;
-    match std::fs::read_dir(&maildir) {
-        Ok(entries) => {
-            for entry in entries {
-                let entry = entry?;
-                if entry.file_name().to_string_lossy().starts_with('.') && entry.file_type()?.is_dir() {
-                    total += folder_usage(&entry.path())?;
-                }
-            }
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(fsx::context("read", &maildir, e)),
-    }
-    Ok(total)
-}
-
-fn folder_usage(folder: &Path) -> io::Result<u64> {
-    let mut total = 0;
-    for sub in ["new", "cur"] {
-        let entries = match std::fs::read_dir(folder.join(sub)) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            other => other?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            total += match number(&entry.file_name().to_string_lossy(), ",S=") {
-                Some(size) => size,
-                None => entry.metadata().map_or(0, |m| m.len()),
-            };
-        }
-    }
-    Ok(total)
-}
-
-/// The number behind `,S=` or `,W=` in a name.
-pub(super) fn number(name: &str, key: &str) -> Option<u64> {
-    let rest = &name[name.find(key)? + key.len()..];
-    rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())].parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::usage;
     use super::*;
     use crate::fsx::fault::{Plan, with_plan};
     use std::os::unix::fs::MetadataExt;
@@ -237,7 +195,7 @@ mod tests {
             let homes: Vec<PathBuf> = (0..count).map(|i| dir.path().join(format!("u{i}"))).collect();
             let results = deliver(&mut arrival(dir.path()), &homes, Timestamp(1_000_001), "h");
             assert!(results.iter().all(Result::is_ok));
-            assert!(homes.iter().all(|h| messages(h) == 1 && usage(h).unwrap() == 12));
+            assert!(homes.iter().all(|h| messages(h) == 1 && usage(h).unwrap().octets == 12));
             let first = std::fs::read_dir(homes[0].join("Maildir/new")).unwrap().next().unwrap().unwrap();
             assert_eq!(first.metadata().unwrap().nlink(), count as u64);
             assert!(first.file_name().to_string_lossy().ends_with(".h,S=12,W=14"));

@@ -1,8 +1,8 @@
 //! Mailboxes: Maildir folders that other programs may read and write at the same time.
 //!
-//! Called by `deliver` (in) and `serve` (POP3).
+//! Called by `deliver` (in), and `serve` (POP3, IMAP).
 //! Layout: `HOME/Maildir/{tmp,new,cur}`. A message's name is `SECONDS.M…P…Q…_….HOST,S=size,W=wire size`, with flags behind `:2,` once
-//! it lies in `cur`. Text has LF line ends; `W=` is its size with CRLF.
+//! it lies in `cur`. Text has LF line ends; `W=` is its size with CRLF. What IMAP needs beside the messages is in [`folder`]'s files.
 //!
 //! | state | meaning | after a crash |
 //! |---|---|---|
@@ -12,8 +12,20 @@
 //!
 //! Delivery takes no lock. The POP3 lock is `HOME/.pop3.lock`, held for a session.
 
+pub mod folder;
 mod maildir;
 mod pop;
+mod registry;
+mod trash;
+mod tree;
+mod usage;
 
-pub use maildir::{Arrival, deliver, name, usage};
+pub use folder::{
+    Append, CacheReader, Cached, FlagChange, FlagOutcome, Folder, FolderError, How, LOCK_PATIENCE, StoreSettings,
+};
+pub use maildir::{Arrival, deliver, name};
 pub use pop::{PopEntry, PopError, PopMailbox};
+pub use registry::Registry;
+pub use trash::{Trash, Trashed};
+pub use tree::{INBOX, Listed, SEPARATOR, Tree, TreeError};
+pub use usage::{Usage, usage};

@@ -2,7 +2,7 @@
 //!
 //! Names are packed into one string, so that a held session of a hundred messages costs some kilobytes.
 
-use super::maildir::number;
+use super::folder::size;
 use crate::dot;
 use crate::fsx::{self, Lock, LockError};
 use std::fs::File;
@@ -78,7 +78,7 @@ impl PopMailbox {
                 if name.starts_with('.') || name.len() > usize::from(u16::MAX) {
                     continue;
                 }
-                let wire_size = match number(&name, ",W=") {
+                let wire_size = match size(name.as_bytes(), b",W=") {
                     Some(size) => size,
                     None => match measure(&entry.path()) {
                         Ok(size) => size,

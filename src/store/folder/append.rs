@@ -1,0 +1,158 @@
+//! Appending messages that a client brings.
+
+use super::look::place_path;
+use super::name::{self, Place, Shown};
+use super::record::Record;
+use super::state::Stamp;
+use super::writer::Writer;
+use super::{Folder, FolderError};
+use crate::clock::Timestamp;
+use crate::fsx;
+use crate::mailbox::{Entry, Flags, Uid, UidSet};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// From this many drafts on, one syncfs(2) is cheaper than a sync of each.
+const SYNCFS_FROM: usize = 4;
+
+/// A message to append.
+#[derive(Debug)]
+pub struct Append {
+    /// Its text with LF line ends: a draft from [`Folder::draft`].
+    pub draft: fsx::Draft,
+    /// Octets with CRLF line ends.
+    pub wire_size: u64,
+    /// System flags: bits of [`crate::mailbox::System`].
+    pub system: u8,
+    /// Keywords. Those for which the mailbox has no room are left out.
+    pub keywords: Vec<String>,
+    /// INTERNALDATE; without one, the present.
+    pub internal_date: Option<Timestamp>,
+}
+
+impl Folder {
+    /// A draft in this mailbox's `tmp`, for [`Append`]. Dropped, it leaves nothing.
+    pub fn draft(&self) -> fsx::Draft {
+        let name = crate::store::name((self.settings.clock)(), &self.settings.host, 0, 0);
+        fsx::Draft::new(self.dir.join("tmp").join(name), 0o600)
+    }
+
+    /// Appends all of these messages or none; durable when it returns. Their identifiers, in order.
+    pub fn append(&self, mut messages: Vec<Append>) -> Result<Vec<Uid>, FolderError> {
+        let now = (self.settings.clock)();
+        let mut bases = Vec::with_capacity(messages.len());
+        for message in &mut messages {
+            let size = message.draft.size();
+            let delivered = crate::store::name(now, &self.settings.host, size, message.wire_size);
+            let base = name::saved(&delivered);
+            message.draft.stage(self.dir.join("tmp").join(std::ffi::OsStr::from_bytes(&base)))?;
+            let time = system_time(message.internal_date.unwrap_or(now));
+            let path = message.draft.path().to_path_buf();
+            fsx::set_modified(message.draft.file()?, &path, time)?;
+            bases.push(base);
+        }
+        // The batch in the log makes messages of them even when we die before they are renamed: they must be durable before it.
+        if messages.len() >= SYNCFS_FROM {
+            fsx::sync_filesystem(&self.dir)?;
+            messages.iter_mut().for_each(|m| m.draft.believe_synced());
+        } else {
+            messages.iter_mut().try_for_each(|m| m.draft.sync())?;
+            fsx::sync_dir(&self.dir.join("tmp"))?;
+        }
+        let mut writer = self.write()?;
+        writer.look()?;
+        let mut records = Vec::with_capacity(messages.len() + 4);
+        let (modseq, mut uid) = (writer.next_modseq(), writer.state().snapshot.uid_next);
+        let mut placed: Vec<(Uid, PathBuf)> = Vec::with_capacity(messages.len());
+        for (message, base) in messages.iter().zip(bases) {
+            let names = message.keywords.iter().map(String::as_str);
+            let keywords = writer.state().learn_keywords(names, &mut records);
+            let flags = Flags { system: message.system, keywords };
+            let mut name = base;
+            name::print(Shown::of(flags), &mut name);
+            placed.push((uid, place_path(&self.dir, Place::Cur, &name)));
+            let entry = Entry {
+                uid,
+                flags,
+                modseq,
+                internal_date: message.internal_date.unwrap_or(now),
+                save_date: now,
+                size: message.wire_size,
+            };
+            records.push(Record::Added { entry, file_size: message.draft.size(), place: Place::Cur, name });
+            uid = uid.next().ok_or(FolderError::Full)?;
+        }
+        // Until the files are in place, whoever comes must look for them.
+        let stamps = writer.state().stamps;
+        records.push(Record::Stamps([stamps[0], Stamp::Unknown]));
+        writer.commit(records, true)?;
+        match place(&writer, &mut messages, &placed) {
+            Ok(()) => {
+                let stamps = writer.own_change(&[Place::Cur]);
+                // Without it the next one looks once more than needed.
+                let _ = writer.commit(vec![stamps], false);
+                writer.tidy();
+                Ok(placed.into_iter().map(|(uid, _)| uid).collect())
+            }
+            Err(error) => {
+                // The drafts go first, so that no look can make messages of them.
+                drop(messages);
+                for (_, path) in &placed {
+                    let _ = fsx::remove(path);
+                }
+                let uids: UidSet = placed.iter().map(|(uid, _)| *uid).collect();
+                let gone = Record::Expunged { modseq: writer.next_modseq(), uids };
+                let _ = writer.commit(vec![gone], true);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Folder {
+    /// Takes a file from elsewhere in the account as a message. Its identifier; nothing when there is no such file.
+    pub(in crate::store) fn adopt(
+        &self,
+        file: &std::path::Path,
+        system: u8,
+        keywords: &[String],
+        internal_date: Timestamp,
+    ) -> Result<Option<Uid>, FolderError> {
+        let mut writer = self.write()?;
+        writer.look()?;
+        let Ok(metadata) = file.symlink_metadata() else { return Ok(None) };
+        let mut records = Vec::new();
+        let keywords = writer.state().learn_keywords(keywords.iter().map(String::as_str), &mut records);
+        let flags = Flags { system, keywords };
+        let mut name = writer.fresh_name(metadata.len(), None);
+        name::print(Shown::of(flags), &mut name);
+        fsx::rename(file, &place_path(&self.dir, Place::Cur, &name))?;
+        fsx::sync_dir(&self.dir.join(Place::Cur.dir()))?;
+        let uid = writer.state().snapshot.uid_next;
+        let modseq = writer.next_modseq();
+        let size = Entry::UNKNOWN_SIZE;
+        let entry = Entry { uid, flags, modseq, internal_date, save_date: writer.now(), size };
+        records.push(Record::Added { entry, file_size: metadata.len(), place: Place::Cur, name });
+        let stamps = writer.own_change(&[Place::Cur]);
+        records.push(stamps);
+        writer.commit(records, true)?;
+        writer.tidy();
+        Ok(Some(uid))
+    }
+}
+
+/// Renames the drafts into `cur`, and makes that durable.
+fn place(writer: &Writer<'_>, messages: &mut [Append], placed: &[(Uid, PathBuf)]) -> Result<(), FolderError> {
+    for (message, (_, path)) in messages.iter_mut().zip(placed) {
+        message.draft.place(path)?;
+    }
+    Ok(fsx::sync_dir(&writer.dir().join(Place::Cur.dir()))?)
+}
+
+/// The system's form of a time.
+fn system_time(time: Timestamp) -> std::time::SystemTime {
+    let distance = Duration::from_micros(time.0.unsigned_abs());
+    let moved = if time.0 < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+    moved.unwrap_or(UNIX_EPOCH)
+}

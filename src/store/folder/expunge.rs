@@ -1,0 +1,119 @@
+//! Removing messages for good, or into the trash.
+
+use super::look::path;
+use super::name::{Place, Shown};
+use super::record::Record;
+use super::{Folder, FolderError};
+use crate::fsx;
+use crate::mailbox::{Flags, System, UidSet};
+use crate::store::trash::{Bin, Trashed};
+use std::io;
+
+impl Folder {
+    /// Removes the messages that are `\Deleted`: all of them, or only those among `which`. Durable when this returns.
+    pub fn expunge(&self, which: Option<&UidSet>) -> Result<UidSet, FolderError> {
+        let folder = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let folder = if folder.starts_with('.') { folder } else { String::new() };
+        self.remove(which, |flags| flags.has(System::Deleted), &folder)
+    }
+
+    /// Removes all messages, whatever their flags, when the mailbox is deleted; the trash knows it by this name on disk.
+    pub(in crate::store) fn empty(&self, folder: &str) -> Result<UidSet, FolderError> {
+        self.remove(None, |_| true, folder)
+    }
+
+    fn remove(
+        &self,
+        which: Option<&UidSet>,
+        is_wanted: impl Fn(Flags) -> bool,
+        folder: &str,
+    ) -> Result<UidSet, FolderError> {
+        let mut writer = self.write()?;
+        writer.look()?;
+        let state = writer.state();
+        let is_in = |uid: u32| which.is_none_or(|set| set.contains(uid));
+        let wanted: Vec<usize> = (0..state.rows.len())
+            .filter(|i| is_wanted(state.entries()[*i].flags) && is_in(state.entries()[*i].uid.number()))
+            .collect();
+        if wanted.is_empty() {
+            return Ok(UidSet::default());
+        }
+        let mut bin = None;
+        let mut kept = Vec::new();
+        if self.settings.keeps_trash {
+            let now = writer.now();
+            for index in &wanted {
+                let entry = &state.entries()[*index];
+                let file = [writer.unsized_name().as_slice(), &state.info(*index)].concat();
+                kept.push(Trashed {
+                    when: now,
+                    folder: folder.to_string(),
+                    uid: entry.uid,
+                    system: entry.flags.system,
+                    keywords: {
+                        let own = Flags { system: 0, ..entry.flags };
+                        state.snapshot.keywords.print(own).map(str::to_string).collect()
+                    },
+                    internal_date: entry.internal_date,
+                    file,
+                });
+            }
+            bin = Some(Bin::open(&self.home, now, &kept)?);
+        }
+        let mut gone = UidSet::default();
+        let mut touched = [false; 2];
+        let (mut is_stale, mut result) = (false, Ok(()));
+        for (number, index) in wanted.iter().enumerate() {
+            let from = path(&self.dir, state, *index);
+            let removed = match &bin {
+                Some(bin) => bin.take(&from, &kept[number]),
+                None => remove_existing(&from),
+            };
+            match removed {
+                Ok(()) => {}
+                // Renamed by another program this moment, perhaps to undelete it: the next look will tell.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    is_stale = true;
+                    continue;
+                }
+                Err(e) => {
+                    result = Err(e);
+                    break;
+                }
+            }
+            gone.push(state.entries()[*index].uid.number());
+            touched[state.rows[*index].place as usize] = true;
+        }
+        // What is gone is gone, also when something failed behind it.
+        let touched: Vec<Place> = Place::ALL.into_iter().filter(|place| touched[*place as usize]).collect();
+        if let Some(bin) = &bin {
+            result = result.and(bin.sync());
+        }
+        for place in &touched {
+            result = result.and(fsx::sync_dir(&self.dir.join(place.dir())));
+        }
+        if !gone.is_empty() {
+            let stamps = writer.own_change(&touched);
+            let expunged = Record::Expunged { modseq: writer.next_modseq(), uids: gone.clone() };
+            writer.commit(vec![expunged, stamps], true)?;
+        }
+        if is_stale {
+            writer.forget_looks();
+        }
+        writer.tidy();
+        result?;
+        Ok(gone)
+    }
+}
+
+/// As [`fsx::remove`], but a name that is gone already is an error.
+fn remove_existing(path: &std::path::Path) -> io::Result<()> {
+    path.symlink_metadata()?;
+    fsx::remove(path)
+}
+
+/// What a name shows of flags is enough for a message that comes back from the trash without a record.
+pub(in crate::store) fn shown_system(name: &[u8]) -> u8 {
+    let shown: Shown = super::name::shown(super::name::split(name).1, 0);
+    shown.system
+}

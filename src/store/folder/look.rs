@@ -1,0 +1,419 @@
+//! Looking at the directories: what other programs delivered, renamed and deleted.
+
+use super::name::{self, Place, Shown};
+use super::record::Record;
+use super::state::{Stamp, State};
+use super::writer::Writer;
+use super::{Folder, FolderError};
+use crate::clock::Timestamp;
+use crate::fsx;
+use crate::mailbox::{Entry, Flags, Uid, UidSet};
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// File systems stamp changes with a clock that ticks some hundred times a second: two changes within this time may show the same.
+const TICK_NS: i64 = 30_000_000;
+/// How long after our own change a directory is read again, for what others may have done at the same moment.
+const DOUBT_NS: i64 = 1_000_000_000;
+/// So many files in `new` are read again at once after our own change there.
+const FEW: usize = 1000;
+
+/// Where a message's file lies, as far as we know.
+pub fn path(dir: &Path, state: &State, index: usize) -> PathBuf {
+    place_path(dir, state.rows[index].place, &state.name(index))
+}
+
+/// A file in one of the folder's directories.
+pub fn place_path(dir: &Path, place: Place, name: &[u8]) -> PathBuf {
+    dir.join(place.dir()).join(std::ffi::OsStr::from_bytes(name))
+}
+
+/// True when both directories are as the state knows them.
+pub fn is_clean(dir: &Path, state: &State) -> bool {
+    let now = Timestamp::now().0.saturating_mul(1000);
+    Place::ALL.into_iter().all(|place| match modified(dir, place) {
+        Ok(time) => is_known(state.stamps[place as usize], time, now),
+        Err(_) => false,
+    })
+}
+
+fn is_known(stamp: Stamp, modified: i64, now: i64) -> bool {
+    match stamp {
+        Stamp::Unknown => false,
+        Stamp::Exact(time) => time == modified,
+        Stamp::Own(time) => time == modified && now.saturating_sub(time) < DOUBT_NS,
+    }
+}
+
+/// A directory's modification time in nanoseconds.
+fn modified(dir: &Path, place: Place) -> io::Result<i64> {
+    let metadata = std::fs::metadata(dir.join(place.dir()))?;
+    Ok(metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec()))
+}
+
+/// A file that was found.
+#[derive(Debug)]
+struct Found {
+    name: Vec<u8>,
+    place: Place,
+}
+
+/// All message files of a directory.
+fn list(dir: &Path, place: Place, found: &mut Vec<Found>) -> io::Result<()> {
+    let path = dir.join(place.dir());
+    for entry in std::fs::read_dir(&path).map_err(|e| fsx::context("read", &path, e))? {
+        let entry = entry?;
+        if entry.file_name().as_bytes().first() != Some(&b'.') && entry.file_type().is_ok_and(|t| t.is_file()) {
+            found.push(Found { name: entry.file_name().into_vec(), place });
+        }
+    }
+    Ok(())
+}
+
+/// Where all message files of a folder lie now, by base: for one that another program has renamed.
+pub fn by_base(dir: &Path) -> io::Result<HashMap<Vec<u8>, PathBuf>> {
+    let mut found = Vec::new();
+    for place in Place::ALL {
+        list(dir, place, &mut found)?;
+    }
+    let path = |f: Found| (name::split(&f.name).0.to_vec(), place_path(dir, f.place, &f.name));
+    Ok(found.into_iter().map(path).collect())
+}
+
+impl Folder {
+    /// Measures those of these messages whose size or date is not known yet: all sizes with `sizes` (reads the files), otherwise the
+    /// dates and the octets of the files only. Gives the mailbox with what was found; nothing counts as changed by it.
+    pub fn measure(&self, uids: &UidSet, sizes: bool) -> Result<std::sync::Arc<crate::mailbox::Snapshot>, FolderError> {
+        let wanted: Vec<(Uid, PathBuf)> = self.with_state(|state| {
+            let is_unknown = |index: usize| {
+                let entry = &state.entries()[index];
+                entry.internal_date == Entry::UNKNOWN_DATE
+                    || (sizes && entry.size == Entry::UNKNOWN_SIZE)
+                    || state.rows[index].file_size == Entry::UNKNOWN_SIZE
+            };
+            let wanted = state.indexes(uids).filter(|index| is_unknown(*index));
+            wanted.map(|index| (state.entries()[index].uid, path(&self.dir, state, index))).collect()
+        })?;
+        if wanted.is_empty() {
+            return self.with_state(|state| state.snapshot.clone());
+        }
+        let mut measured = Vec::with_capacity(wanted.len());
+        for (uid, path) in wanted {
+            let seen = measure(&path, sizes);
+            let seen = match seen {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => match self.text(uid) {
+                    Err(FolderError::Expunged) => continue,
+                    other => measure_file(&mut other?, sizes)?,
+                },
+                other => other?,
+            };
+            measured.push((uid, seen));
+        }
+        let mut writer = self.write()?;
+        let mut records = Vec::with_capacity(measured.len());
+        for (uid, (size, file_size, date)) in measured {
+            if let Some(index) = writer.state().index(uid) {
+                let entry = &writer.state().entries()[index];
+                let size = if entry.size == Entry::UNKNOWN_SIZE { size } else { entry.size };
+                let date = if entry.internal_date == Entry::UNKNOWN_DATE { date } else { entry.internal_date };
+                records.push(Record::Measured { uid, size, file_size, internal_date: date });
+            }
+        }
+        writer.commit(records, false)?;
+        writer.tidy();
+        Ok(writer.state().snapshot.clone())
+    }
+}
+
+/// Octets with CRLF line ends (unknown unless `read`), octets of the file, its time.
+fn measure(path: &Path, read: bool) -> io::Result<(u64, u64, Timestamp)> {
+    if read {
+        return measure_file(&mut fsx::open_read(path)?, true);
+    }
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok((Entry::UNKNOWN_SIZE, metadata.len(), Timestamp::from(metadata.modified()?)))
+}
+
+fn measure_file(file: &mut std::fs::File, read: bool) -> io::Result<(u64, u64, Timestamp)> {
+    use std::io::Read;
+    let metadata = file.metadata()?;
+    let mut size = Entry::UNKNOWN_SIZE;
+    if read {
+        let mut text = Vec::with_capacity(metadata.len() as usize + 1);
+        file.read_to_end(&mut text)?;
+        size = crate::dot::crlf_size(&text);
+    }
+    Ok((size, metadata.len(), Timestamp::from(metadata.modified()?)))
+}
+
+impl Writer<'_> {
+    /// Reads what may have changed, and records it.
+    pub(super) fn look(&mut self) -> Result<(), FolderError> {
+        let now = Timestamp::now().0.saturating_mul(1000);
+        let mut times = [0; 2];
+        for place in Place::ALL {
+            times[place as usize] = modified(self.dir(), place)?;
+        }
+        let known = Place::ALL.map(|p| is_known(self.state().stamps[p as usize], times[p as usize], now));
+        if known == [true, true] {
+            return Ok(());
+        }
+        // What comes into `cur` has left `new`, so that both are read when `cur` is.
+        let is_whole = !known[Place::Cur as usize];
+        let mut found = Vec::with_capacity(if is_whole { self.state().rows.len() + 16 } else { 16 });
+        list(self.dir(), Place::New, &mut found)?;
+        if is_whole {
+            list(self.dir(), Place::Cur, &mut found)?;
+        }
+        let mut records = self.compare(found, is_whole)?;
+        let is_change = !records.is_empty();
+        let durable = records.iter().any(|r| !matches!(r, Record::Named { .. }));
+        let mut stamps = self.state().stamps;
+        for place in Place::ALL {
+            if is_whole || place == Place::New {
+                let time = times[place as usize];
+                let is_old = now.saturating_sub(time) > TICK_NS && modified(self.dir(), place)? == time;
+                stamps[place as usize] = if is_old { Stamp::Exact(time) } else { Stamp::Unknown };
+            }
+        }
+        if stamps != self.state().stamps || is_change {
+            records.push(Record::Stamps(stamps));
+        }
+        self.commit(records, durable && is_change)
+    }
+
+    /// Forgets what is known of the directories, so that they are read.
+    pub(super) fn forget_looks(&mut self) {
+        self.set_stamps([Stamp::Unknown; 2]);
+    }
+
+    /// The record of our own change to these directories, when they were known before it.
+    pub(super) fn own_change(&self, touched: &[Place]) -> Record {
+        let mut stamps = self.state().stamps;
+        for place in touched {
+            let many_in_new = || self.state().rows.iter().filter(|row| row.place == Place::New).count() > FEW;
+            let is_worth_it = *place == Place::Cur || many_in_new();
+            stamps[*place as usize] = match modified(self.dir(), *place) {
+                Ok(time) if is_worth_it => Stamp::Own(time),
+                _ => Stamp::Unknown,
+            };
+        }
+        Record::Stamps(stamps)
+    }
+
+    /// What the files found mean: records of all differences.
+    fn compare(&mut self, found: Vec<Found>, is_whole: bool) -> Result<Vec<Record>, FolderError> {
+        let state = self.state();
+        let mut records = Vec::new();
+        let mut changes: BTreeMap<(u8, u32, u8, u32), UidSet> = BTreeMap::new();
+        let mut seen = vec![false; state.rows.len()];
+        let mut fresh: BTreeMap<Vec<u8>, Found> = BTreeMap::new();
+        let mut doubles = Vec::new();
+        let by_base: HashMap<&[u8], usize> =
+            if found.is_empty() { HashMap::new() } else { (0..state.rows.len()).map(|i| (state.base(i), i)).collect() };
+        let known_keywords = learn_letters(state, &found, &mut records);
+        let mut order = Vec::new();
+        for file in found {
+            let (base, info) = name::split(&file.name);
+            if base.is_empty() {
+                continue;
+            }
+            let Some(index) = by_base.get(base).copied() else {
+                if by_base.is_empty() {
+                    // The first look at a mailbox: nothing to compare with but each other, which sorting does.
+                    order.push(file);
+                } else if let Some(other) = fresh.insert(base.to_vec(), file) {
+                    doubles.push(other);
+                }
+                continue;
+            };
+            if std::mem::replace(&mut seen[index], true) {
+                doubles.push(file);
+                continue;
+            }
+            let row = &state.rows[index];
+            if !is_whole && row.place == Place::Cur {
+                // It was in `cur` and is in `new`? Another file of that name; `cur` itself was not read.
+                doubles.push(file);
+                continue;
+            }
+            if row.place == file.place && state.info(index) == info {
+                continue;
+            }
+            let uid = state.entries()[index].uid;
+            let shown = name::shown(info, known_keywords);
+            let (old, new) = (row.shown, shown);
+            let add = Shown { system: new.system & !old.system, letters: new.letters & !old.letters };
+            let remove = Shown { system: old.system & !new.system, letters: old.letters & !new.letters };
+            let flags = state.entries()[index].flags;
+            if flags.minus(remove.flags()).union(add.flags()) != flags {
+                let key = (add.system, add.letters, remove.system, remove.letters);
+                changes.entry(key).or_default().push(uid.number());
+            }
+            records.push(Record::Named { uid, place: file.place, info: info.to_vec() });
+        }
+        let gone: Vec<usize> =
+            (0..seen.len()).filter(|i| !seen[*i] && (is_whole || state.rows[*i].place == Place::New)).collect();
+        let gone = self.confirm_gone(gone, known_keywords, &mut records, &mut changes)?;
+        order.extend(fresh.into_values());
+        order.sort_unstable_by(|a, b| {
+            let key = |f: &Found| name::arrival_order(name::split(&f.name).0);
+            key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
+        });
+        // Of two files with the same base that came at once, one is a double.
+        let mut index = 1;
+        while index < order.len() {
+            if name::split(&order[index - 1].name).0 == name::split(&order[index].name).0 {
+                doubles.push(order.remove(index));
+            } else {
+                index += 1;
+            }
+        }
+        order.extend(self.settle_doubles(doubles)?);
+        let mut modseq = self.next_modseq();
+        if !changes.is_empty() {
+            for ((add, add_letters, remove, remove_letters), uids) in changes {
+                let add = Shown { system: add, letters: add_letters }.flags();
+                let remove = Shown { system: remove, letters: remove_letters }.flags();
+                records.push(Record::Flagged { modseq, add, remove, uids });
+            }
+            modseq = modseq.next();
+        }
+        if !gone.is_empty() {
+            records.push(Record::Expunged { modseq, uids: gone });
+            modseq = modseq.next();
+        }
+        let now = self.now();
+        let mut uid = self.state().snapshot.uid_next;
+        for Found { name, place } in order {
+            let (base, info) = name::split(&name);
+            let flags: Flags = name::shown(info, known_keywords).flags();
+            let internal_date = name::delivery_time(base).unwrap_or(Entry::UNKNOWN_DATE);
+            let size = name::size(base, b",W=").unwrap_or(Entry::UNKNOWN_SIZE);
+            let file_size = name::size(base, b",S=").unwrap_or(Entry::UNKNOWN_SIZE);
+            let save_date = State::saved_at(base, now);
+            let entry = Entry { uid, flags, modseq, internal_date, save_date, size };
+            records.push(Record::Added { entry, file_size, place, name });
+            uid = uid.next().ok_or(FolderError::Full)?;
+        }
+        Ok(records)
+    }
+
+    /// Of messages whose file was not found, those that are really gone. A file that is renamed while its directory is read may be
+    /// missed, so that the directories are read once more; an append that a crash cut short is completed.
+    fn confirm_gone(
+        &self,
+        gone: Vec<usize>,
+        known_keywords: usize,
+        records: &mut Vec<Record>,
+        changes: &mut BTreeMap<(u8, u32, u8, u32), UidSet>,
+    ) -> Result<UidSet, FolderError> {
+        let mut uids = UidSet::default();
+        if gone.is_empty() {
+            return Ok(uids);
+        }
+        let state = self.state();
+        let mut again = Vec::new();
+        for place in Place::ALL {
+            list(self.dir(), place, &mut again)?;
+        }
+        let again: HashMap<&[u8], &Found> = again.iter().map(|f| (name::split(&f.name).0, f)).collect();
+        for index in gone {
+            let uid = state.entries()[index].uid;
+            if let Some(file) = again.get(state.base(index)) {
+                let info = name::split(&file.name).1;
+                let shown = name::shown(info, known_keywords);
+                let old = state.rows[index].shown;
+                let key = (
+                    shown.system & !old.system,
+                    shown.letters & !old.letters,
+                    old.system & !shown.system,
+                    old.letters & !shown.letters,
+                );
+                if key != (0, 0, 0, 0) {
+                    changes.entry(key).or_default().push(uid.number());
+                }
+                records.push(Record::Named { uid, place: file.place, info: info.to_vec() });
+                continue;
+            }
+            let draft = self.dir().join("tmp").join(std::ffi::OsStr::from_bytes(state.base(index)));
+            if draft.symlink_metadata().is_ok_and(|m| m.is_file()) {
+                fsx::rename(&draft, &path(self.dir(), state, index))?;
+                fsx::sync_dir(&self.dir().join(Place::Cur.dir()))?;
+                continue;
+            }
+            uids.push(uid.number());
+        }
+        Ok(uids)
+    }
+
+    /// Files whose base another file has. Mostly the directory showed one file under its old and its new name. A true double becomes a
+    /// message of its own, under a new name.
+    fn settle_doubles(&self, doubles: Vec<Found>) -> Result<Vec<Found>, FolderError> {
+        let mut settled = Vec::new();
+        if doubles.is_empty() {
+            return Ok(settled);
+        }
+        let mut files = Vec::new();
+        for place in Place::ALL {
+            list(self.dir(), place, &mut files)?;
+        }
+        let mut by_base: HashMap<&[u8], Vec<&Found>> = HashMap::new();
+        for file in &files {
+            by_base.entry(name::split(&file.name).0).or_default().push(file);
+        }
+        for file in doubles {
+            let (base, info) = name::split(&file.name);
+            let old = place_path(self.dir(), file.place, &file.name);
+            let Ok(metadata) = old.symlink_metadata() else { continue };
+            let others = by_base.get(base).map_or(&[][..], Vec::as_slice);
+            let is_other = |f: &&&Found| (f.place, &f.name) != (file.place, &file.name);
+            let Some(other) = others.iter().find(is_other) else { continue };
+            let other = place_path(self.dir(), other.place, &other.name).symlink_metadata();
+            if other.is_ok_and(|other| (other.dev(), other.ino()) == (metadata.dev(), metadata.ino())) {
+                // One file with two names, as link and unlink instead of rename leaves it.
+                fsx::remove(&old)?;
+                continue;
+            }
+            let name = [self.fresh_name(metadata.len(), None).as_slice(), info].concat();
+            fsx::rename(&old, &place_path(self.dir(), file.place, &name))?;
+            settled.push(Found { name, place: file.place });
+        }
+        Ok(settled)
+    }
+
+    /// A new base for a message that comes from elsewhere than a delivery: octets of the file, and with CRLF line ends if known.
+    pub(super) fn fresh_name(&self, size: u64, wire_size: Option<u64>) -> Vec<u8> {
+        let host = &self.folder.settings.host;
+        let mut name = name::saved(&crate::store::name(self.now(), host, size, wire_size.unwrap_or_default()));
+        if wire_size.is_none() {
+            cut(&mut name, b",W=");
+        }
+        name
+    }
+
+    /// A new base for a message that nobody has measured.
+    pub(super) fn unsized_name(&self) -> Vec<u8> {
+        let mut name = self.fresh_name(0, None);
+        cut(&mut name, b",S=");
+        name
+    }
+}
+
+/// Letters whose keyword nobody knows any more get one of our making: else the next new keyword would take over their messages. How many
+/// keywords there are then.
+fn learn_letters(state: &State, found: &[Found], records: &mut Vec<Record>) -> usize {
+    let known = state.snapshot.keywords.names().len();
+    let used = found.iter().map(|file| name::letters_used(name::split(&file.name).1)).max().unwrap_or(0);
+    records.extend((known..used).map(|bit| Record::Keyword(bit, format!("unknown-{bit}").into())));
+    known.max(used)
+}
+
+fn cut(name: &mut Vec<u8>, at: &[u8]) {
+    if let Some(at) = memchr::memmem::rfind(name, at) {
+        name.truncate(at);
+    }
+}
