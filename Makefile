@@ -67,7 +67,8 @@ install: release
 	for file in etc/*; do \
 	  [ -e $(DESTDIR)$(SYSCONFDIR)/em/$$(basename $$file) ] || install -m 0644 $$file $(DESTDIR)$(SYSCONFDIR)/em/; done
 	cp -R examples/. $(DOCDIR)/examples/
-	install -m 0644 README.md CHANGELOG.md docs/*.md $(DOCDIR)/
+	find $(DOCDIR)/examples -type f -exec sed -i 's|/usr/local/sbin/|$(PREFIX)/sbin/|g' {} +
+	install -m 0644 README.md CHANGELOG.md LICENSE-* docs/*.md $(DOCDIR)/
 	@echo "Installed. Next: docs/install.md (user em, group emdrop, rights of emsend and emlocal), then: emconf init"
 
 clean:
