@@ -113,6 +113,11 @@ fn run(arguments: Arguments) -> super::Done {
     Ok(Exit::Ok)
 }
 
+/// `sendmail -bC`.
+pub(super) fn check_all(root: &settings::Root) -> super::Done {
+    check(&config::load(root)?)
+}
+
 fn choose_ports(base: u16, free: bool) -> Result<Vec<(&'static str, u16)>, Ended> {
     let mut held = Vec::new();
     let mut ports = Vec::new();

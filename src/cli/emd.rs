@@ -100,15 +100,15 @@ fn pid(root: &Root) -> Option<Pid> {
     }
 }
 
-fn start(root: &Root) -> super::Done {
+pub(super) fn start(root: &Root) -> super::Done {
     // Mistakes are shown here, not in a log.
     crate::config::load(root)?;
     if let Some(pid) = pid(root) {
         say(&format!("emd runs already (process {pid})\n"))?;
         return Ok(Exit::Ok);
     }
-    let own = std::env::current_exe()?;
-    let mut command = Command::new(own);
+    // `sendmail -bd` comes here too: the program is not always ourselves.
+    let mut command = Command::new(super::bin_dir().join("emd"));
     if let Some(dir) = &root.dir {
         command.arg("--root").arg(dir);
     }
