@@ -43,7 +43,15 @@ pub fn inherited() -> io::Result<Vec<Inherited>> {
     let mut found = Vec::new();
     for number in fds::FIRST..fds::FIRST.saturating_add(count.clamp(0, 64)) {
         let socket = TcpListener::from(fds::adopt(number)?);
-        found.push(Inherited { name: names.next().unwrap_or("").to_string(), socket });
+        let name = names.next().unwrap_or("").to_string();
+        // A path or a datagram socket would be accepted from in vain, for ever.
+        if let Err(e) = socket.local_addr() {
+            return Err(io::Error::new(
+                e.kind(),
+                format!("LISTEN_FDS: descriptor {number} {name:?} is no TCP socket: {e}"),
+            ));
+        }
+        found.push(Inherited { name, socket });
     }
     Ok(found)
 }
