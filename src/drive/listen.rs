@@ -44,7 +44,9 @@ pub fn inherited() -> io::Result<Vec<Inherited>> {
     for number in fds::FIRST..fds::FIRST.saturating_add(count.clamp(0, 64)) {
         let socket = Socket::from(fds::adopt(number)?);
         let name = names.next().unwrap_or("").to_string();
-        let is_ours = socket.is_listener()? && socket.local_addr()?.as_socket().is_some();
+        // Asking what is no socket at all is an error, too.
+        let is_ours = socket.is_listener().unwrap_or(false)
+            && socket.local_addr().is_ok_and(|address| address.as_socket().is_some());
         if !is_ours {
             // systemd with Accept=yes, a path, a datagram socket: accepting on it would fail for ever.
             let text = format!(

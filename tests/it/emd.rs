@@ -205,7 +205,10 @@ fn a_descriptor_that_is_no_tcp_socket_is_refused() {
     command.args(["-c", line]).arg(super::world::bin("emsmtp")).arg(world.root());
     command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "smtp").env_remove("LISTEN_PID");
     let out = super::world::feed(&mut command, b"");
-    assert!(!out.status.success() && String::from_utf8_lossy(&out.stderr).contains("is no TCP socket"), "{out:?}");
+    assert!(
+        !out.status.success() && String::from_utf8_lossy(&out.stderr).contains("is no listening TCP socket"),
+        "{out:?}"
+    );
 }
 
 #[test]
