@@ -60,15 +60,16 @@ fuzz:
 	fuzz/run $(FUZZ_SECONDS)
 
 install: release
-	install -d $(SBINDIR) $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man8 $(DOCDIR)/examples $(DESTDIR)$(SYSCONFDIR)/em
-	for command in $(COMMANDS); do install -m 0755 target/release/$$command $(SBINDIR)/$$command; done
-	for section in 1 5 8; do \
-	  for page in man/*.$$section; do [ -e $$page ] && install -m 0644 $$page $(MANDIR)/man$$section/; done; done; true
+	install -d $(SBINDIR) $(MANDIR)/man5 $(MANDIR)/man8 $(DOCDIR)/examples $(DESTDIR)$(SYSCONFDIR)/em
+	for command in $(COMMANDS); do install -m 0755 target/release/$$command $(SBINDIR)/$$command || exit 1; done
+	for section in 1 5 8; do for page in man/*.$$section; do \
+	  [ ! -e $$page ] || install -D -m 0644 $$page $(MANDIR)/man$$section/$${page#man/} || exit 1; done; done
 	for file in etc/*; do \
-	  [ -e $(DESTDIR)$(SYSCONFDIR)/em/$$(basename $$file) ] || install -m 0644 $$file $(DESTDIR)$(SYSCONFDIR)/em/; done
+	  [ -e $(DESTDIR)$(SYSCONFDIR)/em/$${file#etc/} ] || install -m 0644 $$file $(DESTDIR)$(SYSCONFDIR)/em/ || exit 1; done
 	cp -R examples/. $(DOCDIR)/examples/
-	install -m 0644 README.md CHANGELOG.md docs/*.md $(DOCDIR)/
-	@echo "Installed. Next: docs/install.md (user em, group emdrop, rights of emsend and emlocal), then: emconf init"
+	find $(DOCDIR)/examples -type f -exec sed -i 's|/usr/local/sbin/|$(PREFIX)/sbin/|g' {} +
+	install -m 0644 README.md CHANGELOG.md LICENSE-* docs/*.md $(DOCDIR)/
+	@echo "Installed. Next: $(PREFIX)/share/doc/expressmail/install.md (user em, group emdrop, rights of emsend and emlocal, emconf init)"
 
 clean:
 	$(CARGO) clean

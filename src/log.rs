@@ -174,15 +174,7 @@ impl Log {
             *sink = Sink::Closed;
         }
         if matches!(*sink, Sink::Closed) {
-            let opened = OpenOptions::new().append(true).create(true).mode(0o640).open(path);
-            *sink = match opened {
-                Ok(file) if nix::unistd::geteuid().is_root() => {
-                    // A file that root happens to make first belongs to who owns the folder.
-                    if let Some(dir) = path.parent().and_then(|d| std::fs::metadata(d).ok()) {
-                        let _ = std::os::unix::fs::fchown(&file, Some(dir.uid()), Some(dir.gid()));
-                    }
-                    Sink::File(file, std::time::Instant::now())
-                }
+            *sink = match open(path) {
                 Ok(file) => Sink::File(file, std::time::Instant::now()),
                 Err(e) => {
                     to_stderr(format!("{}: log {}: {e}", self.program, path.display()).as_bytes());
@@ -222,6 +214,33 @@ impl Log {
 /// A standard error that can't be written must not end a process that holds mail: no panic, unlike eprintln.
 fn to_stderr(line: &[u8]) {
     let _ = std::io::stderr().write_all(&[line, b"\n"].concat());
+}
+
+/// Opens the log, or makes it.
+///
+/// The folder belongs to the services' user: links that it puts there must not lead root's lines, or root's chown, to other files.
+fn open(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).mode(0o640).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK);
+    let is_root = nix::unistd::geteuid().is_root();
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            // What root happens to make first belongs to who owns the folder.
+            if let (true, Some(dir)) = (is_root, path.parent().and_then(|d| std::fs::metadata(d).ok())) {
+                let _ = std::os::unix::fs::fchown(&file, Some(dir.uid()), Some(dir.gid()));
+            }
+            Ok(file)
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            let file = options.open(path)?;
+            let metadata = file.metadata()?;
+            if is_root && metadata.is_file() && metadata.nlink() > 1 {
+                return Err(std::io::Error::other("it has another name, too"));
+            }
+            Ok(file)
+        }
+        Err(e) => Err(e),
+    }
 }
 
 /// Log rotation renames the file; a write must go to the new one.
@@ -358,6 +377,19 @@ mod tests {
     fn a_long_value_is_cut() {
         let event = event("test").field("v", "x".repeat(5000));
         assert!(event.line.len() < VALUE_LIMIT + 40);
+    }
+
+    #[test]
+    fn links_in_the_log_folder_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        std::fs::write(&victim, "").unwrap();
+        let (soft, hard) = (dir.path().join("soft"), dir.path().join("hard"));
+        std::os::unix::fs::symlink(&victim, &soft).unwrap();
+        std::fs::hard_link(&victim, &hard).unwrap();
+        assert!(open(&soft).is_err());
+        assert_eq!(open(&hard).is_err(), nix::unistd::geteuid().is_root());
+        assert!(open(&dir.path().join("new")).is_ok() && open(&dir.path().join("new")).is_ok());
     }
 
     #[test]

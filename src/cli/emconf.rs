@@ -92,7 +92,13 @@ fn run(arguments: Arguments) -> super::Done {
                 Some(base) => Ports::Loopback(choose_ports(base, free_ports)?),
                 None => Ports::Standard,
             };
-            config::init(&root, &domain, hostname.as_deref(), &ports)?;
+            let hostname = hostname
+                .map(|name| {
+                    normal_domain(&name).map_err(|e| Ended::new(Exit::Usage, format!("--hostname {name:?}: {e}")))
+                })
+                .transpose()?;
+            config::init(&root, &domain, hostname.as_deref(), &ports)
+                .map_err(|e| Ended::new(Exit::CantCreat, e.to_string()))?;
             if root.dir.is_none() {
                 give_to_em(&root)?;
                 // The services can't write below etc: under inetd nobody else would make it.
@@ -107,7 +113,13 @@ fn run(arguments: Arguments) -> super::Done {
             let value = value.ok_or_else(|| unknown(&key))?;
             say(&format!("{}\n", plain(&value)))?;
         }
-        Action::Set { key, value } => config::set(&root, &key, &value.join(" "))?,
+        Action::Set { key, value } => {
+            let value = value.join(" ");
+            if let Some(name) = key.strip_prefix("jobs.") {
+                Job::parse(name, &value).map_err(|e| Ended::new(Exit::Config, format!("{key}: {e}")))?;
+            }
+            config::set(&root, &key, &value)?;
+        }
         Action::Unset { key } => config::remove(&root, &key)?,
         Action::Check => return check(&config::load(&root)?),
         Action::Show { all, json } => show(&config::load(&root)?, all, json)?,
@@ -117,11 +129,19 @@ fn run(arguments: Arguments) -> super::Done {
     Ok(Exit::Ok)
 }
 
+/// `sendmail -bC`.
+pub(super) fn check_all(root: &settings::Root) -> super::Done {
+    check(&config::load(root)?)
+}
+
 fn choose_ports(base: u16, free: bool) -> Result<Vec<(&'static str, u16)>, Ended> {
     let mut held = Vec::new();
     let mut ports = Vec::new();
     for (service, offset) in OFFSETS {
-        let wanted = base.checked_add(*offset).ok_or_else(|| Ended::new(Exit::Usage, "--port-base: too high"))?;
+        let wanted = base.checked_add(*offset).ok_or_else(|| {
+            let most = OFFSETS.iter().map(|(_, offset)| u16::MAX - offset).min().unwrap_or(0);
+            Ended::new(Exit::Usage, format!("--port-base {base}: {most} at most"))
+        })?;
         let bound = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], wanted)));
         let port = match (bound, free) {
             (Ok(socket), _) => {
@@ -241,6 +261,10 @@ fn check(site: &Site) -> super::Done {
     }
     for (name, text) in &site.settings.jobs {
         problems.extend(Job::parse(name, text).err().map(|e| format!("jobs.{name}: {e}")));
+    }
+    let user = &site.settings.delivery.program_user;
+    if site.settings.delivery.programs && nix::unistd::User::from_name(user).ok().flatten().is_none() {
+        problems.push(format!("delivery.program_user: there is no user {user}"));
     }
     check_users(site, &mut problems);
     check_aliases(site, &mut problems);

@@ -2,7 +2,7 @@
 
 use super::{Ended, RootOption, say};
 use crate::config::Site;
-use crate::drive::{Control, Signals, Status, Supervisor, ensure_certificate, request_file};
+use crate::drive::{Control, Signals, Status, Supervisor, answer_file, ensure_certificate, request_file, silent};
 use crate::fsx::{self, Lock, LockError};
 use crate::log;
 use crate::settings::Root;
@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for all services to answer.
 const START_PATIENCE: Duration = Duration::from_secs(30);
+/// The background process gives up by itself and says why; this much later we do.
+const START_GRACE: Duration = Duration::from_secs(40);
+/// Longest wait for a lock that others only look at.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// Longest wait for the end.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -71,12 +75,7 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Stop { service: Some(name) } => control(&root, "stop", &name),
         Action::Restart { service: Some(name) } => control(&root, "restart", &name),
         Action::Status { service, json } => status(&root, service.as_deref(), json),
-        Action::Reload => {
-            // Checked here, where somebody reads the answer.
-            crate::config::load(&root)?;
-            signal(&root, Signal::SIGHUP)?;
-            Ok(Exit::Ok)
-        }
+        Action::Reload => reload(&root),
         Action::Run { detached } => supervise(&root, detached),
     }
 }
@@ -100,21 +99,21 @@ fn pid(root: &Root) -> Option<Pid> {
     }
 }
 
-fn start(root: &Root) -> super::Done {
+pub(super) fn start(root: &Root) -> super::Done {
     // Mistakes are shown here, not in a log.
     crate::config::load(root)?;
     if let Some(pid) = pid(root) {
         say(&format!("emd runs already (process {pid})\n"))?;
         return Ok(Exit::Ok);
     }
-    let own = std::env::current_exe()?;
-    let mut command = Command::new(own);
+    // `sendmail -bd` comes here too: the program is not always ourselves.
+    let mut command = Command::new(super::bin_dir().join("emd"));
     if let Some(dir) = &root.dir {
         command.arg("--root").arg(dir);
     }
     command.args(["run", "--detached"]).stdin(Stdio::null()).stdout(Stdio::piped());
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    let err = std::fs::OpenOptions::new().create(true).append(true).open(root.log.join("emd.err"));
+    let err = error_file(root);
     command.stderr(err.map_or_else(|_| Stdio::null(), Stdio::from));
     let mut child = command.spawn()?;
     // The child says one line: `ready`, or the reason why not, and closes.
@@ -127,9 +126,9 @@ fn start(root: &Root) -> super::Done {
         }
         let _ = send.send(text);
     });
-    match receive.recv_timeout(START_PATIENCE) {
-        Ok(text) if text.trim_end().ends_with("ready") => {
-            let notes = text.trim_end().trim_end_matches("ready");
+    match receive.recv_timeout(START_PATIENCE + START_GRACE) {
+        Ok(text) if text.lines().last() == Some("ready") => {
+            let notes = text.strip_suffix("ready\n").unwrap_or("");
             let _ = write!(std::io::stderr(), "{notes}");
             Ok(Exit::Ok)
         }
@@ -140,10 +139,19 @@ fn start(root: &Root) -> super::Done {
         }
         Err(_) => {
             let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
-            let text = format!("some services did not answer within {START_PATIENCE:?}: see the log");
-            Err(Ended::new(Exit::No, text))
+            Err(Ended::new(Exit::No, "the supervisor does not answer: see the log"))
         }
     }
+}
+
+/// What the programs write to standard error. The folder is em's: a link that lies there in wait is not followed.
+fn error_file(root: &Root) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true).mode(0o640).custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits());
+    let file = options.open(root.log.join("emd.err"))?;
+    let is_plain = file.metadata().is_ok_and(|m| m.is_file() && m.nlink() == 1);
+    if is_plain { Ok(file) } else { Err(std::io::ErrorKind::PermissionDenied.into()) }
 }
 
 fn stop(root: &Root) -> super::Done {
@@ -179,17 +187,59 @@ fn control(root: &Root, verb: &str, name: &str) -> super::Done {
             format!("no service {name}: {}, or a name from [services]", names.join(", ")),
         ));
     }
-    let text = format!("{verb} {name}");
-    debug_assert!(Control::parse(&text).is_some());
-    let path = request_file(&site);
-    fsx::replace(&path, text.as_bytes(), 0o600)?;
-    signal(root, Signal::SIGUSR1)?;
+    request(&site, &format!("{verb} {name}"))?;
+    let meant: Vec<&Status> = known.iter().filter(|s| serves(s)).collect();
+    if verb == "stop" { Ok(Exit::Ok) } else { await_answers(&site, &meant) }
+}
+
+fn reload(root: &Root) -> super::Done {
+    // Checked here, where somebody reads the answer.
+    let site = crate::config::load(root)?;
+    read_status(root)?;
+    request(&site, "reload")?;
+    let all = read_status(root)?;
+    await_answers(&site, &all.iter().filter(|s| s.state != "stopped").collect::<Vec<_>>())
+}
+
+/// Asks the running supervisor for something and waits until it is done. One at a time: the lock covers request and answer.
+fn request(site: &Site, text: &str) -> Result<(), Ended> {
+    debug_assert!(Control::parse(text).is_some());
+    let run = site.root.run();
+    let _lock = Lock::wait(&run.join("emd.control.lock"), STOP_PATIENCE)
+        .map_err(|_| Ended::new(Exit::TempFail, "another emd command does not end"))?;
+    let (question, answer) = (request_file(site), answer_file(site));
+    let _ = std::fs::remove_file(&answer);
+    fsx::replace(&question, text.as_bytes(), 0o600)?;
+    signal(&site.root, Signal::SIGUSR1)?;
     let until = Instant::now() + STOP_PATIENCE;
-    while path.exists() {
-        if Instant::now() >= until {
+    while question.exists() {
+        if Instant::now() >= until || pid(&site.root).is_none() {
+            let _ = std::fs::remove_file(&question);
             return Err(Ended::new(Exit::No, "the supervisor does not answer"));
         }
         std::thread::sleep(Duration::from_millis(5));
+    }
+    match std::fs::read_to_string(&answer) {
+        Ok(reason) => {
+            let _ = std::fs::remove_file(&answer);
+            let plain: String = reason.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
+            Err(Ended::new(Exit::No, plain))
+        }
+        Err(_) => Ok(()),
+    }
+}
+
+/// Waits until all services of these programs answer.
+fn await_answers(site: &Site, programs: &[&Status]) -> super::Done {
+    let until = Instant::now() + START_PATIENCE;
+    for program in programs {
+        while let Some(service) = silent(site, &program.program) {
+            if Instant::now() >= until {
+                let text = format!("{}: {service} does not answer; see the log", program.program);
+                return Err(Ended::new(Exit::No, text));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
     Ok(Exit::Ok)
 }
@@ -214,7 +264,10 @@ fn status(root: &Root, service: Option<&str>, json: bool) -> super::Done {
         for s in &all {
             let pid = s.pid.map(|p| p.to_string()).unwrap_or_else(|| "-".to_string());
             let restarts = if s.restarts > 0 { format!(", {} restarts", s.restarts) } else { String::new() };
-            say(&format!("{:<8} {:<10} {:>7}  {}{restarts}\n", s.program, s.state, pid, s.services.join(", ")))?;
+            let since = s.since.as_deref().map_or("-", |time| time.get(..19).unwrap_or(time));
+            let (program, state, services) = (&s.program, &s.state, s.services.join(", "));
+            say(format!("{program:<8} {state:<10} {pid:>7}  {since:<19}  {services}{restarts}").trim_end())?;
+            say("\n")?;
         }
     }
     Ok(if is_good { Exit::Ok } else { Exit::No })
@@ -231,17 +284,29 @@ fn supervise(root: &Root, detached: bool) -> super::Done {
 }
 
 fn supervise_inner(root: &Root, detached: bool) -> super::Done {
-    use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
     let site = super::site("emd", root)?;
     crate::config::make_tree(root)?;
-    let lock = Lock::wait(&lock_file(root), Duration::ZERO)
+    let lock = Lock::wait(&lock_file(root), LOCK_PATIENCE)
         .map_err(|_| Ended::new(Exit::No, "another emd runs for this root"))?;
-    fsx::replace(&root.run().join("emd.pid"), format!("{}\n", std::process::id()).as_bytes(), 0o644)?;
+    let [pid_file, status_file] = ["emd.pid", "emd.status"].map(|name| root.run().join(name));
+    // An end in order removes it.
+    let after_crash = status_file.exists();
+    fsx::replace(&pid_file, format!("{}\n", std::process::id()).as_bytes(), 0o644)?;
+    let result = supervise_locked(site, detached, after_crash);
+    let _ = std::fs::remove_file(status_file);
+    let _ = std::fs::remove_file(pid_file);
+    drop(lock);
+    result
+}
+
+fn supervise_locked(site: Site, detached: bool, after_crash: bool) -> super::Done {
+    use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
     warn_certificate(&site)?;
     let signals = Signals::catch(&[SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD])?;
-    let supervisor = Supervisor::new(site, super::bin_dir()).map_err(|e| Ended::new(Exit::No, e.to_string()))?;
+    let failed = |e: std::io::Error| Ended::new(Exit::No, e.to_string());
+    let supervisor = Supervisor::new(site, super::bin_dir(), after_crash).map_err(failed)?;
     log::event("emd-started").field("pid", std::process::id()).write();
-    supervisor.run(signals, move |status| {
+    let ready = move |status: &[Status]| {
         log::event("ready").field("programs", status.len()).write();
         notify_systemd();
         if detached {
@@ -252,10 +317,10 @@ fn supervise_inner(root: &Root, detached: bool) -> super::Done {
             }
             let _ = nix::unistd::setsid();
         }
-    })?;
-    let _ = std::fs::remove_file(root.run().join("emd.status"));
+    };
+    // In the foreground whoever started us decides how long to wait.
+    supervisor.run(signals, detached.then_some(START_PATIENCE), ready).map_err(failed)?;
     log::event("emd-ended").write();
-    drop(lock);
     Ok(Exit::Ok)
 }
 

@@ -174,11 +174,11 @@ fn run(arguments: Arguments) -> super::Done {
 }
 
 /// `mailq`.
-pub(super) fn mailq(root: &Root) -> super::Done {
+pub(super) fn mailq(root: &Root, selection: &Selection) -> super::Done {
     super::become_em(root)?;
     let site = super::site("mailq", root)?;
     let spool = Spool::of(&site);
-    list::mailq(&spool, &spool.scan()?)
+    list::mailq(&spool, &selection.find(&spool)?)
 }
 
 /// `sendmail -q`: once, or again and again.

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod deliver;
+mod options;
 
 use super::{Ended, say};
 use crate::addr::Address;
@@ -34,13 +35,16 @@ Takes a message from standard input, as sendmail does.
   -bv              show where recipients go, send nothing
   -bp              list the queue (as mailq)
   -bi              check the aliases (as newaliases)
-  -bd, -bD         run all services (as emd)
+  -bd, -bD         run all services: in the background (as emd start), in the foreground (as emd run)
+  -bP              how many messages wait
+  -bC              check the configuration (as emconf check)
   -q[TIME]         run the queue, once or every TIME
   -qI|R|S[!]TEXT   run what has TEXT in its id, recipient or sender
   -od MODE         i, b: deliver now; q: queue only
   -oe MODE         m, w: return errors by mail; p: print them; q: exit code only
   -v               say what is done
-  -O OPTION=VALUE, -C FILE, -h N, -A, -L, -X, -U, -n, -m: taken for compatibility
+  -O OPTION=VALUE  the long names of the same; others have no effect
+  -A -C -c -D -d -G -h -L -M -m -n -p -s -T -U -X -x: taken for compatibility, without effect
       --root DIR   one folder with etc, spool and mail below it (also EM_ROOT)
       --help       this text
       --version    the version
@@ -49,7 +53,8 @@ Takes a message from standard input, as sendmail does.
 /// The program.
 pub fn main() -> ExitCode {
     super::start_faults();
-    let mut words = std::env::args();
+    // A name in another character set (-F) is no reason to fail.
+    let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let own = words.next().unwrap_or_default();
     let called_as = own.rsplit('/').next().unwrap_or("emsend").to_string();
     let arguments = match arguments::parse(&called_as, words.collect()) {
@@ -67,10 +72,13 @@ fn run(arguments: Arguments) -> super::Done {
     }
     let root = super::root(arguments.root.as_deref());
     match &arguments.mode {
-        Mode::Mailq => return super::emqueue::mailq(&root),
+        Mode::Mailq(selection) => return super::emqueue::mailq(&root, selection),
         Mode::Newaliases => return newaliases(&root),
         Mode::Queue(selection, every) => return super::emqueue::run_for_sendmail(&root, selection.clone(), *every),
-        Mode::Daemon => return super::emd::run_foreground(&root),
+        Mode::Daemon => return super::emd::start(&root),
+        Mode::Foreground => return super::emd::run_foreground(&root),
+        Mode::Check => return super::emconf::check_all(&root),
+        Mode::HostStatus => return say("Host status information is not kept\n").map(|()| Exit::Ok),
         _ => {}
     }
     let caller = nix::unistd::getuid();
@@ -79,6 +87,11 @@ fn run(arguments: Arguments) -> super::Done {
     let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
     match arguments.mode {
         Mode::Verify => verify(&gate, &arguments.recipients),
+        Mode::Count => say(&format!("Total requests: {}\n", gate.spool.scan()?.len())).map(|()| Exit::Ok),
+        Mode::Smtp if !deliver::may_write_queue(&gate.site) => Err(Ended::new(
+            Exit::NoPerm,
+            "-bs: you may only leave messages in the drop folder; name recipients, or use -t",
+        )),
         Mode::Smtp => super::emsmtp::session_on_stdin(site, gate).map(|()| Exit::Ok),
         _ => deliver::run(&arguments, &gate, caller),
     }
@@ -119,7 +132,7 @@ fn verify(gate: &Gate, recipients: &[String]) -> super::Done {
 }
 
 fn recipients_of(recipients: &[String], site: &Site) -> Result<Vec<Address>, Ended> {
-    crate::submit::command_line_recipients(recipients, site).map_err(|text| Ended::new(Exit::DataErr, text))
+    crate::submit::command_line_recipients(recipients, site).map_err(|text| Ended::new(Exit::Usage, text))
 }
 
 /// newaliases: there is no database to rebuild; the table is checked.

@@ -1,7 +1,7 @@
 //! emuser: accounts from the shell.
 
 use super::{Ended, RootOption, say};
-use crate::addr::Address;
+use crate::addr::{Address, normal_domain};
 use crate::config::Site;
 use crate::settings::Size;
 use crate::status::Exit;
@@ -86,7 +86,7 @@ struct Password {
     #[arg(long, value_name = "HASH", conflicts_with_all = ["password_stdin", "apop"])]
     password_hash: Option<String>,
     /// No password: nobody can log in yet
-    #[arg(long, conflicts_with_all = ["password_stdin", "password_hash"])]
+    #[arg(long, conflicts_with_all = ["password_stdin", "password_hash", "apop"])]
     no_password: bool,
     /// Keep the password recoverable, as APOP and CRAM-MD5 need it
     #[arg(long)]
@@ -132,7 +132,7 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Passwd { address, password } => {
             let address = parse(&address, &site)?;
             // Hashed before the lock is taken: others need not wait for that.
-            let mut fresh = users.lookup(&address)?.ok_or_else(|| no_such(&address))?;
+            let mut fresh = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
             set_password(&password, &mut fresh, &site)?;
             edit(&users, &address, |account| {
                 for field in ["pw", "scram", "apop"] {
@@ -143,6 +143,10 @@ fn run(arguments: Arguments) -> super::Done {
         }
         Action::Modify { address, fields, lock, unlock, no_apop } => {
             let address = parse(&address, &site)?;
+            let says_something = fields.name.is_some() || fields.quota.is_some() || fields.services.is_some();
+            if !(says_something || lock || unlock || no_apop) {
+                return Err(Ended::new(Exit::Usage, "nothing to change; see emuser modify --help"));
+            }
             edit(&users, &address, |account| {
                 apply(&fields, account)?;
                 if lock || unlock {
@@ -167,12 +171,14 @@ fn run(arguments: Arguments) -> super::Done {
         }
         Action::Show { address, json } => {
             let address = parse(&address, &site)?;
-            let account = users.lookup(&address)?.ok_or_else(|| no_such(&address))?;
+            let account = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
             say(&if json { format!("{}\n", to_json(&account, &site)) } else { to_text(&account, &site) })?;
         }
         Action::List { domain, json } => {
+            let wrong = |d: &str, e| Ended::new(Exit::Usage, format!("--domain {d:?}: {e}"));
+            let domain = domain.map(|d| normal_domain(&d).map_err(|e| wrong(&d, e))).transpose()?;
             let mut text = String::new();
-            for account in users.list()? {
+            for account in users.list().map_err(damaged)? {
                 if domain.as_deref().is_some_and(|d| d != account.address.domain()) {
                     continue;
                 }
@@ -226,7 +232,23 @@ fn change(
     users: &Users,
     act: impl FnOnce(&mut std::collections::BTreeMap<String, Account>) -> Result<(), Ended>,
 ) -> Result<(), Ended> {
-    users.update(act)
+    users.update(|accounts| act(accounts).map_err(Refusal)).map_err(|refusal| refusal.0)
+}
+
+/// Why accounts were not read or changed; a damaged file is a matter of the configuration.
+struct Refusal(Ended);
+
+impl From<std::io::Error> for Refusal {
+    fn from(error: std::io::Error) -> Refusal {
+        match error.kind() {
+            std::io::ErrorKind::InvalidData => Refusal(Ended::new(Exit::Config, error.to_string())),
+            _ => Refusal(error.into()),
+        }
+    }
+}
+
+fn damaged(error: std::io::Error) -> Ended {
+    Refusal::from(error).0
 }
 
 fn edit(users: &Users, address: &Address, act: impl FnOnce(&mut Account) -> Result<(), Ended>) -> Result<(), Ended> {
@@ -235,6 +257,9 @@ fn edit(users: &Users, address: &Address, act: impl FnOnce(&mut Account) -> Resu
 
 fn apply(fields: &Fields, account: &mut Account) -> Result<(), Ended> {
     if let Some(name) = &fields.name {
+        if name.chars().any(char::is_control) {
+            return Err(Ended::new(Exit::Usage, "--name: no control characters"));
+        }
         account.put("name", Some(name.clone()).filter(|n| !n.is_empty()));
     }
     if let Some(quota) = &fields.quota {

@@ -1,9 +1,13 @@
 //! Changing one key of em.toml; comments and order stay.
 
 use super::{ConfigError, FILE_LIMIT, parse};
-use crate::fsx;
+use crate::fsx::{self, Lock};
 use crate::settings::{self, Root};
+use std::time::Duration;
 use toml_edit::{DocumentMut, Item, Table, Value};
+
+/// How long a change waits for another one.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sets `section.name` to a value given as TOML, or as a bare word where a string is wanted.
 ///
@@ -41,8 +45,12 @@ pub fn remove(root: &Root, key: &str) -> Result<(), ConfigError> {
 fn edit(root: &Root, change: impl FnOnce(&mut DocumentMut) -> Result<(), ConfigError>) -> Result<(), ConfigError> {
     let path = root.settings_file();
     let io = |e: std::io::Error| ConfigError::whole(path.clone(), e.to_string(), "");
+    // Two changes at once would each write what they read: one would be lost.
+    let lock = path.with_file_name(".em.toml.lock");
+    let _lock = Lock::wait(&lock, LOCK_PATIENCE).map_err(|e| ConfigError::whole(lock.clone(), e.to_string(), ""))?;
     let bytes = fsx::read(&path, FILE_LIMIT).map_err(io)?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let not_text = |_| ConfigError::whole(path.clone(), "not UTF-8 text", "save the file as UTF-8");
+    let text = String::from_utf8(bytes).map_err(not_text)?;
     // A broken file is reported with its place, as `emconf check` would.
     parse(&text, &path)?;
     let mut document: DocumentMut =
@@ -110,6 +118,10 @@ mod tests {
         assert!(wrong.contains("did you mean smtp.recipients?"), "{wrong}");
         assert!(set(&root, "smtp.recipients", "many").is_err());
         assert_eq!(std::fs::read_to_string(root.settings_file()).unwrap(), now);
+        std::fs::write(root.settings_file(), b"# caf\xe9\n[smtp]\n").unwrap();
+        assert!(set(&root, "smtp.hops", "7").unwrap_err().to_string().contains("not UTF-8"));
+        assert_eq!(std::fs::read(root.settings_file()).unwrap(), b"# caf\xe9\n[smtp]\n");
+        std::fs::write(root.settings_file(), &now).unwrap();
         remove(&root, "smtp.recipients").unwrap();
         assert_eq!(load(&root).unwrap().settings.smtp.recipients, 1000);
     }

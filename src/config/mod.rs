@@ -217,8 +217,16 @@ fn check(settings: &mut Settings) -> Result<(), (KeyName, String)> {
         *hostname =
             crate::addr::normal_domain(hostname).map_err(|e| (("server", "hostname"), format!("{hostname:?}: {e}")))?;
     }
-    if settings.server.detail_separator.chars().count() > 1 {
-        return Err((("server", "detail_separator"), "one character at most".to_string()));
+    let separator = &settings.server.detail_separator;
+    let separates = |c: char| c.is_ascii_punctuation() && !"@\"\\<>()[],:;".contains(c);
+    if separator.chars().count() > 1 || !separator.chars().all(separates) {
+        return Err((("server", "detail_separator"), "one sign such as \"+\" or \"-\", or nothing".to_string()));
+    }
+    if !settings::PASSWORD_SCHEMES.contains(&settings.accounts.password_scheme.as_str()) {
+        return Err((
+            ("accounts", "password_scheme"),
+            format!("expected one of {}", settings::PASSWORD_SCHEMES.join(", ")),
+        ));
     }
     if !["1.2", "1.3"].contains(&settings.tls.minimum.as_str()) {
         return Err((("tls", "minimum"), "expected \"1.2\" or \"1.3\"".to_string()));
@@ -268,6 +276,16 @@ mod tests {
         assert!(error("[smtp\n").starts_with("em.toml:1:"));
         assert!(error("[queue]\nwarn = \"soon\"\n").contains("2:8"));
         assert!(error("[server]\ndomains = [\"a b\"]\n").contains("server.domains"));
+        assert!(
+            error("[accounts]\npassword_scheme = \"md5\"\n")
+                .contains("2:19: accounts.password_scheme: expected one of")
+        );
+        for separator in ["++", "@", "a", " "] {
+            assert!(
+                error(&format!("[server]\ndetail_separator = \"{separator}\"\n")).contains("em.toml:2:20"),
+                "{separator}"
+            );
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! | block | why it is sound |
 //! |---|---|
 //! | [`adopt`] | the number was announced by LISTEN_FDS for this process, is adopted once (see [`super::listen`]), and fstat shows it open |
+//! | [`end_with_parent`] | between fork and exec only prctl and getppid are called, which are plain system calls; no allocation |
 //! | [`pass`] | between fork and exec only dup2 and fcntl are called, which are async-signal-safe (signal-safety(7)); no allocation |
 //!
 //! The convention is systemd's sd_listen_fds(3): descriptors from 3 on, LISTEN_FDS their number, LISTEN_FDNAMES their names.
@@ -30,6 +31,23 @@ pub(super) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: as above; our children must not inherit it.
     unsafe { nix::libc::fcntl(fd.as_raw_fd(), nix::libc::F_SETFD, flags | nix::libc::FD_CLOEXEC) };
     Ok(fd)
+}
+
+/// Has the kernel end the command's process (SIGTERM) when this thread's process is gone, however it ended.
+pub(super) fn end_with_parent(command: &mut Command) {
+    let parent = std::process::id();
+    let act = move || {
+        // SAFETY: system calls without memory of ours; the results are checked.
+        let (set, now) =
+            unsafe { (nix::libc::prctl(nix::libc::PR_SET_PDEATHSIG, nix::libc::SIGTERM), nix::libc::getppid()) };
+        if set < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // It went before we asked to be told.
+        if now.cast_unsigned() == parent { Ok(()) } else { Err(io::Error::from_raw_os_error(nix::libc::ESRCH)) }
+    };
+    // SAFETY: the closure runs in the child between fork and exec and keeps to the rules of the table above.
+    unsafe { command.pre_exec(act) };
 }
 
 /// Lets the command's process have these sockets as descriptors 3, 4, ….

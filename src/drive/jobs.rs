@@ -4,8 +4,10 @@ use crate::clock::Timestamp;
 use crate::log;
 use crate::tables::aliases::split_command;
 use std::process::{Child, Command};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// How long a job may take to end.
+const END_PATIENCE: Duration = Duration::from_secs(5);
 /// Shortest interval.
 const SHORTEST: Duration = Duration::from_secs(1);
 
@@ -53,6 +55,11 @@ impl Job {
         Ok(Job { name: name.to_string(), when, argv, last: None, child: None })
     }
 
+    /// True when the other one has the same name, time and command.
+    pub fn is_same(&self, other: &Job) -> bool {
+        (&self.name, self.when, &self.argv) == (&other.name, other.when, &other.argv)
+    }
+
     fn is_due(&self, now: Timestamp) -> bool {
         match self.when {
             When::Every(span) => self.last.is_none_or(|last| now.since(last) >= span),
@@ -92,12 +99,20 @@ impl Job {
         }
     }
 
-    /// Ends a run.
+    /// Ends a run: politely first.
     pub fn end(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+        let Some(mut child) = self.child.take() else { return };
+        let _ =
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGTERM);
+        let until = Instant::now() + END_PATIENCE;
+        while Instant::now() < until {
+            if let Ok(Some(_)) = child.try_wait() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 

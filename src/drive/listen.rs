@@ -43,16 +43,18 @@ pub fn inherited() -> io::Result<Vec<Inherited>> {
     let mut found = Vec::new();
     for number in fds::FIRST..fds::FIRST.saturating_add(count.clamp(0, 64)) {
         let socket = Socket::from(fds::adopt(number)?);
-        let is_ours = socket.is_listener()? && socket.local_addr()?.as_socket().is_some();
+        let name = names.next().unwrap_or("").to_string();
+        // Asking what is no socket at all is an error, too.
+        let is_ours = socket.is_listener().unwrap_or(false)
+            && socket.local_addr().is_ok_and(|address| address.as_socket().is_some());
         if !is_ours {
-            // systemd with Accept=yes, or a local socket: accepting on it would fail for ever.
+            // systemd with Accept=yes, a path, a datagram socket: accepting on it would fail for ever.
             let text = format!(
-                "descriptor {number} of LISTEN_FDS is no listening TCP socket; for connections use StandardInput=socket"
+                "LISTEN_FDS: descriptor {number} {name:?} is no listening TCP socket; for connections use StandardInput=socket"
             );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let socket = TcpListener::from(socket);
-        found.push(Inherited { name: names.next().unwrap_or("").to_string(), socket });
+        found.push(Inherited { name, socket: TcpListener::from(socket) });
     }
     Ok(found)
 }

@@ -2,39 +2,30 @@
 //!
 //! The sockets stay open here: a program that is restarted or reloaded refuses no connection, its clients wait a moment.
 //! Programs that die are started again after a pause that doubles up to a minute. Root is given up by the children
-//! (`user`), never needed by them again.
+//! (`user`), never needed by them again. They end with us: the kernel tells them when we are killed, so that the next supervisor
+//! finds the ports free.
 
 use super::jobs::Job;
-use super::{Signals, fds, listen};
+use super::program::{Bound, FIRST_PAUSE, LONGEST_PAUSE, PROGRAMS, Program, command, end, restart, spawn, terminate};
+use super::ready::silent;
+use super::{Signals, listen};
+use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::log;
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGUSR1};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
-/// Pause before the first restart of a program that died.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A program that lived so long starts with the first pause again.
 const STEADY: Duration = Duration::from_secs(60);
 /// How often files and jobs are looked at.
 const TICK: Duration = Duration::from_millis(500);
-/// How long a program may take to end.
-const END_PATIENCE: Duration = Duration::from_secs(25);
-
-/// Which program serves which services.
-const PROGRAMS: &[(&str, &[&str])] = &[
-    ("emsmtp", &["smtp", "submission", "submissions", "lmtp"]),
-    ("empop", &["pop3", "pop3s"]),
-    ("empass", &["poppass"]),
-];
-
+/// How long ports may stay in use after a supervisor was killed: its programs are ending.
+const BIND_PATIENCE: Duration = Duration::from_secs(5);
 /// A request from the command line, passed by a file and a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Control {
@@ -44,14 +35,17 @@ pub enum Control {
     Stop(String),
     /// Stop and start one.
     Restart(String),
+    /// Read the settings again and replace all.
+    Reload,
 }
 
 impl Control {
-    /// Reads `start NAME`, `stop NAME` or `restart NAME`.
+    /// Reads `start NAME`, `stop NAME`, `restart NAME` or `reload`.
     pub fn parse(text: &str) -> Option<Control> {
-        let (verb, name) = text.trim().split_once(' ')?;
+        let (verb, name) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
         let name = name.to_string();
         match verb {
+            "reload" => Some(Control::Reload),
             "start" => Some(Control::Start(name)),
             "stop" => Some(Control::Stop(name)),
             "restart" => Some(Control::Restart(name)),
@@ -71,23 +65,10 @@ pub struct Status {
     pub pid: Option<u32>,
     /// `running`, `stopped` or `restarting`.
     pub state: String,
+    /// When this process was started.
+    pub since: Option<String>,
     /// Times it was started again after dying.
     pub restarts: u32,
-}
-
-/// A service, where it listens, and the socket.
-type Bound = (&'static str, SocketAddr, TcpListener);
-
-#[derive(Debug)]
-struct Program {
-    name: &'static str,
-    sockets: Vec<Bound>,
-    child: Option<Child>,
-    started: Instant,
-    pause: Duration,
-    start_at: Option<Instant>,
-    is_stopped: bool,
-    restarts: u32,
 }
 
 /// The supervisor of one site.
@@ -102,8 +83,9 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Binds all ports; nothing runs yet. `bin` is the folder of our programs.
-    pub fn new(site: Site, bin: PathBuf) -> io::Result<Supervisor> {
+    /// Binds all ports; nothing runs yet. `bin` is the folder of our programs; `after_crash` says that a supervisor was killed here
+    /// a moment ago, whose programs may still hold their ports.
+    pub fn new(site: Site, bin: PathBuf, after_crash: bool) -> io::Result<Supervisor> {
         let drops_to = match (nix::unistd::geteuid().is_root(), &site.root.dir) {
             (true, None) => {
                 let user = nix::unistd::User::from_name("em").ok().flatten();
@@ -114,36 +96,32 @@ impl Supervisor {
             _ => None,
         };
         let settings_time = modified(&site);
-        let first = site.clone();
         let mut supervisor = Supervisor { site, bin, programs: Vec::new(), jobs: Vec::new(), settings_time, drops_to };
-        supervisor.plan(first)?;
+        let until = Instant::now() + if after_crash { BIND_PATIENCE } else { Duration::ZERO };
+        while let Err(e) = supervisor.plan() {
+            if e.kind() != io::ErrorKind::AddrInUse || Instant::now() >= until {
+                return Err(e);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
         Ok(supervisor)
     }
 
     /// Makes the list of programs from the settings; sockets that are still wanted are kept.
     ///
-    /// On an error, a port that is taken, everything stays as it was.
-    fn plan(&mut self, site: Site) -> io::Result<()> {
-        let held = |programs: &[Program], service: &str, address: &SocketAddr| {
-            programs.iter().flat_map(|p| &p.sockets).any(|(s, a, _)| *s == service && a == address)
-        };
-        let mut kept: Vec<Bound> = Vec::new();
-        for service in PROGRAMS.iter().flat_map(|(_, services)| *services) {
-            for address in site.listens(service).iter().filter(|a| !held(&self.programs, service, a)) {
-                let socket =
-                    listen(*address).map_err(|e| io::Error::new(e.kind(), format!("services.{service}: {e}")))?;
-                kept.push((*service, *address, socket));
-            }
-        }
-        self.site = site;
-        kept.extend(self.programs.iter_mut().flat_map(|p| p.sockets.drain(..)));
+    /// An error changes nothing: every new port is bound before anything else is touched.
+    fn plan(&mut self) -> io::Result<()> {
+        let mut bound = self.bind_new()?;
+        let kept = self.programs.iter_mut().flat_map(|p| p.sockets.drain(..));
+        bound.extend(kept);
         let mut planned = Vec::new();
         for (name, services) in PROGRAMS {
             let mut sockets = Vec::new();
             for service in *services {
                 for address in self.site.listens(service) {
-                    let here = kept.iter().position(|(s, a, _)| s == service && a == address);
-                    sockets.extend(here.map(|index| kept.swap_remove(index)));
+                    // A socket may change its service.
+                    let held = bound.iter().position(|(_, a, _)| a == address);
+                    sockets.extend(held.map(|index| (*service, *address, bound.swap_remove(index).2)));
                 }
             }
             if !sockets.is_empty() {
@@ -163,6 +141,8 @@ impl Supervisor {
                     sockets,
                     child: None,
                     started: Instant::now(),
+                    since: Timestamp::now(),
+                    ended: None,
                     pause: FIRST_PAUSE,
                     start_at: Some(Instant::now()),
                     is_stopped: false,
@@ -173,24 +153,56 @@ impl Supervisor {
         // What is planned no more ends.
         let mut gone = std::mem::replace(&mut self.programs, programs);
         gone.iter_mut().for_each(end);
-        self.jobs = self
-            .site
-            .settings
-            .jobs
-            .iter()
-            .filter_map(|(name, text)| match Job::parse(name, text) {
-                Ok(job) => Some(job),
-                Err(reason) => {
-                    log::event("job-refused").field("job", name).field("reason", reason).error().write();
-                    None
-                }
-            })
-            .collect();
+        self.plan_jobs();
         Ok(())
     }
 
+    /// The sockets that the settings want and nobody holds yet, for whichever service.
+    fn bind_new(&self) -> io::Result<Vec<Bound>> {
+        let mut bound: Vec<Bound> = Vec::new();
+        let mut seen: Vec<(&str, SocketAddr)> = Vec::new();
+        for service in PROGRAMS.iter().flat_map(|(_, services)| *services) {
+            for address in self.site.listens(service) {
+                let named = |kind, text: String| io::Error::new(kind, format!("services.{service}: {text}"));
+                if let Some((other, _)) = seen.iter().find(|(_, a)| a == address) {
+                    let text = format!("{address} stands in services.{other} already");
+                    return Err(named(io::ErrorKind::InvalidInput, text));
+                }
+                seen.push((service, *address));
+                if !self.programs.iter().flat_map(|p| &p.sockets).any(|(_, a, _)| a == address) {
+                    let socket = listen(*address).map_err(|e| named(e.kind(), e.to_string()))?;
+                    bound.push((*service, *address, socket));
+                }
+            }
+        }
+        Ok(bound)
+    }
+
+    /// Makes the list of jobs; one that stays as it was keeps its time and its run.
+    fn plan_jobs(&mut self) {
+        let mut old = std::mem::take(&mut self.jobs);
+        for (name, text) in &self.site.settings.jobs {
+            match Job::parse(name, text) {
+                Ok(job) => {
+                    let same = old.iter().position(|o| o.is_same(&job));
+                    self.jobs.push(same.map_or(job, |index| old.swap_remove(index)));
+                }
+                Err(reason) => log::event("job-refused").field("job", name).field("reason", reason).error().write(),
+            }
+        }
+        old.iter_mut().for_each(Job::end);
+    }
+
     /// Runs until SIGTERM or SIGINT. `ready` is called once, when every service answers.
-    pub fn run(mut self, mut signals: Signals, ready: impl FnOnce(&[Status])) -> io::Result<()> {
+    ///
+    /// With a `patience` it is an error, and the end, when they do not answer within it.
+    pub fn run(
+        mut self,
+        mut signals: Signals,
+        patience: Option<Duration>,
+        ready: impl FnOnce(&[Status]),
+    ) -> io::Result<()> {
+        let begun = Instant::now();
         let mut poll = Poll::new()?;
         poll.registry().register(signals.source(), Token(0), Interest::READABLE)?;
         let mut events = Events::with_capacity(8);
@@ -205,14 +217,24 @@ impl Supervisor {
                     ready(&status);
                 }
             }
-            let patience = if ready.is_some() { Duration::from_millis(10) } else { TICK };
-            match poll.poll(&mut events, Some(patience)) {
+            if let (Some(_), Some(patience)) = (&ready, patience)
+                && (begun.elapsed() >= patience || self.programs.iter().any(Program::is_hopeless))
+            {
+                let reason = self.silence();
+                self.end_all();
+                return Err(io::Error::other(reason));
+            }
+            let pause = if ready.is_some() { Duration::from_millis(10) } else { TICK };
+            match poll.poll(&mut events, Some(pause)) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 other => other?,
             }
             for signal in signals.read() {
                 match signal {
-                    SIGHUP => self.reload(),
+                    SIGHUP => {
+                        // The log has it.
+                        let _ = self.reload();
+                    }
                     SIGUSR1 => self.control(),
                     nix::libc::SIGCHLD => {}
                     _ => {
@@ -222,7 +244,7 @@ impl Supervisor {
                 }
             }
             if modified(&self.site) != self.settings_time {
-                self.reload();
+                let _ = self.reload();
             }
             self.run_jobs();
             self.write_status();
@@ -234,6 +256,7 @@ impl Supervisor {
             let Some(child) = &mut program.child else { continue };
             if let Ok(Some(status)) = child.try_wait() {
                 program.child = None;
+                program.ended = Some(status);
                 if program.is_stopped {
                     continue;
                 }
@@ -262,6 +285,7 @@ impl Supervisor {
             }
             program.start_at = None;
             program.started = now;
+            program.since = Timestamp::now();
             match spawn(&self.site, &self.bin, program, self.drops_to) {
                 Ok(child) => {
                     log::event("program-started").field("program", program.name).field("pid", child.id()).write();
@@ -276,39 +300,43 @@ impl Supervisor {
         }
     }
 
-    /// Every port greets, and the queue daemon holds its lock.
     fn is_ready(&self) -> bool {
-        self.programs.iter().all(|program| {
-            program.child.is_some()
-                && match program.name {
-                    "emqueue" => {
-                        let lock = crate::spool::Spool::of(&self.site).daemon_lock();
-                        matches!(crate::fsx::Lock::try_existing(&lock), Err(crate::fsx::LockError::Held))
-                    }
-                    name => {
-                        let proxied = match name {
-                            "emsmtp" => self.site.settings.smtp.proxy_from.as_slice(),
-                            _ => &[],
-                        };
-                        program.sockets.iter().all(|(service, address, _)| answers(service, *address, proxied))
-                    }
-                }
-        })
+        self.programs.iter().all(|program| program.child.is_some() && silent(&self.site, program.name).is_none())
     }
 
-    fn reload(&mut self) {
+    /// Who does not answer, in words.
+    fn silence(&self) -> String {
+        let mut reasons = Vec::new();
+        for program in &self.programs {
+            if let Some(service) = silent(&self.site, program.name) {
+                let ended = program.ended.map(|status| format!(" ({status})")).unwrap_or_default();
+                reasons.push(format!("{}{ended}: {service} does not answer", program.name));
+            }
+        }
+        format!("{}; see em.log and emd.err in {}", reasons.join("; "), self.site.root.log.display())
+    }
+
+    /// On an error everything goes on as it was.
+    fn reload(&mut self) -> Result<(), String> {
         self.settings_time = modified(&self.site);
-        let site = match crate::config::load(&self.site.root) {
-            Ok(site) => site,
-            Err(e) => return log::event("reload-refused").field("reason", e).error().write(),
+        let failed = |event: &str, reason: String| {
+            log::event(event).field("reason", &reason).error().write();
+            Err(reason)
         };
-        if let Err(e) = self.plan(site) {
-            return log::event("reload-failed").field("reason", e).error().write();
+        let old = match crate::config::load(&self.site.root) {
+            Ok(site) => std::mem::replace(&mut self.site, site),
+            Err(e) => return failed("reload-refused", e.to_string()),
+        };
+        if let Err(e) = self.plan() {
+            self.site = old;
+            return failed("reload-failed", e.to_string());
         }
         log::event("reloaded").write();
-        for program in &mut self.programs {
-            restart(program);
-        }
+        // All at once, so that the slowest counts and not the sum.
+        self.programs.iter().for_each(terminate);
+        self.programs.iter_mut().for_each(restart);
+        self.start_due();
+        Ok(())
     }
 
     fn control(&mut self) {
@@ -327,6 +355,11 @@ impl Supervisor {
                 p.is_stopped = false;
                 restart(p);
             }),
+            Some(Control::Reload) => {
+                if let Err(reason) = self.reload() {
+                    let _ = crate::fsx::replace(&answer_file(&self.site), reason.as_bytes(), 0o600);
+                }
+            }
             None => {}
         }
         self.start_due();
@@ -363,6 +396,7 @@ impl Supervisor {
                 (None, false) => "restarting",
             }
             .to_string(),
+            since: p.child.as_ref().map(|_| p.since.rfc3339()),
             restarts: p.restarts,
         };
         self.programs.iter().map(one).collect()
@@ -387,92 +421,16 @@ impl Supervisor {
     }
 }
 
-/// Where a request lies for a moment.
+/// Where a request lies for a moment; it is gone when it has been dealt with.
 pub fn request_file(site: &Site) -> PathBuf {
     site.root.run().join("emd.request")
 }
 
+/// Where the reason lies when a request could not be fulfilled.
+pub fn answer_file(site: &Site) -> PathBuf {
+    site.root.run().join("emd.answer")
+}
+
 fn modified(site: &Site) -> Option<std::time::SystemTime> {
     std::fs::metadata(site.root.settings_file()).and_then(|m| m.modified()).ok()
-}
-
-/// True when the port greets. To a server that expects a PROXY header from here, we say that we speak for ourselves.
-fn answers(service: &str, address: SocketAddr, proxied: &[crate::settings::Network]) -> bool {
-    use std::io::{Read, Write};
-    let mut target = address;
-    if target.ip().is_unspecified() {
-        target.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
-    }
-    let Ok(mut stream) = std::net::TcpStream::connect_timeout(&target, Duration::from_secs(1)) else { return false };
-    // Ports that begin with TLS stay silent: that the program took its sockets is shown by its other ports.
-    if matches!(service, "submissions" | "pop3s") {
-        return true;
-    }
-    let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
-    if proxied.iter().any(|n| n.holds(target.ip())) && stream.write_all(b"PROXY UNKNOWN\r\n").is_err() {
-        return false;
-    }
-    matches!(stream.read(&mut [0; 64]), Ok(n) if n > 0)
-}
-
-/// A command of ours: in our folder, with our root, as the user that may.
-fn command(site: &Site, bin: &Path, argv: &[String], drops_to: Option<(u32, u32)>) -> Option<Command> {
-    let (program, arguments) = argv.split_first()?;
-    let path = if program.contains('/') { PathBuf::from(program) } else { bin.join(program) };
-    let mut command = Command::new(path);
-    if let Some(dir) = &site.root.dir
-        && !program.contains('/')
-    {
-        command.arg("--root").arg(dir);
-    }
-    // Programs speak through the log and standard error; standard output may be a pipe that somebody waits on.
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
-    // Without it glibc keeps the 19 MiB of a password hash for each thread that ever made one.
-    command.env("MALLOC_MMAP_THRESHOLD_", "1048576");
-    if let Some((uid, gid)) = drops_to {
-        command.uid(uid).gid(gid);
-    }
-    Some(command)
-}
-
-fn spawn(site: &Site, bin: &Path, program: &Program, drops_to: Option<(u32, u32)>) -> io::Result<Child> {
-    let mut argv = vec![program.name.to_string()];
-    if program.name == "emqueue" {
-        argv.push("daemon".to_string());
-    }
-    let mut command = command(site, bin, &argv, drops_to).ok_or_else(|| io::Error::other("no program"))?;
-    let sockets: Vec<&TcpListener> = program.sockets.iter().map(|(_, _, s)| s).collect();
-    let names: Vec<&str> = program.sockets.iter().map(|(name, ..)| *name).collect();
-    command.env_remove("LISTEN_PID").env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
-    fds::pass(&mut command, &sockets);
-    command.spawn()
-}
-
-fn terminate(program: &Program) {
-    if let Some(child) = &program.child {
-        let pid = nix::unistd::Pid::from_raw(child.id() as i32);
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
-    }
-}
-
-/// Ends a program and waits for it.
-fn end(program: &mut Program) {
-    terminate(program);
-    let Some(mut child) = program.child.take() else { return };
-    let until = Instant::now() + END_PATIENCE;
-    while Instant::now() < until {
-        if let Ok(Some(_)) = child.try_wait() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
-/// Ends a program; it starts again at once, on the same sockets.
-fn restart(program: &mut Program) {
-    end(program);
-    program.pause = FIRST_PAUSE;
-    program.start_at = Some(Instant::now());
 }

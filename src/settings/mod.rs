@@ -11,6 +11,9 @@ pub use value::{Kind, Network, Plaintext, Size};
 
 use std::path::{Path, PathBuf};
 
+/// How new passwords can be hashed (`accounts.password_scheme`).
+pub const PASSWORD_SCHEMES: [&str; 4] = ["argon2id", "yescrypt", "sha512-crypt", "bcrypt"];
+
 /// The four trees of one installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root {

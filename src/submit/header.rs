@@ -22,10 +22,13 @@ pub(super) fn warning(site: &Site, login: &str, sender: &Address) -> String {
     format!("{}: {login} set sender to {sender} using -f", site.hostname())
 }
 
-/// The addresses of To, Cc and Bcc; of the Resent- fields when there are any (RFC 5322 §3.6.6).
+/// The addresses of To, Cc and Bcc, as they stand; of the Resent- fields when there are any (RFC 5322 §3.6.6).
 pub(super) fn recipients(head: &[u8], site: &Site) -> Result<Vec<Address>, Failure> {
     let is_resent = msg::fields(head).any(|f| ["resent-to", "resent-cc", "resent-bcc"].iter().any(|n| f.is(n)));
-    let names = if is_resent { ["Resent-To", "Resent-Cc", "Resent-Bcc"] } else { ["To", "Cc", "Bcc"] };
+    let names: &[&str] = match is_resent {
+        true => &["Resent-To", "Resent-Cc", "Resent-Bcc"],
+        false => &["To", "Cc", "Bcc", "Apparently-To"],
+    };
     let domain = site.default_domain();
     let mut found: Vec<Address> = Vec::new();
     for field in msg::fields(head).filter(|f| names.iter().any(|n| f.is(n))) {
@@ -37,11 +40,7 @@ pub(super) fn recipients(head: &[u8], site: &Site) -> Result<Vec<Address>, Failu
                 "",
             )
         })?;
-        for mailbox in list {
-            if !found.contains(&mailbox.address) {
-                found.push(mailbox.address);
-            }
-        }
+        found.extend(list.into_iter().map(|mailbox| mailbox.address));
     }
     Ok(found)
 }
@@ -54,38 +53,52 @@ pub(super) fn complete(head: &[u8], submission: &Submission, site: &Site, id: &I
     if let Some(warning) = &submission.completion.warning {
         top.push_str(&format!("X-Authentication-Warning: {}\n", one_line(warning)));
     }
-    let is_resent = msg::fields(head).any(|f| f.name.to_ascii_lowercase().starts_with("resent-"));
-    if is_resent && msg::find(head, "Resent-Date").is_none() {
-        top.push_str(&format!("Resent-Date: {}\nResent-Message-ID: <{id}@{host}>\n", now.rfc5322()));
+    let mut put = |name: &str, is_there: bool, value: &dyn Fn() -> String| {
+        if !is_there {
+            top.push_str(&format!("{name}: {}\n", value()));
+        }
+    };
+    let date = || now.rfc5322();
+    let message_id = || format!("<{id}@{host}>");
+    let from = || author(head, submission, site);
+    // RFC 5322 §3.6.6: who resends adds a block of his own in front.
+    if msg::fields(head).any(|f| f.name.to_ascii_lowercase().starts_with("resent-")) {
+        let has = |name: &str| msg::find(head, name).is_some();
+        put("Resent-Date", has("Resent-Date"), &date);
+        put("Resent-From", has("Resent-From"), &from);
+        put("Resent-Message-ID", has("Resent-Message-ID"), &message_id);
     }
-    if facts.message_id.is_none() {
-        top.push_str(&format!("Message-ID: <{id}@{host}>\n"));
-    }
-    if !facts.has_date {
-        top.push_str(&format!("Date: {}\n", now.rfc5322()));
-    }
-    if !facts.has_from {
-        let address = match &submission.sender {
-            Some(sender) => sender.to_string(),
-            None => format!("MAILER-DAEMON@{}", site.default_domain()),
-        };
-        top.push_str(&match phrase(&submission.completion.full_name) {
-            Some(name) => format!("From: {name} <{address}>\n"),
-            None => format!("From: {address}\n"),
-        });
-    }
+    put("Message-ID", facts.message_id.is_some(), &message_id);
+    put("Date", facts.has_date, &date);
+    put("From", facts.has_from, &from);
     let mut header = top.into_bytes();
     for field in msg::fields(head) {
-        // Bcc is for us alone; Return-Path is the final host's to write.
-        if ["bcc", "resent-bcc", "return-path"].iter().any(|n| field.is(n)) {
+        // Bcc is for us alone; Return-Path is the final host's to write; the others are for the program that hands in.
+        if ["bcc", "resent-bcc", "return-path", "full-name", "content-length"].iter().any(|n| field.is(n)) {
             continue;
         }
-        header.extend_from_slice(field.raw);
+        // No blank before the colon (RFC 5322 §4.5 may be read, not written), and no NUL.
+        let colon = memchr::memchr(b':', field.raw).unwrap_or(0);
+        header.extend_from_slice(field.name.as_bytes());
+        header.extend(field.raw[colon..].iter().filter(|byte| **byte != 0));
         if !field.raw.ends_with(b"\n") {
             header.push(b'\n');
         }
     }
     header
+}
+
+/// The value of a From field that must be made.
+fn author(head: &[u8], submission: &Submission, site: &Site) -> String {
+    let address = match &submission.sender {
+        Some(sender) => sender.to_string(),
+        None => format!("MAILER-DAEMON@{}", site.default_domain()),
+    };
+    let named = msg::find(head, "Full-Name").map(|f| f.value());
+    match phrase(named.as_deref().unwrap_or(&submission.completion.full_name)) {
+        Some(name) => format!("{name} <{address}>"),
+        None => address,
+    }
 }
 
 /// A display name as RFC 5322 §3.2.5 wants it, encoded where it is not ASCII (RFC 2047).

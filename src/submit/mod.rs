@@ -18,7 +18,8 @@ use crate::msg;
 use crate::serve::{Gate, Request, received};
 use crate::spool::{Handed, Id};
 use crate::status::Failure;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 
 /// What the caller wants, in checked form.
@@ -28,7 +29,7 @@ pub struct Submission {
     pub sender: Option<Address>,
     /// Recipients from the command line.
     pub recipients: Vec<Address>,
-    /// Take recipients from the header too (-t); those of the command line are then left out, as sendmail does.
+    /// Take recipients from the header too (-t).
     pub from_header: bool,
     /// NOTIFY for all recipients (-N).
     pub notify: Notify,
@@ -128,25 +129,76 @@ pub fn warning(site: &Site, login: &str, sender: &Address) -> String {
     header::warning(site, login, sender)
 }
 
+/// A message whose header has been read; reading it gives the whole text.
+pub struct Message<'a> {
+    header: Vec<u8>,
+    /// What was read behind the header, from the empty line on.
+    rest: Vec<u8>,
+    read: usize,
+    text: &'a mut dyn Read,
+}
+
+impl Message<'_> {
+    /// Reads up to the end of the header; `limit` is the largest header, in octets.
+    pub fn read(text: &mut dyn Read, limit: u64) -> Result<Message<'_>, Failure> {
+        let (header, rest) = read_header(text, limit as usize).map_err(|e| unreadable(&e))?;
+        Ok(Message { header, rest, read: 0, text })
+    }
+
+    /// Who gets it: the command line's recipients, with -t those of the header as well, each once.
+    pub fn recipients(&self, submission: &Submission, site: &Site) -> Result<Vec<Address>, Failure> {
+        let named = match submission.from_header {
+            true => header::recipients(&self.header, site)?,
+            false => Vec::new(),
+        };
+        let mut seen = HashSet::new();
+        Ok(named.into_iter().chain(submission.recipients.iter().cloned()).filter(|r| seen.insert(r.clone())).collect())
+    }
+}
+
+impl Read for Message<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let (at, length) = (self.read, self.header.len());
+        let ready = if at < length { &self.header[at..] } else { self.rest.get(at - length..).unwrap_or_default() };
+        if ready.is_empty() {
+            return self.text.read(buffer);
+        }
+        let n = ready.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&ready[..n]);
+        self.read += n;
+        Ok(n)
+    }
+}
+
+/// Why a text could not be read to its end: it was longer than its limit, or the disk or pipe failed.
+pub fn unreadable(error: &std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::FileTooLarge => Failure::permanent((3, 4), error.to_string(), "").with_code(552),
+        _ => Failure::local(error),
+    }
+}
+
 /// Takes one message. On `Ok` it is durable: delivered, or in the queue.
 pub fn take(gate: &Gate, submission: &Submission, text: &mut dyn Read, now: Timestamp) -> Result<Taken, Failure> {
-    let local = |e: std::io::Error| Failure::local(&e);
-    let limit = gate.site.settings.smtp.header_size.0 as usize;
-    let (head, rest) = read_header(text, limit).map_err(local)?;
-    let id = Id::new(now);
-    let recipients = match submission.from_header {
-        true => header::recipients(&head, &gate.site)?,
-        false => submission.recipients.clone(),
-    };
-    let recipients: Vec<Address> = match submission.from_header {
-        // sendmail -t: addresses on the command line are those that must not get it.
-        true => recipients.into_iter().filter(|r| !submission.recipients.contains(r)).collect(),
-        false => recipients,
-    };
+    let message = Message::read(text, gate.site.settings.smtp.header_size.0)?;
+    let recipients = message.recipients(submission, &gate.site)?;
+    take_message(gate, submission, message, &recipients, now)
+}
+
+/// The same for a message whose header has been read.
+pub fn take_message(
+    gate: &Gate,
+    submission: &Submission,
+    message: Message<'_>,
+    recipients: &[Address],
+    now: Timestamp,
+) -> Result<Taken, Failure> {
     if recipients.is_empty() {
         return Err(Failure::permanent((5, 4), "No recipients were named", ""));
     }
-    let (deliveries, refused) = route(gate, submission, &recipients)?;
+    let Message { header: head, rest, text, .. } = message;
+    let id = Id::new(now);
+    let (deliveries, refused) = route(gate, submission, recipients)?;
     if deliveries.is_empty() {
         return Err(refused
             .into_iter()
@@ -176,7 +228,7 @@ pub fn take(gate: &Gate, submission: &Submission, text: &mut dyn Read, now: Time
     }
     let mut buffer = vec![0; 64 << 10];
     loop {
-        match text.read(&mut buffer).map_err(local)? {
+        match text.read(&mut buffer).map_err(|e| unreadable(&e))? {
             0 => break,
             n => incoming.chunk(&buffer[..n], now)?,
         }
@@ -192,6 +244,7 @@ type Routed = (Vec<Recipient>, Vec<(Address, Failure)>);
 
 fn route(gate: &Gate, submission: &Submission, recipients: &[Address]) -> Result<Routed, Failure> {
     let mut deliveries: Vec<Recipient> = Vec::new();
+    let mut seen = HashSet::new();
     let mut refused = Vec::new();
     for original in recipients {
         let resolved = match gate.router.resolve(original) {
@@ -204,7 +257,7 @@ fn route(gate: &Gate, submission: &Submission, recipients: &[Address]) -> Result
         match resolved {
             Ok(list) => {
                 for delivery in list {
-                    if !deliveries.iter().any(|r| r.delivery == delivery) {
+                    if seen.insert(delivery.clone()) {
                         let notify = submission.notify;
                         deliveries.push(Recipient { original: original.clone(), orcpt: None, notify, delivery });
                     }
@@ -218,20 +271,21 @@ fn route(gate: &Gate, submission: &Submission, recipients: &[Address]) -> Result
 
 /// Reads up to the end of the header; gives the header with its empty line, and what was read behind it.
 ///
-/// A text whose first line is no field has no header: it is all body.
+/// A text whose first line is no field has no header: it is all body. A mailbox's `From ` line in front is dropped, as sendmail does.
 fn read_header(text: &mut dyn Read, limit: usize) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
     let mut head = Vec::new();
     let mut buffer = vec![0; 16 << 10];
     loop {
-        if let Some(end) = msg::header_end(&head) {
-            return Ok(split_header(head, end));
-        }
-        let n = if head.len() > limit { 0 } else { text.read(&mut buffer)? };
-        if n == 0 {
-            let end = head.len();
-            return Ok(split_header(head, end));
-        }
+        let end = msg::header_end(&head);
+        let n = if end.is_some() || head.len() > limit { 0 } else { text.read(&mut buffer)? };
         head.extend_from_slice(&buffer[..n]);
+        if n == 0 {
+            let separator =
+                if head.starts_with(b"From ") { memchr::memchr(b'\n', &head).map_or(0, |i| i + 1) } else { 0 };
+            head.drain(..separator);
+            let end = msg::header_end(&head).unwrap_or(head.len());
+            return Ok(split_header(head, end));
+        }
     }
 }
 
@@ -245,17 +299,19 @@ fn split_header(mut head: Vec<u8>, end: usize) -> (Vec<u8>, Vec<u8>) {
     }
 }
 
-/// Reads addresses of a command line: each argument may be a list.
+/// Reads addresses of a command line: each argument may be a list, with commas, or with blanks where nothing else separates.
 pub fn command_line_recipients(arguments: &[String], site: &Site) -> Result<Vec<Address>, String> {
     let domain = site.default_domain();
-    let mut found: Vec<Address> = Vec::new();
+    let mut found = Vec::new();
+    let mut seen = HashSet::new();
     for argument in arguments {
-        let list = addr::parse_list(argument, &domain).map_err(|e| format!("{argument:?}: {e}"))?;
-        for mailbox in list {
-            if !found.contains(&mailbox.address) {
-                found.push(mailbox.address);
-            }
-        }
+        let commas = match argument.contains([',', ';', ':', '<', '(', '"']) {
+            true => Cow::Borrowed(argument.as_str()),
+            // sendmail's old style.
+            false => Cow::Owned(argument.split_whitespace().collect::<Vec<_>>().join(",")),
+        };
+        let list = addr::parse_list(&commas, &domain).map_err(|e| format!("{argument:?}: {e}"))?;
+        found.extend(list.into_iter().map(|mailbox| mailbox.address).filter(|a| seen.insert(a.clone())));
     }
     Ok(found)
 }

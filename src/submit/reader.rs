@@ -1,4 +1,5 @@
-//! A program's message as LF text: CRLF becomes LF, and without -i a line with a dot alone ends it.
+//! A program's message as LF text: CRLF becomes LF, and without -i a line with a dot alone ends it, and of two dots at the start of a
+//! line one is left, as sendmail reads it.
 
 use std::io::{self, Read};
 
@@ -20,6 +21,9 @@ pub struct TextReader<R> {
     ready: Vec<u8>,
     taken: usize,
     input: Vec<u8>,
+    /// Octets that may still come, and how many there were at first.
+    left: u64,
+    limit: u64,
 }
 
 impl<R: Read> TextReader<R> {
@@ -33,7 +37,14 @@ impl<R: Read> TextReader<R> {
             ready: Vec::new(),
             taken: 0,
             input: vec![0; 64 << 10],
+            left: u64::MAX,
+            limit: u64::MAX,
         }
+    }
+
+    /// The same, but a text of more octets than this is an error ([`io::ErrorKind::FileTooLarge`]).
+    pub fn up_to(self, limit: u64) -> TextReader<R> {
+        TextReader { left: limit, limit, ..self }
     }
 
     fn convert(&mut self, n: usize) {
@@ -55,6 +66,10 @@ impl<R: Read> TextReader<R> {
         match (self.at, byte) {
             (At::LineStart, b'.') if self.dot_ends => self.at = At::Dot,
             (At::Dot, b'\n') => self.at = At::End,
+            (At::Dot, b'.') => {
+                self.ready.push(b'.');
+                self.at = At::Inside;
+            }
             (at, byte) => {
                 if at == At::Dot {
                     self.ready.push(b'.');
@@ -94,6 +109,9 @@ impl<R: Read> Read for TextReader<R> {
             }
         }
         let n = buffer.len().min(self.ready.len() - self.taken);
+        self.left = self.left.checked_sub(n as u64).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::FileTooLarge, format!("Message is larger than {} octets", self.limit))
+        })?;
         buffer[..n].copy_from_slice(&self.ready[self.taken..self.taken + n]);
         self.taken += n;
         Ok(n)
@@ -116,13 +134,21 @@ mod tests {
     }
 
     #[test]
+    fn a_text_over_its_limit_is_an_error() {
+        let read = |limit| TextReader::new(&b"12345"[..], true).up_to(limit).read_to_string(&mut String::new());
+        assert_eq!(read(6).unwrap(), 6);
+        assert_eq!(read(5).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
     fn line_ends_and_dots_at_every_cut() {
         for (input, dot, output) in [
             ("a\r\nb\n", true, "a\nb\n"),
             ("a\n.\nb\n", true, "a\n"),
             ("a\n.\nb\n", false, "a\n.\nb\n"),
             ("a\r\n.\r\nb", true, "a\n"),
-            (".x\n..\n", true, ".x\n..\n"),
+            (".x\n..\n...\n", true, ".x\n.\n..\n"),
+            (".x\n..\n", false, ".x\n..\n"),
             ("a\rb\n", true, "a\rb\n"),
             ("no end", true, "no end\n"),
             ("a\n.", true, "a\n"),

@@ -258,7 +258,10 @@ impl Users {
     }
 
     fn search(&self, file: &File, key: &str) -> io::Result<Option<Account>> {
-        let line = file::search(file, key).map_err(|e| fsx::context("read", &self.path, e))?;
+        let line = file
+            .metadata()
+            .and_then(|m| file::search(file, m.len(), key))
+            .map_err(|e| fsx::context("read", &self.path, e))?;
         match line {
             None => Ok(None),
             Some(line) => match Account::parse(&line) {

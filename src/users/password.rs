@@ -1,5 +1,6 @@
 //! Password hashes: argon2id for new ones; yescrypt, SHA-crypt and bcrypt of crypt(3) are verified.
 
+use crate::settings::PASSWORD_SCHEMES;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
@@ -7,6 +8,9 @@ use std::sync::OnceLock;
 
 /// Longest password, in octets: longer ones only cost time.
 pub const PASSWORD_LIMIT: usize = 1024;
+
+/// What bcrypt looks at, in octets.
+const BCRYPT_LIMIT: usize = 72;
 
 /// Why a password was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,11 +21,14 @@ pub enum PasswordError {
     /// Too long.
     #[error("the password is longer than {PASSWORD_LIMIT} octets")]
     TooLong,
+    /// The scheme would not look at all of it.
+    #[error("the password is longer than the {1} octets that {0} looks at")]
+    TooLongFor(&'static str, usize),
     /// NUL or a line end could not be typed into any client.
     #[error("the password has control characters")]
     Control,
     /// No such scheme.
-    #[error("unknown password scheme {0:?}: argon2id, yescrypt, sha512-crypt or bcrypt")]
+    #[error("unknown password scheme {0:?}: one of {names}", names = PASSWORD_SCHEMES.join(", "))]
     Scheme(String),
     /// The system gave no random numbers.
     #[error("no random numbers from the system")]
@@ -31,7 +38,7 @@ pub enum PasswordError {
     Hash(String),
 }
 
-/// Hashes a new password.
+/// Hashes a new password by one of [`PASSWORD_SCHEMES`].
 pub fn hash(password: &str, scheme: &str) -> Result<String, PasswordError> {
     if password.is_empty() {
         return Err(PasswordError::Empty);
@@ -58,6 +65,8 @@ pub fn hash(password: &str, scheme: &str) -> Result<String, PasswordError> {
             let hasher = sha_crypt::ShaCrypt::default();
             hasher.hash_password_with_salt(bytes, &salt).map(|h| h.to_string()).map_err(|e| failed(&e))
         }
+        // What lies behind would not count, and nobody would know.
+        "bcrypt" if bytes.len() > BCRYPT_LIMIT => Err(PasswordError::TooLongFor("bcrypt", BCRYPT_LIMIT)),
         "bcrypt" => bcrypt::hash(password, bcrypt::DEFAULT_COST).map_err(|e| failed(&e)),
         other => Err(PasswordError::Scheme(other.to_string())),
     }
@@ -117,6 +126,30 @@ mod tests {
         assert!(matches!(hash("x", "rot13"), Err(PasswordError::Scheme(_))));
         assert_eq!(hash("", "argon2id"), Err(PasswordError::Empty));
         assert_eq!(hash("a\nb", "argon2id"), Err(PasswordError::Control));
+    }
+
+    /// The same, with other costs, prefixes and salts; and passwords longer than the hash looks at.
+    #[test]
+    fn hashes_of_crypt_3_in_all_their_forms() {
+        for hash in [
+            "$6$rounds=1000$saltsalt$a0qdvNRfpFyh.50L.r2iKKgctWudyl9AQWPT/iJ4sIA1591RJ5U7/TXSe84BNSPTMqBxGyWAgNQp5WPvpdIDh/",
+            "$6$abcdefghijklmnop$PzFUDLQ1Ug7jXApZXab1fqHaUiVe8wk0tLU51bqPSXNp1yI5bkRHRojoa2LtS11igR2kC/6lYPCm0aaXfB7xE.",
+            "$5$rounds=1400$anotherlongsalts$RJOc/bfokLsGt4q.3PREHvepEdjaYIUL324G.KtEl39",
+            "$y$j9T$AAAAAAAAAAAAAAAAAAAAA.$IUC7Tf9jUdQ.busBfAcU.Vtkk5PWxPbwGdlFhoBG.20",
+            "$y$j75$AAAAAAAAAAAAAAAAAAAAA.$VIfL5bRKwgGixj1J3j7aQY./aSZhZHnhuABJjbcldA4",
+            "$2a$05$CCCCCCCCCCCCCCCCCCCCC.6AfJ0TCleSYhqpSMYwcKshQi6Z9eAZW",
+            "$2y$06$CCCCCCCCCCCCCCCCCCCCC.SbkIGmmWrT0fqwdrvnpZdiUTXg0JO8C",
+            "$2b$04$CCCCCCCCCCCCCCCCCCCCC.tlnfrByxrls2q6dMYwJ0PBMU3wtngtG",
+        ] {
+            assert!(check("pässword €", Some(hash)), "{hash}");
+            assert!(!check("passwörd €", Some(hash)), "{hash}");
+        }
+        let long = "$2b$04$CCCCCCCCCCCCCCCCCCCCC.ug0A3dTXhy5U.dFjx/qguZ8I4CB77BC";
+        assert!(check(&"x".repeat(100), Some(long)), "crypt(3) looks at 72 octets");
+        assert_eq!(hash(&"x".repeat(73), "bcrypt"), Err(PasswordError::TooLongFor("bcrypt", 72)));
+        assert!(hash(&"x".repeat(72), "bcrypt").is_ok());
+        let long = "$6$saltsalt$FymJtOlIksbVcNpPDPnizLCDeNGcl9ImMFZ3Y/czWldJfFhkmy.0dYLVf/2XPO5Eh/0VPaZuBspZbV2gh3d6Q.";
+        assert!(check(&"x".repeat(300), Some(long)));
     }
 
     /// Hashes as crypt(3) of libxcrypt prints them.

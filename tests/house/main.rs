@@ -1,5 +1,6 @@
 //! The house rules, checked: floors, unsafe code, manual pages, the RFC table, leftovers.
 
+mod examples;
 mod floors;
 mod manuals;
 mod rfcs;

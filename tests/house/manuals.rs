@@ -52,6 +52,48 @@ fn pages_refer_to_pages_there_are() {
     assert!(wrong.is_empty(), "no such pages:\n{wrong}");
 }
 
+#[test]
+fn command_pages_have_their_sections_and_every_subcommand() {
+    let mut wrong = String::new();
+    for page in files(&top().join("man"), &[".8"]) {
+        let text = std::fs::read_to_string(&page).expect("a page");
+        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "FILES", "EXIT STATUS", "SEE ALSO", "CAVEATS"] {
+            if !text.contains(&format!("\n.Sh {section}\n")) {
+                wrong.push_str(&format!("{}: no {section}\n", short(&page)));
+            }
+        }
+        let name = page.file_stem().expect("a page has a name");
+        let program = std::path::PathBuf::from(env!("CARGO_BIN_EXE_emd")).with_file_name(name);
+        let help = Command::new(program).arg("--help").output().expect("a command runs");
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        let commands = help.split("\nCommands:\n").nth(1).unwrap_or("").split("\n\n").next().unwrap_or("");
+        for word in commands.lines().filter_map(|line| line.split_whitespace().next()) {
+            if !text.contains(&format!("\n.It Cm {word}")) {
+                wrong.push_str(&format!("{}: {word}\n", short(&page)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// Each flag that emsend reads by hand is explained.
+#[test]
+fn the_page_of_emsend_explains_every_letter() {
+    let text = std::fs::read_to_string(top().join("man/emsend.8")).expect("a page");
+    let help = Command::new(std::path::PathBuf::from(env!("CARGO_BIN_EXE_emd")).with_file_name("emsend"));
+    let help = { help }.arg("--help").output().expect("emsend runs");
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let mut seen = 0;
+    for flag in help.split_whitespace().filter(|word| word.starts_with('-')) {
+        let flag: String = flag.trim_start_matches('-').chars().take_while(|c| c.is_ascii_alphabetic()).collect();
+        let flag = flag.chars().take(2).collect::<String>();
+        let is_there = text.contains(&format!("Fl {flag}")) || text.contains(&format!("Fl -{flag}"));
+        assert!(is_there, "-{flag} is not explained");
+        seen += 1;
+    }
+    assert!(seen > 30, "{help}");
+}
+
 /// The options that `--help` names are explained in the page.
 #[test]
 fn pages_explain_every_option() {

@@ -29,6 +29,54 @@ fn accounts_are_added_shown_changed_and_deleted() {
 }
 
 #[test]
+fn wrong_input_is_named() {
+    let world = World::new();
+    world.ok("emconf", &["set", "server.domains", "example.test", "other.test", "bücher.example"]);
+    world.ok("emuser", &["add", "x@other.test", "--no-password"]);
+    world.ok("emuser", &["add", "ü@Bücher.example", "--no-password"]);
+    assert_eq!(world.ok("emuser", &["list", "--domain", "OTHER.test"]), "x@other.test\n");
+    assert_eq!(world.ok("emuser", &["list", "--domain", "Bücher.example"]).lines().count(), 1);
+    for (arguments, input, code) in [
+        (vec!["modify", "x@other.test"], "", 64),
+        (vec!["modify", "x@other.test", "--name", "a\nb"], "", 64),
+        (vec!["modify", "x@other.test", "--quota", "much"], "", 64),
+        (vec!["modify", "x@other.test", "--services", "pop3,imup"], "", 64),
+        (vec!["modify", "x@other.test", "--lock", "--unlock"], "", 64),
+        (vec!["add", "y@other.test", "--no-password", "--apop"], "", 64),
+        (vec!["add", "y@other.test"], "", 64),
+        (vec!["add", "y+z@other.test", "--no-password"], "", 64),
+        (vec!["add", "y@other.test", "--password-hash", "$1$old$hash"], "", 64),
+        (vec!["add", "y@other.test", "--password-stdin"], "a\tb\n", 65),
+        (vec!["list", "--domain", "a b"], "", 64),
+        (vec!["delete", "nobody@other.test"], "", 67),
+    ] {
+        let out = world.run_with("emuser", &arguments, input.as_bytes());
+        assert_eq!(out.status.code(), Some(code), "{arguments:?}: {out:?}");
+        assert!(!out.stderr.is_empty() && out.stdout.is_empty(), "{arguments:?}: {out:?}");
+    }
+    world.ok(
+        "emuser",
+        &[
+            "passwd",
+            "x@other.test",
+            "--password-hash",
+            "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$42RgPIrXdXSEEs77lDi/4IqKVqFBAVaHJkzw5uD1r57",
+        ],
+    );
+    assert!(world.ok("emuser", &["show", "x@other.test"]).contains("password  y\n"));
+    std::fs::write(world.path("etc/users"), "# em-users 1\nb@other.test\na@other.test\n").unwrap();
+    for arguments in [vec!["list"], vec!["add", "c@other.test", "--no-password"]] {
+        let out = world.run("emuser", &arguments);
+        assert_eq!(out.status.code(), Some(78), "{out:?}");
+        assert!(String::from_utf8_lossy(&out.stderr).contains("line 3: out of order"), "{out:?}");
+    }
+    std::fs::write(world.path("etc/users"), "# em-users 2\n").unwrap();
+    let out = world.run("emuser", &["add", "c@other.test", "--no-password"]);
+    assert!(String::from_utf8_lossy(&out.stderr).contains("newer version"), "{out:?}");
+    assert_eq!(std::fs::read_to_string(world.path("etc/users")).unwrap(), "# em-users 2\n", "left alone");
+}
+
+#[test]
 fn concurrent_changes_lose_nothing() {
     let world = World::empty();
     let root = world.root().to_path_buf();

@@ -18,11 +18,20 @@ fn dots_crlf_and_exit_codes() {
         (vec!["x@unrouted.test"], 68),
         (vec![], 64),
         (vec!["-Z"], 64),
-        (vec!["not an address <"], 65),
+        (vec!["not an address <"], 64),
+        (vec![""], 64),
+        (vec!["-t"], 64),
+        (vec!["-f", "a@b@c", "alice@example.test"], 64),
+        (vec!["-f", "a", "-f", "b", "alice@example.test"], 64),
+        (vec!["-B", "x", "alice@example.test"], 64),
+        (vec!["-N", "never,success", "alice@example.test"], 64),
+        (vec!["-bs", "-Z"], 64),
+        (vec!["alice@example.test", "nobody@example.test"], 67),
+        (vec!["-oeq", "nobody@example.test"], 67),
     ] {
         let out = world.run_with("emsend", &arguments, b"Subject: x\n\ny\n");
         assert_eq!(out.status.code(), Some(code), "{arguments:?}: {out:?}");
-        assert!(!out.stderr.is_empty(), "{arguments:?}");
+        assert_eq!(out.stderr.is_empty(), arguments[..].contains(&"-oeq"), "{arguments:?}: {out:?}");
     }
 }
 
@@ -48,6 +57,47 @@ fn it_answers_to_its_old_names() {
         text.contains("(1 request)") && text.contains("<alice@example.test>") && text.contains("<x@away.test>"),
         "{text}"
     );
+}
+
+#[test]
+fn odd_input_is_taken_and_odd_headers_are_named() {
+    use std::os::unix::ffi::OsStrExt;
+    let world = World::new();
+    // A name in Latin-1, as an old program passes it.
+    let mut command = world.command("emsend");
+    command.arg(std::ffi::OsStr::from_bytes(b"-FJos\xe9")).args(["-f", "Alice <alice@example.test>", "bob"]);
+    let out = super::world::feed(&mut command, b"");
+    assert!(out.status.success() && out.stderr.is_empty(), "{out:?}");
+    let text = &world.await_mail("bob", 1)[0];
+    assert!(text.starts_with("Return-Path: <alice@example.test>\n") && text.contains("\nFrom: =?utf-8?B?"), "{text}");
+    let out = world.run_with("emsend", &["-t"], b"To: alice, <bob@\nSubject: x\n\ny\n");
+    assert_eq!(out.status.code(), Some(65), "{out:?}");
+    assert!(String::from_utf8_lossy(&out.stderr).contains("To: "), "{out:?}");
+    world.set("smtp.message_size", "2k");
+    let long = [b"Subject: x\n\n".as_slice(), &b"0123456789\n".repeat(300)].concat();
+    let out = world.run_with("emsend", &["alice"], &long);
+    assert_eq!(out.status.code(), Some(65), "{out:?}");
+    assert!(String::from_utf8_lossy(&out.stderr).contains("larger than 2048 octets"), "{out:?}");
+    assert!(world.mailbox("alice").is_empty() && world.queued().is_empty());
+}
+
+#[test]
+fn listings_are_narrowed_and_daemons_are_daemons() {
+    let world = World::new();
+    std::fs::write(world.path("etc/routes"), "away.test esmtp:[127.0.0.1]:1\n").unwrap();
+    for to in ["one@away.test", "two@away.test"] {
+        assert!(world.run_with("emsend", &["-odq", to], b"x\n").status.success());
+    }
+    for arguments in [vec!["-bp", "-qRone@"], vec!["-qRone@", "-bp"]] {
+        let text = world.ok("emsend", &arguments);
+        assert!(text.contains("(1 request)") && !text.contains("two@"), "{text}");
+    }
+    assert_eq!(world.ok("emsend", &["-bP"]), "Total requests: 2\n");
+    assert_eq!(world.queued().len(), 2, "listing runs nothing");
+    world.ok("emsend", &["-bC"]);
+    world.ok("emsend", &["-bd", "-q15m"]);
+    world.ok("emd", &["status"]);
+    world.ok("emd", &["stop"]);
 }
 
 #[test]
@@ -77,17 +127,19 @@ fn a_caller_without_rights_hands_in_and_the_queue_takes_over() {
     let bins = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o755)).tempdir().unwrap();
     let copy = bins.path().join("emsend");
     std::fs::copy(bin("emsend"), &copy).unwrap();
-    let mut command = Command::new(copy);
     use std::os::unix::process::CommandExt;
-    command
-        .arg("--root")
-        .arg(world.root())
-        .args(["-t", "-f", "alice@example.test"])
-        .uid(65534)
-        .gid(65534)
-        .current_dir("/");
-    let out = super::world::feed(&mut command, b"To: bob@example.test\nSubject: dropped\n\ntext\n");
-    assert!(out.status.success(), "{out:?}");
+    let call = |arguments: &[&str]| {
+        let mut command = Command::new(&copy);
+        command.arg("--root").arg(world.root()).args(arguments).uid(65534).gid(65534).current_dir("/");
+        command
+    };
+    let message = b"To: bob@example.test\nSubject: dropped\n\ntext\n";
+    let out = super::world::feed(&mut call(&["-t", "-f", "alice@example.test"]), message);
+    assert!(out.status.success() && out.stderr.is_empty(), "{out:?}");
+    let out = super::world::feed(&mut call(&["-t"]), b"Subject: nobody named\n\n");
+    assert_eq!(out.status.code(), Some(64), "nobody reads an answer later: {out:?}");
+    let out = super::world::feed(&mut call(&["-bs"]), b"EHLO x\r\n");
+    assert_eq!(out.status.code(), Some(77), "{out:?}");
     assert!(world.mailbox("bob").is_empty());
     world.ok("emqueue", &["run"]);
     let text = &world.await_mail("bob", 1)[0];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 fn send(world: &World, arguments: &[&str]) {
-    let mut all = vec!["-f", "alice@example.test"];
+    let mut all = vec!["-i", "-f", "alice@example.test"];
     all.extend(arguments);
     let out = world.run_with("emsend", &all, b"Subject: out\n\nline\n.. dots\n");
     assert!(out.status.success(), "{out:?}");
@@ -17,7 +17,7 @@ fn mail_for_others_goes_out_and_dsn_parameters_with_it() {
     let world = World::new();
     let sink = Sink::start(|_| None);
     std::fs::write(world.path("etc/routes"), sink.route("remote.test")).unwrap();
-    send(&world, &["-v", "-N", "success,failure", "-V", "env 1", "x@remote.test", "y@remote.test"]);
+    send(&world, &["-v", "-N", "success,failure", "-V", "env+201", "x@remote.test", "y@remote.test"]);
     wait_until("the text", || sink.texts().len() == 1);
     assert!(sink.texts()[0].ends_with("Subject: out\r\n\r\nline\r\n... dots\r\n"), "{:?}", sink.texts());
     let commands = sink.commands().join("\n");

@@ -37,6 +37,45 @@ fn values_go_in_and_out() {
 }
 
 #[test]
+fn a_root_is_made_once_and_only_from_good_names() {
+    let world = World::empty();
+    let text = std::fs::read_to_string(world.path("etc/em.toml")).unwrap();
+    let again = world.run("emconf", &["init", "--domain", "other.test"]);
+    assert_eq!(again.status.code(), Some(73), "{again:?}");
+    assert_eq!(std::fs::read_to_string(world.path("etc/em.toml")).unwrap(), text);
+    let fresh = tempfile::tempdir().unwrap();
+    let root = fresh.path().join("r");
+    for (arguments, said) in [
+        (vec!["--domain", "a b"], "--domain"),
+        (vec!["--domain", "x.test", "--hostname", "a b"], "--hostname"),
+        (vec!["--domain", "x.test", "--port-base", "65000"], "64540 at most"),
+        (vec!["--domain", "x.test", "--free-ports"], "--port-base"),
+    ] {
+        let mut command = std::process::Command::new(super::world::bin("emconf"));
+        let out = command.arg("--root").arg(&root).arg("init").args(&arguments).output().unwrap();
+        assert_eq!(out.status.code(), Some(64), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&out.stderr).contains(said), "{out:?}");
+        assert!(!root.exists(), "nothing is left of {arguments:?}");
+    }
+}
+
+#[test]
+fn changes_at_once_lose_nothing() {
+    let world = World::empty();
+    let keys = ["smtp.hops", "smtp.recipients", "smtp.errors", "smtp.commands", "queue.concurrency", "auth.attempts"];
+    std::thread::scope(|scope| {
+        for key in keys {
+            let mut command = world.command("emconf");
+            command.args(["set", key, "17"]);
+            scope.spawn(move || assert!(command.output().unwrap().status.success()));
+        }
+    });
+    for key in keys {
+        assert_eq!(world.ok("emconf", &["get", key]), "17\n", "{key}");
+    }
+}
+
+#[test]
 fn check_finds_what_is_wrong_everywhere() {
     let world = World::new();
     assert_eq!(
@@ -55,6 +94,10 @@ fn check_finds_what_is_wrong_everywhere() {
     let text = String::from_utf8(world.run("emconf", &["check"]).stdout).unwrap();
     assert!(text.contains("aliases:1: a:") && text.contains("loop") && text.contains("aliases:3: bad:"), "{text}");
     assert!(text.contains("password hashes"), "{text}");
+    assert_eq!(world.run("emconf", &["set", "jobs.x", "every 1q: emqueue sweep"]).status.code(), Some(78));
+    world.set("delivery.program_user", "no-such-user");
+    let text = String::from_utf8(world.run("emconf", &["check"]).stdout).unwrap();
+    assert!(text.contains("there is no user no-such-user"), "{text}");
     let held = std::net::TcpListener::bind(world.address("smtp")).unwrap();
     assert!(String::from_utf8_lossy(&world.run("emconf", &["check"]).stdout).contains("services.smtp"));
     drop(held);

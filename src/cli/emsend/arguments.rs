@@ -1,5 +1,6 @@
 //! The flags of sendmail(8).
 
+use super::options::{errors, option_letter, option_name};
 use crate::envelope::Notify;
 use crate::queue::{Selection, Selector};
 use std::path::PathBuf;
@@ -11,9 +12,18 @@ pub(super) enum Mode {
     Deliver,
     Smtp,
     Verify,
-    Mailq,
+    Mailq(Selection),
+    /// -bP: how many messages wait.
+    Count,
     Newaliases,
+    /// -bd: all services in the background.
     Daemon,
+    /// -bD: all services in the foreground.
+    Foreground,
+    /// -bC: check the configuration.
+    Check,
+    /// -bh, -bH: the status of hosts, which is not kept.
+    HostStatus,
     Queue(Selection, Option<Duration>),
     Help,
     Version,
@@ -48,15 +58,20 @@ pub(super) struct Arguments {
 }
 
 /// Flags that take no value and change nothing here.
-const IGNORED: &str = "mnUGsw";
+const IGNORED: &str = "cGmnsTUx";
 /// Flags with a value that change nothing here.
-const IGNORED_WITH_VALUE: &str = "hLXAdMDCpa";
+const IGNORED_WITH_VALUE: &str = "ACDdhLMpX";
+/// Flags that do something, for the suggestion of a right spelling.
+const OBEYED: &str = "bBeFfiINOoqrRtvV";
+
+/// Longest envelope id, in octets (RFC 3461 §4.4).
+const ENVID_LIMIT: usize = 100;
 
 /// Reads the command line; `called_as` is the program's name.
 pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, String> {
     let mut arguments = Arguments {
         mode: match called_as {
-            "mailq" => Mode::Mailq,
+            "mailq" => Mode::Mailq(Selection::default()),
             "newaliases" => Mode::Newaliases,
             _ => Mode::Deliver,
         },
@@ -68,7 +83,8 @@ pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, St
         notify: Notify::default(),
         ret_full: false,
         envid: None,
-        eight_bit: false,
+        // As sendmail's EightBitMode=pass: what comes is passed on as it is, and called so.
+        eight_bit: true,
         errors: ErrorMode::Print,
         queue_only: false,
         verbose: false,
@@ -125,9 +141,20 @@ fn short_flags(arguments: &mut Arguments, flags: &str, words: &mut impl Iterator
             't' => arguments.from_header = true,
             'i' => arguments.dot_ends = false,
             'v' => arguments.verbose = true,
-            'f' | 'r' => arguments.sender = Some(value()?),
+            'f' | 'r' => {
+                if arguments.sender.replace(value()?).is_some() {
+                    return Err(format!("-{flag}: more than one sender"));
+                }
+            }
+            'I' => arguments.mode = Mode::Newaliases,
             'F' => arguments.full_name = Some(value()?),
-            'B' => arguments.eight_bit = value()?.eq_ignore_ascii_case("8BITMIME"),
+            'B' => {
+                arguments.eight_bit = match value()?.to_ascii_uppercase().as_str() {
+                    "8BITMIME" => true,
+                    "7BIT" => false,
+                    other => return Err(format!("-B {other}: 7BIT or 8BITMIME")),
+                }
+            }
             'N' => {
                 let text = value()?;
                 arguments.notify =
@@ -138,8 +165,13 @@ fn short_flags(arguments: &mut Arguments, flags: &str, words: &mut impl Iterator
                 "hdrs" => arguments.ret_full = false,
                 other => return Err(format!("-R {other}: full or hdrs")),
             },
-            'V' => arguments.envid = Some(value()?),
-            'b' => arguments.mode = mode(&value()?)?,
+            'V' => {
+                let text = value()?;
+                let envid =
+                    xtext(&text).ok_or_else(|| format!("-V {text}: not xtext (printable, `+` and `=` as +2B, +3D)"))?;
+                arguments.envid = Some(envid);
+            }
+            'b' => arguments.mode = mode(&value()?, &arguments.mode)?,
             'q' => {
                 let glued = std::mem::take(&mut rest);
                 arguments.mode = queue(glued, &arguments.mode)?;
@@ -151,33 +183,58 @@ fn short_flags(arguments: &mut Arguments, flags: &str, words: &mut impl Iterator
             flag if IGNORED_WITH_VALUE.contains(flag) => {
                 value()?;
             }
-            flag => {
-                return Err(format!(
-                    "unknown option -{flag}\nUsage: emsend [options] [recipient ...]; see emsend --help"
-                ));
-            }
+            'Q' => return Err("-Q: there is no quarantine; `emqueue hold` keeps a message back".to_string()),
+            flag => return Err(unknown(flag)),
         }
     }
     Ok(())
 }
 
-fn mode(letter: &str) -> Result<Mode, String> {
+/// An option we do not know, with the one that was probably meant: the same letter in the other case.
+fn unknown(flag: char) -> String {
+    let other = if flag.is_ascii_lowercase() { flag.to_ascii_uppercase() } else { flag.to_ascii_lowercase() };
+    let is_known = |c: char| [OBEYED, IGNORED, IGNORED_WITH_VALUE].iter().any(|known| known.contains(c));
+    let hint = if is_known(other) { format!("; did you mean -{other}?") } else { String::new() };
+    format!("unknown option -{flag}{hint}\nUsage: emsend [options] [recipient ...]; see emsend --help")
+}
+
+/// xtext (RFC 3461 §4), decoded.
+fn xtext(text: &str) -> Option<String> {
+    if !text.bytes().all(|b| b.is_ascii_graphic() && b != b'=') {
+        return None;
+    }
+    let bytes = encodify::hex::XTEXT.decode(text.as_bytes()).ok()?;
+    let text = String::from_utf8(bytes.to_vec()).ok()?;
+    (!text.is_empty() && text.len() <= ENVID_LIMIT && !text.chars().any(char::is_control)).then_some(text)
+}
+
+/// -bX. A queue selection that stood before it is kept for -bp.
+fn mode(letter: &str, before: &Mode) -> Result<Mode, String> {
     Ok(match letter {
         "m" | "a" => Mode::Deliver,
         "s" => Mode::Smtp,
         "v" => Mode::Verify,
-        "p" => Mode::Mailq,
+        "p" => Mode::Mailq(match before {
+            Mode::Queue(selection, _) | Mode::Mailq(selection) => selection.clone(),
+            _ => Selection::default(),
+        }),
+        "P" => Mode::Count,
         "i" => Mode::Newaliases,
-        "d" | "D" => Mode::Daemon,
+        "d" => Mode::Daemon,
+        "D" => Mode::Foreground,
+        "C" => Mode::Check,
+        "h" | "H" => Mode::HostStatus,
         "t" => return Err("-bt: the rule test waits for the rule engine; -bv shows where an address goes".to_string()),
-        other => return Err(format!("-b{other}: one of -bm -bs -bv -bp -bi -bd -bD")),
+        other => return Err(format!("-b{other}: one of -bm -bs -bv -bp -bP -bi -bd -bD -bC -bh -bH")),
     })
 }
 
-/// -q, -q15m, -qItext, -q!Rtext, -qS!text; several conditions add up.
+/// -q, -q15m, -qItext, -q!Rtext, -qS!text; several conditions add up. They narrow a listing that was asked for before;
+/// beside -bd they change nothing: the services run the queue.
 fn queue(text: &str, before: &Mode) -> Result<Mode, String> {
     let (mut selection, mut every) = match before {
         Mode::Queue(selection, every) => (selection.clone(), *every),
+        Mode::Mailq(selection) => (selection.clone(), None),
         _ => (Selection::default(), None),
     };
     let (negated, rest) = text.strip_prefix('!').map_or((false, text), |r| (true, r));
@@ -192,9 +249,14 @@ fn queue(text: &str, before: &Mode) -> Result<Mode, String> {
                 _ => selection.add(&pattern, Selector::Sender),
             }
         }
+        Some('G' | 'L' | 'Q') => return Err(format!("-q{text}: there are no queue groups and no quarantine")),
         Some(_) => every = Some(span(rest.trim_start_matches('p'))?),
     }
-    Ok(Mode::Queue(selection, every))
+    Ok(match before {
+        Mode::Mailq(_) => Mode::Mailq(selection),
+        Mode::Daemon | Mode::Foreground => before.clone(),
+        _ => Mode::Queue(selection, every),
+    })
 }
 
 /// sendmail's spans: `15m`, `1h30m`, a bare number in minutes.
@@ -203,44 +265,6 @@ fn span(text: &str) -> Result<Duration, String> {
         return Ok(Duration::from_secs(minutes.saturating_mul(60)));
     }
     humantime::parse_duration(text).map_err(|e| format!("-q{text}: {e}"))
-}
-
-/// -oX[value]: the old one-letter options.
-fn option_letter(arguments: &mut Arguments, text: &str) -> Result<(), String> {
-    let mut chars = text.chars();
-    match (chars.next(), chars.as_str()) {
-        (Some('i'), _) => arguments.dot_ends = false,
-        (Some('v'), _) => arguments.verbose = true,
-        (Some('d'), value) => arguments.queue_only = value.starts_with(['q', 'd']),
-        (Some('e'), value) => errors(arguments, value)?,
-        // The others set the daemon's numbers, or say what we do anyway (-om, -o7, -o8).
-        _ => {}
-    }
-    Ok(())
-}
-
-/// -O Name=value: the long names of the same.
-fn option_name(arguments: &mut Arguments, text: &str) -> Result<(), String> {
-    let (name, value) = text.split_once('=').unwrap_or((text, "true"));
-    let is_on = !value.to_ascii_lowercase().starts_with(['f', 'n', '0']);
-    match name.to_ascii_lowercase().as_str() {
-        "ignoredots" => arguments.dot_ends = !is_on,
-        "deliverymode" => arguments.queue_only = value.starts_with(['q', 'd']),
-        "errormode" => errors(arguments, value)?,
-        "verbose" => arguments.verbose = is_on,
-        _ => {}
-    }
-    Ok(())
-}
-
-fn errors(arguments: &mut Arguments, value: &str) -> Result<(), String> {
-    arguments.errors = match value.chars().next() {
-        Some('p') => ErrorMode::Print,
-        Some('m' | 'w' | 'e') => ErrorMode::Mail,
-        Some('q') => ErrorMode::Quiet,
-        _ => return Err(format!("-oe{value}: one of -oem -oep -oeq -oew")),
-    };
-    Ok(())
 }
 
 #[cfg(test)]
@@ -286,10 +310,49 @@ mod tests {
             (vec!["-f"], "-f wants a value"),
             (vec!["-N", "often"], "-N often"),
             (vec!["-bx"], "-bx"),
+            (vec!["-P"], "did you mean -p?"),
+            (vec!["-B", "9BIT"], "-B 9BIT: 7BIT or 8BITMIME"),
+            (vec!["-V", "a=b"], "not xtext"),
+            (vec!["-f", "a", "-f", "b"], "more than one sender"),
+            (vec!["-odz"], "-odz"),
+            (vec!["-oez"], "-oez"),
+            (vec!["-O", "DeliveryMoed=q"], "did you mean DeliveryMode?"),
+            (vec!["-qGmain"], "no queue groups"),
+            (vec!["-Qreason"], "emqueue hold"),
+            (vec!["-bt"], "-bv"),
         ] {
             let error = parse("emsend", words.into_iter().map(String::from).collect()).unwrap_err();
             assert!(error.contains(wanted), "{error}");
         }
-        assert_eq!(parse("mailq", vec![]).unwrap().mode, Mode::Mailq);
+        assert_eq!(parse("mailq", vec![]).unwrap().mode, Mode::Mailq(Selection::default()));
+    }
+
+    #[test]
+    fn a_selection_narrows_a_listing_and_leaves_the_daemon_alone() {
+        let selection = |line: &str| match parse("mailq", line.split(' ').map(str::to_string).collect()).unwrap().mode {
+            Mode::Mailq(selection) => !selection.is_empty(),
+            other => panic!("{line}: {other:?}"),
+        };
+        assert!(selection("-qRexample.test") && selection("-qSbob -bp") && !selection("-v"));
+        assert_eq!(read("-bd -q15m").mode, Mode::Daemon);
+        assert_eq!(read("-bD -q1h").mode, Mode::Foreground);
+    }
+
+    #[test]
+    fn options_of_old_are_taken() {
+        for line in [
+            "-oem -odb -oi -om -oQ/var/spool/mqueue -o7 -oT3d -oo x",
+            "-odi -Am -Ac -L tag -X /tmp/log -G -n -U -x -s -h 3 -pESMTP:host -C /etc/mail/sendmail.cf -d0.1 x",
+            "-O Timeout.queuereturn=5d -OPrivacyOptions=goaway -O ignoredots=f -OVerb x",
+            "-R hdrs -Nnever -VQQ+2B1 -B7BIT x",
+        ] {
+            assert_eq!(read(line).recipients, ["x"], "{line}");
+        }
+        assert!(read("-O IgnoreDots=false x").dot_ends && !read("-oitrue x").dot_ends && read("-OVerb x").verbose);
+        assert_eq!(read("-VQQ+2B1 x").envid.as_deref(), Some("QQ+1"));
+        assert!(read("x").eight_bit && !read("-B7BIT x").eight_bit);
+        assert_eq!(read("-bh").mode, Mode::HostStatus);
+        assert_eq!(read("-bP").mode, Mode::Count);
+        assert_eq!(read("-I").mode, Mode::Newaliases);
     }
 }

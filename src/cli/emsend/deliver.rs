@@ -2,14 +2,14 @@
 
 use super::arguments::{Arguments, ErrorMode};
 use super::{Ended, recipients_of};
-use crate::addr::{Address, parse_path};
+use crate::addr::{Address, AddressError, Mailbox, parse_list, parse_path};
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::queue::Runner;
 use crate::serve::Gate;
 use crate::spool::Id;
-use crate::status::Exit;
-use crate::submit::{self, Completion, Errors, Submission, TextReader};
+use crate::status::{Exit, Failure};
+use crate::submit::{self, Completion, Errors, Message, Submission, TextReader};
 use nix::unistd::{AccessFlags, Uid, User, access, geteuid};
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -22,19 +22,27 @@ pub(super) fn run(arguments: &Arguments, gate: &std::sync::Arc<Gate>, caller: Ui
     if submission.recipients.is_empty() && !submission.from_header {
         return Err(Ended::new(Exit::Usage, "no recipients: name them, or take them from the header with -t"));
     }
-    let stdin = std::io::stdin().lock();
-    let mut text = TextReader::new(stdin, arguments.dot_ends);
+    let refused = |failure: Failure| match arguments.errors {
+        ErrorMode::Quiet => Ended::new(failure.exit(), ""),
+        _ => Ended::new(failure.exit(), failure.public),
+    };
+    let limits = &gate.site.settings.smtp;
+    let mut text = TextReader::new(std::io::stdin().lock(), arguments.dot_ends).up_to(limits.message_size.0);
+    let mut message = Message::read(&mut text, limits.header_size.0).map_err(refused)?;
+    // Looked at before a hand-in too: later there is nobody to be told.
+    let misread = |failure| Ended { exit: Exit::DataErr, ..refused(failure) };
+    let recipients = message.recipients(&submission, &gate.site).map_err(misread)?;
+    if recipients.is_empty() {
+        return Err(Ended::new(Exit::Usage, "no recipient addresses found in the header"));
+    }
     let now = Timestamp::now();
     if !may_write_queue(&gate.site) {
-        gate.spool.hand_in(&Id::new(now), &submission.to_handed(), &mut text)?;
+        let handed = gate.spool.hand_in(&Id::new(now), &submission.to_handed(), &mut message);
+        handed.map_err(|e| refused(submit::unreadable(&e)))?;
         gate.spool.poke();
         return Ok(Exit::Ok);
     }
-    let taken = match submit::take(gate, &submission, &mut text, now) {
-        Ok(taken) => taken,
-        Err(failure) if arguments.errors == ErrorMode::Quiet => return Ok(failure.exit()),
-        Err(failure) => return Err(Ended::new(failure.exit(), failure.public)),
-    };
+    let taken = submit::take_message(gate, &submission, message, &recipients, now).map_err(refused)?;
     if arguments.verbose {
         let mut err = std::io::stderr();
         let _ = writeln!(err, "{}: taken, {} deliveries", taken.id, taken.deliveries);
@@ -53,7 +61,7 @@ pub(super) fn run(arguments: &Arguments, gate: &std::sync::Arc<Gate>, caller: Ui
 }
 
 /// A caller of the set-gid binary may only use the drop folder.
-fn may_write_queue(site: &Site) -> bool {
+pub(super) fn may_write_queue(site: &Site) -> bool {
     let dirs = [site.root.spool.join("queue"), site.root.spool.join("tmp"), site.root.mail.clone()];
     dirs.iter().all(|dir| access(dir, AccessFlags::W_OK).is_ok())
 }
@@ -66,20 +74,14 @@ fn submission(arguments: &Arguments, site: &Site, caller: Uid) -> Result<Submiss
     let sender = match arguments.sender.as_deref() {
         None => Some(own.clone()),
         Some("" | "<>") => None,
-        Some(text) => {
-            let address = match text.starts_with('<') {
-                true => parse_path(text, &domain).ok().flatten().ok_or(crate::addr::AddressError::Syntax),
-                false => Address::parse_loose(text, &domain),
-            };
-            Some(address.map_err(|e| Ended::new(Exit::DataErr, format!("-f {text}: {e}")))?)
-        }
+        Some(text) => Some(sender_of(text, &domain).map_err(|e| Ended::new(Exit::Usage, format!("-f {text}: {e}")))?),
     };
     let is_trusted = TRUSTED.contains(&login.as_str()) || site.root.dir.is_some();
     let warning = match &sender {
         Some(sender) if *sender != own && !is_trusted => Some(submit::warning(site, &login, sender)),
         _ => None,
     };
-    let gecos = || user.as_ref().map(|u| u.gecos.to_string_lossy().split(',').next().unwrap_or("").to_string());
+    let gecos = || user.as_ref().map(|u| person(&u.gecos.to_string_lossy(), &u.name));
     let is_own = sender.as_ref() == Some(&own);
     let full_name = arguments.full_name.clone().or_else(|| gecos().filter(|_| is_own)).unwrap_or_default();
     Ok(Submission {
@@ -94,6 +96,25 @@ fn submission(arguments: &Arguments, site: &Site, caller: Uid) -> Result<Submiss
         eight_bit: arguments.eight_bit,
         sender,
     })
+}
+
+/// The address of -f, with or without brackets and a name.
+fn sender_of(text: &str, domain: &str) -> Result<Address, AddressError> {
+    if text.starts_with('<') {
+        return parse_path(text, domain)?.ok_or(AddressError::Syntax);
+    }
+    match <[Mailbox; 1]>::try_from(parse_list(text, domain)?) {
+        Ok([one]) => Ok(one.address),
+        Err(several) if several.is_empty() => Err(AddressError::Empty),
+        Err(_) => Err(AddressError::Several),
+    }
+}
+
+/// The name in an account's comment field: up to the first comma, `&` for the login with a capital.
+fn person(gecos: &str, login: &str) -> String {
+    let mut capital: String = login.chars().take(1).flat_map(char::to_uppercase).collect();
+    capital.extend(login.chars().skip(1));
+    gecos.split(',').next().unwrap_or("").replace('&', &capital)
 }
 
 /// With a daemon the poke was enough; otherwise one runner for this message: in front of us with -v, behind us without.

@@ -234,11 +234,12 @@ fn time_is_linear() {
             (0..5).map(run).min().unwrap_or_default()
         };
         let (small, large) = (shape(8_000), shape(32_000));
-        let (once, four_times) = (time(&small), time(&large));
-        // 2.2 a doubling; a millisecond of grace for what is over before the clock ticks.
-        assert!(
-            four_times < once.mul_f64(2.2 * 2.2) + std::time::Duration::from_millis(2),
-            "shape {i}: {once:?}, {four_times:?}"
-        );
+        // 2.2 a doubling; a millisecond of grace for what is over before the clock ticks. A machine that is busy with something else
+        // gets more tries: what is not linear fails them all.
+        let grows_as_it_should = || {
+            let (once, four_times) = (time(&small), time(&large));
+            four_times < once.mul_f64(2.2 * 2.2) + std::time::Duration::from_millis(2)
+        };
+        assert!((0..10).any(|_| grows_as_it_should()), "shape {i}");
     }
 }
