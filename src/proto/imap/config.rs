@@ -85,9 +85,8 @@ const REV2: &[&str] = &[
     "UNSELECT",
 ];
 
-/// Capabilities that matter before login; the others wait for it, which keeps greetings short.
-const BEFORE_LOGIN: &[&str] =
-    &["IMAP4rev2", "IMAP4rev1", "LITERAL+", "LITERAL-", "SASL-IR", "ID", "ENABLE", "LANGUAGE"];
+/// Capabilities that make no sense before login. All others are told at once: some clients never ask again.
+const AFTER_LOGIN: &[&str] = &["UNAUTHENTICATE"];
 
 impl Config {
     /// True when a capability is offered, with or without a value.
@@ -107,7 +106,7 @@ impl Config {
 
     /// The capabilities of the list that are told before or after login.
     pub(super) fn told(&self, is_logged_in: bool) -> impl Iterator<Item = &str> {
-        self.capabilities.iter().map(String::as_str).filter(move |c| is_logged_in || BEFORE_LOGIN.contains(c))
+        self.capabilities.iter().map(String::as_str).filter(move |c| is_logged_in || !AFTER_LOGIN.contains(c))
     }
 }
 

@@ -1,21 +1,35 @@
 //! IDLE and NOTIFY: changes are told as they happen (RFC 9051 §6.3.13, RFC 2177, RFC 5465).
 
 use super::ask::{Ask, Refusal};
-use super::response;
+use super::current::Current;
+use super::frame::{self, Tail};
+use super::response::{self, Code};
 use super::server::{ImapSession, Mode, Wait};
 
 impl ImapSession {
     pub(super) fn idle_line(&mut self, line: &[u8]) {
-        if let Mode::Idle(tag) = std::mem::replace(&mut self.mode, Mode::Command) {
-            let is_done = line.eq_ignore_ascii_case(b"DONE");
+        let Mode::Idle(tag) = std::mem::replace(&mut self.mode, Mode::Command) else { return };
+        let is_done = line.eq_ignore_ascii_case(b"DONE");
+        let mut tag = Some(tag);
+        // Somebody who forgets DONE may go on with a command, and with its literals.
+        match frame::split(line).1 {
+            Tail::Literal(announced) if !announced.is_sync => {
+                let current = Current { tag: tag.take(), refused: Some(expected_done()), ..Current::default() };
+                self.drop_literal(Box::new(current), announced);
+            }
+            Tail::Nonsense { is_sync: false } => self.bye(Some(&Code::TooBig), "the literal is too large"),
+            _ => {}
+        }
+        if !self.is_closing {
             self.ask(Ask::IdleEnd, Wait::IdleEnd(tag, is_done));
         }
     }
 
-    pub(super) fn idle_ended(&mut self, tag: &str, is_done: bool) {
-        match is_done {
-            true => self.ok(tag, "IDLE is over"),
-            false => self.refuse(Some(tag), &Refusal::bad("expected DONE")),
+    pub(super) fn idle_ended(&mut self, tag: Option<&str>, is_done: bool) {
+        match tag {
+            Some(tag) if is_done => self.ok(tag, "IDLE is over"),
+            Some(tag) => self.refuse(Some(tag), &expected_done()),
+            None => {}
         }
     }
 
@@ -32,7 +46,7 @@ impl ImapSession {
         self.out.extend_from_slice(bytes);
         match wait {
             wait if is_more => self.ask(Ask::Changes, wait),
-            Wait::IdleEnd(tag, is_done) => self.idle_ended(&tag, is_done),
+            Wait::IdleEnd(tag, is_done) => self.idle_ended(tag.as_deref(), is_done),
             _ => {}
         }
     }
@@ -46,4 +60,8 @@ impl ImapSession {
                 _ => false,
             }
     }
+}
+
+fn expected_done() -> Refusal {
+    Refusal::bad("expected DONE")
 }

@@ -54,8 +54,8 @@ pub(super) enum Wait {
     Run(Box<str>, After),
     IdleStart(Box<str>),
     Changes,
-    /// The tag, and whether DONE was said.
-    IdleEnd(Box<str>, bool),
+    /// The tag, where the reply is due at once, and whether DONE was said.
+    IdleEnd(Option<Box<str>>, bool),
     Append,
     Chunk,
     Abort,
@@ -273,7 +273,7 @@ impl Session for ImapSession {
             (wait @ (Wait::IdleStart(_) | Wait::Changes | Wait::IdleEnd(..)), Answer::Untagged { bytes, is_more }) => {
                 self.untagged(&bytes, is_more, wait);
             }
-            (Wait::IdleEnd(tag, is_done), Answer::Done) => self.idle_ended(&tag, is_done),
+            (Wait::IdleEnd(tag, is_done), Answer::Done) => self.idle_ended(tag.as_deref(), is_done),
             (Wait::Append, Answer::Verdict(verdict)) => self.append_answered(verdict),
             (Wait::Chunk, Answer::Verdict(verdict)) => self.chunk_answered(verdict),
             (Wait::Abort, Answer::Done) => {}
