@@ -325,7 +325,9 @@ fn supervise_locked(site: Site, detached: bool, after_crash: bool) -> super::Don
 }
 
 fn warn_certificate(site: &Site) -> Result<(), Ended> {
-    let has_tls = ["smtp", "submission", "submissions", "pop3", "pop3s"].iter().any(|s| !site.listens(s).is_empty());
+    let has_tls = ["smtp", "submission", "submissions", "pop3", "pop3s", "imap", "imaps"]
+        .iter()
+        .any(|s| !site.listens(s).is_empty());
     if has_tls && ensure_certificate(site).map_err(|e| Ended::new(Exit::CantCreat, e))? {
         let text = super::SELF_SIGNED;
         log::event("certificate-made").field("note", text).write();

@@ -2,6 +2,7 @@
 
 pub mod emconf;
 pub mod emd;
+pub mod emimap;
 pub mod emlocal;
 pub mod empass;
 pub mod empop;

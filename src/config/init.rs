@@ -14,6 +14,8 @@ pub const OFFSETS: &[(&str, u16)] = &[
     ("lmtp", 24),
     ("pop3", 110),
     ("pop3s", 995),
+    ("imap", 143),
+    ("imaps", 993),
     ("poppass", 106),
 ];
 
@@ -50,7 +52,7 @@ pub fn init(root: &Root, domain: &str, hostname: Option<&str>, ports: &Ports) ->
     put("server", "domains", format!("[{domain:?}]"));
     match ports {
         Ports::Standard => {
-            for service in ["smtp", "submission", "submissions", "pop3", "pop3s"] {
+            for service in ["smtp", "submission", "submissions", "pop3", "pop3s", "imap", "imaps"] {
                 let port = OFFSETS.iter().find(|(name, _)| *name == service).map_or(0, |(_, port)| *port);
                 put("services", service, format!("[\"[::]:{port}\"]"));
             }

@@ -63,6 +63,8 @@ impl Site {
             "lmtp" => &s.lmtp,
             "pop3" => &s.pop3,
             "pop3s" => &s.pop3s,
+            "imap" => &s.imap,
+            "imaps" => &s.imaps,
             "poppass" => &s.poppass,
             _ => &[],
         }

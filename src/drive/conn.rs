@@ -13,6 +13,7 @@ use crate::proto::{Session, Step, TlsFacts};
 use crate::serve::{Moment, Service};
 use rustls::ServerConnection;
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -255,6 +256,16 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
         } else if self.session.deadline().is_some_and(|d| d <= now) {
             self.session.timeout(now);
         }
+    }
+
+    /// Folders whose changes the connection wants to hear of.
+    pub fn watched(&self) -> &[Arc<Path>] {
+        self.service.watched()
+    }
+
+    /// Something in them has changed.
+    pub fn notify(&mut self) {
+        self.session.notified(Instant::now());
     }
 
     /// True when the network may be read: otherwise the peer waits (back-pressure).

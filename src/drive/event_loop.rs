@@ -11,22 +11,25 @@
 use super::conn::{Conn, Want};
 use super::panics;
 use super::signals::Signals;
+use super::watch::Watcher;
 use super::workers::{Calm, Pool};
 use crate::log;
 use crate::proto::Session;
 use crate::serve::Service;
 use mio::net::{TcpListener, TcpStream};
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 const WAKER: Token = Token(usize::MAX);
 const SIGNAL: Token = Token(usize::MAX - 1);
+const WATCHER: Token = Token(usize::MAX - 2);
 /// Tokens from here on are listeners.
 const LISTENERS: usize = usize::MAX - 1024;
 /// Rounds of reading and writing before the others have their turn: about 4 MiB of input.
@@ -72,6 +75,9 @@ pub struct EventLoop<S: Session, V> {
     ready: VecDeque<usize>,
     workers: Pool<Parcel<S, V>, (Parcel<S, V>, Pumped)>,
     signals: Signals,
+    watcher: Watcher,
+    /// Connections that were on their way when there was news for them.
+    missed: BTreeSet<usize>,
     accept_again: Option<Instant>,
     buffer: Vec<u8>,
 }
@@ -87,6 +93,11 @@ where
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         poll.registry().register(signals.source(), SIGNAL, Interest::READABLE)?;
+        let mut watcher = Watcher::new(Instant::now());
+        watcher.open();
+        if let Some(descriptor) = watcher.as_fd() {
+            poll.registry().register(&mut SourceFd(&descriptor.as_raw_fd()), WATCHER, Interest::READABLE)?;
+        }
         let mut listeners = Vec::new();
         for (index, port) in ports.into_iter().enumerate() {
             port.socket.set_nonblocking(true)?;
@@ -112,6 +123,8 @@ where
             ready: VecDeque::new(),
             workers,
             signals,
+            watcher,
+            missed: BTreeSet::new(),
             accept_again: None,
             buffer: vec![0; READ],
         })
@@ -129,6 +142,10 @@ where
             for event in &events {
                 match event.token() {
                     WAKER => {}
+                    WATCHER => {
+                        let told = self.watcher.read();
+                        self.tell(told);
+                    }
                     SIGNAL => {
                         if self.signals.read().iter().any(|s| *s != signal_hook::consts::SIGHUP) {
                             self.finish();
@@ -146,9 +163,15 @@ where
                     continue;
                 }
                 let slot = live.slot;
+                let mut live = live;
+                if self.missed.remove(&slot) {
+                    live.conn.notify();
+                }
                 self.slots[slot] = Some(live);
                 self.turn(slot);
             }
+            let told = self.watcher.poll(Instant::now());
+            self.tell(told);
             for _ in 0..self.ready.len() {
                 if let Some(slot) = self.ready.pop_front() {
                     self.turn(slot);
@@ -163,9 +186,23 @@ where
             return Some(Duration::ZERO);
         }
         let first = self.timers.first().map(|(when, _)| *when);
-        let next = [first, self.accept_again].into_iter().flatten().min()?;
+        let next = [first, self.accept_again, self.watcher.deadline()].into_iter().flatten().min()?;
         // Rounded up: the timer is due when we wake.
         Some(next.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
+    }
+
+    /// Lets connections look at what has changed.
+    fn tell(&mut self, slots: BTreeSet<usize>) {
+        for slot in slots {
+            match self.slots.get_mut(slot).and_then(Option::as_mut) {
+                Some(live) => live.conn.notify(),
+                None => {
+                    self.missed.insert(slot);
+                    continue;
+                }
+            }
+            self.turn(slot);
+        }
     }
 
     fn accept(&mut self, index: usize) {
@@ -224,6 +261,10 @@ where
                     }
                     live.timer = deadline;
                 }
+                if self.watcher.set(slot, live.conn.watched()) {
+                    live.conn.notify();
+                    self.ready.push_back(slot);
+                }
                 self.slots[slot] = Some(live);
             }
             Pumped::Worker => {
@@ -246,6 +287,8 @@ where
             self.timers.remove(&(old, live.slot));
         }
         let slot = live.slot;
+        self.watcher.set(slot, &[]);
+        self.missed.remove(&slot);
         panics::caught(|| live.conn.closed());
         let _ = self.poll.registry().deregister(&mut live.stream);
         self.free.push(slot);

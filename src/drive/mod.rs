@@ -16,6 +16,7 @@ mod signals;
 mod stdio;
 mod supervisor;
 mod tls;
+mod watch;
 mod workers;
 
 pub use conn::{Conn, Want};

@@ -22,6 +22,7 @@ const END_PATIENCE: Duration = Duration::from_secs(25);
 pub(super) const PROGRAMS: &[(&str, &[&str])] = &[
     ("emsmtp", &["smtp", "submission", "submissions", "lmtp"]),
     ("empop", &["pop3", "pop3s"]),
+    ("emimap", &["imap", "imaps"]),
     ("empass", &["poppass"]),
 ];
 

@@ -32,7 +32,7 @@ fn answers(service: &str, address: SocketAddr, proxied: &[crate::settings::Netwo
     let Ok(mut stream) = std::net::TcpStream::connect_timeout(&target, Duration::from_secs(1)) else { return false };
     let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
     // Ports that begin with TLS say nothing; but they close when we do.
-    if matches!(service, "submissions" | "pop3s") {
+    if matches!(service, "submissions" | "pop3s" | "imaps") {
         return stream.shutdown(std::net::Shutdown::Write).is_ok() && stream.read(&mut [0; 64]).is_ok();
     }
     if proxied.iter().any(|n| n.holds(target.ip())) && stream.write_all(b"PROXY UNKNOWN\r\n").is_err() {

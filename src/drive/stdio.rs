@@ -1,6 +1,7 @@
 //! One connection on standard input and output: inetd, xinetd, systemd with Accept=yes, a pipe of a test.
 
 use super::conn::{Conn, Want};
+use super::watch::Watcher;
 use crate::proto::Session;
 use crate::serve::Service;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -9,7 +10,7 @@ use nix::sys::socket::{SockaddrStorage, getpeername, getsockname, setsockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 /// The address at the other end of standard input, when it is a socket.
@@ -45,6 +46,7 @@ where
     // A peer that takes nothing would hold this process, and a mailbox's lock, for ever. Pipes have no such limit; their other end is ours.
     let patience = TimeVal::seconds(conn.patience().as_secs().max(1) as i64);
     let _ = setsockopt(&io::stdout(), SendTimeout, &patience);
+    let mut watcher = Watcher::new(Instant::now());
     let result = loop {
         let want = conn.step(true);
         let out = conn.outgoing();
@@ -71,8 +73,18 @@ where
             conn.tick();
             continue;
         }
-        if !wait_readable(stdin.as_fd(), patience)? {
-            conn.tick();
+        if watcher.set(0, conn.watched()) {
+            conn.notify();
+            continue;
+        }
+        let poll_at = watcher.deadline().map(|d| d.saturating_duration_since(Instant::now()));
+        let patience = [patience, poll_at].into_iter().flatten().min();
+        if !wait_readable(stdin.as_fd(), watcher.as_fd(), patience)? {
+            let has_news = !watcher.read().is_empty() || !watcher.poll(Instant::now()).is_empty();
+            match has_news {
+                true => conn.notify(),
+                false => conn.tick(),
+            }
             continue;
         }
         match stdin.read(&mut buffer) {
@@ -85,8 +97,10 @@ where
     result
 }
 
-fn wait_readable(fd: std::os::fd::BorrowedFd<'_>, patience: Option<Duration>) -> io::Result<bool> {
-    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+/// True when there is input; false when the time is over, or the other descriptor has something to say.
+fn wait_readable(input: BorrowedFd<'_>, other: Option<BorrowedFd<'_>>, patience: Option<Duration>) -> io::Result<bool> {
+    let mut fds = vec![PollFd::new(input, PollFlags::POLLIN)];
+    fds.extend(other.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
     let timeout = match patience {
         // A little late is right; early would poll again at once.
         Some(span) => PollTimeout::try_from(span.as_millis() + 1).unwrap_or(PollTimeout::MAX),
@@ -94,7 +108,7 @@ fn wait_readable(fd: std::os::fd::BorrowedFd<'_>, patience: Option<Duration>) ->
     };
     match poll(&mut fds, timeout) {
         Ok(0) => Ok(false),
-        Ok(_) => Ok(true),
+        Ok(_) => Ok(fds[0].any().unwrap_or(false)),
         Err(nix::errno::Errno::EINTR) => Ok(false),
         Err(e) => Err(e.into()),
     }

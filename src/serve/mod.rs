@@ -3,6 +3,7 @@
 //! A driver pairs one machine with one service for each connection.
 
 mod accept;
+mod imap;
 mod login;
 mod pop3;
 mod poppass;
@@ -10,6 +11,7 @@ mod received;
 mod smtp;
 
 pub use accept::{Gate, Incoming, Request};
+pub use imap::{ImapDesk, ImapService};
 pub use login::{Denied, LoginDesk};
 pub use pop3::{Pop3Desk, Pop3Service};
 pub use poppass::PoppassService;
@@ -17,6 +19,8 @@ pub use received::{Peer, received};
 pub use smtp::{SmtpDesk, SmtpService};
 
 use crate::clock::Timestamp;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Answers one connection's questions.
@@ -31,6 +35,11 @@ pub trait Service: Send {
 
     /// Answers.
     fn answer(&mut self, now: Moment, ask: Self::Ask) -> Self::Answer;
+
+    /// Folders whose changes the connection wants to hear of now (IDLE); the driver then notifies the machine.
+    fn watched(&self) -> &[Arc<Path>] {
+        &[]
+    }
 
     /// The connection is over.
     fn closed(&mut self) {}

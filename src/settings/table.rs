@@ -100,6 +100,8 @@ settings! {
         lmtp: Vec<SocketAddr> = Vec::new(), "LMTP from other programs of this site (port 24).";
         pop3: Vec<SocketAddr> = Vec::new(), "POP3 (port 110).";
         pop3s: Vec<SocketAddr> = Vec::new(), "POP3 with TLS from the start (port 995).";
+        imap: Vec<SocketAddr> = Vec::new(), "IMAP (port 143).";
+        imaps: Vec<SocketAddr> = Vec::new(), "IMAP with TLS from the start (port 993).";
         poppass: Vec<SocketAddr> = Vec::new(), "Password changes as poppassd (port 106).";
         queue: bool = true, "Run the queue: deliver, retry, return.";
     }
@@ -134,6 +136,17 @@ settings! {
         connections_per_client: u32 = 10000, "Most connections at once from one address.";
         login_delay: Duration = seconds(0), "Shortest time between two logins that is announced to clients (LOGIN-DELAY).";
         apop: bool = true, "Greet with a challenge for APOP; it works for accounts made with --apop.";
+    }
+    /// The IMAP server.
+    imap: Imap {
+        connections: u32 = 20000, "Most connections at once.";
+        connections_per_client: u32 = 20000, "Most connections at once from one address.";
+        login: Duration = minutes(3), "Wait for a login.";
+        autologout: Duration = minutes(30), "Wait for a command after login; at least 30 minutes, says the standard.";
+        idle: Duration = minutes(29), "Longest IDLE; clients begin anew before that.";
+        errors: u32 = 20, "Bad commands in a row before the connection is closed.";
+        trash: Duration = hours(0), "How long expunged messages are kept in the account's trash, to be restored; 0 removes them at once.";
+        tolerates_spaces: bool = false, "Take more than one blank between the words of a command, as some old clients send.";
     }
     /// Logging in.
     auth: Auth {

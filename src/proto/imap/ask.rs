@@ -42,7 +42,7 @@ pub enum Ask {
     AppendEnd,
     /// All messages are whole: store all or none (RFC 3502), and for REPLACE remove the old one. Answer: [`Answer::Output`].
     AppendCommit,
-    /// The command failed: nothing of it is stored. Answer: [`Answer::Done`].
+    /// The command failed: nothing of it is stored. A connection that ends before [`Ask::AppendCommit`] means the same. Answer: [`Answer::Done`].
     AppendAbort,
     /// UNAUTHENTICATE (RFC 8437): forget the login and the mailbox. Answer: [`Answer::Done`].
     Unauthenticate,

@@ -117,6 +117,8 @@ pub struct Context {
     pub ip: Option<IpAddr>,
     /// Passwords may be sent without TLS.
     pub plaintext_allowed: bool,
+    /// TLS comes before the greeting.
+    pub implicit_tls: bool,
     /// Some account has the secret that CRAM-MD5 needs.
     pub has_secrets: bool,
     /// Unpredictable; makes the challenges of SASL.

@@ -90,6 +90,8 @@ pub struct ImapSession {
     pub(super) is_notifying: bool,
     has_news: bool,
     pub(super) starts_tls: bool,
+    /// The port begins with TLS, and it has not begun yet.
+    expects_tls: bool,
     pub(super) is_closing: bool,
     pub(super) penalty: Option<(Instant, Box<str>)>,
     input_ended: bool,
@@ -117,6 +119,7 @@ impl ImapSession {
             is_notifying: false,
             has_news: false,
             starts_tls: false,
+            expects_tls: false,
             is_closing: false,
             penalty: None,
             input_ended: false,
@@ -124,6 +127,12 @@ impl ImapSession {
             config,
             context: Box::new(context),
         }
+    }
+
+    fn greet(&mut self) {
+        let code = Code::Capability(self.capabilities());
+        let text = format!("{} IMAP ready", self.config.host);
+        response::untagged(&mut self.out, Status::Ok, Some(&code), &text);
     }
 
     pub(super) fn ask(&mut self, ask: Ask, wait: Wait) {
@@ -163,7 +172,7 @@ impl ImapSession {
     }
 
     pub(super) fn is_busy(&self) -> bool {
-        self.wait.is_some() || self.is_closing || self.starts_tls || self.penalty.is_some()
+        self.wait.is_some() || self.is_closing || self.starts_tls || self.expects_tls || self.penalty.is_some()
     }
 
     fn patience(&self) -> Duration {
@@ -247,11 +256,10 @@ impl Session for ImapSession {
         let is_for_idle = matches!(wait, Wait::Changes);
         match (wait, answer) {
             (_, Answer::Bye(text)) => self.bye(None, &text),
-            (Wait::Connect, Answer::Verdict(Ok(()))) => {
-                let code = Code::Capability(self.capabilities());
-                let text = format!("{} IMAP ready", self.config.host);
-                response::untagged(&mut self.out, Status::Ok, Some(&code), &text);
-            }
+            (Wait::Connect, Answer::Verdict(Ok(()))) if self.context.implicit_tls => self.expects_tls = true,
+            (Wait::Connect, Answer::Verdict(Ok(()))) => self.greet(),
+            // In clear the peer would take it for a broken handshake.
+            (Wait::Connect, Answer::Verdict(Err(_))) if self.context.implicit_tls => self.is_closing = true,
             (Wait::Connect, Answer::Verdict(Err(refusal))) => self.bye(refusal.code.as_ref(), &refusal.text),
             (Wait::Look, Answer::Found(found)) => self.auth_found(found),
             (Wait::Login(tag), Answer::Login(result)) => self.login_answered(now, tag, result),
@@ -287,8 +295,11 @@ impl Session for ImapSession {
     }
 
     fn tls_started(&mut self, now: Instant, tls: TlsFacts) {
-        // RFC 9051 §6.2.1: what was learnt before is forgotten.
         self.tls = Some(Box::new(tls));
+        if std::mem::take(&mut self.expects_tls) {
+            self.greet();
+        }
+        // RFC 9051 §6.2.1: what was learnt before is forgotten.
         self.starts_tls = false;
         self.current = None;
         self.mode = Mode::Command;
@@ -337,6 +348,9 @@ impl Session for ImapSession {
         }
         if self.starts_tls && self.wait.is_none() {
             return Step::StartTls;
+        }
+        if self.expects_tls {
+            return Step::ExpectTls;
         }
         if self.has_news && self.may_tell() {
             self.has_news = false;

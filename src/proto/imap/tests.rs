@@ -451,7 +451,11 @@ fn starttls_forgets_and_offers_logins() {
     talk.starts_tls = false;
     talk.session.tls_started(talk.now, TlsFacts::default());
     talk.say(b"b STARTTLS\r\nc CAPABILITY\r\nd LOGIN alice right\r\n");
-    assert!(talk.text().contains("b BAD TLS is on\r\nPREVIEW AUTH=PLAIN AUTH=LOGIN\r\nc OK"));
+    assert!(talk.text().contains("b BAD TLS is on\r\n* CAPABILITY IMAP4rev2 "));
+    assert!(
+        talk.text().contains(" PREVIEW AUTH=PLAIN AUTH=LOGIN\r\nc OK"),
+        "neither STARTTLS nor LOGINDISABLED any more"
+    );
     assert!(talk.text().contains("\r\nd OK"));
 }
 

@@ -128,6 +128,14 @@ impl Folder {
     }
 }
 
+impl Folder {
+    /// One message with its date, and with `size` its size, measured when nobody has yet.
+    pub fn measured(&self, uid: Uid, size: bool) -> Result<Entry, FolderError> {
+        let snapshot = self.measure(&[uid].into_iter().collect(), size)?;
+        snapshot.find(uid).copied().ok_or(FolderError::Expunged)
+    }
+}
+
 /// Octets with CRLF line ends (unknown unless `read`), octets of the file, its time.
 fn measure(path: &Path, read: bool) -> io::Result<(u64, u64, Timestamp)> {
     if read {

@@ -7,7 +7,7 @@ use crate::proto::imap::extension::{Enabled, Extension};
 use crate::proto::imap::frame::{self, Piece, Tail};
 use crate::proto::imap::item::{FetchItem, Section, SectionText, StatusItem};
 use crate::proto::imap::key::{AddressField, Date, DateField, Relation, SearchKey, Source};
-use crate::proto::imap::response::{Code, Status};
+use crate::proto::imap::response::{self, Code, Status};
 use crate::proto::imap::scan::Scan;
 use proptest::prelude::*;
 
@@ -605,6 +605,27 @@ proptest! {
                 prop_assert_eq!(fetch.items, items);
                 prop_assert_eq!(fetch.messages.set, set);
             }
+            other => prop_assert!(false, "{:?}", other),
+        }
+    }
+
+    #[test]
+    fn mailbox_names_read_as_they_are_printed(text in "[^\\p{Cc}\u{2028}\u{2029}]{1,30}", is_utf8 in any::<bool>()) {
+        let enabled = if is_utf8 { Enabled::NONE.with(Extension::Imap4Rev2) } else { Enabled::NONE };
+        let mut wire = b"DELETE ".to_vec();
+        response::mailbox(&mut wire, &name(&text), enabled);
+        prop_assert_eq!(parse_with(&wire, ALL, enabled), Ok(Parse::Run(Command::Delete(name(&text)))));
+    }
+
+    #[test]
+    fn strings_read_as_they_are_printed(text in prop::collection::vec(1..=255u8, 0..1500), word in "[ -~]{0,20}") {
+        let mut wire = b"SEARCH BODY ".to_vec();
+        response::string(&mut wire, &text);
+        wire.extend_from_slice(b" TEXT ");
+        response::astring(&mut wire, word.as_bytes());
+        let keys = vec![SearchKey::Body(text.into()), SearchKey::Text(word.as_bytes().into())];
+        match parse_with(&wire, ALL, Enabled::NONE) {
+            Ok(Parse::Run(Command::Search(search))) => prop_assert_eq!(search.key, SearchKey::And(keys)),
             other => prop_assert!(false, "{:?}", other),
         }
     }

@@ -16,7 +16,7 @@ pub use access::{
 pub use code::Code;
 pub use fetch::FetchPrinter;
 pub use list::{Listed, Namespace, StatusValue, list, lsub, namespace, status};
-pub use search::{Esearch, Node, esearch, search, sort, thread, uid_batches};
+pub use search::{Esearch, esearch, search, sort, thread, uid_batches};
 
 use super::command::MailboxName;
 use super::extension::Enabled;

@@ -1,7 +1,7 @@
 //! SEARCH, ESEARCH, SORT, THREAD.
 
 use super::{end, mailbox, put, string};
-use crate::mailbox::{ModSeq, UidSet, UidValidity};
+use crate::mailbox::{ModSeq, Threads, UidSet, UidValidity};
 use crate::proto::imap::command::{MailboxName, PartialRange};
 use crate::proto::imap::extension::Enabled;
 
@@ -122,49 +122,13 @@ fn ranges(out: &mut Vec<u8>, ranges: &[(u32, u32)]) {
     }
 }
 
-/// A message of a thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Node {
-    /// Its number; 0 for a message that is missing and only holds its children together.
-    pub number: u32,
-    /// How many of the nodes behind it are below it, children's children included.
-    pub below: usize,
-}
-
-/// `* THREAD (…)(…)` (RFC 5256 §4). The nodes stand in depth-first order; no recursion, so that a reply chain of any length is fine.
-pub fn thread(out: &mut Vec<u8>, nodes: &[Node]) {
-    put(out, "* THREAD");
-    if !nodes.is_empty() {
-        put(out, " ");
+/// `* THREAD (…)(…)` (RFC 5256 §4).
+pub fn thread(out: &mut Vec<u8>, threads: &Threads) {
+    put(out, "* THREAD ");
+    let before = out.len();
+    threads.print(out);
+    if out.len() == before {
+        out.pop();
     }
-    // Ends of the parentheses that are open, by the index behind their last node.
-    let mut open: Vec<usize> = Vec::new();
-    // True when the node continues its parent's chain without parentheses of its own.
-    let mut is_chained = false;
-    for (index, node) in nodes.iter().enumerate() {
-        let is_only_child = |child: &Node| child.below + 1 == node.below;
-        let has_only_child = node.below > 0 && nodes.get(index + 1).is_some_and(is_only_child);
-        // A missing message shows itself by holding several children together, and in no other way.
-        if node.number > 0 || (node.below > 0 && !has_only_child) {
-            match is_chained {
-                true => put(out, " "),
-                false => {
-                    put(out, "(");
-                    open.push((index + 1).saturating_add(node.below).min(nodes.len()));
-                }
-            }
-            is_chained = has_only_child;
-        }
-        if node.number > 0 {
-            put(out, &node.number.to_string());
-            if node.below > 0 && !has_only_child {
-                put(out, " ");
-            }
-        }
-        while open.last().is_some_and(|end| *end == index + 1) {
-            open.pop();
-            put(out, ")");
-        }
-    }
-    super::end(out);
+    end(out);
 }

@@ -148,24 +148,11 @@ fn batches_go_from_the_newest_down() {
 }
 
 #[test]
-fn threads_nest_as_the_grammar_wants() {
-    let nodes = |list: &[(u32, usize)]| -> Vec<Node> {
-        list.iter().map(|(number, below)| Node { number: *number, below: *below }).collect()
-    };
-    for (list, wire) in [
-        (&[][..], "* THREAD\r\n"),
-        (&[(2, 0), (5, 0)], "* THREAD (2)(5)\r\n"),
-        // RFC 5256 §4.
-        (&[(2, 0), (3, 6), (6, 5), (4, 1), (23, 0), (44, 2), (7, 1), (96, 0)], "* THREAD (2)(3 6 (4 23)(44 7 96))\r\n"),
-        (&[(0, 2), (3, 0), (5, 0)], "* THREAD ((3)(5))\r\n"),
-        (&[(0, 1), (3, 0)], "* THREAD (3)\r\n"),
-        (&[(1, 2), (0, 1), (3, 0), (9, 0)], "* THREAD (1 3)(9)\r\n"),
-        (&[(1, 3), (0, 2), (3, 0), (4, 0)], "* THREAD (1 (3)(4))\r\n"),
-    ] {
-        assert_eq!(printed(|out| thread(out, &nodes(list))), wire);
-    }
-    let chain: Vec<Node> = (1..=100_000).map(|n| Node { number: n, below: (100_000 - n) as usize }).collect();
-    assert!(printed(|out| thread(out, &chain)).ends_with(" 99999 100000)\r\n"));
+fn threads_stand_behind_one_blank() {
+    use crate::mailbox::{Threadable, Threads};
+    let letters = [1, 2].map(|number| Threadable { number, ..Threadable::default() });
+    assert_eq!(printed(|out| thread(out, &Threads::by_references(&letters))), "* THREAD (1)(2)\r\n");
+    assert_eq!(printed(|out| thread(out, &Threads::by_references(&[]))), "* THREAD\r\n");
 }
 
 #[test]

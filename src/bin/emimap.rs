@@ -1,0 +1,7 @@
+//! IMAP server.
+
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    expressmail::cli::emimap::main()
+}

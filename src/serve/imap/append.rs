@@ -1,0 +1,192 @@
+//! APPEND and REPLACE: messages that a client brings, streamed into drafts (RFC 9051 §6.3.12, RFC 3502, RFC 8508).
+//!
+//! Stored text has LF line ends: CR LF becomes LF while it comes in; a CR alone stays; a LF alone is a line end like any other, and
+//! goes out as CR LF.
+
+use super::ImapService;
+use super::message::split_flags;
+use crate::dot::{self, CrlfDecoder};
+use crate::mailbox::{System, UidSet};
+use crate::proto::imap::response::{self, Code, Status};
+use crate::proto::imap::{Answer, AppendMessage, Messages, Outcome, Refusal};
+use crate::store::{Append, FlagChange, Folder, FolderError, How, TreeError};
+use std::sync::Arc;
+
+/// The messages of one command.
+#[derive(Debug)]
+pub(super) struct Appending {
+    folder: Arc<Folder>,
+    done: Vec<Append>,
+    current: Option<Current>,
+    replaces: Option<Messages>,
+    octets: u64,
+}
+
+/// The message that is coming in.
+#[derive(Debug)]
+struct Current {
+    append: Append,
+    decoder: CrlfDecoder,
+    /// The last stored octet was a CR: with a LF behind it, it is a line end that needs no other CR on the wire.
+    ends_in_cr: bool,
+}
+
+impl Current {
+    fn new(append: Append) -> Current {
+        Current { append, decoder: CrlfDecoder::keeping_bare(), ends_in_cr: false }
+    }
+
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<()> {
+        let mut text = Vec::with_capacity(octets.len() + 1);
+        self.decoder.feed(octets, &mut text);
+        self.put(&text)
+    }
+
+    fn put(&mut self, text: &[u8]) -> std::io::Result<()> {
+        let Some(last) = text.last() else { return Ok(()) };
+        self.append.wire_size += dot::crlf_size(text) - u64::from(self.ends_in_cr && text[0] == b'\n');
+        self.ends_in_cr = *last == b'\r';
+        self.append.draft.write(text)
+    }
+
+    fn finish(mut self) -> std::io::Result<Append> {
+        let mut text = Vec::new();
+        self.decoder.finish(&mut text);
+        self.put(&text)?;
+        Ok(self.append)
+    }
+}
+
+impl ImapService {
+    /// Largest message taken.
+    pub(super) fn append_limit(&self) -> u64 {
+        self.desk.site.settings.smtp.message_size.0
+    }
+
+    pub(super) fn append_begin(&mut self, message: AppendMessage) -> Answer {
+        self.enabled = message.enabled;
+        Answer::Verdict(self.begin(message))
+    }
+
+    fn begin(&mut self, message: AppendMessage) -> Result<(), Refusal> {
+        let size = message.size.unwrap_or(0);
+        if size > self.append_limit() {
+            return Err(Refusal::no(
+                Some(Code::TooBig),
+                format!("a message has at most {} octets", self.append_limit()),
+            ));
+        }
+        if self.append.is_none() {
+            let folder = self.target(&message.mailbox).map_err(|trouble| self.refusal(trouble))?;
+            let replaces = message.replaces.clone();
+            self.append = Some(Box::new(Appending { folder, done: Vec::new(), current: None, replaces, octets: 0 }));
+        }
+        let held = self.append.as_ref().map_or(0, |append| append.octets);
+        match self.is_over_quota(held.saturating_add(size)) {
+            Ok(false) => {}
+            Ok(true) => return Err(Refusal::no(Some(Code::OverQuota), "the quota is exceeded")),
+            Err(trouble) => return Err(self.refusal(trouble)),
+        }
+        let Some(appending) = &mut self.append else { return Err(Refusal::bad("no APPEND")) };
+        let (system, keywords) = split_flags(&message.flags);
+        let append = Append {
+            draft: appending.folder.draft(),
+            wire_size: 0,
+            system,
+            keywords: keywords.into_iter().map(str::to_string).collect(),
+            internal_date: message.date,
+        };
+        appending.octets = appending.octets.saturating_add(size);
+        appending.current = Some(Current::new(append));
+        Ok(())
+    }
+
+    fn refusal(&self, trouble: super::Trouble) -> Refusal {
+        let Outcome { status, code, text, .. } = self.explain(trouble);
+        Refusal { status, code, text }
+    }
+
+    pub(super) fn append_text(&mut self, octets: u64) -> Answer {
+        let is_too_big = self.append.as_ref().is_some_and(|a| a.octets.saturating_add(octets) > self.append_limit());
+        Answer::Verdict(match is_too_big {
+            true => Err(Refusal::no(Some(Code::TooBig), "the message is too big")),
+            false => Ok(()),
+        })
+    }
+
+    pub(super) fn append_chunk(&mut self, octets: &[u8]) -> Answer {
+        let written = match self.append.as_mut().and_then(|append| append.current.as_mut()) {
+            Some(current) => current.write(octets),
+            None => Ok(()),
+        };
+        Answer::Verdict(written.map_err(|e| self.refusal(TreeError::Io(e).into())))
+    }
+
+    pub(super) fn append_end(&mut self) -> Answer {
+        let finished = self.append.as_mut().and_then(|append| append.current.take()).map(Current::finish);
+        Answer::Verdict(match (finished, &mut self.append) {
+            (Some(Ok(append)), Some(appending)) => {
+                appending.done.push(append);
+                Ok(())
+            }
+            (Some(Err(e)), _) => Err(self.refusal(TreeError::Io(e).into())),
+            _ => Err(Refusal::bad("no APPEND")),
+        })
+    }
+
+    pub(super) fn append_commit(&mut self) -> Answer {
+        let mut out = Vec::new();
+        let result = match self.append.take() {
+            Some(appending) => self.commit(*appending, &mut out).map_err(super::Trouble::from),
+            None => Ok(super::not_now("no APPEND")),
+        };
+        self.finish(result, true, out)
+    }
+
+    fn commit(&mut self, appending: Appending, out: &mut Vec<u8>) -> Result<Outcome, FolderError> {
+        let Appending { folder, done, replaces, .. } = appending;
+        let uids = folder.append(done)?;
+        let validity = folder.refresh()?.uid_validity;
+        let code = Code::AppendUid(validity, uids.into_iter().collect::<UidSet>());
+        let (Some(replaces), Some(selected)) = (replaces, self.selected.as_deref_mut()) else {
+            return Ok(Outcome::ok("appended").with_code(code));
+        };
+        // RFC 8508 §3.4: the new one is told before the old one goes.
+        response::untagged(out, Status::Ok, Some(&code), "the new message is stored");
+        let old = selected.choose(&replaces).map(|numbers| selected.uids(&numbers)).unwrap_or_default();
+        let change = FlagChange { how: How::Add, system: System::Deleted as u8, keywords: &[] };
+        selected.folder.store(&old, change, None)?;
+        selected.folder.expunge(Some(&old))?;
+        Ok(Outcome::ok("replaced"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_ends_become_lf_however_the_text_is_cut() {
+        let text = b"a\r\nb\rc\r\r\nd\ne\r\n\r";
+        for cut in 0..text.len() {
+            let dir = tempfile::tempdir().unwrap();
+            let append = Append {
+                draft: crate::fsx::Draft::new(dir.path().join("d"), 0o600),
+                wire_size: 0,
+                system: 0,
+                keywords: Vec::new(),
+                internal_date: None,
+            };
+            let mut current = Current::new(append);
+            current.write(&text[..cut]).unwrap();
+            current.write(&text[cut..]).unwrap();
+            let mut append = current.finish().unwrap();
+            let mut stored = Vec::new();
+            let file = append.draft.file().unwrap();
+            std::io::Seek::rewind(file).unwrap();
+            std::io::Read::read_to_end(file, &mut stored).unwrap();
+            assert_eq!(stored, b"a\nb\rc\r\nd\ne\n\r");
+            assert_eq!(append.wire_size, crate::dot::crlf_size(&stored));
+        }
+    }
+}

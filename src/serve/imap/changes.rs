@@ -1,0 +1,120 @@
+//! What has changed in the selected mailbox, told to the client (RFC 9051 §7.4 and §7.5).
+
+use super::selected::Selected;
+use crate::mailbox::{Change, Entry, Snapshot, UidSet};
+use crate::proto::imap::response::{self, FetchPrinter};
+use crate::proto::imap::{Enabled, Extension};
+use crate::store::FolderError;
+use std::sync::Arc;
+
+impl Selected {
+    /// Looks at the mailbox and tells what is new. Without `may_expunge` messages that are gone keep their numbers.
+    pub(super) fn tell_changes(
+        &mut self,
+        enabled: Enabled,
+        may_expunge: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), FolderError> {
+        let latest = self.latest()?;
+        self.tell(latest, enabled, may_expunge, &UidSet::default(), out);
+        Ok(())
+    }
+
+    /// The mailbox as it is now; recent messages become this session's.
+    pub(super) fn latest(&mut self) -> Result<Arc<Snapshot>, FolderError> {
+        let latest = self.folder.refresh()?;
+        if self.is_read_only || latest.recent_from >= latest.uid_next {
+            return Ok(latest);
+        }
+        let taken = self.folder.take_recent()?;
+        for entry in taken.entries.iter().rev().take_while(|entry| entry.uid >= taken.recent_from) {
+            self.recent.push(entry.uid.number());
+        }
+        self.folder.refresh()
+    }
+
+    /// Goes on to a snapshot and tells the difference, but for the flags of the messages in `silent` (identifiers).
+    pub(super) fn tell(
+        &mut self,
+        latest: Arc<Snapshot>,
+        enabled: Enabled,
+        may_expunge: bool,
+        silent: &UidSet,
+        out: &mut Vec<u8>,
+    ) {
+        for change in self.view.advance(latest, may_expunge) {
+            match change {
+                Change::Expunged { uids, .. } if enabled.has(Extension::Qresync) || enabled.has(Extension::UidOnly) => {
+                    self.forget(&uids);
+                    response::vanished(out, false, &uids);
+                }
+                Change::Expunged { numbers, uids } => {
+                    self.forget(&uids);
+                    numbers.into_iter().for_each(|number| response::expunge(out, number));
+                }
+                Change::Keywords => self.tell_flags(out),
+                Change::Exists(count) => response::exists(out, count),
+                Change::Recent(_) if enabled.has(Extension::Imap4Rev2) => {}
+                Change::Recent(_) => response::recent(out, self.recent.len() as u32),
+                Change::Flags(numbers) => {
+                    let snapshot = self.view.snapshot().clone();
+                    for number in numbers {
+                        if let Some(entry) = snapshot.at(number)
+                            && !silent.contains(entry.uid.number())
+                        {
+                            self.tell_entry(number, entry, enabled, out);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// FETCH with the flags of one message.
+    pub(super) fn tell_entry(&self, number: u32, entry: &Entry, enabled: Enabled, out: &mut Vec<u8>) {
+        let mut fetch = begin(number, entry, enabled, out);
+        if !enabled.has(Extension::UidOnly) {
+            fetch.uid(out, entry.uid);
+        }
+        fetch.flags(out, self.flag_names(entry, enabled));
+        if enabled.has(Extension::Condstore) {
+            fetch.modseq(out, entry.modseq);
+        }
+        fetch.end(out);
+    }
+
+    /// The names of a message's flags, with `\Recent` where the client knows it.
+    pub(super) fn flag_names(&self, entry: &Entry, enabled: Enabled) -> Vec<&str> {
+        let mut names: Vec<&str> = self.view.snapshot().keywords.print(entry.flags).collect();
+        if !enabled.has(Extension::Imap4Rev2) && self.recent.contains(entry.uid.number()) {
+            names.push("\\Recent");
+        }
+        names
+    }
+
+    /// FLAGS: the flags that messages of this mailbox may have.
+    pub(super) fn tell_flags(&self, out: &mut Vec<u8>) {
+        let snapshot = self.view.snapshot();
+        let system = crate::mailbox::System::ALL.iter().map(|flag| flag.name());
+        response::flags(out, system.chain(snapshot.keywords.names().iter().map(|name| &**name)));
+    }
+
+    /// Expunged messages are in no saved result any more (RFC 5182 §2.1).
+    fn forget(&mut self, uids: &UidSet) {
+        let left = |set: &UidSet| set.iter().filter(|uid| !uids.contains(*uid)).collect();
+        if !self.saved.is_empty() {
+            self.saved = left(&self.saved);
+        }
+        if !self.recent.is_empty() {
+            self.recent = left(&self.recent);
+        }
+    }
+}
+
+/// Begins a FETCH response, by number or, under UIDONLY, by identifier (RFC 9586 §3.3).
+pub(super) fn begin(number: u32, entry: &Entry, enabled: Enabled, out: &mut Vec<u8>) -> FetchPrinter {
+    match enabled.has(Extension::UidOnly) {
+        true => FetchPrinter::begin_uid(out, entry.uid),
+        false => FetchPrinter::begin(out, number),
+    }
+}

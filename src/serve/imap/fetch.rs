@@ -1,0 +1,323 @@
+//! FETCH: items of messages, streamed (RFC 9051 §6.4.5).
+//!
+//! A [`Fetch`] is a plan with a place in it. Each [`Fetch::step`] makes a bounded piece of output; texts are turned into their CRLF form
+//! while they go out, so that of a large message only its stored text is held.
+
+use super::changes::begin;
+use super::selected::{Messages, Selected};
+use crate::dot::CrlfWindow;
+use crate::mailbox::{Entry, Uid, UidSet};
+use crate::msg::digest::{Digest, Part};
+use crate::msg::section;
+use crate::msg::structure::{Shape, Structure};
+use crate::msg::transfer::Transfer;
+use crate::proto::imap::Enabled;
+use crate::proto::imap::response::FetchPrinter;
+use crate::proto::imap::{FetchItem, Section, SectionText};
+use crate::store::FolderError;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Octets of output of one step, more or less.
+const STEP: usize = 128 << 10;
+
+/// A FETCH on its way.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    items: Vec<FetchItem>,
+    /// Sequence numbers still to come, ascending, and their identifiers.
+    rest: VecDeque<(u32, Uid)>,
+    /// Messages whose `\Seen` this command has set: they show their flags.
+    seen: UidSet,
+    pieces: VecDeque<Piece>,
+    /// Some message is gone, though the client has not been told.
+    pub(super) has_gaps: bool,
+    /// A part's encoding is not known.
+    pub(super) has_unknown_encoding: bool,
+}
+
+/// Output that is not made yet.
+#[derive(Debug)]
+enum Piece {
+    Ready(Vec<u8>, usize),
+    Window(Arc<Vec<u8>>, CrlfWindow),
+}
+
+impl Fetch {
+    /// Fetches these items of these messages (sequence numbers in the session's view).
+    pub(super) fn new(items: Vec<FetchItem>, numbers: &UidSet, seen: UidSet, selected: &Selected) -> Fetch {
+        let snapshot = selected.view.snapshot();
+        let rest = numbers.iter().filter_map(|n| snapshot.at(n).map(|entry| (n, entry.uid))).collect();
+        Fetch { items, rest, seen, pieces: VecDeque::new(), has_gaps: false, has_unknown_encoding: false }
+    }
+
+    /// Appends the next piece of output; true when that was the last.
+    pub(super) fn step(
+        &mut self,
+        selected: &Selected,
+        enabled: Enabled,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, FolderError> {
+        let mut messages = selected.messages();
+        loop {
+            while let Some(piece) = self.pieces.front_mut() {
+                if out.len() >= STEP {
+                    return Ok(false);
+                }
+                let room = STEP - out.len();
+                let is_done = match piece {
+                    Piece::Ready(bytes, at) => {
+                        let end = bytes.len().min(*at + room);
+                        out.extend_from_slice(&bytes[*at..end]);
+                        *at = end;
+                        end == bytes.len()
+                    }
+                    Piece::Window(text, window) => {
+                        window.fill(text, room, out);
+                        window.left() == 0
+                    }
+                };
+                if is_done {
+                    self.pieces.pop_front();
+                }
+            }
+            if out.len() >= STEP {
+                return Ok(false);
+            }
+            let Some((number, uid)) = self.rest.pop_front() else { return Ok(true) };
+            let Some(entry) = selected.view.snapshot().find(uid).copied() else { continue };
+            match self.message(number, &entry, selected, &mut messages, enabled, out) {
+                Err(FolderError::Expunged) => self.has_gaps = true,
+                other => other?,
+            }
+        }
+    }
+
+    /// Prints one message, or leaves it out whole.
+    fn message(
+        &mut self,
+        number: u32,
+        entry: &Entry,
+        selected: &Selected,
+        messages: &mut Messages<'_>,
+        enabled: Enabled,
+        out: &mut Vec<u8>,
+    ) -> Result<(), FolderError> {
+        let start = out.len();
+        let mut response =
+            Response { out: std::mem::take(out), pieces: VecDeque::new(), text: None, is_unknown: false };
+        let printed = self.items(number, entry, selected, messages, enabled, &mut response);
+        *out = match response.pieces.pop_front() {
+            // What was there before the first text of this message goes out now.
+            Some(Piece::Ready(first, _)) => {
+                response.pieces.push_back(Piece::Ready(std::mem::take(&mut response.out), 0));
+                first
+            }
+            other => {
+                response.pieces.extend(other);
+                std::mem::take(&mut response.out)
+            }
+        };
+        if let Err(e) = printed {
+            out.truncate(start);
+            return Err(e);
+        }
+        self.has_unknown_encoding |= response.is_unknown;
+        self.pieces = response.pieces;
+        Ok(())
+    }
+
+    fn items(
+        &self,
+        number: u32,
+        entry: &Entry,
+        selected: &Selected,
+        messages: &mut Messages<'_>,
+        enabled: Enabled,
+        response: &mut Response,
+    ) -> Result<(), FolderError> {
+        let mut fetch = begin(number, entry, enabled, &mut response.out);
+        let uid = entry.uid;
+        for item in &self.items {
+            match item {
+                FetchItem::Uid => fetch.uid(&mut response.out, uid),
+                FetchItem::Flags => fetch.flags(&mut response.out, selected.flag_names(entry, enabled)),
+                FetchItem::ModSeq => fetch.modseq(&mut response.out, entry.modseq),
+                FetchItem::InternalDate => fetch.internal_date(&mut response.out, messages.internal_date(entry)?),
+                FetchItem::SaveDate => fetch.save_date(&mut response.out, Some(entry.save_date)),
+                FetchItem::Size => fetch.size(&mut response.out, messages.size(entry)?),
+                FetchItem::Envelope => digest(&mut fetch, "ENVELOPE", Part::Envelope, uid, messages, response)?,
+                FetchItem::Body => digest(&mut fetch, "BODY", Part::Body, uid, messages, response)?,
+                FetchItem::BodyStructure => {
+                    digest(&mut fetch, "BODYSTRUCTURE", Part::BodyStructure, uid, messages, response)?;
+                }
+                FetchItem::EmailId => fetch.email_id(&mut response.out, &messages.email_id(uid)?),
+                FetchItem::ThreadId => fetch.thread_id(&mut response.out, None),
+                FetchItem::Preview(_) => {
+                    let record = messages.digest(uid)?;
+                    let preview = Digest::read(&record).map(|d| d.part(Part::Preview)).unwrap_or_default();
+                    fetch.preview(&mut response.out, Some(&String::from_utf8_lossy(preview)));
+                }
+                FetchItem::Rfc822 => {
+                    response.whole(&mut fetch, "RFC822", &section::SectionText::Whole, uid, messages)?
+                }
+                FetchItem::Rfc822Header => {
+                    response.whole(&mut fetch, "RFC822.HEADER", &section::SectionText::Header, uid, messages)?;
+                }
+                FetchItem::Rfc822Text => {
+                    response.whole(&mut fetch, "RFC822.TEXT", &section::SectionText::Text, uid, messages)?;
+                }
+                FetchItem::Section { section, partial, .. } => {
+                    response.section(&mut fetch, section, *partial, uid, messages)?;
+                }
+                FetchItem::Binary { part, partial, .. } => {
+                    response.binary(&mut fetch, part, *partial, uid, messages)?
+                }
+                FetchItem::BinarySize(part) => {
+                    let size = response.decoded(part, uid, messages)?.map_or(0, |bytes| bytes.len() as u64);
+                    fetch.binary_size(&mut response.out, part, size);
+                }
+            }
+        }
+        if self.seen.contains(uid.number()) && !self.items.contains(&FetchItem::Flags) {
+            fetch.flags(&mut response.out, selected.flag_names(entry, enabled));
+        }
+        fetch.end(&mut response.out);
+        Ok(())
+    }
+}
+
+fn digest(
+    fetch: &mut FetchPrinter,
+    name: &str,
+    part: Part,
+    uid: Uid,
+    messages: &mut Messages<'_>,
+    response: &mut Response,
+) -> Result<(), FolderError> {
+    let record = messages.digest(uid)?;
+    let value = Digest::read(&record).map(|digest| digest.part(part)).unwrap_or_default();
+    fetch.printed(&mut response.out, name, value);
+    Ok(())
+}
+
+/// One message's response while it is put together.
+struct Response {
+    out: Vec<u8>,
+    pieces: VecDeque<Piece>,
+    text: Option<Arc<Vec<u8>>>,
+    is_unknown: bool,
+}
+
+impl Response {
+    fn text(&mut self, uid: Uid, messages: &Messages<'_>) -> Result<Arc<Vec<u8>>, FolderError> {
+        if let Some(text) = &self.text {
+            return Ok(text.clone());
+        }
+        let text = Arc::new(messages.text(uid)?);
+        self.text = Some(text.clone());
+        Ok(text)
+    }
+
+    /// A window goes out behind what is printed so far.
+    fn push(&mut self, text: Arc<Vec<u8>>, window: CrlfWindow) {
+        self.pieces.push_back(Piece::Ready(std::mem::take(&mut self.out), 0));
+        self.pieces.push_back(Piece::Window(text, window));
+    }
+
+    fn whole(
+        &mut self,
+        fetch: &mut FetchPrinter,
+        name: &str,
+        what: &section::SectionText,
+        uid: Uid,
+        messages: &Messages<'_>,
+    ) -> Result<(), FolderError> {
+        let text = self.text(uid, messages)?;
+        let ranges = section::locate_top(&text, what).unwrap_or_default();
+        let window = CrlfWindow::new(&text, ranges, None);
+        fetch.rfc822_head(&mut self.out, name, window.left());
+        self.push(text, window);
+        Ok(())
+    }
+
+    fn section(
+        &mut self,
+        fetch: &mut FetchPrinter,
+        section: &Section,
+        partial: Option<(u64, u64)>,
+        uid: Uid,
+        messages: &Messages<'_>,
+    ) -> Result<(), FolderError> {
+        let text = self.text(uid, messages)?;
+        let what = match &section.text {
+            None => section::SectionText::Whole,
+            Some(SectionText::Header) => section::SectionText::Header,
+            Some(SectionText::HeaderFields(names, false)) => section::SectionText::HeaderFields(names.clone()),
+            Some(SectionText::HeaderFields(names, true)) => section::SectionText::HeaderFieldsNot(names.clone()),
+            Some(SectionText::Text) => section::SectionText::Text,
+            Some(SectionText::Mime) => section::SectionText::Mime,
+        };
+        let ranges = match section.part.is_empty() {
+            true => section::locate_top(&text, &what),
+            false => {
+                let wanted = section::Section { path: section.part.clone(), text: what };
+                section::locate(&text, &Structure::of(&text), &wanted)
+            }
+        };
+        let origin = partial.map(|(from, _)| from);
+        match ranges {
+            Some(ranges) => {
+                let window = CrlfWindow::new(&text, ranges, partial);
+                fetch.section_head(&mut self.out, section, origin, window.left());
+                self.push(text, window);
+            }
+            None => fetch.section(&mut self.out, section, origin, None),
+        }
+        Ok(())
+    }
+
+    fn binary(
+        &mut self,
+        fetch: &mut FetchPrinter,
+        part: &[u32],
+        partial: Option<(u64, u64)>,
+        uid: Uid,
+        messages: &Messages<'_>,
+    ) -> Result<(), FolderError> {
+        let origin = partial.map(|(from, _)| from);
+        let Some(bytes) = self.decoded(part, uid, messages)? else {
+            fetch.binary_none(&mut self.out, part, origin);
+            return Ok(());
+        };
+        let length = bytes.len() as u64;
+        let (from, to) = match partial {
+            Some((from, count)) => (from.min(length), from.saturating_add(count).min(length)),
+            None => (0, length),
+        };
+        let bytes = &bytes[from as usize..to as usize];
+        fetch.binary_head(&mut self.out, part, origin, bytes.len() as u64, memchr::memchr(0, bytes).is_some());
+        self.out.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// A part with its transfer encoding removed; `None` when there is no such part, or when its encoding is not known.
+    fn decoded(&mut self, part: &[u32], uid: Uid, messages: &Messages<'_>) -> Result<Option<Vec<u8>>, FolderError> {
+        let text = self.text(uid, messages)?;
+        let structure = Structure::of(&text);
+        if part.is_empty() {
+            // RFC 9051 §6.4.5: the whole message, which has no encoding of its own to remove.
+            let mut bytes = Vec::new();
+            CrlfWindow::new(&text, vec![0..text.len()], None).fill(&text, usize::MAX, &mut bytes);
+            return Ok(Some(bytes));
+        }
+        let Some(found) = structure.find(part).map(|index| &structure.parts()[index]) else { return Ok(None) };
+        let encoding = match found.shape {
+            Shape::Leaf => Transfer::of(found.content.encoding),
+            _ => Transfer::of(None),
+        };
+        let decoded = encoding.decode_wire(&text[found.body.clone()]);
+        self.is_unknown |= decoded.is_none();
+        Ok(decoded)
+    }
+}

@@ -1,0 +1,379 @@
+//! SEARCH, SORT and THREAD: running a prepared test over the mailbox, and printing what was found.
+
+use super::search::{Looker, Test, Unsearchable};
+use super::selected::Selected;
+use super::{Run, Trouble};
+use crate::clock::Timestamp;
+use crate::mailbox::{Entry, ModSeq, Threadable, Threads, UidSet};
+use crate::msg::digest::{Digest, Part};
+use crate::proto::imap::response::{self, Esearch, Status};
+use crate::proto::imap::{
+    Enabled, Extension, Outcome, PartialRange, Returns, Search, SearchKey, Sort, SortCriterion, Thread, ThreadAlgorithm,
+};
+use crate::store::FolderError;
+use std::cmp::Ordering;
+
+/// The sequence numbers that match a key.
+fn matching(
+    selected: &mut Selected,
+    key: &SearchKey,
+    charset: Option<&str>,
+    enabled: Enabled,
+    now: Timestamp,
+    out: &mut Vec<u8>,
+) -> Result<UidSet, Trouble> {
+    let test = Test::prepare(key, charset, &selected.messages(), now).map_err(|why| refused(&why))?;
+    if test.needs_dates() || test.needs_sizes() {
+        let all = UidSet::from_ranges(vec![(1, selected.view.snapshot().len())]);
+        let numbers = test.numbers().unwrap_or(&all);
+        selected.measure(numbers, test.needs_sizes(), enabled, out)?;
+    }
+    let selected = &*selected;
+    let mut messages = selected.messages();
+    let snapshot = messages.snapshot().clone();
+    let mut look = Looker::new(&mut messages);
+    let mut found = UidSet::default();
+    let mut check = |number: u32, entry: &Entry, found: &mut UidSet| -> Result<(), FolderError> {
+        if !selected.view.is_ghost(entry.uid) && test.matches(number, entry, &mut look)? {
+            found.push(number);
+        }
+        Ok(())
+    };
+    match test.numbers() {
+        // Only those named can match.
+        Some(numbers) => {
+            for number in numbers.iter() {
+                if let Some(entry) = snapshot.at(number) {
+                    check(number, entry, &mut found)?;
+                }
+            }
+        }
+        None => {
+            for (index, entry) in snapshot.entries.iter().enumerate() {
+                check(index as u32 + 1, entry, &mut found)?;
+            }
+        }
+    }
+    // What was learnt of messages is worth keeping; a search that fails to keep it has not failed.
+    let _ = selected.folder.flush_cache();
+    Ok(found)
+}
+
+fn refused(why: &Unsearchable) -> Trouble {
+    let (code, text, is_bad) = why.explain();
+    let status = if is_bad { Status::Bad } else { Status::No };
+    Trouble::Told(Outcome { status, ..Outcome::no(code, text) })
+}
+
+/// SEARCH and UID SEARCH.
+pub(super) fn search(
+    selected: &mut Selected,
+    search: &Search,
+    tag: &str,
+    enabled: Enabled,
+    now: Timestamp,
+    out: &mut Vec<u8>,
+) -> Run {
+    let saves = search.returns.as_ref().is_some_and(|r| r.save);
+    let numbers = match matching(selected, &search.key, search.charset.as_deref(), enabled, now, out) {
+        Ok(numbers) => numbers,
+        Err(trouble) => {
+            if saves {
+                // RFC 5182 §2.1: a search that failed leaves an empty result.
+                selected.saved = UidSet::default();
+            }
+            return Err(trouble);
+        }
+    };
+    let snapshot = selected.view.snapshot().clone();
+    let shown = match search.is_uid || enabled.has(Extension::UidOnly) {
+        true => selected.uids(&numbers),
+        false => numbers.clone(),
+    };
+    let top = |numbers: &UidSet| highest(selected, numbers).filter(|_| search.key.has_modseq());
+    match &search.returns {
+        None if !enabled.has(Extension::Imap4Rev2) => response::search(out, shown.iter(), top(&numbers)),
+        returns => {
+            let all = Returns { all: true, ..Returns::default() };
+            let returns = returns.as_ref().unwrap_or(&all);
+            let ends = ends(&numbers, returns);
+            let modseq = match returns.all || returns.count || returns.partial.is_some() {
+                true => top(&numbers),
+                false => top(&ends),
+            };
+            let window = returns.partial.map(|range| (range, window(&shown, range)));
+            let found = Esearch {
+                tag,
+                is_uid: search.is_uid || enabled.has(Extension::UidOnly),
+                min: returns.min.then(|| shown.ranges().first().map(|r| r.0)).flatten(),
+                max: returns.max.then(|| shown.ranges().last().map(|r| r.1)).flatten(),
+                count: returns.count.then_some(shown.len() as u32),
+                all: returns.all.then_some(shown.ranges()),
+                partial: window.as_ref().map(|(range, numbers)| (*range, numbers.ranges())),
+                modseq,
+                ..Esearch::default()
+            };
+            let tells = returns.min || returns.max || returns.count || returns.all || returns.partial.is_some();
+            // RFC 5182 §2.2: SAVE alone asks for no answer.
+            if tells {
+                response::esearch(out, &found, enabled);
+            }
+            if saves {
+                let kept = match (returns.all || returns.count || returns.partial.is_some(), returns.min || returns.max)
+                {
+                    (false, true) => ends,
+                    _ => numbers.clone(),
+                };
+                selected.saved = kept.iter().filter_map(|n| snapshot.at(n)).map(|e| e.uid).collect();
+            }
+        }
+    }
+    Ok(Outcome::ok("searched"))
+}
+
+/// The first and the last, as far as asked for.
+fn ends(numbers: &UidSet, returns: &Returns) -> UidSet {
+    let first = returns.min.then(|| numbers.ranges().first().map(|r| r.0)).flatten();
+    let last = returns.max.then(|| numbers.ranges().last().map(|r| r.1)).flatten();
+    first.into_iter().chain(last).collect()
+}
+
+fn highest(selected: &Selected, numbers: &UidSet) -> Option<ModSeq> {
+    let snapshot = selected.view.snapshot();
+    numbers.iter().filter_map(|n| snapshot.at(n)).map(|e| e.modseq).max()
+}
+
+/// The part of a result that PARTIAL asks for (RFC 9394 §3.1).
+pub(super) fn window(numbers: &UidSet, range: PartialRange) -> UidSet {
+    let list: Vec<u32> = numbers.iter().collect();
+    slice(&list, range).iter().copied().collect()
+}
+
+fn slice(list: &[u32], range: PartialRange) -> &[u32] {
+    let (from, to) = (range.from.min(range.to) as usize, range.from.max(range.to) as usize);
+    let length = list.len();
+    if from == 0 || from > length {
+        return &[];
+    }
+    let to = to.min(length);
+    match range.is_from_end {
+        false => &list[from - 1..to],
+        true => &list[length - to..length - from + 1],
+    }
+}
+
+/// Numbers in their own order, as ranges of neighbours that follow each other.
+fn in_order(numbers: &[u32]) -> Vec<(u32, u32)> {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, to)) if to.checked_add(1) == Some(*number) => *to = *number,
+            _ => ranges.push((*number, *number)),
+        }
+    }
+    ranges
+}
+
+/// SORT and UID SORT (RFC 5256 §3, RFC 5267 §3).
+pub(super) fn sort(
+    selected: &mut Selected,
+    sort: &Sort,
+    tag: &str,
+    enabled: Enabled,
+    now: Timestamp,
+    out: &mut Vec<u8>,
+) -> Run {
+    let numbers = matching(selected, &sort.key, Some(&sort.charset), enabled, now, out)?;
+    let needs = |wanted: SortCriterion| sort.criteria.iter().any(|(criterion, _)| *criterion == wanted);
+    if needs(SortCriterion::Arrival) || needs(SortCriterion::Size) {
+        selected.measure(&numbers, needs(SortCriterion::Size), enabled, out)?;
+    }
+    let sorted = in_sorted_order(selected, &numbers, &sort.criteria)?;
+    let snapshot = selected.view.snapshot().clone();
+    let is_uid = sort.is_uid || enabled.has(Extension::UidOnly);
+    let shown: Vec<u32> = match is_uid {
+        true => sorted.iter().filter_map(|n| snapshot.at(*n)).map(|e| e.uid.number()).collect(),
+        false => sorted,
+    };
+    let top = highest(selected, &numbers).filter(|_| sort.key.has_modseq());
+    match &sort.returns {
+        None => response::sort(out, shown.iter().copied(), top),
+        Some(returns) => {
+            let all = in_order(&shown);
+            let window = returns.partial.map(|range| (range, in_order(slice(&shown, range))));
+            let found = Esearch {
+                tag,
+                is_uid,
+                min: returns.min.then(|| shown.first().copied()).flatten(),
+                max: returns.max.then(|| shown.last().copied()).flatten(),
+                count: returns.count.then_some(shown.len() as u32),
+                all: returns.all.then_some(&all[..]),
+                partial: window.as_ref().map(|(range, numbers)| (*range, &numbers[..])),
+                modseq: top,
+                ..Esearch::default()
+            };
+            if returns.min || returns.max || returns.count || returns.all || returns.partial.is_some() {
+                response::esearch(out, &found, enabled);
+            }
+            if returns.save {
+                selected.saved = numbers.iter().filter_map(|n| snapshot.at(n)).map(|e| e.uid).collect();
+            }
+        }
+    }
+    Ok(Outcome::ok("sorted"))
+}
+
+/// What one criterion compares.
+enum Key {
+    Number(i64),
+    Text(Box<[u8]>),
+}
+
+impl Key {
+    fn compare(&self, other: &Key) -> Ordering {
+        match (self, other) {
+            (Key::Number(a), Key::Number(b)) => a.cmp(b),
+            (Key::Text(a), Key::Text(b)) => a.cmp(b),
+            (Key::Number(_), Key::Text(_)) => Ordering::Less,
+            (Key::Text(_), Key::Number(_)) => Ordering::Greater,
+        }
+    }
+}
+
+fn in_sorted_order(
+    selected: &Selected,
+    numbers: &UidSet,
+    criteria: &[(SortCriterion, bool)],
+) -> Result<Vec<u32>, Trouble> {
+    let mut messages = selected.messages();
+    let snapshot = messages.snapshot().clone();
+    let needs_digest = criteria.iter().any(|(c, _)| !matches!(c, SortCriterion::Arrival | SortCriterion::Size));
+    let mut rows: Vec<(u32, Box<[Key]>)> = Vec::with_capacity(numbers.len() as usize);
+    for number in numbers.iter() {
+        let Some(entry) = snapshot.at(number) else { continue };
+        let record = match needs_digest.then(|| messages.digest(entry.uid)) {
+            Some(Err(FolderError::Expunged)) => continue,
+            Some(record) => Some(record?),
+            None => None,
+        };
+        let digest = record.as_deref().and_then(Digest::read);
+        let part = |part: Part| Key::Text(digest.map(|d| d.part(part)).unwrap_or_default().into());
+        let line = |part: Part, n: usize| Key::Text(digest.map(|d| d.key(part, n)).unwrap_or_default().into());
+        let mut keys = Vec::with_capacity(criteria.len());
+        for (criterion, _) in criteria {
+            keys.push(match criterion {
+                SortCriterion::Arrival => Key::Number(messages.internal_date(entry)?.0),
+                SortCriterion::Size => Key::Number(i64::try_from(messages.size(entry)?).unwrap_or(i64::MAX)),
+                SortCriterion::Date => match digest.and_then(|d| d.sent()) {
+                    Some(sent) => Key::Number(sent),
+                    // RFC 5256 §2.2: INTERNALDATE stands in for a Date that can't be read.
+                    None => Key::Number(messages.internal_date(entry)?.seconds()),
+                },
+                SortCriterion::Subject => part(Part::BaseSubject),
+                SortCriterion::From => line(Part::SortKeys, 0),
+                SortCriterion::To => line(Part::SortKeys, 1),
+                SortCriterion::Cc => line(Part::SortKeys, 2),
+                SortCriterion::DisplayFrom => line(Part::DisplayKeys, 0),
+                SortCriterion::DisplayTo => line(Part::DisplayKeys, 1),
+                // Every match is as good as any other: we find no half ones.
+                SortCriterion::Relevancy => Key::Number(0),
+            });
+        }
+        rows.push((number, keys.into()));
+    }
+    rows.sort_by(|(number_a, a), (number_b, b)| {
+        for ((key_a, key_b), (_, is_reverse)) in a.iter().zip(b.iter()).zip(criteria) {
+            let order = key_a.compare(key_b);
+            let order = if *is_reverse { order.reverse() } else { order };
+            if order != Ordering::Equal {
+                return order;
+            }
+        }
+        number_a.cmp(number_b)
+    });
+    let _ = selected.folder.flush_cache();
+    Ok(rows.into_iter().map(|(number, _)| number).collect())
+}
+
+/// What threading needs of a message, in memory.
+struct Letter {
+    number: u32,
+    date: i64,
+    subject: String,
+    is_reply: bool,
+    id: Vec<u8>,
+    references: Vec<Vec<u8>>,
+}
+
+/// THREAD and UID THREAD (RFC 5256 §3).
+pub(super) fn thread(
+    selected: &mut Selected,
+    thread: &Thread,
+    enabled: Enabled,
+    now: Timestamp,
+    out: &mut Vec<u8>,
+) -> Run {
+    let numbers = matching(selected, &thread.key, Some(&thread.charset), enabled, now, out)?;
+    let mut messages = selected.messages();
+    let snapshot = messages.snapshot().clone();
+    let is_uid = thread.is_uid || enabled.has(Extension::UidOnly);
+    let mut letters = Vec::with_capacity(numbers.len() as usize);
+    for number in numbers.iter() {
+        let Some(entry) = snapshot.at(number) else { continue };
+        let record = match messages.digest(entry.uid) {
+            Err(FolderError::Expunged) => continue,
+            other => other?,
+        };
+        let Some(digest) = Digest::read(&record) else { continue };
+        let date = match digest.sent() {
+            Some(sent) => sent,
+            None => messages.internal_date(entry)?.seconds(),
+        };
+        letters.push(Letter {
+            number: if is_uid { entry.uid.number() } else { number },
+            date,
+            subject: String::from_utf8_lossy(digest.part(Part::BaseSubject)).into_owned(),
+            is_reply: digest.is_reply(),
+            id: digest.part(Part::MessageId).to_vec(),
+            references: digest.references().map(<[u8]>::to_vec).collect(),
+        });
+    }
+    let references: Vec<Vec<&[u8]>> =
+        letters.iter().map(|letter| letter.references.iter().map(Vec::as_slice).collect()).collect();
+    let rows: Vec<Threadable<'_>> = letters
+        .iter()
+        .zip(&references)
+        .map(|(letter, references)| Threadable {
+            number: letter.number,
+            date: letter.date,
+            subject: &letter.subject,
+            is_reply: letter.is_reply,
+            message_id: &letter.id,
+            references,
+        })
+        .collect();
+    let threads = match thread.algorithm {
+        ThreadAlgorithm::References => Threads::by_references(&rows),
+        ThreadAlgorithm::OrderedSubject => Threads::by_subject(&rows),
+    };
+    response::thread(out, &threads);
+    let _ = selected.folder.flush_cache();
+    Ok(Outcome::ok("threaded"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partial_ranges_count_from_either_end() {
+        let list = [10, 20, 30, 40];
+        let range = |from, to, is_from_end| PartialRange { from, to, is_from_end };
+        assert_eq!(slice(&list, range(1, 2, false)), [10, 20]);
+        assert_eq!(slice(&list, range(3, 2, false)), [20, 30]);
+        assert_eq!(slice(&list, range(1, 2, true)), [30, 40]);
+        assert_eq!(slice(&list, range(3, 100, true)), [10, 20]);
+        assert!(slice(&list, range(5, 9, false)).is_empty() && slice(&list, range(5, 9, true)).is_empty());
+        assert_eq!(in_order(&[5, 6, 7, 3, 2, 9]), [(5, 7), (3, 3), (2, 2), (9, 9)]);
+    }
+}

@@ -1,0 +1,314 @@
+//! Commands on mailboxes as such: CREATE, DELETE, RENAME, SUBSCRIBE, LIST, LSUB, NAMESPACE, STATUS, and quotas.
+
+use super::{ImapService, Run, Trouble};
+use crate::mailbox::{Entry, System};
+use crate::proto::imap::response::{self, Code, Namespace, StatusValue};
+use crate::proto::imap::{Effect, List, MailboxName, Outcome, StatusItem};
+use crate::store::{self, Folder, INBOX, Listed, SEPARATOR, TreeError};
+use std::sync::Arc;
+
+/// Special uses that a mailbox can be given (RFC 6154 §2); `\All` and `\Flagged` would be views of others.
+const USES: [&str; 5] = ["\\Archive", "\\Drafts", "\\Junk", "\\Sent", "\\Trash"];
+/// The one quota root: all that an account has.
+const ROOT: &str = "";
+
+impl ImapService {
+    pub(super) fn create(&mut self, name: &MailboxName, uses: &[String]) -> Run {
+        let tree = self.tree()?;
+        let known = |wanted: &String| USES.into_iter().find(|known| known.eq_ignore_ascii_case(wanted));
+        let special_use = match uses {
+            [] => None,
+            [one] => match known(one) {
+                Some(special_use) => Some(special_use),
+                None => return Ok(Outcome::no(Some(Code::UseAttr), "this special use can't be given")),
+            },
+            _ => return Ok(Outcome::no(Some(Code::UseAttr), "a mailbox has one special use here")),
+        };
+        tree.create(name.as_str(), special_use)?;
+        let id = tree.folder(name.as_str())?.mailbox_id()?;
+        Ok(Outcome::ok("created").with_code(Code::MailboxId(id)))
+    }
+
+    pub(super) fn delete(&mut self, name: &MailboxName) -> Run {
+        self.tree()?.delete(name.as_str())?;
+        if self.selected.as_ref().is_some_and(|selected| selected.name == *name) {
+            self.selected = None;
+            return Ok(Outcome::ok("deleted; no mailbox is selected now").with_effect(Effect::Unselected));
+        }
+        Ok(Outcome::ok("deleted"))
+    }
+
+    pub(super) fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Run {
+        self.tree()?.rename(from.as_str(), to.as_str())?;
+        // The selected mailbox goes on under its new name. INBOX stays where it is, without its messages.
+        let moved = self.selected.as_ref().filter(|_| !from.is_inbox()).and_then(|selected| {
+            let rest = selected.name.as_str().strip_prefix(from.as_str())?;
+            (rest.is_empty() || rest.starts_with(SEPARATOR)).then(|| format!("{}{rest}", to.as_str()))
+        });
+        if let Some(name) = moved.and_then(|name| MailboxName::new(&name)) {
+            let folder = self.tree()?.folder(name.as_str())?;
+            let selected = self.selected()?;
+            selected.folder = folder;
+            selected.name = name;
+        }
+        Ok(Outcome::ok("renamed"))
+    }
+
+    pub(super) fn subscribe(&mut self, name: &MailboxName, is_subscribed: bool) -> Run {
+        self.tree()?.subscribe(name.as_str(), is_subscribed)?;
+        Ok(Outcome::ok(if is_subscribed { "subscribed" } else { "unsubscribed" }))
+    }
+
+    pub(super) fn namespace(&mut self, out: &mut Vec<u8>) -> Run {
+        let personal = [Namespace { prefix: "", delimiter: Some(SEPARATOR) }];
+        response::namespace(out, &personal, &[], &[], self.enabled);
+        Ok(Outcome::ok("done"))
+    }
+
+    /// LIST, with the options of RFC 5258.
+    pub(super) fn list(&mut self, list: &List, out: &mut Vec<u8>) -> Run {
+        let enabled = self.enabled;
+        if !list.is_extended && list.patterns.iter().all(String::is_empty) {
+            // RFC 9051 §6.3.9: asks for the separator.
+            let listed = response::Listed {
+                attributes: vec!["\\Noselect"],
+                delimiter: Some(SEPARATOR),
+                ..response::Listed::default()
+            };
+            response::list(out, &listed, enabled);
+            return Ok(Outcome::ok("listed"));
+        }
+        let patterns: Vec<String> =
+            list.patterns.iter().map(|pattern| format!("{}{pattern}", list.reference)).collect();
+        let rows = self.tree()?.list()?;
+        for row in &rows {
+            if !patterns.iter().any(|pattern| matches(pattern, &row.name)) {
+                continue;
+            }
+            let is_wanted = wanted(row, list);
+            let has_wanted_below =
+                list.recursive_match && rows.iter().any(|below| is_below(below, row) && wanted(below, list));
+            if !is_wanted && !has_wanted_below {
+                continue;
+            }
+            let child_info = match has_wanted_below {
+                true if list.subscribed => vec!["SUBSCRIBED"],
+                _ => Vec::new(),
+            };
+            let listed = response::Listed {
+                attributes: attributes(row, list),
+                delimiter: Some(SEPARATOR),
+                name: &row.name,
+                child_info,
+                old_name: None,
+            };
+            response::list(out, &listed, enabled);
+            if !list.returns.status.is_empty() && row.exists && is_wanted {
+                self.status_of_listed(&row.name, &list.returns.status, out);
+            }
+        }
+        Ok(Outcome::ok("listed"))
+    }
+
+    /// STATUS beside LIST (RFC 5819 §2): a mailbox that can't be read has none.
+    fn status_of_listed(&self, name: &str, items: &[StatusItem], out: &mut Vec<u8>) {
+        let values = self.tree().and_then(|tree| Ok(tree.folder(name)?)).and_then(|folder| self.values(&folder, items));
+        if let (Ok(values), Some(name)) = (values, MailboxName::new(name)) {
+            response::status(out, &name, &values, self.enabled);
+        }
+    }
+
+    /// LSUB (RFC 3501 §6.3.9).
+    pub(super) fn lsub(&mut self, reference: &str, pattern: &str, out: &mut Vec<u8>) -> Run {
+        let pattern = format!("{reference}{pattern}");
+        let rows = self.tree()?.list()?;
+        for row in &rows {
+            if !matches(&pattern, &row.name) {
+                continue;
+            }
+            let attributes = match row.is_subscribed {
+                true => Vec::new(),
+                // With "%" a name above subscribed ones stands for them.
+                false
+                    if pattern.contains('%')
+                        && rows.iter().any(|below| is_below(below, row) && below.is_subscribed) =>
+                {
+                    vec!["\\Noselect"]
+                }
+                false => continue,
+            };
+            let listed = response::Listed {
+                attributes,
+                delimiter: Some(SEPARATOR),
+                name: &row.name,
+                ..response::Listed::default()
+            };
+            response::lsub(out, &listed, self.enabled);
+        }
+        Ok(Outcome::ok("listed"))
+    }
+
+    pub(super) fn status(&mut self, name: &MailboxName, items: &[StatusItem], out: &mut Vec<u8>) -> Run {
+        let folder = self.tree()?.folder(name.as_str())?;
+        let values = self.values(&folder, items)?;
+        response::status(out, name, &values, self.enabled);
+        Ok(Outcome::ok("done"))
+    }
+
+    fn values(&self, folder: &Arc<Folder>, items: &[StatusItem]) -> Result<Vec<StatusValue>, Trouble> {
+        let snapshot = folder.refresh()?;
+        let deleted = || snapshot.entries.iter().filter(|e| e.flags.has(System::Deleted));
+        let octets = |entry: &Entry| match entry.size {
+            Entry::UNKNOWN_SIZE => folder.measured(entry.uid, true).map_or(0, |e| e.size),
+            size => size,
+        };
+        let mut values = Vec::with_capacity(items.len());
+        for item in items {
+            values.push(match item {
+                StatusItem::Messages => StatusValue::Messages(snapshot.len()),
+                StatusItem::Recent => {
+                    let recent = snapshot.entries.iter().rev().take_while(|e| e.uid >= snapshot.recent_from);
+                    StatusValue::Recent(recent.count() as u32)
+                }
+                StatusItem::UidNext => StatusValue::UidNext(snapshot.uid_next),
+                StatusItem::UidValidity => StatusValue::UidValidity(snapshot.uid_validity),
+                StatusItem::Unseen => StatusValue::Unseen(snapshot.unseen()),
+                StatusItem::Deleted => StatusValue::Deleted(deleted().count() as u32),
+                StatusItem::Size => StatusValue::Size(snapshot.entries.iter().map(octets).sum()),
+                StatusItem::HighestModSeq => StatusValue::HighestModSeq(snapshot.highest_modseq),
+                StatusItem::MailboxId => StatusValue::MailboxId(folder.mailbox_id()?),
+                StatusItem::AppendLimit => StatusValue::AppendLimit(Some(self.append_limit())),
+                StatusItem::DeletedStorage => StatusValue::DeletedStorage(deleted().map(octets).sum()),
+            });
+        }
+        Ok(values)
+    }
+
+    /// The account's quota in octets; 0 for none.
+    pub(super) fn quota(&self) -> u64 {
+        let default = self.desk.site.settings.accounts.quota.0;
+        self.account.as_ref().map_or(0, |account| account.login.account().quota(default))
+    }
+
+    /// True when so many more octets would exceed the quota.
+    pub(super) fn is_over_quota(&self, octets: u64) -> Result<bool, Trouble> {
+        let quota = self.quota();
+        if quota == 0 {
+            return Ok(false);
+        }
+        let used = store::usage(self.tree()?.home()).map_err(TreeError::Io)?;
+        Ok(used.octets.saturating_add(octets) > quota)
+    }
+
+    fn tell_quota(&self, out: &mut Vec<u8>) -> Result<(), Trouble> {
+        let quota = self.quota();
+        if quota > 0 {
+            let used = store::usage(self.tree()?.home()).map_err(TreeError::Io)?;
+            // RFC 9208 §5.1: in units of 1024 octets.
+            response::quota(out, ROOT, &[("STORAGE", used.octets.div_ceil(1024), quota / 1024)]);
+        }
+        Ok(())
+    }
+
+    pub(super) fn get_quota(&mut self, root: &str, out: &mut Vec<u8>) -> Run {
+        if root != ROOT || self.quota() == 0 {
+            return Ok(Outcome::no(Some(Code::NonExistent), "no such quota root"));
+        }
+        self.tell_quota(out)?;
+        Ok(Outcome::ok("done"))
+    }
+
+    pub(super) fn get_quota_root(&mut self, name: &MailboxName, out: &mut Vec<u8>) -> Run {
+        if !self.tree()?.exists(name.as_str())? {
+            return Ok(Outcome::no(Some(Code::NonExistent), "no such mailbox"));
+        }
+        let roots: &[&str] = if self.quota() > 0 { &[ROOT] } else { &[] };
+        response::quota_root(out, name, roots, self.enabled);
+        self.tell_quota(out)?;
+        Ok(Outcome::ok("done"))
+    }
+}
+
+/// True when the selection options of a LIST choose this name.
+fn wanted(row: &Listed, list: &List) -> bool {
+    let by_subscription = if list.subscribed { row.is_subscribed } else { row.exists || row.has_children };
+    by_subscription && (!list.special_use || row.special_use.is_some())
+}
+
+fn is_below(below: &Listed, above: &Listed) -> bool {
+    below.name.strip_prefix(above.name.as_str()).is_some_and(|rest| rest.starts_with(SEPARATOR))
+}
+
+fn attributes<'a>(row: &'a Listed, list: &List) -> Vec<&'a str> {
+    let mut attributes = Vec::new();
+    if !row.exists {
+        // RFC 5258 §3.1: \NonExistent says \Noselect too; who does not know it needs the old word.
+        attributes.push(if list.is_extended { "\\NonExistent" } else { "\\Noselect" });
+    }
+    attributes.push(if row.has_children { "\\HasChildren" } else { "\\HasNoChildren" });
+    if row.exists && row.is_marked {
+        attributes.push("\\Marked");
+    }
+    if row.is_subscribed && (list.subscribed || list.returns.subscribed) {
+        attributes.push("\\Subscribed");
+    }
+    attributes.extend(row.special_use.as_deref());
+    attributes
+}
+
+/// `list-mailbox` (RFC 9051 §6.3.9): `*` is anything, `%` anything but the separator. INBOX is matched in any case.
+fn matches(pattern: &str, name: &str) -> bool {
+    matches_exactly(pattern, name) || (name == INBOX && matches_exactly(&pattern.to_ascii_uppercase(), name))
+}
+
+/// The time is the product of both lengths, however many wildcards there are.
+fn matches_exactly(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    // reachable[i]: the pattern up to here matches the first i characters of the name.
+    let mut reachable = vec![false; name.len() + 1];
+    reachable[0] = true;
+    for wanted in pattern {
+        match wanted {
+            '*' | '%' => {
+                for i in 1..=name.len() {
+                    reachable[i] |= reachable[i - 1] && (wanted == '*' || name[i - 1] != SEPARATOR);
+                }
+            }
+            _ => {
+                for i in (1..=name.len()).rev() {
+                    reachable[i] = reachable[i - 1] && name[i - 1] == wanted;
+                }
+                reachable[0] = false;
+            }
+        }
+    }
+    reachable[name.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, expected) in [
+            ("*", "a/b", true),
+            ("%", "a/b", false),
+            ("%", "a", true),
+            ("a/%", "a/b", true),
+            ("a/%", "a/b/c", false),
+            ("a*c", "a/b/c", true),
+            ("%/%", "a/b", true),
+            ("inbox", "INBOX", true),
+            ("in%", "INBOX", true),
+            ("inbox", "inboxes", false),
+            ("", "a", false),
+            ("*%*%*", "x/y", true),
+            ("日%", "日本", true),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+        let pattern = "*a".repeat(500);
+        assert!(!matches(&pattern, &"ab".repeat(400)));
+    }
+}

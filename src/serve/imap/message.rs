@@ -1,0 +1,192 @@
+//! STORE, COPY, MOVE and EXPUNGE.
+
+use super::selected::Selected;
+use super::{Run, Trouble};
+use crate::mailbox::{System, Uid, UidSet};
+use crate::proto::imap::Outcome;
+use crate::proto::imap::response::{self, Code};
+use crate::proto::imap::{Enabled, Extension};
+use crate::proto::imap::{Flag, Messages, Set, Store, StoreAction};
+use crate::store::{FlagChange, Folder, FolderError, How};
+
+/// A client's flags as the store takes them: system bits, and keywords.
+pub(super) fn split_flags(flags: &[Flag]) -> (u8, Vec<&str>) {
+    let mut keywords = Vec::new();
+    let mut system = 0;
+    for flag in flags {
+        match flag {
+            Flag::System(flag) => system |= *flag as u8,
+            Flag::Keyword(name) => keywords.push(&**name),
+        }
+    }
+    (system, keywords)
+}
+
+/// STORE and UID STORE.
+pub(super) fn store(selected: &mut Selected, store: &Store, enabled: Enabled, out: &mut Vec<u8>) -> Run {
+    writable(selected)?;
+    let numbers = selected.choose(&store.messages).ok_or(Trouble::NoSuchMessage)?;
+    let uids = selected.uids(&numbers);
+    let (system, keywords) = split_flags(&store.flags);
+    let how = match store.action {
+        StoreAction::Add => How::Add,
+        StoreAction::Remove => How::Remove,
+        StoreAction::Replace => How::Replace,
+    };
+    let change = FlagChange { how, system, keywords: &keywords };
+    let done = selected.folder.store(&uids, change, store.unchanged_since)?;
+    let has_modseq = enabled.has(Extension::Condstore);
+    let may_expunge = store.messages.is_uid;
+    let before = selected.view.snapshot().clone();
+    // Everything this command was about is told below, once; other sessions' changes as always.
+    selected.tell(done.snapshot, enabled, may_expunge, &uids, out);
+    let snapshot = selected.view.snapshot().clone();
+    for uid in uids.uids() {
+        // RFC 7162 §3.1.3: even a silent STORE tells the new modification sequence.
+        let is_told = match store.is_silent {
+            true => has_modseq && done.changed.contains(uid.number()),
+            false => !done.modified.contains(uid.number()),
+        };
+        // What somebody else changed in the same moment is told whatever was asked for.
+        let is_foreign = !done.changed.contains(uid.number()) && has_moved(&before, &snapshot, uid);
+        if let (true, Some(number), Some(entry)) = (is_told || is_foreign, snapshot.number(uid), snapshot.find(uid)) {
+            match store.is_silent && !is_foreign {
+                true => tell_modseq(selected, number, entry, enabled, out),
+                false => selected.tell_entry(number, entry, enabled, out),
+            }
+        }
+    }
+    if !done.modified.is_empty() {
+        let shown = match store.messages.is_uid {
+            true => done.modified,
+            false => done.modified.uids().filter_map(|uid| snapshot.number(uid)).collect(),
+        };
+        return Ok(Outcome::ok("some messages were changed meanwhile").with_code(Code::Modified(shown)));
+    }
+    if uids.uids().any(|uid| selected.view.is_ghost(uid)) {
+        return Ok(Outcome::no(Some(Code::ExpungeIssued), "some messages are gone"));
+    }
+    if done.is_out_of_keywords {
+        return Ok(Outcome::no(Some(Code::Limit), "the mailbox has no room for more keywords"));
+    }
+    Ok(Outcome::ok("stored"))
+}
+
+/// Sets `\Seen` where it is not set, for a FETCH that shows texts; gives the messages that were changed (identifiers).
+pub(super) fn see(
+    selected: &mut Selected,
+    numbers: &UidSet,
+    enabled: Enabled,
+    out: &mut Vec<u8>,
+) -> Result<UidSet, Trouble> {
+    let snapshot = selected.view.snapshot();
+    let unseen: UidSet = numbers
+        .iter()
+        .filter_map(|number| snapshot.at(number))
+        .filter(|entry| !entry.flags.has(System::Seen))
+        .map(|entry| entry.uid)
+        .collect();
+    if unseen.is_empty() {
+        return Ok(unseen);
+    }
+    let change = FlagChange { how: How::Add, system: System::Seen as u8, keywords: &[] };
+    let done = selected.folder.store(&unseen, change, None)?;
+    // An expunge that is told now would shift the numbers that are fetched: the end of the command tells it.
+    selected.tell(done.snapshot, enabled, false, &unseen, out);
+    Ok(done.changed)
+}
+
+fn has_moved(before: &crate::mailbox::Snapshot, after: &crate::mailbox::Snapshot, uid: Uid) -> bool {
+    before.find(uid).map(|e| e.modseq) != after.find(uid).map(|e| e.modseq)
+}
+
+/// FETCH (UID n MODSEQ (m)).
+fn tell_modseq(selected: &Selected, number: u32, entry: &crate::mailbox::Entry, enabled: Enabled, out: &mut Vec<u8>) {
+    debug_assert!(selected.view.snapshot().find(entry.uid).is_some());
+    let mut fetch = super::changes::begin(number, entry, enabled, out);
+    if !enabled.has(Extension::UidOnly) {
+        fetch.uid(out, entry.uid);
+    }
+    fetch.modseq(out, entry.modseq);
+    fetch.end(out);
+}
+
+/// COPY and MOVE into an open mailbox.
+pub(super) fn copy(
+    selected: &mut Selected,
+    messages: &Messages,
+    target: &Folder,
+    is_move: bool,
+    enabled: Enabled,
+    out: &mut Vec<u8>,
+) -> Run {
+    if is_move {
+        writable(selected)?;
+    }
+    let numbers = selected.choose(messages).ok_or(Trouble::NoSuchMessage)?;
+    let uids = selected.uids(&numbers);
+    if uids.is_empty() {
+        return Ok(Outcome::ok("nothing to do"));
+    }
+    let is_same = target.dir() == selected.folder.dir();
+    let pairs = match is_move && !is_same {
+        true => selected.folder.move_to(&uids, target)?,
+        false => selected.folder.copy(&uids, target)?,
+    };
+    if pairs.is_empty() {
+        return Ok(Outcome::no(Some(Code::ExpungeIssued), "the messages are gone"));
+    }
+    let validity = target.refresh()?.uid_validity;
+    let old: UidSet = pairs.iter().map(|(old, _)| *old).collect();
+    let new: UidSet = pairs.iter().map(|(_, new)| *new).collect();
+    let code = Code::CopyUid(validity, old.clone(), new);
+    if !is_move {
+        return Ok(Outcome::ok("copied").with_code(code));
+    }
+    if is_same {
+        // Moved within the mailbox: the copies stay, the originals go.
+        let change = FlagChange { how: How::Add, system: System::Deleted as u8, keywords: &[] };
+        selected.folder.store(&old, change, None)?;
+        selected.folder.expunge(Some(&old))?;
+    }
+    // RFC 6851 §4.3: COPYUID comes before the EXPUNGEs.
+    response::untagged(out, response::Status::Ok, Some(&code), "moved");
+    selected.tell_changes(enabled, true, out)?;
+    Ok(Outcome::ok("moved"))
+}
+
+/// EXPUNGE and UID EXPUNGE.
+pub(super) fn expunge(selected: &mut Selected, set: Option<&Set>, enabled: Enabled, out: &mut Vec<u8>) -> Run {
+    writable(selected)?;
+    let which = match set {
+        Some(set) => {
+            let messages = Messages { is_uid: true, set: set.clone() };
+            let numbers = selected.choose(&messages).ok_or(Trouble::NoSuchMessage)?;
+            Some(selected.uids(&numbers))
+        }
+        None => None,
+    };
+    // Without a set all messages marked as deleted go, also those that another session has marked.
+    selected.folder.expunge(which.as_ref())?;
+    selected.tell_changes(enabled, true, out)?;
+    let outcome = Outcome::ok("expunged");
+    Ok(match enabled.has(Extension::Condstore) {
+        true => outcome.with_code(Code::HighestModSeq(selected.view.snapshot().highest_modseq)),
+        false => outcome,
+    })
+}
+
+/// CLOSE: what is marked goes without a word.
+pub(super) fn close(selected: &Selected) -> Result<(), FolderError> {
+    if !selected.is_read_only {
+        selected.folder.expunge(None)?;
+    }
+    Ok(())
+}
+
+fn writable(selected: &Selected) -> Result<(), Trouble> {
+    match selected.is_read_only {
+        true => Err(Trouble::ReadOnly),
+        false => Ok(()),
+    }
+}

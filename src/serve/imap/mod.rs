@@ -1,0 +1,501 @@
+//! Answers the IMAP machine's questions from the mailboxes of an account.
+//!
+//! One [`ImapDesk`] serves a process; an [`ImapService`] serves a connection. A command runs to its end in one answer, but for what sends
+//! texts or looks through them: that goes on piece by piece, as the peer takes it. Before each tagged reply the client is told what has
+//! changed in the selected mailbox (RFC 9051 §5.2).
+
+mod append;
+mod changes;
+mod fetch;
+mod find;
+mod mailboxes;
+mod message;
+mod search;
+mod select;
+mod selected;
+
+use super::login::LoginDesk;
+use super::{Moment, Service};
+use crate::config::Site;
+use crate::log;
+use crate::mailbox::UidSet;
+use crate::policy::{Admission, Connections};
+use crate::proto::imap::response::{self, Code};
+use crate::proto::imap::{
+    Answer, Ask, Command, Denial, Effect, Enabled, Extension, Fetch as FetchCommand, FetchItem, MailboxName, Messages,
+    Outcome, Refusal, Request,
+};
+use crate::sasl::Evidence;
+use crate::store::{Folder, FolderError, Registry, Tree, TreeError};
+use crate::users::{self, LoggedIn};
+use append::Appending;
+use fetch::Fetch;
+use selected::Selected;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct ImapDesk {
+    /// The site.
+    pub site: Arc<Site>,
+    /// Grants logins.
+    pub logins: Arc<LoginDesk>,
+    /// Counts connections.
+    pub connections: Arc<Connections>,
+    /// The open mailboxes.
+    pub registry: Arc<Registry>,
+}
+
+impl ImapDesk {
+    /// What this service does whole, to be offered as CAPABILITY.
+    pub fn capabilities(&self) -> Vec<String> {
+        let limit = format!("APPENDLIMIT={}", self.site.settings.smtp.message_size.0);
+        CAPABILITIES.iter().map(|name| name.to_string()).chain([limit]).collect()
+    }
+}
+
+const CAPABILITIES: &[&str] = &[
+    "IMAP4rev2",
+    "IMAP4rev1",
+    "LITERAL+",
+    "SASL-IR",
+    "ID",
+    "ENABLE",
+    "IDLE",
+    "NAMESPACE",
+    "UIDPLUS",
+    "MOVE",
+    "UNSELECT",
+    "CHILDREN",
+    "LIST-EXTENDED",
+    "LIST-STATUS",
+    "SPECIAL-USE",
+    "CREATE-SPECIAL-USE",
+    "ESEARCH",
+    "SEARCHRES",
+    "SORT",
+    "SORT=DISPLAY",
+    "THREAD=ORDEREDSUBJECT",
+    "THREAD=REFERENCES",
+    "WITHIN",
+    "PARTIAL",
+    "CONDSTORE",
+    "QRESYNC",
+    "UIDONLY",
+    "QUOTA",
+    "QUOTA=RES-STORAGE",
+    "MULTIAPPEND",
+    "REPLACE",
+    "BINARY",
+    "UTF8=ACCEPT",
+    "I18NLEVEL=1",
+    "OBJECTID",
+    "PREVIEW",
+    "SAVEDATE",
+    "STATUS=SIZE",
+    "UNAUTHENTICATE",
+];
+
+/// Why a command is not done.
+#[derive(Debug)]
+enum Trouble {
+    /// A sequence number that no message has.
+    NoSuchMessage,
+    /// The mailbox was opened by EXAMINE.
+    ReadOnly,
+    /// Already an answer.
+    Told(Outcome),
+    Tree(TreeError),
+}
+
+impl From<FolderError> for Trouble {
+    fn from(error: FolderError) -> Trouble {
+        Trouble::Tree(TreeError::Folder(error))
+    }
+}
+
+impl From<TreeError> for Trouble {
+    fn from(error: TreeError) -> Trouble {
+        Trouble::Tree(error)
+    }
+}
+
+type Run = Result<Outcome, Trouble>;
+
+/// One connection's answers.
+#[derive(Debug)]
+pub struct ImapService {
+    desk: Arc<ImapDesk>,
+    ip: Option<IpAddr>,
+    admission: Option<Admission>,
+    account: Option<Box<Account>>,
+    selected: Option<Box<Selected>>,
+    /// A command whose output is not all made.
+    job: Option<Box<Job>>,
+    append: Option<Box<Appending>>,
+    enabled: Enabled,
+    is_idle: bool,
+    watched: Box<[Arc<Path>]>,
+}
+
+/// Who is logged in.
+#[derive(Debug)]
+struct Account {
+    login: LoggedIn,
+    tree: Tree,
+}
+
+#[derive(Debug)]
+struct Job {
+    fetch: Fetch,
+    may_expunge: bool,
+}
+
+impl ImapService {
+    /// Answers for one connection.
+    pub fn new(desk: Arc<ImapDesk>) -> ImapService {
+        ImapService {
+            desk,
+            ip: None,
+            admission: None,
+            account: None,
+            selected: None,
+            job: None,
+            append: None,
+            enabled: Enabled::default(),
+            is_idle: false,
+            watched: [].into(),
+        }
+    }
+
+    fn log_in(&mut self, evidence: &Evidence, now: Moment) -> Result<(), Denial> {
+        let login = self.desk.logins.log_in(evidence, "imap", self.ip, now.instant).map_err(|d| match d.failure {
+            None => Denial::Wrong(d.pause),
+            Some(f) if f.is_temporary() => Denial::Unavailable(f.public),
+            Some(f) => Denial::Forbidden(f.public),
+        })?;
+        let home = users::home(&self.desk.site.root.mail, &login.account().address);
+        let tree = Tree::open(self.desk.registry.clone(), &home).map_err(|e| {
+            log::event("mailbox-failed").field("user", &login.account().address).field("reason", e).error().write();
+            Denial::Unavailable("the mailboxes can't be opened".to_string())
+        })?;
+        self.account = Some(Box::new(Account { login, tree }));
+        Ok(())
+    }
+
+    fn forget(&mut self) {
+        self.job = None;
+        self.append = None;
+        self.selected = None;
+        self.account = None;
+        self.enabled = Enabled::default();
+        self.is_idle = false;
+        self.watched = [].into();
+    }
+
+    /// The tree of who is logged in. The machine asks nothing that needs one before.
+    fn tree(&self) -> Result<&Tree, Trouble> {
+        self.account.as_deref().map(|account| &account.tree).ok_or_else(|| Trouble::Told(not_now("log in first")))
+    }
+
+    fn selected(&mut self) -> Result<&mut Selected, Trouble> {
+        self.selected.as_deref_mut().ok_or_else(|| Trouble::Told(not_now("select a mailbox first")))
+    }
+
+    /// Runs a command, with all that is told before its tagged reply.
+    fn run(&mut self, request: &Request, now: Moment) -> Answer {
+        self.enabled = request.enabled;
+        let mut out = Vec::new();
+        let result = self.command(request, now, &mut out);
+        if self.job.is_some() && result.is_ok() {
+            return self.more(out);
+        }
+        let may_expunge = request.command.may_expunge();
+        self.finish(result, may_expunge, out)
+    }
+
+    /// The end of a command.
+    fn finish(&mut self, result: Run, may_expunge: bool, mut out: Vec<u8>) -> Answer {
+        let outcome = match result {
+            Ok(outcome) => outcome,
+            Err(trouble) => self.explain(trouble),
+        };
+        if outcome.effect != Effect::Selected
+            && let Some(selected) = self.selected.as_deref_mut()
+            && let Err(e) = selected.tell_changes(self.enabled, may_expunge, &mut out)
+        {
+            return self.lost(&e);
+        }
+        Answer::Output { bytes: out, outcome: Some(outcome) }
+    }
+
+    /// The selected mailbox can't be followed any more: only a new session can be right about it.
+    fn lost(&mut self, error: &FolderError) -> Answer {
+        let user = self.account.as_ref().map(|a| a.login.account().address.to_string());
+        log::event("mailbox-lost").maybe("user", user).field("reason", error).error().write();
+        Answer::Bye(match error {
+            FolderError::Gone => "the selected mailbox was deleted".to_string(),
+            _ => "the selected mailbox can't be read".to_string(),
+        })
+    }
+
+    fn explain(&self, trouble: Trouble) -> Outcome {
+        let bad = |text: &str| Outcome { status: response::Status::Bad, ..Outcome::no(None, text) };
+        match trouble {
+            Trouble::NoSuchMessage => bad("no such message"),
+            Trouble::ReadOnly => Outcome::no(Some(Code::ReadOnly), "the mailbox is open for reading only"),
+            Trouble::Told(outcome) => outcome,
+            Trouble::Tree(error) => self.failed(&error),
+        }
+    }
+
+    /// What a failure of the store is to the client; causes that are ours go to the log.
+    fn failed(&self, error: &TreeError) -> Outcome {
+        let code = match error {
+            TreeError::BadName => Some(Code::Cannot),
+            TreeError::Exists => Some(Code::AlreadyExists),
+            TreeError::Missing | TreeError::Folder(FolderError::Gone) => Some(Code::NonExistent),
+            TreeError::Refused => Some(Code::Cannot),
+            TreeError::Folder(FolderError::Expunged) => Some(Code::ExpungeIssued),
+            TreeError::Folder(FolderError::Busy) => Some(Code::InUse),
+            _ => None,
+        };
+        if let Some(code) = code {
+            return Outcome::no(Some(code), error.to_string());
+        }
+        let user = self.account.as_ref().map(|a| a.login.account().address.to_string());
+        log::event("mailbox-failed").maybe("user", user).field("reason", error).error().write();
+        let is_full = matches!(error, TreeError::Io(e) | TreeError::Folder(FolderError::Io(e))
+            if matches!(e.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded));
+        match is_full {
+            true => Outcome::no(Some(Code::OverQuota), "no room is left on the disk; try later"),
+            false => Outcome::no(Some(Code::Unavailable), "the mailbox can't be used now; try later"),
+        }
+    }
+
+    fn command(&mut self, request: &Request, now: Moment, out: &mut Vec<u8>) -> Run {
+        let enabled = self.enabled;
+        match &request.command {
+            Command::Noop => Ok(Outcome::ok("nothing done")),
+            Command::Check => Ok(Outcome::ok("checked")),
+            Command::Enable(_) => Ok(Outcome::ok("enabled")),
+            Command::Select(select) => self.select(select, out),
+            Command::Create(name, uses) => self.create(name, uses),
+            Command::Delete(name) => self.delete(name),
+            Command::Rename(from, to) => self.rename(from, to),
+            Command::Subscribe(name) => self.subscribe(name, true),
+            Command::Unsubscribe(name) => self.subscribe(name, false),
+            Command::List(list) => self.list(list, out),
+            Command::Lsub(reference, pattern) => self.lsub(reference, pattern, out),
+            Command::Namespace => self.namespace(out),
+            Command::Status(name, items) => self.status(name, items, out),
+            Command::Close => {
+                message::close(self.selected()?)?;
+                self.selected = None;
+                Ok(Outcome::ok("closed").with_effect(Effect::Unselected))
+            }
+            Command::Unselect => {
+                self.selected = None;
+                Ok(Outcome::ok("unselected").with_effect(Effect::Unselected))
+            }
+            Command::Expunge(set) => message::expunge(self.selected()?, set.as_ref(), enabled, out),
+            Command::Search(search) => find::search(self.selected()?, search, &request.tag, enabled, now.time, out),
+            Command::Sort(sort) => find::sort(self.selected()?, sort, &request.tag, enabled, now.time, out),
+            Command::Thread(thread) => find::thread(self.selected()?, thread, enabled, now.time, out),
+            Command::Fetch(fetch) => self.fetch(fetch, out),
+            Command::Store(store) => message::store(self.selected()?, store, enabled, out),
+            Command::Copy(messages, name) => self.copy(messages, name, false, out),
+            Command::Move(messages, name) => self.copy(messages, name, true, out),
+            Command::GetQuota(root) => self.get_quota(root, out),
+            Command::GetQuotaRoot(name) => self.get_quota_root(name, out),
+            Command::SetQuota(..) => Ok(Outcome::no(Some(Code::NoPerm), "quotas are set by the administrator")),
+            // Not offered, so the machine does not understand them.
+            _ => Ok(Outcome { status: response::Status::Bad, ..Outcome::no(None, "not supported") }),
+        }
+    }
+
+    fn copy(&mut self, messages: &Messages, name: &MailboxName, is_move: bool, out: &mut Vec<u8>) -> Run {
+        let target = self.target(name)?;
+        let enabled = self.enabled;
+        let is_over = match is_move {
+            true => false,
+            false => {
+                let selected = self.selected()?;
+                let numbers = selected.choose(messages).ok_or(Trouble::NoSuchMessage)?;
+                let snapshot = selected.view.snapshot();
+                let octets = numbers.iter().filter_map(|n| snapshot.at(n)).map(|e| e.size).fold(0, u64::saturating_add);
+                self.is_over_quota(octets)?
+            }
+        };
+        if is_over {
+            return Ok(Outcome::no(Some(Code::OverQuota), "the quota is exceeded"));
+        }
+        message::copy(self.selected()?, messages, &target, is_move, enabled, out)
+    }
+
+    /// A mailbox to write to; when there is none, the client may create it (TRYCREATE).
+    fn target(&self, name: &MailboxName) -> Result<Arc<Folder>, Trouble> {
+        self.tree()?.folder(name.as_str()).map_err(|e| match e {
+            TreeError::Missing => Trouble::Told(Outcome::no(Some(Code::TryCreate), "no such mailbox")),
+            other => other.into(),
+        })
+    }
+
+    /// Prepares FETCH; the output is made by [`ImapService::more`].
+    fn fetch(&mut self, fetch: &FetchCommand, out: &mut Vec<u8>) -> Run {
+        let enabled = self.enabled;
+        let selected = self.selected()?;
+        let mut numbers = selected.choose(&fetch.messages).ok_or(Trouble::NoSuchMessage)?;
+        if let Some(since) = fetch.changed_since {
+            if fetch.vanished {
+                select::tell_vanished(selected, since, &fetch.messages, out)?;
+            }
+            let snapshot = selected.view.snapshot();
+            numbers = numbers.iter().filter(|n| snapshot.at(*n).is_some_and(|e| e.modseq > since)).collect();
+        }
+        if let Some(range) = fetch.partial {
+            numbers = find::window(&numbers, range);
+        }
+        let wants = |wanted: &FetchItem| fetch.items.contains(wanted);
+        if wants(&FetchItem::InternalDate) || wants(&FetchItem::Size) {
+            selected.measure(&numbers, wants(&FetchItem::Size), enabled, out)?;
+        }
+        let mut seen = UidSet::default();
+        if fetch.items.iter().any(|item| item.sets_seen()) && !selected.is_read_only {
+            seen = message::see(selected, &numbers, enabled, out)?;
+        }
+        let mut items = fetch.items.clone();
+        complete(&mut items, fetch.messages.is_uid, fetch.changed_since.is_some(), enabled);
+        let fetch_job = Fetch::new(items, &numbers, seen, selected);
+        self.job = Some(Box::new(Job { fetch: fetch_job, may_expunge: fetch.messages.is_uid }));
+        Ok(Outcome::ok("fetched"))
+    }
+
+    /// The next piece of a command's output.
+    fn more(&mut self, mut out: Vec<u8>) -> Answer {
+        let Some(mut job) = self.job.take() else {
+            return self.finish(Ok(Outcome::ok("done")), true, out);
+        };
+        let Some(selected) = self.selected.as_deref() else {
+            return self.finish(Ok(not_now("select a mailbox first")), true, out);
+        };
+        match job.fetch.step(selected, self.enabled, &mut out) {
+            Ok(false) => {
+                self.job = Some(job);
+                Answer::Output { bytes: out, outcome: None }
+            }
+            Ok(true) => {
+                // RFC 2180 §4.1.2: the client learns that it did not get everything.
+                let outcome = match (job.fetch.has_unknown_encoding, job.fetch.has_gaps) {
+                    (true, _) => Outcome::no(Some(Code::UnknownCte), "a part's encoding is not known"),
+                    (_, true) => Outcome::no(Some(Code::ExpungeIssued), "some messages are gone"),
+                    _ => Outcome::ok("fetched"),
+                };
+                self.finish(Ok(outcome), job.may_expunge, out)
+            }
+            Err(e) => self.finish(Err(e.into()), job.may_expunge, out),
+        }
+    }
+
+    fn untagged(&mut self) -> Answer {
+        let mut out = Vec::new();
+        if let Some(selected) = self.selected.as_deref_mut()
+            && let Err(e) = selected.tell_changes(self.enabled, true, &mut out)
+        {
+            return self.lost(&e);
+        }
+        Answer::Untagged { bytes: out, is_more: false }
+    }
+
+    fn watch(&mut self, is_idle: bool) {
+        self.is_idle = is_idle;
+        self.watched = match (&self.selected, is_idle) {
+            (Some(selected), true) => selected.folder.watched().into_iter().map(Arc::from).collect(),
+            _ => [].into(),
+        };
+    }
+}
+
+/// The items that a response has beside those asked for: UID (RFC 9051 §6.4.9), MODSEQ (RFC 7162 §3.1.4).
+fn complete(items: &mut Vec<FetchItem>, is_uid: bool, is_since: bool, enabled: Enabled) {
+    // Under UIDONLY the response itself begins with the identifier.
+    let wants_uid = is_uid && !enabled.has(Extension::UidOnly);
+    let wants_modseq = is_since || (enabled.has(Extension::Condstore) && items.contains(&FetchItem::Flags));
+    for (item, is_wanted) in [(FetchItem::Uid, wants_uid), (FetchItem::ModSeq, wants_modseq)] {
+        if is_wanted && !items.contains(&item) {
+            items.insert(0, item);
+        }
+    }
+}
+
+fn not_now(text: &str) -> Outcome {
+    Outcome { status: response::Status::Bad, ..Outcome::no(None, text) }
+}
+
+impl Service for ImapService {
+    type Ask = Ask;
+    type Answer = Answer;
+
+    fn may_block(&self, ask: &Ask) -> bool {
+        !matches!(ask, Ask::Connect(_) | Ask::Look(_) | Ask::Id(_) | Ask::AppendAbort)
+    }
+
+    fn answer(&mut self, now: Moment, ask: Ask) -> Answer {
+        match ask {
+            Ask::Connect(ip) => {
+                self.ip = ip;
+                match self.desk.connections.admit(ip) {
+                    Ok(admission) => {
+                        self.admission = Some(admission);
+                        Answer::Verdict(Ok(()))
+                    }
+                    Err(text) => Answer::Verdict(Err(Refusal::no(Some(Code::Unavailable), text.to_string()))),
+                }
+            }
+            Ask::Look(lookup) => Answer::Found(self.desk.logins.look_up(&lookup)),
+            Ask::Login(evidence) => Answer::Login(self.log_in(&evidence, now)),
+            Ask::Id(fields) => {
+                let told =
+                    fields.iter().filter_map(|(k, v)| Some(format!("{k}={}", v.as_deref()?))).collect::<Vec<_>>();
+                log::event("client-id").maybe("ip", self.ip).field("says", told.join(" ")).write();
+                Answer::Done
+            }
+            Ask::Run(request) => self.run(&request, now),
+            Ask::More => self.more(Vec::new()),
+            Ask::IdleStart => {
+                self.watch(true);
+                self.untagged()
+            }
+            Ask::Changes => self.untagged(),
+            Ask::IdleEnd => {
+                self.watch(false);
+                self.untagged()
+            }
+            Ask::AppendBegin(message) => self.append_begin(*message),
+            Ask::AppendText(octets) => self.append_text(octets),
+            Ask::AppendUrl(_) => Answer::Verdict(Err(Refusal::bad("CATENATE is not offered"))),
+            Ask::AppendChunk(octets) => self.append_chunk(&octets),
+            Ask::AppendEnd => self.append_end(),
+            Ask::AppendCommit => self.append_commit(),
+            Ask::AppendAbort => {
+                self.append = None;
+                Answer::Done
+            }
+            Ask::Unauthenticate => {
+                self.forget();
+                Answer::Done
+            }
+        }
+    }
+
+    fn watched(&self) -> &[Arc<Path>] {
+        &self.watched
+    }
+
+    fn closed(&mut self) {
+        self.forget();
+        self.admission = None;
+    }
+}

@@ -1,0 +1,334 @@
+//! SEARCH: which messages match (RFC 9051 §6.4.4).
+//!
+//! A key is prepared once: texts are decoded from the client's charset and folded, cheap tests are put before dear ones. Each message is
+//! then looked at as far as needed: its entry, its digest, its header, its whole text.
+
+use super::selected::Messages;
+use crate::clock::Timestamp;
+use crate::mailbox::{Entry, Flags, ModSeq, System, Uid, UidSet};
+use crate::msg::charset;
+use crate::msg::date::Day;
+use crate::msg::digest::{Digest, Part};
+use crate::msg::folding::fold_for_search;
+use crate::msg::structure::Structure;
+use crate::msg::text::any_body_text;
+use crate::msg::words::decode_text;
+use crate::msg::{all_fields, header_end};
+use crate::proto::imap::Set;
+use crate::proto::imap::response::Code;
+use crate::proto::imap::{AddressField, Date, DateField, Relation, SearchKey};
+use crate::store::FolderError;
+
+/// Charsets that are named when one is not known; encoding_rs reads more.
+pub(super) const CHARSETS: &[&str] = &["US-ASCII", "UTF-8", "ISO-2022-JP", "Shift_JIS", "EUC-JP", "ISO-8859-1"];
+
+/// Why a search is not done.
+#[derive(Debug)]
+pub(super) enum Unsearchable {
+    /// BADCHARSET.
+    Charset,
+    /// A sequence number that no message has.
+    Number,
+}
+
+impl Unsearchable {
+    /// The response code and the text, and whether it is the client's mistake (BAD).
+    pub(super) fn explain(&self) -> (Option<Code>, &'static str, bool) {
+        match self {
+            Unsearchable::Charset => (Some(Code::BadCharset(CHARSETS)), "charset not known", false),
+            Unsearchable::Number => (None, "no such message", true),
+        }
+    }
+}
+
+/// A prepared key.
+#[derive(Debug)]
+pub(super) enum Test {
+    All,
+    None,
+    And(Vec<Test>),
+    Or(Vec<Test>),
+    Not(Box<Test>),
+    /// Sequence numbers in the client's view.
+    Numbers(UidSet),
+    Uids(UidSet),
+    Has(Flags),
+    Recent(bool),
+    Day(DateField, Relation, Day),
+    Larger(u64),
+    Smaller(u64),
+    /// INTERNALDATE is not older than this.
+    Since(Timestamp),
+    Before(Timestamp),
+    ModSeq(ModSeq),
+    EmailId(String),
+    Digest(Part, Vec<u8>),
+    /// A field's name in lower case, and a folded text.
+    Header(String, String),
+    Body(String),
+    Text(String),
+}
+
+impl Test {
+    /// Prepares a key. `saved` is what `$` means.
+    pub(super) fn prepare(
+        key: &SearchKey,
+        label: Option<&str>,
+        messages: &Messages<'_>,
+        now: Timestamp,
+    ) -> Result<Test, Unsearchable> {
+        if label.is_some_and(|label| !charset::is_known(label.as_bytes())) {
+            return Err(Unsearchable::Charset);
+        }
+        prepare(key, label.unwrap_or("UTF-8"), messages, now)
+    }
+
+    /// What it costs to run, roughly: the kind of data it needs.
+    fn cost(&self) -> u32 {
+        match self {
+            Test::And(tests) | Test::Or(tests) => tests.iter().map(Test::cost).max().unwrap_or(0),
+            Test::Not(test) => test.cost(),
+            Test::Digest(..) | Test::Day(DateField::Sent, ..) => 1,
+            Test::Larger(_) | Test::Smaller(_) | Test::Since(_) | Test::Before(_) | Test::Day(..) => 1,
+            Test::Header(..) => 2,
+            Test::Body(_) | Test::Text(_) => 3,
+            _ => 0,
+        }
+    }
+
+    /// True when INTERNALDATE is looked at.
+    pub(super) fn needs_dates(&self) -> bool {
+        self.any(&|test| match test {
+            Test::Day(field, ..) => *field == DateField::Internal,
+            test => matches!(test, Test::Since(_) | Test::Before(_)),
+        })
+    }
+
+    /// True when RFC822.SIZE is looked at.
+    pub(super) fn needs_sizes(&self) -> bool {
+        self.any(&|test| matches!(test, Test::Larger(_) | Test::Smaller(_)))
+    }
+
+    fn any(&self, is_it: &dyn Fn(&Test) -> bool) -> bool {
+        match self {
+            Test::And(tests) | Test::Or(tests) => tests.iter().any(|test| test.any(is_it)),
+            Test::Not(test) => test.any(is_it),
+            test => is_it(test),
+        }
+    }
+
+    /// The only sequence numbers that can match, where the test names some.
+    pub(super) fn numbers(&self) -> Option<&UidSet> {
+        match self {
+            Test::Numbers(numbers) => Some(numbers),
+            Test::And(tests) => tests.iter().find_map(Test::numbers),
+            _ => None,
+        }
+    }
+
+    /// True when a message matches.
+    pub(super) fn matches(&self, number: u32, entry: &Entry, look: &mut Looker<'_, '_>) -> Result<bool, FolderError> {
+        Ok(match self {
+            Test::All => true,
+            Test::None => false,
+            Test::And(tests) => {
+                for test in tests {
+                    if !test.matches(number, entry, look)? {
+                        return Ok(false);
+                    }
+                }
+                true
+            }
+            Test::Or(tests) => {
+                for test in tests {
+                    if test.matches(number, entry, look)? {
+                        return Ok(true);
+                    }
+                }
+                false
+            }
+            Test::Not(test) => !test.matches(number, entry, look)?,
+            Test::Numbers(numbers) => numbers.contains(number),
+            Test::Uids(uids) => uids.contains(entry.uid.number()),
+            Test::Has(flags) => entry.flags.holds(*flags),
+            Test::Recent(is) => look.messages.is_recent(entry.uid) == *is,
+            Test::Day(DateField::Sent, relation, day) => {
+                look.digest(entry.uid, |digest| digest.sent_day().is_some_and(|sent| compare(sent, *relation, *day)))?
+            }
+            Test::Day(field, relation, day) => {
+                let date = match field {
+                    DateField::Saved => entry.save_date,
+                    _ => look.messages.internal_date(entry)?,
+                };
+                local_day(date).is_some_and(|of| compare(of, *relation, *day))
+            }
+            Test::Larger(size) => look.messages.size(entry)? > *size,
+            Test::Smaller(size) => look.messages.size(entry)? < *size,
+            Test::Since(moment) => look.messages.internal_date(entry)? >= *moment,
+            Test::Before(moment) => look.messages.internal_date(entry)? <= *moment,
+            Test::ModSeq(modseq) => entry.modseq >= *modseq,
+            Test::EmailId(id) => look.messages.email_id(entry.uid)? == *id,
+            Test::Digest(part, needle) => {
+                look.digest(entry.uid, |digest| memchr::memmem::find(digest.part(*part), needle).is_some())?
+            }
+            Test::Header(name, needle) => look.text(entry.uid, |text| has_field(text, name, needle))?,
+            Test::Body(needle) => look.text(entry.uid, |text| in_body(text, needle))?,
+            Test::Text(needle) => look.text(entry.uid, |text| {
+                let header = &text[..header_end(text).unwrap_or(text.len())];
+                fold_for_search(&crate::msg::text::header_text(header)).contains(needle) || in_body(text, needle)
+            })?,
+        })
+    }
+}
+
+fn prepare(key: &SearchKey, label: &str, messages: &Messages<'_>, now: Timestamp) -> Result<Test, Unsearchable> {
+    let several = |keys: &[SearchKey]| -> Result<Vec<Test>, Unsearchable> {
+        let mut tests: Vec<Test> =
+            keys.iter().map(|key| prepare(key, label, messages, now)).collect::<Result<_, _>>()?;
+        tests.sort_by_key(Test::cost);
+        Ok(tests)
+    };
+    let text = |bytes: &[u8]| -> Result<String, Unsearchable> {
+        // A text that is wrong in its charset can't be found; RFC 9051 §6.4.4 leaves NO or nothing found.
+        let decoded = charset::decode_exact(label.as_bytes(), bytes).ok_or(Unsearchable::Charset)?;
+        Ok(fold_for_search(&decoded))
+    };
+    let keyword =
+        |name: &str| messages.snapshot().keywords.find(name).map(|bit| Flags { system: 0, keywords: 1 << bit });
+    let not = |test: Test| Test::Not(Box::new(test));
+    Ok(match key {
+        SearchKey::All => Test::All,
+        SearchKey::And(keys) => Test::And(several(keys)?),
+        SearchKey::Or(keys) => Test::Or(several(keys)?),
+        SearchKey::Not(key) => not(prepare(key, label, messages, now)?),
+        // RFC 6203 §3: how fuzzy is our own choice; folding is.
+        SearchKey::Fuzzy(key) => prepare(key, label, messages, now)?,
+        SearchKey::Numbers(set) => Test::Numbers(numbers(set, messages)?),
+        SearchKey::Uids(Set::Saved) => Test::Uids(messages.saved().clone()),
+        SearchKey::Uids(Set::These(set)) => {
+            let numbers = messages.snapshot().by_uid(set);
+            Test::Numbers(numbers)
+        }
+        SearchKey::Has(flag) => Test::Has(Flags::NONE.with(*flag)),
+        SearchKey::Lacks(flag) => not(Test::Has(Flags::NONE.with(*flag))),
+        SearchKey::Keyword(name) => keyword(name).map_or(Test::None, Test::Has),
+        SearchKey::Unkeyword(name) => keyword(name).map_or(Test::All, |flags| not(Test::Has(flags))),
+        SearchKey::New => Test::And(vec![Test::Recent(true), not(Test::Has(Flags::NONE.with(System::Seen)))]),
+        SearchKey::Old => Test::Recent(false),
+        SearchKey::Recent => Test::Recent(true),
+        SearchKey::Address(field, bytes) => {
+            let part = match field {
+                AddressField::Bcc => Part::Bcc,
+                AddressField::Cc => Part::Cc,
+                AddressField::From => Part::From,
+                AddressField::To => Part::To,
+            };
+            Test::Digest(part, text(bytes)?.into_bytes())
+        }
+        SearchKey::Subject(bytes) => Test::Digest(Part::Subject, text(bytes)?.into_bytes()),
+        SearchKey::Header(name, bytes) => {
+            let (name, needle) = (name.to_ascii_lowercase(), text(bytes)?);
+            let part = match name.as_str() {
+                "from" => Some(Part::From),
+                "to" => Some(Part::To),
+                "cc" => Some(Part::Cc),
+                "bcc" => Some(Part::Bcc),
+                "subject" => Some(Part::Subject),
+                _ => None,
+            };
+            match part {
+                // An empty text asks whether there is such a field, which the digest does not say.
+                Some(part) if !needle.is_empty() => Test::Digest(part, needle.into_bytes()),
+                _ => Test::Header(name, needle),
+            }
+        }
+        SearchKey::Body(bytes) => Test::Body(text(bytes)?),
+        SearchKey::Text(bytes) => Test::Text(text(bytes)?),
+        SearchKey::Date(field, relation, date) => Test::Day(*field, *relation, day(date)),
+        SearchKey::Larger(size) => Test::Larger(*size),
+        SearchKey::Smaller(size) => Test::Smaller(*size),
+        SearchKey::Older(seconds) => Test::Before(Timestamp::from_seconds(now.seconds() - i64::from(*seconds))),
+        SearchKey::Younger(seconds) => Test::Since(Timestamp::from_seconds(now.seconds() - i64::from(*seconds))),
+        SearchKey::ModSeq(modseq) => Test::ModSeq(*modseq),
+        SearchKey::SaveDateSupported => Test::All,
+        SearchKey::EmailId(id) => Test::EmailId(id.clone()),
+        // RFC 8474 §5.2: threads are not tracked, every THREADID is NIL.
+        SearchKey::ThreadId(_) => Test::None,
+    })
+}
+
+/// The sequence numbers that a set means.
+fn numbers(set: &Set, messages: &Messages<'_>) -> Result<UidSet, Unsearchable> {
+    match set {
+        Set::Saved => {
+            let snapshot = messages.snapshot();
+            Ok(messages.saved().uids().filter_map(|uid| snapshot.number(uid)).collect())
+        }
+        Set::These(set) => messages.snapshot().by_number(set).ok_or(Unsearchable::Number),
+    }
+}
+
+fn day(date: &Date) -> Day {
+    Day { year: date.year as i16, month: date.month as i8, day: date.day as i8 }
+}
+
+fn compare(of: Day, relation: Relation, day: Day) -> bool {
+    match relation {
+        Relation::Before => of < day,
+        Relation::On => of == day,
+        Relation::Since => of >= day,
+    }
+}
+
+/// The day of a moment in our own zone, in which INTERNALDATE is shown.
+fn local_day(moment: Timestamp) -> Option<Day> {
+    let text = moment.local("%Y %m %d");
+    let mut words = text.split(' ');
+    Some(Day {
+        year: words.next()?.parse().ok()?,
+        month: words.next()?.parse().ok()?,
+        day: words.next()?.parse().ok()?,
+    })
+}
+
+fn has_field(text: &[u8], name: &str, needle: &str) -> bool {
+    let header = &text[..header_end(text).unwrap_or(text.len())];
+    let mut fields = all_fields(header).filter(|field| field.name.eq_ignore_ascii_case(name));
+    fields.any(|field| needle.is_empty() || fold_for_search(&decode_text(field.body())).contains(needle))
+}
+
+fn in_body(text: &[u8], needle: &str) -> bool {
+    any_body_text(text, &Structure::of(text), |piece| fold_for_search(piece).contains(needle))
+}
+
+/// Reads what tests need of a message, each thing once.
+pub(super) struct Looker<'m, 'f> {
+    pub(super) messages: &'m mut Messages<'f>,
+    text: Option<(Uid, Vec<u8>)>,
+}
+
+impl<'m, 'f> Looker<'m, 'f> {
+    pub(super) fn new(messages: &'m mut Messages<'f>) -> Looker<'m, 'f> {
+        Looker { messages, text: None }
+    }
+
+    fn digest(&mut self, uid: Uid, ask: impl FnOnce(&Digest<'_>) -> bool) -> Result<bool, FolderError> {
+        match self.messages.digest(uid) {
+            Ok(record) => Ok(Digest::read(&record).is_some_and(|digest| ask(&digest))),
+            // Gone meanwhile: it matches nothing.
+            Err(FolderError::Expunged) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn text(&mut self, uid: Uid, ask: impl FnOnce(&[u8]) -> bool) -> Result<bool, FolderError> {
+        if self.text.as_ref().is_none_or(|(held, _)| *held != uid) {
+            self.text = match self.messages.text(uid) {
+                Ok(text) => Some((uid, text)),
+                Err(FolderError::Expunged) => return Ok(false),
+                Err(e) => return Err(e),
+            };
+        }
+        Ok(self.text.as_ref().is_some_and(|(_, text)| ask(text)))
+    }
+}

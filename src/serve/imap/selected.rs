@@ -1,0 +1,160 @@
+//! The selected mailbox of a session, and reading its messages.
+
+use crate::clock::Timestamp;
+use crate::mailbox::{Entry, Snapshot, Uid, UidSet, View};
+use crate::msg::digest::{Digest, Part};
+use crate::proto::imap::{Enabled, MailboxName, Messages as Chosen, Set};
+use crate::store::{CacheReader, Cached, Folder, FolderError};
+use std::io::Read;
+use std::sync::Arc;
+
+/// A selected mailbox.
+#[derive(Debug)]
+pub(super) struct Selected {
+    pub(super) name: MailboxName,
+    pub(super) folder: Arc<Folder>,
+    pub(super) view: View,
+    pub(super) is_read_only: bool,
+    /// What SEARCH RETURN (SAVE) has left (RFC 5182): identifiers.
+    pub(super) saved: UidSet,
+    /// The messages that are new to this session (RFC 3501 §2.3.2).
+    pub(super) recent: UidSet,
+}
+
+impl Selected {
+    /// For reading several messages.
+    pub(super) fn messages(&self) -> Messages<'_> {
+        Messages {
+            folder: &self.folder,
+            snapshot: self.view.snapshot().clone(),
+            saved: &self.saved,
+            recent: &self.recent,
+            reader: self.folder.cache_reader(),
+        }
+    }
+
+    /// The messages that a command names, as sequence numbers; `None` when it names one that is not there.
+    pub(super) fn choose(&self, chosen: &Chosen) -> Option<UidSet> {
+        let snapshot = self.view.snapshot();
+        match &chosen.set {
+            Set::Saved => Some(self.saved.uids().filter_map(|uid| snapshot.number(uid)).collect()),
+            Set::These(set) if chosen.is_uid => Some(snapshot.by_uid(set)),
+            Set::These(set) => snapshot.by_number(set),
+        }
+    }
+
+    /// Measures what nobody has measured yet of these messages (sequence numbers), all at once.
+    pub(super) fn measure(
+        &mut self,
+        numbers: &UidSet,
+        sizes: bool,
+        enabled: Enabled,
+        out: &mut Vec<u8>,
+    ) -> Result<(), FolderError> {
+        let snapshot = self.view.snapshot();
+        let is_unknown =
+            |entry: &&Entry| entry.internal_date == Entry::UNKNOWN_DATE || (sizes && entry.size == Entry::UNKNOWN_SIZE);
+        let unknown: UidSet =
+            numbers.iter().filter_map(|n| snapshot.at(n)).filter(is_unknown).map(|entry| entry.uid).collect();
+        if !unknown.is_empty() {
+            let latest = self.folder.measure(&unknown, sizes)?;
+            self.tell(latest, enabled, false, &UidSet::default(), out);
+        }
+        Ok(())
+    }
+
+    /// The identifiers of these sequence numbers.
+    pub(super) fn uids(&self, numbers: &UidSet) -> UidSet {
+        let snapshot = self.view.snapshot();
+        numbers.iter().filter_map(|number| snapshot.at(number)).map(|entry| entry.uid).collect()
+    }
+}
+
+/// Reads a mailbox's messages as one view shows them.
+pub(super) struct Messages<'a> {
+    pub(super) folder: &'a Folder,
+    snapshot: Arc<Snapshot>,
+    saved: &'a UidSet,
+    recent: &'a UidSet,
+    reader: CacheReader<'a>,
+}
+
+/// A digest's bytes.
+pub(super) enum Record {
+    Cached(Cached),
+    Fresh(Vec<u8>),
+}
+
+impl std::ops::Deref for Record {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Record::Cached(bytes) => bytes,
+            Record::Fresh(bytes) => bytes,
+        }
+    }
+}
+
+impl Messages<'_> {
+    pub(super) fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    pub(super) fn saved(&self) -> &UidSet {
+        self.saved
+    }
+
+    pub(super) fn is_recent(&self, uid: Uid) -> bool {
+        self.recent.contains(uid.number())
+    }
+
+    /// INTERNALDATE, looked up when nobody has yet.
+    pub(super) fn internal_date(&self, entry: &Entry) -> Result<Timestamp, FolderError> {
+        match entry.internal_date {
+            Entry::UNKNOWN_DATE => Ok(self.folder.measured(entry.uid, false)?.internal_date),
+            date => Ok(date),
+        }
+    }
+
+    /// RFC822.SIZE, measured when nobody has yet.
+    pub(super) fn size(&self, entry: &Entry) -> Result<u64, FolderError> {
+        match entry.size {
+            Entry::UNKNOWN_SIZE => Ok(self.folder.measured(entry.uid, true)?.size),
+            size => Ok(size),
+        }
+    }
+
+    /// EMAILID.
+    pub(super) fn email_id(&mut self, uid: Uid) -> Result<String, FolderError> {
+        let record = self.digest(uid)?;
+        let id = Digest::read(&record).map(|digest| digest.part(Part::EmailId).to_vec()).unwrap_or_default();
+        Ok(String::from_utf8_lossy(&id).into_owned())
+    }
+
+    /// The record of a message: the kept one, or a new one, which is kept then.
+    pub(super) fn digest(&mut self, uid: Uid) -> Result<Record, FolderError> {
+        if let Some(cached) = self.reader.cached(uid)
+            && Digest::read(&cached).is_some()
+        {
+            return Ok(Record::Cached(cached));
+        }
+        Ok(self.keep_digest(uid, &self.text(uid)?))
+    }
+
+    /// Makes the record of a message whose text is at hand, and keeps it.
+    fn keep_digest(&self, uid: Uid, text: &[u8]) -> Record {
+        let record = Digest::of(text);
+        self.folder.cache(uid, &record);
+        Record::Fresh(record)
+    }
+
+    /// A message's stored text.
+    pub(super) fn text(&self, uid: Uid) -> Result<Vec<u8>, FolderError> {
+        let mut file = self.folder.text(uid)?;
+        let size = file.metadata().map_or(0, |m| m.len());
+        let mut text = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+        file.read_to_end(&mut text)?;
+        Ok(text)
+    }
+}
