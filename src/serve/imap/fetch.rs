@@ -308,7 +308,8 @@ impl Response {
         if part.is_empty() {
             // RFC 9051 §6.4.5: the whole message, which has no encoding of its own to remove.
             let mut bytes = Vec::new();
-            CrlfWindow::new(&text, vec![0..text.len()], None).fill(&text, usize::MAX, &mut bytes);
+            let whole = section::locate_top(&text, &section::SectionText::Whole).unwrap_or_default();
+            CrlfWindow::new(&text, whole, None).fill(&text, usize::MAX, &mut bytes);
             return Ok(Some(bytes));
         }
         let Some(found) = structure.find(part).map(|index| &structure.parts()[index]) else { return Ok(None) };
