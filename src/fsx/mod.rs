@@ -202,11 +202,16 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Removes a name. A name that is gone already is no error.
 pub fn remove(path: &Path) -> io::Result<()> {
-    checkpoint("unlink", path)?;
-    match fs::remove_file(path) {
+    match remove_existing(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(|e| context("unlink", path, e)),
+        other => other,
     }
+}
+
+/// Removes a name; it is an error that it is gone already.
+pub fn remove_existing(path: &Path) -> io::Result<()> {
+    checkpoint("unlink", path)?;
+    fs::remove_file(path).map_err(|e| context("unlink", path, e))
 }
 
 /// Removes an empty directory. One that is gone already is no error.

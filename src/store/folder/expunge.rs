@@ -67,7 +67,7 @@ impl Folder {
             let from = path(&self.dir, state, *index);
             let removed = match &bin {
                 Some(bin) => bin.take(&from, &kept[number]),
-                None => remove_existing(&from),
+                None => fsx::remove_existing(&from),
             };
             match removed {
                 Ok(()) => {}
@@ -104,12 +104,6 @@ impl Folder {
         result?;
         Ok(gone)
     }
-}
-
-/// As [`fsx::remove`], but a name that is gone already is an error.
-fn remove_existing(path: &std::path::Path) -> io::Result<()> {
-    path.symlink_metadata()?;
-    fsx::remove(path)
 }
 
 /// What a name shows of flags is enough for a message that comes back from the trash without a record.

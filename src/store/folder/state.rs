@@ -102,26 +102,31 @@ impl State {
     /// Replays records. At a contradiction it stops, with all before it applied; `tolerant`, it skips what contradicts.
     pub fn apply(&mut self, records: impl IntoIterator<Item = Record>, tolerant: bool) -> Result<(), Contradiction> {
         let mut next = (*self.snapshot).clone();
-        let mut entries = next.entries.to_vec();
-        let mut result = Ok(());
+        // Copied only by what changes messages: many batches don't.
+        let mut entries = Entries { old: &self.snapshot.clone().entries, new: None };
+        let (mut result, mut is_seen) = (Ok(()), false);
         for record in records {
+            // These change nothing that a session sees.
+            is_seen |= !matches!(record, Record::Stamps(_) | Record::Named { .. } | Record::Written(_));
             if self.one(record, &mut next, &mut entries).is_err() && !tolerant {
                 result = Err(Contradiction);
                 break;
             }
         }
-        next.entries = entries.into();
-        if next != *self.snapshot {
+        if let Some(new) = entries.new {
+            next.entries = new.into();
+        }
+        if is_seen {
             self.snapshot = Arc::new(next);
         }
         result
     }
 
-    fn one(&mut self, record: Record, next: &mut Snapshot, entries: &mut Vec<Entry>) -> Result<(), Contradiction> {
+    fn one(&mut self, record: Record, next: &mut Snapshot, entries: &mut Entries<'_>) -> Result<(), Contradiction> {
         match record {
             Record::Added { entry, file_size, place, name } => {
                 let (base, info) = name::split(&name);
-                let is_later = entries.last().is_none_or(|last| last.uid < entry.uid);
+                let is_later = entries.get().last().is_none_or(|last| last.uid < entry.uid);
                 let (Ok(length), Ok(at)) = (u8::try_from(base.len()), u32::try_from(self.names.len())) else {
                     return Err(Contradiction);
                 };
@@ -134,9 +139,10 @@ impl State {
                 self.set_odd(entry.uid, place, shown, info);
                 next.highest_modseq = next.highest_modseq.max(entry.modseq);
                 next.uid_next = next.uid_next.max(entry.uid.next().unwrap_or(Uid::LAST));
-                entries.push(entry);
+                entries.change().push(entry);
             }
             Record::Flagged { modseq, add, remove, uids } => {
+                let entries = entries.change();
                 for (from, to) in uids.ranges() {
                     for index in range(entries, *from, *to) {
                         entries[index].flags = entries[index].flags.minus(remove).union(add);
@@ -147,7 +153,7 @@ impl State {
             }
             Record::Named { uid, place, info } => {
                 // A message that was expunged meanwhile needs no name.
-                if let Ok(index) = entries.binary_search_by_key(&uid, |e| e.uid) {
+                if let Ok(index) = entries.get().binary_search_by_key(&uid, |e| e.uid) {
                     let shown = name::shown(&info, next.keywords.names().len());
                     self.rows[index].place = place;
                     self.rows[index].shown = shown;
@@ -155,6 +161,7 @@ impl State {
                 }
             }
             Record::Written(uids) => {
+                let entries = entries.get();
                 for (from, to) in uids.ranges() {
                     for index in range(entries, *from, *to) {
                         self.rows[index].place = Place::Cur;
@@ -165,8 +172,8 @@ impl State {
             }
             Record::Expunged { modseq, uids } => {
                 // Of an old log that was written anew, only the memory of expunges is left.
-                if !uids.ranges().iter().all(|(from, to)| range(entries, *from, *to).is_empty()) {
-                    self.drop_messages(&uids, entries);
+                if !uids.ranges().iter().all(|(from, to)| range(entries.get(), *from, *to).is_empty()) {
+                    self.drop_messages(&uids, entries.change());
                 }
                 next.highest_modseq = next.highest_modseq.max(modseq);
                 match self.expunged.last_mut() {
@@ -185,7 +192,8 @@ impl State {
                 }
             }
             Record::Measured { uid, size, file_size, internal_date } => {
-                if let Ok(index) = entries.binary_search_by_key(&uid, |e| e.uid) {
+                if let Ok(index) = entries.get().binary_search_by_key(&uid, |e| e.uid) {
+                    let entries = entries.change();
                     entries[index].size = size;
                     entries[index].internal_date = internal_date;
                     self.rows[index].file_size = file_size;
@@ -356,6 +364,22 @@ impl State {
             }
             _ => now,
         }
+    }
+}
+
+/// The messages while records are applied.
+struct Entries<'a> {
+    old: &'a [Entry],
+    new: Option<Vec<Entry>>,
+}
+
+impl Entries<'_> {
+    fn get(&self) -> &[Entry] {
+        self.new.as_deref().unwrap_or(self.old)
+    }
+
+    fn change(&mut self) -> &mut Vec<Entry> {
+        self.new.get_or_insert_with(|| self.old.to_vec())
     }
 }
 

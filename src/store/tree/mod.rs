@@ -134,6 +134,13 @@ impl Tree {
     pub fn create(&self, name: &str, special_use: Option<&str>) -> Result<(), TreeError> {
         let name = naming::normal(name);
         self.check_new(&name)?;
+        let is_attribute = |text: &str| {
+            let word = text.strip_prefix('\\').unwrap_or_default();
+            !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric())
+        };
+        if special_use.is_some_and(|text| !is_attribute(text)) {
+            return Err(TreeError::BadName);
+        }
         let _lock = self.lock()?;
         if self.find(&name)?.is_some() {
             return Err(TreeError::Exists);
@@ -144,26 +151,17 @@ impl Tree {
             }
         }
         match special_use {
-            Some(attribute) => self.set_special_use(&name, Some(attribute)),
+            Some(attribute) => self.set_special_use(&name, attribute),
             None => Ok(()),
         }
     }
 
-    /// Gives a mailbox a special use, or takes it away.
-    fn set_special_use(&self, name: &str, attribute: Option<&str>) -> Result<(), TreeError> {
+    /// Notes the special use of a mailbox. The tree's lock is held.
+    fn set_special_use(&self, name: &str, attribute: &str) -> Result<(), TreeError> {
         let disk = self.find(name)?.ok_or(TreeError::Missing)?;
-        if attribute.is_some_and(|a| !a.starts_with('\\') || !a[1..].bytes().all(|b| b.is_ascii_alphanumeric())) {
-            return Err(TreeError::BadName);
-        }
         let mut uses = lists::special_uses(&self.root)?;
-        let before = match attribute {
-            Some(attribute) => uses.insert(disk, attribute.to_string()),
-            None => uses.remove(&disk),
-        };
-        if before.as_deref() != attribute {
-            lists::write_special_uses(&self.root, &uses)?;
-        }
-        Ok(())
+        uses.insert(disk, attribute.to_string());
+        Ok(lists::write_special_uses(&self.root, &uses)?)
     }
 
     /// Deletes a mailbox; its messages go to the trash when the account keeps one. What is below it stays.

@@ -42,6 +42,7 @@ fn mailboxes_are_made_with_those_above_and_listed() {
             (other, _) => panic!("{name}: {other:?}"),
         }
     }
+    assert!(matches!(tree.create("Odd", Some("\\Sent\nx")), Err(TreeError::BadName)));
     tree.subscribe("Archive", true).unwrap();
     tree.subscribe("Nowhere/x", true).unwrap();
     std::fs::write(home.path().join("Maildir/.Sent/new/1.x"), "x").unwrap();
