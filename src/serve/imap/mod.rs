@@ -185,10 +185,19 @@ impl ImapService {
         Ok(())
     }
 
+    /// Leaves the selected mailbox. True when there was one.
+    fn leave(&mut self) -> bool {
+        let left = self.selected.take();
+        if let Some(selected) = &left {
+            selected.settle();
+        }
+        left.is_some()
+    }
+
     fn forget(&mut self) {
         self.job = None;
         self.append = None;
-        self.selected = None;
+        self.leave();
         self.account = None;
         self.enabled = Enabled::default();
         self.is_idle = false;
@@ -279,7 +288,10 @@ impl ImapService {
         let enabled = self.enabled;
         match &request.command {
             Command::Noop => Ok(Outcome::ok("nothing done")),
-            Command::Check => Ok(Outcome::ok("checked")),
+            Command::Check => {
+                self.selected()?.settle();
+                Ok(Outcome::ok("checked"))
+            }
             Command::Enable(_) => Ok(Outcome::ok("enabled")),
             Command::Select(select) => self.select(select, out),
             Command::Create(name, uses) => self.create(name, uses),
@@ -293,11 +305,11 @@ impl ImapService {
             Command::Status(name, items) => self.status(name, items, out),
             Command::Close => {
                 message::close(self.selected()?)?;
-                self.selected = None;
+                self.leave();
                 Ok(Outcome::ok("closed").with_effect(Effect::Unselected))
             }
             Command::Unselect => {
-                self.selected = None;
+                self.leave();
                 Ok(Outcome::ok("unselected").with_effect(Effect::Unselected))
             }
             Command::Expunge(set) => message::expunge(self.selected()?, set.as_ref(), enabled, out),
@@ -465,6 +477,9 @@ impl Service for ImapService {
             Ask::Run(request) => self.run(&request, now),
             Ask::More => self.more(Vec::new()),
             Ask::IdleStart => {
+                if let Some(selected) = &self.selected {
+                    selected.settle();
+                }
                 self.watch(true);
                 self.untagged()
             }

@@ -10,7 +10,7 @@ use crate::store::{SEPARATOR, TreeError};
 impl ImapService {
     pub(super) fn select(&mut self, select: &Select, out: &mut Vec<u8>) -> Run {
         let enabled = self.enabled;
-        let was_selected = self.selected.take().is_some();
+        let was_selected = self.leave();
         let says_closed = enabled.has(Extension::Qresync) || enabled.has(Extension::Imap4Rev2);
         if was_selected && says_closed {
             response::untagged(out, Status::Ok, Some(&Code::Closed), "the previous mailbox is closed");
