@@ -1,15 +1,21 @@
-//! emuser: accounts from the shell.
+//! emuser: accounts and their mailboxes, from the shell.
+
+mod check;
+mod trash;
 
 use super::{Ended, RootOption, say};
 use crate::addr::{Address, normal_domain};
+use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::settings::Size;
 use crate::status::Exit;
+use crate::store::{FolderError, LOCK_PATIENCE, Registry, StoreSettings, Tree, TreeError};
 use crate::users::{self, Account, Users};
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-/// Accounts: add, change, list and delete them
+/// Accounts: add, change, list and delete them; check their mailboxes, bring mail back
 #[derive(Debug, clap::Parser)]
 #[command(name = "emuser", version, disable_help_subcommand = true)]
 struct Arguments {
@@ -75,6 +81,12 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Bring expunged and deleted mail back from the trash
+    Undelete(trash::Undelete),
+    /// Remove for good what was in the trash for imap.trash
+    Purge(trash::Purge),
+    /// Check an account's mailboxes, and mend what can be mended
+    CheckMail(check::CheckMail),
 }
 
 #[derive(Debug, clap::Args)]
@@ -101,7 +113,7 @@ struct Fields {
     /// Mailbox quota, such as 1G; 0 for none
     #[arg(long)]
     quota: Option<String>,
-    /// Services that may be used, with commas: smtp, submission, pop3, poppass; "all" for all
+    /// Services that may be used, with commas: smtp, submission, pop3, imap, poppass; "all" for all
     #[arg(long)]
     services: Option<String>,
 }
@@ -112,9 +124,17 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> super::Done {
-    let site = super::site("emuser", &arguments.root.root())?;
+    let root = arguments.root.root();
+    if matches!(arguments.action, Action::Undelete(_) | Action::Purge(_) | Action::CheckMail(_)) {
+        // Mail belongs to em, and so must all that is written beside it.
+        super::become_em(&root)?;
+    }
+    let site = super::site("emuser", &root)?;
     let users = Users::of(&site);
     match arguments.action {
+        Action::Undelete(action) => return trash::undelete(&site, &users, &action),
+        Action::Purge(action) => return trash::purge(&site, &users, &action),
+        Action::CheckMail(action) => return check::check_mail(&site, &users, &action),
         Action::Add { address, password, fields } => {
             let address = own_address(&address, &site)?;
             let mut account = Account::new(&address);
@@ -224,6 +244,40 @@ fn own_address(text: &str, site: &Site) -> Result<Address, Ended> {
     Ok(address)
 }
 
+/// The account of this name.
+fn account(text: &str, site: &Site, users: &Users) -> Result<Account, Ended> {
+    let address = parse(text, site)?;
+    users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))
+}
+
+/// The mailboxes of an account.
+fn tree(site: &Site, account: &Account) -> Result<Tree, Ended> {
+    let settings = StoreSettings {
+        clock: Timestamp::now,
+        host: site.hostname(),
+        keeps_trash: !site.settings.imap.trash.is_zero(),
+        lock_patience: LOCK_PATIENCE,
+    };
+    let home = users::home(&site.root.mail, &account.address);
+    Tree::open(Arc::new(Registry::new(settings)), &home).map_err(|e| of_store(&e))
+}
+
+/// What a failure of the store is to the shell.
+fn of_store(error: &TreeError) -> Ended {
+    let exit = match error {
+        TreeError::Io(e) | TreeError::Folder(FolderError::Io(e)) => match e.kind() {
+            std::io::ErrorKind::PermissionDenied => Exit::NoPerm,
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Exit::TempFail,
+            _ => Exit::IoErr,
+        },
+        TreeError::Folder(FolderError::Busy) => Exit::TempFail,
+        TreeError::Folder(FolderError::Newer(_)) => Exit::Config,
+        TreeError::BadName => Exit::Usage,
+        _ => Exit::DataErr,
+    };
+    Ended::new(exit, error.to_string())
+}
+
 fn no_such(address: &Address) -> Ended {
     Ended::new(Exit::NoUser, format!("no account {address}"))
 }
@@ -267,7 +321,7 @@ fn apply(fields: &Fields, account: &mut Account) -> Result<(), Ended> {
         account.put("quota", Some(size.0.to_string()));
     }
     if let Some(services) = &fields.services {
-        let known = ["smtp", "submission", "pop3", "poppass"];
+        let known = ["smtp", "submission", "pop3", "imap", "poppass"];
         if let Some(strange) = services.split(',').find(|s| !known.contains(s) && services != "all") {
             let text = format!("--services: {strange:?} is none of {}, all", known.join(", "));
             return Err(Ended::new(Exit::Usage, text));

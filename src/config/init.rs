@@ -65,7 +65,7 @@ pub fn init(root: &Root, domain: &str, hostname: Option<&str>, ports: &Ports) ->
             put("auth", "plaintext_without_tls", "\"loopback\"".to_string());
         }
     }
-    text = text.replace("# sweep = ", "sweep = ");
+    text = text.replace("# sweep = ", "sweep = ").replace("# purge = ", "purge = ");
     super::parse(&text, &path)?;
     write_new(&root.etc.join("aliases"), ALIASES)?;
     write_new(&root.etc.join("routes"), ROUTES)?;

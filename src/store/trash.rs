@@ -107,9 +107,18 @@ impl Trash {
         Ok(found)
     }
 
+    /// A message's text.
+    pub fn text(&self, message: &Trashed) -> io::Result<std::fs::File> {
+        fsx::open_read(&self.path(message))
+    }
+
+    fn path(&self, message: &Trashed) -> PathBuf {
+        self.dir.join(day(message.when)).join(OsStr::from_bytes(&message.file))
+    }
+
     /// Brings a message back into a folder, with its flags and dates. Its new identifier, or nothing when it is no longer here.
     pub fn restore(&self, message: &Trashed, folder: &Folder) -> Result<Option<Uid>, FolderError> {
-        let path = self.dir.join(day(message.when)).join(OsStr::from_bytes(&message.file));
+        let path = self.path(message);
         let system = message.system & !(System::Deleted as u8) | shown_system(&message.file) & !(System::Deleted as u8);
         folder.adopt(&path, system, &message.keywords, message.internal_date)
     }

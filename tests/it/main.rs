@@ -15,5 +15,6 @@ mod queue;
 mod relay;
 mod sessions;
 mod settings;
+mod trash;
 mod wire;
 mod world;

@@ -173,6 +173,12 @@ impl Folder {
         }
     }
 
+    /// Forgets what is in memory, for the file is being removed.
+    pub(super) fn forget_cache(&self) {
+        let mut cache = self.lock_cache();
+        *cache = Cache::new(&self.dir);
+    }
+
     fn lock_cache(&self) -> MutexGuard<'_, Cache> {
         // Whatever a panic left: each record is checked when it is read.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)

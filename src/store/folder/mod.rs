@@ -50,6 +50,7 @@ mod settle;
 mod state;
 mod store;
 mod takeover;
+mod verify;
 mod writer;
 
 pub use append::Append;
@@ -57,6 +58,7 @@ pub use cache::{CacheReader, Cached};
 pub(super) use expunge::shown_system;
 pub(super) use name::{escape, size, unescape};
 pub use store::{FlagChange, FlagOutcome, How};
+pub use verify::Findings;
 
 use crate::clock::Timestamp;
 use crate::mailbox::{ModSeq, Snapshot, Uid, UidSet};

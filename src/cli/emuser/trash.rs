@@ -1,0 +1,196 @@
+//! `emuser undelete` and `emuser purge`: expunged mail comes back, or goes for good.
+
+use super::{account, damaged, of_store, tree};
+use crate::cli::{Done, Ended, say};
+use crate::clock::Timestamp;
+use crate::config::Site;
+use crate::log;
+use crate::mailbox::{System, Uid};
+use crate::msg::{HEADER_LIMIT, all_fields, header_end, words::decode_text};
+use crate::status::Exit;
+use crate::store::{Folder, INBOX, SEPARATOR, Trash, Trashed, Tree, TreeError};
+use crate::users::{self, Account, Users};
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Undelete {
+    /// user@domain
+    user: String,
+    /// Only what was in this mailbox, by its name as mail clients show it
+    #[arg(long, value_name = "MAILBOX")]
+    folder: Option<String>,
+    /// Only what was expunged within this time, such as 2d
+    #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
+    since: Option<Duration>,
+    /// Only the message with this Message-ID
+    #[arg(long, value_name = "ID")]
+    message: Option<String>,
+    /// Say what would come back, and leave it where it is
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Purge {
+    /// user@domain
+    user: Option<String>,
+    /// All accounts
+    #[arg(long)]
+    all: bool,
+}
+
+/// What of a message's header is shown.
+struct Title {
+    message_id: String,
+    subject: String,
+}
+
+pub(super) fn undelete(site: &Site, users: &Users, wanted: &Undelete) -> Done {
+    let account = account(&wanted.user, site, users)?;
+    let tree = tree(site, &account)?;
+    let trash = Trash::of(tree.home());
+    let from = wanted.since.map(|span| {
+        let span = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        Timestamp(Timestamp::now().0.saturating_sub(span))
+    });
+    let mut count = 0;
+    for message in trash.list()? {
+        let name = mailbox_of(&message);
+        let is_there = |folder: &String| normal(folder) == name;
+        if from.is_some_and(|from| message.when < from) || wanted.folder.as_ref().is_some_and(|f| !is_there(f)) {
+            continue;
+        }
+        let title = title(&trash, &message);
+        if wanted.message.as_ref().is_some_and(|id| bare(id) != bare(&title.message_id)) {
+            continue;
+        }
+        let uid = match wanted.dry_run {
+            true => None,
+            false => match restore(&trash, &message, &tree, &name).map_err(|e| of_store(&e))? {
+                Some(uid) => Some(uid),
+                // Somebody else was faster.
+                None => continue,
+            },
+        };
+        count += 1;
+        if !wanted.dry_run {
+            let event = log::event("undeleted").field("user", &account.address).field("folder", &name);
+            event.maybe("uid", uid).field("message-id", &title.message_id).write();
+        }
+        say(&match wanted.json {
+            true => format!("{}\n", to_json(&message, &name, uid, &title)),
+            false => to_text(&message, &name, uid, &title),
+        })?;
+    }
+    if count == 0 {
+        return Err(Ended::new(Exit::No, format!("nothing like that in the trash of {}", account.address)));
+    }
+    Ok(Exit::Ok)
+}
+
+/// The mailbox that a message was in. One whose folder had no name that clients could see goes to INBOX.
+fn mailbox_of(message: &Trashed) -> String {
+    Tree::name_of(&message.folder).unwrap_or_else(|| INBOX.to_string())
+}
+
+fn normal(folder: &str) -> &str {
+    let folder = folder.strip_suffix(SEPARATOR).unwrap_or(folder);
+    if folder.eq_ignore_ascii_case(INBOX) { INBOX } else { folder }
+}
+
+fn restore(trash: &Trash, message: &Trashed, tree: &Tree, name: &str) -> Result<Option<Uid>, TreeError> {
+    Ok(trash.restore(message, &*mailbox(tree, name)?)?)
+}
+
+/// The mailbox; made anew when it was deleted.
+fn mailbox(tree: &Tree, name: &str) -> Result<Arc<Folder>, TreeError> {
+    match tree.folder(name) {
+        Err(TreeError::Missing) => match tree.create(name, None) {
+            Ok(()) | Err(TreeError::Exists) => tree.folder(name),
+            Err(e) => Err(e),
+        },
+        other => other,
+    }
+}
+
+/// A message that can't be read has no title, and comes back all the same.
+fn title(trash: &Trash, message: &Trashed) -> Title {
+    let mut text = Vec::new();
+    if let Ok(file) = trash.text(message) {
+        let _ = file.take(HEADER_LIMIT as u64).read_to_end(&mut text);
+    }
+    let header = &text[..header_end(&text).unwrap_or(text.len())];
+    let field = |name: &str| all_fields(header).find(|field| field.is(name));
+    let message_id = field("Message-ID").map(|f| f.value().trim().to_string()).unwrap_or_default();
+    let subject = field("Subject").map(|f| decode_text(f.body()).trim().to_string()).unwrap_or_default();
+    Title { message_id, subject }
+}
+
+fn bare(message_id: &str) -> &str {
+    let id = message_id.trim();
+    id.strip_prefix('<').and_then(|id| id.strip_suffix('>')).unwrap_or(id)
+}
+
+fn flags(message: &Trashed) -> Vec<String> {
+    // Deleted is what it comes back from.
+    let kept = System::ALL.into_iter().filter(|f| *f != System::Deleted && message.system & *f as u8 != 0);
+    kept.map(|flag| flag.name().to_string()).chain(message.keywords.iter().cloned()).collect()
+}
+
+fn to_text(message: &Trashed, name: &str, uid: Option<Uid>, title: &Title) -> String {
+    let uid = uid.map_or_else(|| "-".to_string(), |uid| uid.to_string());
+    let flags = flags(message).join(" ");
+    let line = format!("{name} {uid} {} ({flags}) {} {}", message.when.short(), title.message_id, title.subject);
+    // What a peer wrote stays one line, and moves no cursor.
+    let line: String = line.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    line + "\n"
+}
+
+fn to_json(message: &Trashed, name: &str, uid: Option<Uid>, title: &Title) -> serde_json::Value {
+    serde_json::json!({
+        "folder": name,
+        "uid": uid.map(Uid::number),
+        "old_uid": message.uid.number(),
+        "expunged": message.when.rfc3339(),
+        "flags": flags(message),
+        "message_id": title.message_id,
+        "subject": title.subject,
+    })
+}
+
+pub(super) fn purge(site: &Site, users: &Users, wanted: &Purge) -> Done {
+    let accounts = match &wanted.user {
+        Some(user) => vec![account(user, site, users)?],
+        None => users.list().map_err(damaged)?,
+    };
+    let (mut count, mut exit) = (0, Exit::Ok);
+    for account in &accounts {
+        match purge_one(site, account) {
+            Ok(purged) => count += purged,
+            // One account's trouble keeps nobody else's trash.
+            Err(e) => {
+                let _ = writeln!(std::io::stderr(), "emuser: {}: {e}", account.address);
+                exit = Ended::from(e).exit;
+            }
+        }
+    }
+    if count > 0 {
+        say(&format!("{count} messages removed for good\n"))?;
+    }
+    Ok(exit)
+}
+
+fn purge_one(site: &Site, account: &Account) -> std::io::Result<u64> {
+    let home = users::home(&site.root.mail, &account.address);
+    let count = Trash::of(&home).purge(Timestamp::now(), site.settings.imap.trash)?;
+    if count > 0 {
+        log::event("trash-purged").field("user", &account.address).field("messages", count).write();
+    }
+    Ok(count)
+}
