@@ -11,6 +11,7 @@ const PREFIX: &str = "/usr/local/sbin/";
 const SERVICES: &[(&str, &[&str])] = &[
     ("emsmtp", &["smtp", "submission", "submissions", "lmtp"]),
     ("empop", &["pop3", "pop3s"]),
+    ("emimap", &["imap", "imaps"]),
     ("empass", &["poppass"]),
 ];
 
