@@ -86,6 +86,7 @@ Connect a mail client (user alice@example.test or bob@example.test, password dem
 $(sed 's/^\([^ ]*\) \(.*\)$/    \1 \2/' "$demo/ports" | awk '{printf "    %-12s %s\n", $1, $2}')
     The certificate is self-signed; bob may also use APOP and CRAM-MD5.
     For example:  curl -u bob@example.test:demo pop3://127.0.0.1:$(port pop3)/1
+                  curl -u bob@example.test:demo imap://127.0.0.1:$(port imap)/INBOX -X 'FETCH 1:* (FLAGS ENVELOPE)'
 
 What happened to a message:   $bin/emqueue --root $demo trace alice@example.test
 Stop it:                      make demo-stop
