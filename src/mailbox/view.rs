@@ -48,6 +48,11 @@ impl View {
         self.ghosts.contains(uid.number())
     }
 
+    /// True when some message is gone, though the client has not been told.
+    pub fn has_ghosts(&self) -> bool {
+        !self.ghosts.is_empty()
+    }
+
     /// Goes on to a newer state; gives what the client must be told. Without `may_expunge` messages that are gone keep their numbers.
     pub fn advance(&mut self, latest: Arc<Snapshot>, may_expunge: bool) -> Vec<Change> {
         if self.ghosts.is_empty() && Arc::ptr_eq(&self.known, &latest) {

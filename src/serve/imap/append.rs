@@ -3,10 +3,10 @@
 //! Stored text has LF line ends: CR LF becomes LF while it comes in; a CR alone stays; a LF alone is a line end like any other, and
 //! goes out as CR LF.
 
-use super::ImapService;
 use super::message::split_flags;
+use super::{ImapService, Trouble};
 use crate::dot::{self, CrlfDecoder};
-use crate::mailbox::{System, UidSet};
+use crate::mailbox::{Entry, System, UidSet};
 use crate::proto::imap::response::{self, Code, Status};
 use crate::proto::imap::{Answer, AppendMessage, Messages, Outcome, Refusal};
 use crate::store::{Append, FlagChange, Folder, FolderError, How, TreeError};
@@ -76,13 +76,17 @@ impl ImapService {
                 format!("a message has at most {} octets", self.append_limit()),
             ));
         }
+        let mut freed = 0;
+        if let Some(replaces) = &message.replaces {
+            freed = self.may_replace(replaces).map_err(|trouble| self.refusal(trouble))?;
+        }
         if self.append.is_none() {
             let folder = self.target(&message.mailbox).map_err(|trouble| self.refusal(trouble))?;
             let replaces = message.replaces.clone();
             self.append = Some(Box::new(Appending { folder, done: Vec::new(), current: None, replaces, octets: 0 }));
         }
         let held = self.append.as_ref().map_or(0, |append| append.octets);
-        match self.is_over_quota(held.saturating_add(size)) {
+        match self.is_over_quota(held.saturating_add(size).saturating_sub(freed)) {
             Ok(false) => {}
             Ok(true) => return Err(Refusal::no(Some(Code::OverQuota), "the quota is exceeded")),
             Err(trouble) => return Err(self.refusal(trouble)),
@@ -101,7 +105,23 @@ impl ImapService {
         Ok(())
     }
 
-    fn refusal(&self, trouble: super::Trouble) -> Refusal {
+    /// True when REPLACE may remove this message; gives the octets that its removal frees (RFC 8508 §3.2).
+    fn may_replace(&mut self, replaces: &Messages) -> Result<u64, Trouble> {
+        let selected = self.selected()?;
+        if selected.is_read_only {
+            return Err(Trouble::ReadOnly);
+        }
+        let numbers = selected.choose(replaces).ok_or(Trouble::NoSuchMessage)?;
+        let snapshot = selected.view.snapshot();
+        let found = numbers.iter().filter_map(|number| snapshot.at(number)).find(|e| !selected.view.is_ghost(e.uid));
+        match found {
+            Some(entry) if entry.size != Entry::UNKNOWN_SIZE => Ok(entry.size),
+            Some(_) => Ok(0),
+            None => Err(Trouble::Told(Outcome::no(Some(Code::ExpungeIssued), "no such message"))),
+        }
+    }
+
+    fn refusal(&self, trouble: Trouble) -> Refusal {
         let Outcome { status, code, text, .. } = self.explain(trouble);
         Refusal { status, code, text }
     }
@@ -137,7 +157,7 @@ impl ImapService {
     pub(super) fn append_commit(&mut self) -> Answer {
         let mut out = Vec::new();
         let result = match self.append.take() {
-            Some(appending) => self.commit(*appending, &mut out).map_err(super::Trouble::from),
+            Some(appending) => self.commit(*appending, &mut out).map_err(Trouble::from),
             None => Ok(super::not_now("no APPEND")),
         };
         self.finish(result, true, out)

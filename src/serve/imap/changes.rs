@@ -16,8 +16,7 @@ impl Selected {
         out: &mut Vec<u8>,
     ) -> Result<(), FolderError> {
         let latest = self.latest()?;
-        self.tell(latest, enabled, may_expunge, &UidSet::default(), out);
-        Ok(())
+        self.tell(latest, enabled, may_expunge, &UidSet::default(), out)
     }
 
     /// The mailbox as it is now; recent messages become this session's.
@@ -27,13 +26,15 @@ impl Selected {
             return Ok(latest);
         }
         let taken = self.folder.take_recent()?;
-        for entry in taken.entries.iter().rev().take_while(|entry| entry.uid >= taken.recent_from) {
-            self.recent.push(entry.uid.number());
-        }
+        let new = taken.entries.iter().rev().take_while(|entry| entry.uid >= taken.recent_from);
+        let new: UidSet = new.map(|entry| entry.uid).collect();
+        self.recent = UidSet::from_ranges([self.recent.ranges(), new.ranges()].concat());
         self.folder.refresh()
     }
 
     /// Goes on to a snapshot and tells the difference, but for the flags of the messages in `silent` (identifiers).
+    ///
+    /// A snapshot of another generation of identifiers has nothing to do with what the client knows: the session must end.
     pub(super) fn tell(
         &mut self,
         latest: Arc<Snapshot>,
@@ -41,7 +42,10 @@ impl Selected {
         may_expunge: bool,
         silent: &UidSet,
         out: &mut Vec<u8>,
-    ) {
+    ) -> Result<(), FolderError> {
+        if latest.uid_validity != self.view.snapshot().uid_validity {
+            return Err(FolderError::Gone);
+        }
         for change in self.view.advance(latest, may_expunge) {
             match change {
                 Change::Expunged { uids, .. } if enabled.has(Extension::Qresync) || enabled.has(Extension::UidOnly) => {
@@ -68,6 +72,10 @@ impl Selected {
                 }
             }
         }
+        if !self.view.has_ghosts() {
+            self.told = self.view.snapshot().highest_modseq;
+        }
+        Ok(())
     }
 
     /// FETCH with the flags of one message.

@@ -11,8 +11,8 @@ use crate::msg::digest::{Digest, Part};
 use crate::msg::section;
 use crate::msg::structure::{Shape, Structure};
 use crate::msg::transfer::Transfer;
-use crate::proto::imap::Enabled;
 use crate::proto::imap::response::FetchPrinter;
+use crate::proto::imap::{Enabled, Extension};
 use crate::proto::imap::{FetchItem, Section, SectionText};
 use crate::store::FolderError;
 use std::collections::VecDeque;
@@ -25,6 +25,8 @@ const STEP: usize = 128 << 10;
 #[derive(Debug)]
 pub(super) struct Fetch {
     items: Vec<FetchItem>,
+    /// The messages were named by identifiers: those that are gone are left out without a word (RFC 9051 §6.4.9).
+    is_uid: bool,
     /// Sequence numbers still to come, ascending, and their identifiers.
     rest: VecDeque<(u32, Uid)>,
     /// Messages whose `\Seen` this command has set: they show their flags.
@@ -45,10 +47,16 @@ enum Piece {
 
 impl Fetch {
     /// Fetches these items of these messages (sequence numbers in the session's view).
-    pub(super) fn new(items: Vec<FetchItem>, numbers: &UidSet, seen: UidSet, selected: &Selected) -> Fetch {
+    pub(super) fn new(
+        items: Vec<FetchItem>,
+        numbers: &UidSet,
+        is_uid: bool,
+        seen: UidSet,
+        selected: &Selected,
+    ) -> Fetch {
         let snapshot = selected.view.snapshot();
         let rest = numbers.iter().filter_map(|n| snapshot.at(n).map(|entry| (n, entry.uid))).collect();
-        Fetch { items, rest, seen, pieces: VecDeque::new(), has_gaps: false, has_unknown_encoding: false }
+        Fetch { items, is_uid, rest, seen, pieces: VecDeque::new(), has_gaps: false, has_unknown_encoding: false }
     }
 
     /// Appends the next piece of output; true when that was the last.
@@ -73,7 +81,9 @@ impl Fetch {
                         end == bytes.len()
                     }
                     Piece::Window(text, window) => {
+                        let from = out.len();
                         window.fill(text, room, out);
+                        hide_nul(&mut out[from..]);
                         window.left() == 0
                     }
                 };
@@ -87,7 +97,7 @@ impl Fetch {
             let Some((number, uid)) = self.rest.pop_front() else { return Ok(true) };
             let Some(entry) = selected.view.snapshot().find(uid).copied() else { continue };
             match self.message(number, &entry, selected, &mut messages, enabled, out) {
-                Err(FolderError::Expunged) => self.has_gaps = true,
+                Err(FolderError::Expunged) => self.has_gaps |= !self.is_uid,
                 other => other?,
             }
         }
@@ -179,11 +189,31 @@ impl Fetch {
                 }
             }
         }
-        if self.seen.contains(uid.number()) && !self.items.contains(&FetchItem::Flags) {
-            fetch.flags(&mut response.out, selected.flag_names(entry, enabled));
+        if self.seen.contains(uid.number()) {
+            let is_due = |item: &FetchItem| !self.items.contains(item);
+            if is_due(&FetchItem::Flags) {
+                fetch.flags(&mut response.out, selected.flag_names(entry, enabled));
+            }
+            // RFC 7162 §3.1: a change of flags comes with its modification sequence, and in QRESYNC (§3.2.4) with the identifier.
+            if is_due(&FetchItem::ModSeq) && enabled.has(Extension::Condstore) {
+                fetch.modseq(&mut response.out, entry.modseq);
+            }
+            if is_due(&FetchItem::Uid) && enabled.has(Extension::Qresync) && !enabled.has(Extension::UidOnly) {
+                fetch.uid(&mut response.out, uid);
+            }
         }
         fetch.end(&mut response.out);
         Ok(())
+    }
+}
+
+/// Only a `literal8` may hold NUL (RFC 9051 §4.3.1), and BODY has none. The octet that stands in its place keeps every size as it is; text
+/// that has NUL is no text in any charset that could mind. BINARY gives the octets as they are.
+fn hide_nul(text: &mut [u8]) {
+    let mut from = 0;
+    while let Some(at) = memchr::memchr(0, &text[from..]) {
+        text[from + at] = 0x80;
+        from += at + 1;
     }
 }
 

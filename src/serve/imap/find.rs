@@ -78,7 +78,8 @@ pub(super) fn search(
     let numbers = match matching(selected, &search.key, search.charset.as_deref(), enabled, now, out) {
         Ok(numbers) => numbers,
         Err(trouble) => {
-            if saves {
+            let is_bad = matches!(&trouble, Trouble::Told(Outcome { status: Status::Bad, .. }));
+            if saves && !is_bad {
                 // RFC 5182 §2.1: a search that failed leaves an empty result.
                 selected.saved = UidSet::default();
             }
@@ -119,10 +120,14 @@ pub(super) fn search(
                 response::esearch(out, &found, enabled);
             }
             if saves {
-                let kept = match (returns.all || returns.count || returns.partial.is_some(), returns.min || returns.max)
-                {
-                    (false, true) => ends,
-                    _ => numbers.clone(),
+                // RFC 5182 §2.4 and RFC 9394 §3.2: what was asked for alone is kept alone.
+                let is_some = returns.min || returns.max || returns.partial.is_some();
+                let kept = match is_some && !returns.all && !returns.count {
+                    true => {
+                        let part = returns.partial.map(|range| self::window(&numbers, range)).unwrap_or_default();
+                        UidSet::from_ranges([ends.ranges(), part.ranges()].concat())
+                    }
+                    false => numbers.clone(),
                 };
                 selected.saved = kept.iter().filter_map(|n| snapshot.at(n)).map(|e| e.uid).collect();
             }

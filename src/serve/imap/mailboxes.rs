@@ -1,9 +1,10 @@
 //! Commands on mailboxes as such: CREATE, DELETE, RENAME, SUBSCRIBE, LIST, LSUB, NAMESPACE, STATUS, and quotas.
 
+use super::select::canonical;
 use super::{ImapService, Run, Trouble};
-use crate::mailbox::{Entry, System};
+use crate::mailbox::{Entry, System, UidSet};
 use crate::proto::imap::response::{self, Code, Namespace, StatusValue};
-use crate::proto::imap::{Effect, List, MailboxName, Outcome, StatusItem};
+use crate::proto::imap::{Effect, Enabled, Extension, List, MailboxName, Outcome, StatusItem};
 use crate::store::{self, Folder, INBOX, Listed, SEPARATOR, TreeError};
 use std::sync::Arc;
 
@@ -31,7 +32,8 @@ impl ImapService {
 
     pub(super) fn delete(&mut self, name: &MailboxName) -> Run {
         self.tree()?.delete(name.as_str())?;
-        if self.selected.as_ref().is_some_and(|selected| selected.name == *name) {
+        let name = canonical(name);
+        if self.selected.as_ref().is_some_and(|selected| selected.name == name) {
             self.selected = None;
             return Ok(Outcome::ok("deleted; no mailbox is selected now").with_effect(Effect::Unselected));
         }
@@ -40,6 +42,7 @@ impl ImapService {
 
     pub(super) fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Run {
         self.tree()?.rename(from.as_str(), to.as_str())?;
+        let (from, to) = (canonical(from), canonical(to));
         // The selected mailbox goes on under its new name. INBOX stays where it is, without its messages.
         let moved = self.selected.as_ref().filter(|_| !from.is_inbox()).and_then(|selected| {
             let rest = selected.name.as_str().strip_prefix(from.as_str())?;
@@ -47,9 +50,10 @@ impl ImapService {
         });
         if let Some(name) = moved.and_then(|name| MailboxName::new(&name)) {
             let folder = self.tree()?.folder(name.as_str())?;
-            let selected = self.selected()?;
-            selected.folder = folder;
-            selected.name = name;
+            if let Some(selected) = self.selected.as_deref_mut() {
+                selected.folder = folder;
+                selected.name = name;
+            }
         }
         Ok(Outcome::ok("renamed"))
     }
@@ -86,17 +90,22 @@ impl ImapService {
                 continue;
             }
             let is_wanted = wanted(row, list);
-            let has_wanted_below =
-                list.recursive_match && rows.iter().any(|below| is_below(below, row) && wanted(below, list));
-            if !is_wanted && !has_wanted_below {
+            let mut wanted_below = below(&rows, row).iter().filter(|row| list.recursive_match && wanted(row, list));
+            let has_wanted_below = wanted_below.clone().next().is_some();
+            // RFC 5258 §3.5: a name that is not wanted itself is told only for children that are not.
+            let is_shown = |row: &Listed| patterns.iter().any(|pattern| matches(pattern, &row.name));
+            if !is_wanted && wanted_below.all(is_shown) {
                 continue;
             }
-            let child_info = match has_wanted_below {
-                true if list.subscribed => vec!["SUBSCRIBED"],
-                _ => Vec::new(),
-            };
+            let mut child_info = Vec::new();
+            if has_wanted_below && list.subscribed {
+                child_info.push("SUBSCRIBED");
+            }
+            if has_wanted_below && list.special_use {
+                child_info.push("SPECIAL-USE");
+            }
             let listed = response::Listed {
-                attributes: attributes(row, list),
+                attributes: attributes(row, list, enabled),
                 delimiter: Some(SEPARATOR),
                 name: &row.name,
                 child_info,
@@ -129,10 +138,7 @@ impl ImapService {
             let attributes = match row.is_subscribed {
                 true => Vec::new(),
                 // With "%" a name above subscribed ones stands for them.
-                false
-                    if pattern.contains('%')
-                        && rows.iter().any(|below| is_below(below, row) && below.is_subscribed) =>
-                {
+                false if pattern.contains('%') && below(&rows, row).iter().any(|row| row.is_subscribed) => {
                     vec!["\\Noselect"]
                 }
                 false => continue,
@@ -156,12 +162,16 @@ impl ImapService {
     }
 
     fn values(&self, folder: &Arc<Folder>, items: &[StatusItem]) -> Result<Vec<StatusValue>, Trouble> {
-        let snapshot = folder.refresh()?;
+        let mut snapshot = folder.refresh()?;
+        if items.iter().any(|item| matches!(item, StatusItem::Size | StatusItem::DeletedStorage)) {
+            let unknown = snapshot.entries.iter().filter(|entry| entry.size == Entry::UNKNOWN_SIZE);
+            let unknown: UidSet = unknown.map(|entry| entry.uid).collect();
+            if !unknown.is_empty() {
+                snapshot = folder.measure(&unknown, true)?;
+            }
+        }
         let deleted = || snapshot.entries.iter().filter(|e| e.flags.has(System::Deleted));
-        let octets = |entry: &Entry| match entry.size {
-            Entry::UNKNOWN_SIZE => folder.measured(entry.uid, true).map_or(0, |e| e.size),
-            size => size,
-        };
+        let octets = |entry: &Entry| if entry.size == Entry::UNKNOWN_SIZE { 0 } else { entry.size };
         let mut values = Vec::with_capacity(items.len());
         for item in items {
             values.push(match item {
@@ -219,9 +229,7 @@ impl ImapService {
     }
 
     pub(super) fn get_quota_root(&mut self, name: &MailboxName, out: &mut Vec<u8>) -> Run {
-        if !self.tree()?.exists(name.as_str())? {
-            return Ok(Outcome::no(Some(Code::NonExistent), "no such mailbox"));
-        }
+        // RFC 9208 §4.1.3: there need be no such mailbox.
         let roots: &[&str] = if self.quota() > 0 { &[ROOT] } else { &[] };
         response::quota_root(out, name, roots, self.enabled);
         self.tell_quota(out)?;
@@ -235,15 +243,20 @@ fn wanted(row: &Listed, list: &List) -> bool {
     by_subscription && (!list.special_use || row.special_use.is_some())
 }
 
-fn is_below(below: &Listed, above: &Listed) -> bool {
-    below.name.strip_prefix(above.name.as_str()).is_some_and(|rest| rest.starts_with(SEPARATOR))
+/// All rows below this one; they are sorted by name.
+fn below<'a>(rows: &'a [Listed], above: &Listed) -> &'a [Listed] {
+    let prefix = format!("{}{SEPARATOR}", above.name);
+    let first = rows.partition_point(|row| row.name < prefix);
+    let count = rows[first..].partition_point(|row| row.name.starts_with(&prefix));
+    &rows[first..first + count]
 }
 
-fn attributes<'a>(row: &'a Listed, list: &List) -> Vec<&'a str> {
+fn attributes<'a>(row: &'a Listed, list: &List, enabled: Enabled) -> Vec<&'a str> {
     let mut attributes = Vec::new();
     if !row.exists {
         // RFC 5258 §3.1: \NonExistent says \Noselect too; who does not know it needs the old word.
-        attributes.push(if list.is_extended { "\\NonExistent" } else { "\\Noselect" });
+        let knows = list.is_extended || enabled.has(Extension::Imap4Rev2);
+        attributes.push(if knows { "\\NonExistent" } else { "\\Noselect" });
     }
     attributes.push(if row.has_children { "\\HasChildren" } else { "\\HasNoChildren" });
     if row.exists && row.is_marked {
@@ -258,7 +271,16 @@ fn attributes<'a>(row: &'a Listed, list: &List) -> Vec<&'a str> {
 
 /// `list-mailbox` (RFC 9051 §6.3.9): `*` is anything, `%` anything but the separator. INBOX is matched in any case.
 fn matches(pattern: &str, name: &str) -> bool {
-    matches_exactly(pattern, name) || (name == INBOX && matches_exactly(&pattern.to_ascii_uppercase(), name))
+    if matches_exactly(pattern, name) || (name == INBOX && matches_exactly(&pattern.to_ascii_uppercase(), name)) {
+        return true;
+    }
+    // The level is INBOX in any case for what is below it, too.
+    match pattern.split_at_checked(INBOX.len()) {
+        Some((first, rest)) if first.eq_ignore_ascii_case(INBOX) && first != INBOX && rest.starts_with(SEPARATOR) => {
+            matches_exactly(&format!("{INBOX}{rest}"), name)
+        }
+        _ => false,
+    }
 }
 
 /// The time is the product of both lengths, however many wildcards there are.
@@ -302,6 +324,8 @@ mod tests {
             ("inbox", "INBOX", true),
             ("in%", "INBOX", true),
             ("inbox", "inboxes", false),
+            ("inbox/%", "INBOX/a", true),
+            ("inbox%", "INBOX/a", false),
             ("", "a", false),
             ("*%*%*", "x/y", true),
             ("日%", "日本", true),

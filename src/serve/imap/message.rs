@@ -2,7 +2,7 @@
 
 use super::selected::Selected;
 use super::{Run, Trouble};
-use crate::mailbox::{System, Uid, UidSet};
+use crate::mailbox::{Flags, System, UidSet};
 use crate::proto::imap::Outcome;
 use crate::proto::imap::response::{self, Code};
 use crate::proto::imap::{Enabled, Extension};
@@ -39,16 +39,27 @@ pub(super) fn store(selected: &mut Selected, store: &Store, enabled: Enabled, ou
     let may_expunge = store.messages.is_uid;
     let before = selected.view.snapshot().clone();
     // Everything this command was about is told below, once; other sessions' changes as always.
-    selected.tell(done.snapshot, enabled, may_expunge, &uids, out);
+    selected.tell(done.snapshot, enabled, may_expunge, &uids, out)?;
     let snapshot = selected.view.snapshot().clone();
-    for uid in uids.uids() {
+    let bits = keywords.iter().filter_map(|name| snapshot.keywords.find(name)).fold(0, |bits, bit| bits | 1 << bit);
+    let wanted = Flags { system, keywords: bits };
+    let expected = |flags: Flags| match how {
+        How::Add => flags.union(wanted),
+        How::Remove => flags.minus(wanted),
+        How::Replace => wanted,
+    };
+    for uid in uids.uids().filter(|uid| !selected.view.is_ghost(*uid)) {
         // RFC 7162 §3.1.3: even a silent STORE tells the new modification sequence.
         let is_told = match store.is_silent {
             true => has_modseq && done.changed.contains(uid.number()),
             false => !done.modified.contains(uid.number()),
         };
         // What somebody else changed in the same moment is told whatever was asked for.
-        let is_foreign = !done.changed.contains(uid.number()) && has_moved(&before, &snapshot, uid);
+        let is_foreign = match (before.find(uid), snapshot.find(uid)) {
+            (Some(old), Some(new)) if done.changed.contains(uid.number()) => expected(old.flags) != new.flags,
+            (Some(old), Some(new)) => old.modseq != new.modseq,
+            _ => false,
+        };
         if let (true, Some(number), Some(entry)) = (is_told || is_foreign, snapshot.number(uid), snapshot.find(uid)) {
             match store.is_silent && !is_foreign {
                 true => tell_modseq(selected, number, entry, enabled, out),
@@ -63,7 +74,8 @@ pub(super) fn store(selected: &mut Selected, store: &Store, enabled: Enabled, ou
         };
         return Ok(Outcome::ok("some messages were changed meanwhile").with_code(Code::Modified(shown)));
     }
-    if uids.uids().any(|uid| selected.view.is_ghost(uid)) {
+    // RFC 2180 §4.2.1. By identifier they are left out without a word.
+    if !store.messages.is_uid && uids.uids().any(|uid| selected.view.is_ghost(uid)) {
         return Ok(Outcome::no(Some(Code::ExpungeIssued), "some messages are gone"));
     }
     if done.is_out_of_keywords {
@@ -92,12 +104,8 @@ pub(super) fn see(
     let change = FlagChange { how: How::Add, system: System::Seen as u8, keywords: &[] };
     let done = selected.folder.store(&unseen, change, None)?;
     // An expunge that is told now would shift the numbers that are fetched: the end of the command tells it.
-    selected.tell(done.snapshot, enabled, false, &unseen, out);
+    selected.tell(done.snapshot, enabled, false, &done.changed, out)?;
     Ok(done.changed)
-}
-
-fn has_moved(before: &crate::mailbox::Snapshot, after: &crate::mailbox::Snapshot, uid: Uid) -> bool {
-    before.find(uid).map(|e| e.modseq) != after.find(uid).map(|e| e.modseq)
 }
 
 /// FETCH (UID n MODSEQ (m)).

@@ -18,9 +18,9 @@ use super::login::LoginDesk;
 use super::{Moment, Service};
 use crate::config::Site;
 use crate::log;
-use crate::mailbox::UidSet;
+use crate::mailbox::{Entry, UidSet};
 use crate::policy::{Admission, Connections};
-use crate::proto::imap::response::{self, Code};
+use crate::proto::imap::response::{self, Code, Status};
 use crate::proto::imap::{
     Answer, Ask, Command, Denial, Effect, Enabled, Extension, Fetch as FetchCommand, FetchItem, MailboxName, Messages,
     Outcome, Refusal, Request,
@@ -210,13 +210,22 @@ impl ImapService {
     }
 
     fn selected(&mut self) -> Result<&mut Selected, Trouble> {
-        self.selected.as_deref_mut().ok_or_else(|| Trouble::Told(not_now("select a mailbox first")))
+        let selected = self.selected.as_deref_mut().ok_or_else(|| Trouble::Told(not_now("select a mailbox first")))?;
+        selected.check()?;
+        Ok(selected)
     }
 
     /// Runs a command, with all that is told before its tagged reply.
     fn run(&mut self, request: &Request, now: Moment) -> Answer {
-        self.enabled = request.enabled;
         let mut out = Vec::new();
+        let is_first = request.enabled.minus(self.enabled).has(Extension::Condstore);
+        if let (true, Some(selected)) = (is_first, &self.selected)
+            && !matches!(request.command, Command::Select(_))
+        {
+            // RFC 7162 §3.1: the client learns where it begins.
+            response::untagged(&mut out, Status::Ok, Some(&Code::HighestModSeq(selected.told)), "last change");
+        }
+        self.enabled = request.enabled;
         let result = self.command(request, now, &mut out);
         if self.job.is_some() && result.is_ok() {
             return self.more(out);
@@ -227,15 +236,22 @@ impl ImapService {
 
     /// The end of a command.
     fn finish(&mut self, result: Run, may_expunge: bool, mut out: Vec<u8>) -> Answer {
-        let outcome = match result {
+        let mut outcome = match result {
             Ok(outcome) => outcome,
             Err(trouble) => self.explain(trouble),
         };
         if outcome.effect != Effect::Selected
             && let Some(selected) = self.selected.as_deref_mut()
-            && let Err(e) = selected.tell_changes(self.enabled, may_expunge, &mut out)
         {
-            return self.lost(&e);
+            let was_late = selected.view.has_ghosts();
+            if let Err(e) = selected.tell_changes(self.enabled, may_expunge, &mut out) {
+                return self.lost(&e);
+            }
+            let is_plain = outcome.status == Status::Ok && outcome.code.is_none();
+            if is_plain && self.enabled.has(Extension::Qresync) && (was_late || selected.view.has_ghosts()) {
+                // RFC 7162 §3.2: an expunge that was not told must not be behind what the client takes for known.
+                outcome.code = Some(Code::HighestModSeq(selected.told));
+            }
         }
         Answer::Output { bytes: out, outcome: Some(outcome) }
     }
@@ -245,13 +261,13 @@ impl ImapService {
         let user = self.account.as_ref().map(|a| a.login.account().address.to_string());
         log::event("mailbox-lost").maybe("user", user).field("reason", error).error().write();
         Answer::Bye(match error {
-            FolderError::Gone => "the selected mailbox was deleted".to_string(),
+            FolderError::Gone => "the selected mailbox was deleted or made anew".to_string(),
             _ => "the selected mailbox can't be read".to_string(),
         })
     }
 
     fn explain(&self, trouble: Trouble) -> Outcome {
-        let bad = |text: &str| Outcome { status: response::Status::Bad, ..Outcome::no(None, text) };
+        let bad = |text: &str| Outcome { status: Status::Bad, ..Outcome::no(None, text) };
         match trouble {
             Trouble::NoSuchMessage => bad("no such message"),
             Trouble::ReadOnly => Outcome::no(Some(Code::ReadOnly), "the mailbox is open for reading only"),
@@ -324,7 +340,7 @@ impl ImapService {
             Command::GetQuotaRoot(name) => self.get_quota_root(name, out),
             Command::SetQuota(..) => Ok(Outcome::no(Some(Code::NoPerm), "quotas are set by the administrator")),
             // Not offered, so the machine does not understand them.
-            _ => Ok(Outcome { status: response::Status::Bad, ..Outcome::no(None, "not supported") }),
+            _ => Ok(Outcome { status: Status::Bad, ..Outcome::no(None, "not supported") }),
         }
     }
 
@@ -333,11 +349,15 @@ impl ImapService {
         let enabled = self.enabled;
         let is_over = match is_move {
             true => false,
+            false if self.quota() == 0 => false,
             false => {
                 let selected = self.selected()?;
                 let numbers = selected.choose(messages).ok_or(Trouble::NoSuchMessage)?;
+                // A size that nobody has measured is no size.
+                selected.measure(&numbers, true, enabled, out)?;
                 let snapshot = selected.view.snapshot();
-                let octets = numbers.iter().filter_map(|n| snapshot.at(n)).map(|e| e.size).fold(0, u64::saturating_add);
+                let octets = numbers.iter().filter_map(|n| snapshot.at(n)).map(|e| e.size);
+                let octets = octets.filter(|size| *size != Entry::UNKNOWN_SIZE).fold(0, u64::saturating_add);
                 self.is_over_quota(octets)?
             }
         };
@@ -380,7 +400,7 @@ impl ImapService {
         }
         let mut items = fetch.items.clone();
         complete(&mut items, fetch.messages.is_uid, fetch.changed_since.is_some(), enabled);
-        let fetch_job = Fetch::new(items, &numbers, seen, selected);
+        let fetch_job = Fetch::new(items, &numbers, fetch.messages.is_uid, seen, selected);
         self.job = Some(Box::new(Job { fetch: fetch_job, may_expunge: fetch.messages.is_uid }));
         Ok(Outcome::ok("fetched"))
     }
@@ -443,7 +463,7 @@ fn complete(items: &mut Vec<FetchItem>, is_uid: bool, is_since: bool, enabled: E
 }
 
 fn not_now(text: &str) -> Outcome {
-    Outcome { status: response::Status::Bad, ..Outcome::no(None, text) }
+    Outcome { status: Status::Bad, ..Outcome::no(None, text) }
 }
 
 impl Service for ImapService {
@@ -514,3 +534,6 @@ impl Service for ImapService {
         self.admission = None;
     }
 }
+
+#[cfg(test)]
+mod tests;

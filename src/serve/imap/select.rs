@@ -4,8 +4,8 @@ use super::selected::Selected;
 use super::{ImapService, Run, Trouble};
 use crate::mailbox::{ModSeq, SeqSet, System, Uid, UidSet, View};
 use crate::proto::imap::response::{self, Code, Status};
-use crate::proto::imap::{Effect, Extension, Messages, Outcome, Qresync, Select, Set};
-use crate::store::{SEPARATOR, TreeError};
+use crate::proto::imap::{Effect, Extension, MailboxName, Messages, Outcome, Qresync, Select, Set};
+use crate::store::{SEPARATOR, Tree, TreeError};
 
 impl ImapService {
     pub(super) fn select(&mut self, select: &Select, out: &mut Vec<u8>) -> Run {
@@ -16,10 +16,16 @@ impl ImapService {
             response::untagged(out, Status::Ok, Some(&Code::Closed), "the previous mailbox is closed");
         }
         // Whatever happens now, no mailbox is selected until all has gone well.
-        let selected = match self.open(select) {
-            Ok(selected) => selected,
-            Err(trouble) => return Ok(self.explain(trouble).with_effect(Effect::Unselected)),
-        };
+        match self.show(select, out) {
+            Err(trouble) => Ok(self.explain(trouble).with_effect(Effect::Unselected)),
+            selected => selected,
+        }
+    }
+
+    /// Opens the mailbox, and tells the client what it is.
+    fn show(&mut self, select: &Select, out: &mut Vec<u8>) -> Run {
+        let enabled = self.enabled;
+        let selected = self.open(select)?;
         let snapshot = selected.view.snapshot().clone();
         selected.tell_flags(out);
         response::exists(out, snapshot.len());
@@ -48,7 +54,7 @@ impl ImapService {
             response::untagged(out, Status::Ok, Some(&code), text);
         }
         if enabled.has(Extension::Imap4Rev2) {
-            let name = select.mailbox.as_str();
+            let name = selected.name.as_str();
             let listed = response::Listed { delimiter: Some(SEPARATOR), name, ..response::Listed::default() };
             response::list(out, &listed, enabled);
         }
@@ -65,22 +71,30 @@ impl ImapService {
         let snapshot = folder.refresh()?;
         let is_new = |e: &&crate::mailbox::Entry| e.uid >= snapshot.recent_from;
         let recent: UidSet = snapshot.entries.iter().filter(is_new).map(|e| e.uid).collect();
+        let told = snapshot.highest_modseq;
         let mut selected = Selected {
-            name: select.mailbox.clone(),
+            name: canonical(&select.mailbox),
             view: View::new(snapshot),
             folder,
             is_read_only: select.is_examine,
             saved: UidSet::default(),
             recent,
+            told,
         };
         if !select.is_examine {
             // Takes the recent ones, so that no other session calls them so.
             selected.recent = UidSet::default();
             let latest = selected.latest()?;
+            selected.told = latest.highest_modseq;
             selected.view = View::new(latest);
         }
         Ok(selected)
     }
+}
+
+/// The name as the tree has it: without a separator at its end.
+pub(super) fn canonical(name: &MailboxName) -> MailboxName {
+    MailboxName::new(&Tree::normal(name.as_str())).unwrap_or_else(|| name.clone())
 }
 
 /// VANISHED (EARLIER) and the flags that changed since (RFC 7162 §3.2.5).

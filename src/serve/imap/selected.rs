@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::log;
-use crate::mailbox::{Entry, Snapshot, Uid, UidSet, View};
+use crate::mailbox::{Entry, ModSeq, Snapshot, Uid, UidSet, View};
 use crate::msg::digest::{Digest, Part};
 use crate::proto::imap::{Enabled, MailboxName, Messages as Chosen, Set};
 use crate::store::{CacheReader, Cached, Folder, FolderError};
@@ -20,12 +20,22 @@ pub(super) struct Selected {
     pub(super) saved: UidSet,
     /// The messages that are new to this session (RFC 3501 §2.3.2).
     pub(super) recent: UidSet,
+    /// Up to here the client knows all changes; behind it an expunge may wait to be told (RFC 7162 §3.2).
+    pub(super) told: ModSeq,
 }
 
 /// Names that are brought up to date at once when a session leaves; a renaming takes about ten microseconds.
 const SETTLED_AT_ONCE: usize = 500;
 
 impl Selected {
+    /// Fails when the mailbox is not the one any more that the client has selected: its identifiers mean other messages now.
+    pub(super) fn check(&self) -> Result<(), FolderError> {
+        match self.folder.refresh()?.uid_validity == self.view.snapshot().uid_validity {
+            true => Ok(()),
+            false => Err(FolderError::Gone),
+        }
+    }
+
     /// The session leaves, or has time: other programs may now see the flags in the files' names.
     pub(super) fn settle(&self) {
         if self.is_read_only {
@@ -74,7 +84,7 @@ impl Selected {
             numbers.iter().filter_map(|n| snapshot.at(n)).filter(is_unknown).map(|entry| entry.uid).collect();
         if !unknown.is_empty() {
             let latest = self.folder.measure(&unknown, sizes)?;
-            self.tell(latest, enabled, false, &UidSet::default(), out);
+            self.tell(latest, enabled, false, &UidSet::default(), out)?;
         }
         Ok(())
     }

@@ -112,6 +112,10 @@ impl Tree {
         }
         for disk in lists::subscriptions(&self.root)? {
             if let Some(name) = naming::decode(&disk) {
+                // Those above a subscribed name stand for it where it can't be shown itself (RFC 5258 §3.5).
+                for above in naming::ancestors(&name) {
+                    names.entry(above.to_string()).or_default();
+                }
                 names.entry(name).or_default().is_subscribed = true;
             }
         }
@@ -254,6 +258,11 @@ impl Tree {
             lists::write_subscriptions(&self.root, &all)?;
         }
         Ok(())
+    }
+
+    /// The usual spelling of a mailbox name: INBOX in capitals, no separator at the end.
+    pub fn normal(name: &str) -> String {
+        naming::normal(name)
     }
 
     /// The name of a folder on disk for people: what [`super::Trashed::folder`] means.
