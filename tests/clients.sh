@@ -1,11 +1,13 @@
 #!/bin/bash
 # Installs the mail clients that the tests drive, as root on Debian; elsewhere names what the tests will skip.
-# xinetd conflicts with openbsd-inetd as a package, so it is unpacked below target/ instead.
+# xinetd conflicts with openbsd-inetd as a package, so it is unpacked below target/ instead. IMAPClient and imapflow come from the
+# registries of their languages, for whichever python3 and node are first on the path, and stay below target/ too.
 set -u
 cd "$(dirname "$0")/.."
 
 commands="swaks:swaks curl:curl msmtp:msmtp s-nail:s-nail mutt:mutt fetchmail:fetchmail getmail:getmail6 mpop:mpop
-python3:python3 php:php-cli git:git inetd:openbsd-inetd mandoc:mandoc strace:strace openssl:openssl"
+python3:python3 php:php-cli git:git inetd:openbsd-inetd mandoc:mandoc strace:strace openssl:openssl
+mbsync:isync offlineimap:offlineimap3"
 
 missing() {
   for pair in $commands; do
@@ -38,6 +40,16 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     (cd $xinetd && apt-get download -q xinetd >/dev/null 2>&1 && dpkg -x xinetd_*.deb . ) || echo "clients: xinetd could not be fetched"
   fi
 fi
+python=target/clients/python
+if [ ! -d $python/imapclient ] && command -v python3 >/dev/null; then
+  python3 -m pip install -q --disable-pip-version-check --target $python IMAPClient >/dev/null 2>&1
+fi
+[ -d $python/imapclient ] || echo "clients: missing, its test is skipped: IMAPClient (pip install --target $python IMAPClient)"
+node=target/clients/node_modules
+if [ ! -d $node/imapflow ] && command -v npm >/dev/null; then
+  npm install --silent --no-audit --no-fund --no-save --prefix target/clients imapflow >/dev/null 2>&1
+fi
+[ -d $node/imapflow ] || echo "clients: missing, its test is skipped: imapflow (npm install --prefix target/clients imapflow)"
 want=$(missing | sort -u | tr '\n' ' ')
 [ -z "$want" ] || echo "clients: missing, their tests are skipped: $want"
 [ -x $xinetd/usr/sbin/xinetd ] || command -v xinetd >/dev/null || echo "clients: missing, its test is skipped: xinetd"

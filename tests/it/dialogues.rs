@@ -1,7 +1,8 @@
 //! tests/dialogues/*.txt: each conversation runs whole and byte by byte through the binary's standard input, and over TCP.
 //!
 //! Lines: `# program arguments` first; `C: text` is sent with CRLF (`\n`, `\r`, `\t`, `\0` and `\\` are escapes; a line that ends in `\` gets no
-//! CRLF); `S: text` is an expected line, `S: text…` its beginning, `S* text` skips lines up to one that begins so; `S.` is the connection's end.
+//! CRLF); `S: text` is an expected line (where `␀` is NUL), `S: text…text` its beginning and its end, `S* text` skips lines up to one that
+//! begins so; `S.` is the connection's end.
 //! `# setting KEY VALUE` changes a setting first; `# only TCP` is for what a pipe can't show, because it has no peer's address.
 
 use super::world::{PATIENCE, World, feed};
@@ -69,11 +70,11 @@ fn read(path: &Path) -> Script {
 }
 
 fn check(script: &Script, how: &str, answer: &[u8]) {
-    let text = String::from_utf8_lossy(answer);
+    let text = String::from_utf8_lossy(answer).replace('\0', "␀");
     let mut lines = text.split("\r\n");
     for (skips, wanted) in &script.expected {
-        let fits = |line: &str| match wanted.strip_suffix('…') {
-            Some(start) => line.starts_with(start),
+        let fits = |line: &str| match wanted.split_once('…') {
+            Some((start, end)) => line.strip_prefix(start).is_some_and(|rest| rest.ends_with(end)),
             None if *skips => line.starts_with(wanted.as_str()),
             None => line == wanted,
         };

@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// Octets of output of one step, more or less.
 const STEP: usize = 128 << 10;
 
+/// What stands for NUL: no octet of ASCII, and none that begins a character of UTF-8.
+const INSTEAD_OF_NUL: u8 = 0x80;
+
 /// A FETCH on its way.
 #[derive(Debug)]
 pub(super) struct Fetch {
@@ -115,7 +118,7 @@ impl Fetch {
     ) -> Result<(), FolderError> {
         let start = out.len();
         let mut response =
-            Response { out: std::mem::take(out), pieces: VecDeque::new(), text: None, is_unknown: false };
+            Response { out: std::mem::take(out), pieces: VecDeque::new(), text: None, shown: None, is_unknown: false };
         let printed = self.items(number, entry, selected, messages, enabled, &mut response);
         *out = match response.pieces.pop_front() {
             // What was there before the first text of this message goes out now.
@@ -236,6 +239,8 @@ struct Response {
     out: Vec<u8>,
     pieces: VecDeque<Piece>,
     text: Option<Arc<Vec<u8>>>,
+    /// The text as a literal may hold it.
+    shown: Option<Arc<Vec<u8>>>,
     is_unknown: bool,
 }
 
@@ -247,6 +252,20 @@ impl Response {
         let text = Arc::new(messages.text(uid)?);
         self.text = Some(text.clone());
         Ok(text)
+    }
+
+    /// Only a literal8 may hold NUL (RFC 9051 §4.3): elsewhere another octet stands for it, and no size changes.
+    fn shown(&mut self, uid: Uid, messages: &Messages<'_>) -> Result<Arc<Vec<u8>>, FolderError> {
+        if let Some(shown) = &self.shown {
+            return Ok(shown.clone());
+        }
+        let text = self.text(uid, messages)?;
+        let shown = match memchr::memchr(0, &text) {
+            None => text,
+            Some(_) => Arc::new(text.iter().map(|octet| if *octet == 0 { INSTEAD_OF_NUL } else { *octet }).collect()),
+        };
+        self.shown = Some(shown.clone());
+        Ok(shown)
     }
 
     /// A window goes out behind what is printed so far.
@@ -267,7 +286,8 @@ impl Response {
         let ranges = section::locate_top(&text, what).unwrap_or_default();
         let window = CrlfWindow::new(&text, ranges, None);
         fetch.rfc822_head(&mut self.out, name, window.left());
-        self.push(text, window);
+        let shown = self.shown(uid, messages)?;
+        self.push(shown, window);
         Ok(())
     }
 
@@ -300,7 +320,8 @@ impl Response {
             Some(ranges) => {
                 let window = CrlfWindow::new(&text, ranges, partial);
                 fetch.section_head(&mut self.out, section, origin, window.left());
-                self.push(text, window);
+                let shown = self.shown(uid, messages)?;
+                self.push(shown, window);
             }
             None => fetch.section(&mut self.out, section, origin, None),
         }

@@ -3,6 +3,7 @@
 //! `tests/clients.sh` installs them; a test whose client is missing says so.
 
 mod fetching;
+mod imap;
 mod programs;
 mod sending;
 
