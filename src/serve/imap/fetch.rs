@@ -118,7 +118,7 @@ impl Fetch {
     ) -> Result<(), FolderError> {
         let start = out.len();
         let mut response =
-            Response { out: std::mem::take(out), pieces: VecDeque::new(), text: None, shown: None, is_unknown: false };
+            Response { out: std::mem::take(out), pieces: VecDeque::new(), text: None, is_unknown: false };
         let printed = self.items(number, entry, selected, messages, enabled, &mut response);
         *out = match response.pieces.pop_front() {
             // What was there before the first text of this message goes out now.
@@ -215,7 +215,7 @@ impl Fetch {
 fn hide_nul(text: &mut [u8]) {
     let mut from = 0;
     while let Some(at) = memchr::memchr(0, &text[from..]) {
-        text[from + at] = 0x80;
+        text[from + at] = INSTEAD_OF_NUL;
         from += at + 1;
     }
 }
@@ -239,8 +239,6 @@ struct Response {
     out: Vec<u8>,
     pieces: VecDeque<Piece>,
     text: Option<Arc<Vec<u8>>>,
-    /// The text as a literal may hold it.
-    shown: Option<Arc<Vec<u8>>>,
     is_unknown: bool,
 }
 
@@ -252,20 +250,6 @@ impl Response {
         let text = Arc::new(messages.text(uid)?);
         self.text = Some(text.clone());
         Ok(text)
-    }
-
-    /// Only a literal8 may hold NUL (RFC 9051 §4.3): elsewhere another octet stands for it, and no size changes.
-    fn shown(&mut self, uid: Uid, messages: &Messages<'_>) -> Result<Arc<Vec<u8>>, FolderError> {
-        if let Some(shown) = &self.shown {
-            return Ok(shown.clone());
-        }
-        let text = self.text(uid, messages)?;
-        let shown = match memchr::memchr(0, &text) {
-            None => text,
-            Some(_) => Arc::new(text.iter().map(|octet| if *octet == 0 { INSTEAD_OF_NUL } else { *octet }).collect()),
-        };
-        self.shown = Some(shown.clone());
-        Ok(shown)
     }
 
     /// A window goes out behind what is printed so far.
@@ -286,7 +270,7 @@ impl Response {
         let ranges = section::locate_top(&text, what).unwrap_or_default();
         let window = CrlfWindow::new(&text, ranges, None);
         fetch.rfc822_head(&mut self.out, name, window.left());
-        let shown = self.shown(uid, messages)?;
+        let shown = self.text(uid, messages)?;
         self.push(shown, window);
         Ok(())
     }
@@ -320,7 +304,7 @@ impl Response {
             Some(ranges) => {
                 let window = CrlfWindow::new(&text, ranges, partial);
                 fetch.section_head(&mut self.out, section, origin, window.left());
-                let shown = self.shown(uid, messages)?;
+                let shown = self.text(uid, messages)?;
                 self.push(shown, window);
             }
             None => fetch.section(&mut self.out, section, origin, None),
