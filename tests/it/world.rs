@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything.
@@ -12,7 +13,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// One site.
 pub struct World {
     dir: tempfile::TempDir,
-    started: std::cell::Cell<bool>,
+    started: AtomicBool,
 }
 
 /// Path of one of our binaries.
@@ -44,7 +45,7 @@ impl World {
     /// A root without accounts.
     pub fn empty() -> World {
         let dir = tempfile::Builder::new().prefix("em").tempdir().unwrap();
-        let world = World { dir, started: std::cell::Cell::new(false) };
+        let world = World { dir, started: AtomicBool::new(false) };
         world.ok("emconf", &["init", "--domain", "example.test", "--port-base", "30000", "--free-ports"]);
         // Each test has its own ports, whatever runs beside it.
         for service in ["smtp", "submission", "submissions", "lmtp", "pop3", "pop3s", "imap", "imaps", "poppass"] {
@@ -117,13 +118,13 @@ impl World {
     /// Starts all services and returns when they answer.
     pub fn start(&self) {
         self.ok("emd", &["start"]);
-        self.started.set(true);
+        self.started.store(true, Ordering::Relaxed);
     }
 
     /// Stops them.
     pub fn stop(&self) {
         self.ok("emd", &["stop"]);
-        self.started.set(false);
+        self.started.store(false, Ordering::Relaxed);
     }
 
     /// Texts of a mailbox, new and cur, sorted by name.
@@ -171,7 +172,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if self.started.get() {
+        if self.started.load(Ordering::Relaxed) {
             let _ = self.run("emd", &["stop"]);
         }
         if std::thread::panicking() {
