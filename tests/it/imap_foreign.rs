@@ -38,8 +38,10 @@ fn selected(world: &World) -> Imap {
     imap
 }
 
+type Deed = fn(&World);
+
 /// What other programs do, and what is told then.
-const DEEDS: [(fn(&World), &str); 6] = [
+const DEEDS: [(Deed, &str); 6] = [
     (|world| deliver(world, "four"), "4 EXISTS"),
     (
         |world| {

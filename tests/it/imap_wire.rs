@@ -58,7 +58,7 @@ pub fn value(text: &[u8]) -> Result<(Value, &[u8]), String> {
             let mut rest = text[1..].iter().copied();
             loop {
                 match rest.next() {
-                    Some(b'"') => return Ok((Value::Text(bytes), rest.as_slice_of(text))),
+                    Some(b'"') => return Ok((Value::Text(bytes), &text[text.len() - rest.len()..])),
                     Some(b'\\') => match rest.next() {
                         Some(byte @ (b'"' | b'\\')) => bytes.push(byte),
                         _ => return wrong("escape"),
@@ -99,16 +99,6 @@ pub fn value(text: &[u8]) -> Result<(Value, &[u8]), String> {
             }
             Ok((Value::Atom(String::from_utf8_lossy(&text[..end]).into_owned()), &text[end..]))
         }
-    }
-}
-
-trait Rest<'a> {
-    fn as_slice_of(self, text: &'a [u8]) -> &'a [u8];
-}
-
-impl<'a, I: ExactSizeIterator> Rest<'a> for I {
-    fn as_slice_of(self, text: &'a [u8]) -> &'a [u8] {
-        &text[text.len() - self.len()..]
     }
 }
 

@@ -8,6 +8,7 @@ mod dialogues;
 mod emd;
 mod emsend;
 mod faults;
+mod imap_corpus;
 mod imap_foreign;
 mod imap_stress;
 mod imap_wire;
