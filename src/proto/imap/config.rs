@@ -130,6 +130,8 @@ pub struct Context {
     pub ip: Option<IpAddr>,
     /// Passwords may be sent without TLS.
     pub plaintext_allowed: bool,
+    /// A PROXY header comes first, before TLS too.
+    pub expects_proxy: bool,
     /// TLS comes before the greeting.
     pub implicit_tls: bool,
     /// Some account has the secret that CRAM-MD5 needs.

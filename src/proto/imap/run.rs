@@ -108,6 +108,15 @@ impl ImapSession {
                     false => self.run_data(tag, Command::Enable(new)),
                 }
             }
+            Own::Compress(by) if by != "DEFLATE" => {
+                self.refuse(Some(&tag), &Refusal::bad("this compression is not known"));
+            }
+            // RFC 4978 §3.
+            Own::Compress(_) if self.is_compressed => self.refuse(Some(&tag), &Refusal::bad("DEFLATE is on")),
+            Own::Compress(_) => {
+                self.ok(&tag, "begin DEFLATE");
+                self.starts_compressing = true;
+            }
             Own::Idle => self.ask(Ask::IdleStart, Wait::IdleStart(tag)),
             Own::Unauthenticate => self.ask(Ask::Unauthenticate, Wait::Unauthenticate(tag)),
         }

@@ -103,6 +103,7 @@ const CAPABILITIES: &[&str] = &[
     "SAVEDATE",
     "STATUS=SIZE",
     "UNAUTHENTICATE",
+    "COMPRESS=DEFLATE",
 ];
 
 /// Why a command is not done.
