@@ -11,6 +11,7 @@ mod fetch;
 mod find;
 mod mailboxes;
 mod message;
+mod metadata;
 mod multisearch;
 mod search;
 mod select;
@@ -73,6 +74,8 @@ const CAPABILITIES: &[&str] = &[
     "CHILDREN",
     "LIST-EXTENDED",
     "LIST-STATUS",
+    "LIST-METADATA",
+    "METADATA",
     "SPECIAL-USE",
     "CREATE-SPECIAL-USE",
     "ESEARCH",
@@ -350,6 +353,8 @@ impl ImapService {
             Command::GetQuota(root) => self.get_quota(root, out),
             Command::GetQuotaRoot(name) => self.get_quota_root(name, out),
             Command::SetQuota(..) => Ok(Outcome::no(Some(Code::NoPerm), "quotas are set by the administrator")),
+            Command::GetMetadata(get) => self.get_metadata(get, out),
+            Command::SetMetadata(name, values) => self.set_metadata(name.as_ref(), values),
             // Not offered, so the machine does not understand them.
             _ => Ok(Outcome { status: Status::Bad, ..Outcome::no(None, "not supported") }),
         }
