@@ -111,6 +111,7 @@ impl House {
         let context = Context {
             ip,
             plaintext_allowed: plaintext_allowed(self.site.settings.auth.plaintext_without_tls, ip),
+            expects_proxy: ip.is_some_and(|ip| self.site.settings.imap.proxy_from.iter().any(|n| n.holds(ip))),
             implicit_tls: service == "imaps",
             has_secrets: logins.has_secrets(),
             nonce: logins.nonce(),

@@ -6,6 +6,7 @@
 //! Memory: an idle connection holds no buffers.
 //! Security: plaintext that stands behind STARTTLS closes the connection (RELIABILITY R15).
 
+use super::deflate::Deflate;
 use super::tls::TlsSource;
 use crate::clock::Timestamp;
 use crate::log;
@@ -21,6 +22,9 @@ use std::time::{Duration, Instant};
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// Octets that may wait to be written before the machine is held back.
 const HIGH_WATER: usize = 256 << 10;
+
+/// Octets that are inflated at once.
+const INFLATED: usize = 64 << 10;
 
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,7 @@ pub struct Conn<S: Session, V> {
     tls: Option<Box<ServerConnection>>,
     tls_source: Option<Arc<TlsSource>>,
     tls_told: bool,
+    deflate: Option<Box<Deflate>>,
     handshake_until: Option<Instant>,
     input: Vec<u8>,
     out: Vec<u8>,
@@ -71,6 +76,7 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
             tls: None,
             tls_source,
             tls_told: false,
+            deflate: None,
             handshake_until: None,
             input: Vec::new(),
             out: Vec::new(),
@@ -105,7 +111,7 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
             return;
         }
         let Some(tls) = &mut self.tls else {
-            return self.input.extend_from_slice(bytes);
+            return incoming(&mut self.input, &mut self.deflate).extend_from_slice(bytes);
         };
         let mut rest = bytes;
         while !rest.is_empty() && !self.is_closing {
@@ -119,9 +125,10 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                 self.is_closing = true;
             }
             loop {
-                let before = self.input.len();
-                self.input.resize(before + 16384, 0);
-                let n = match tls.reader().read(&mut self.input[before..]) {
+                let input = incoming(&mut self.input, &mut self.deflate);
+                let before = input.len();
+                input.resize(before + 16384, 0);
+                let n = match tls.reader().read(&mut input[before..]) {
                     Ok(0) => {
                         self.input_ended = true;
                         0
@@ -133,7 +140,7 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                         0
                     }
                 };
-                self.input.truncate(before + n);
+                input.truncate(before + n);
                 if n == 0 {
                     break;
                 }
@@ -213,6 +220,17 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                     }
                     self.flush_tls();
                 }
+                Step::Compress => {
+                    // RFC 4978 §3: whatever stands behind the command is compressed.
+                    self.deflate = Some(Box::new(Deflate::new(std::mem::take(&mut self.input))));
+                }
+                Step::Wait if self.input.is_empty() && self.deflate.as_ref().is_some_and(|d| !d.is_empty()) => {
+                    let unpacked = self.deflate.as_mut().map(|deflate| deflate.unpack(INFLATED, &mut self.input));
+                    if let Some(Err(e)) = unpacked {
+                        log::event("deflate-failed").field("reason", e).write();
+                        self.is_closing = true;
+                    }
+                }
                 Step::Wait if !self.input.is_empty() => {
                     let taken = self.session.input(now.instant, &self.input);
                     if taken == self.input.len() {
@@ -228,7 +246,15 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                     self.end_told = true;
                     self.session.input_closed(now.instant);
                 }
-                Step::Wait => return Want::Io,
+                Step::Wait => {
+                    if let Some(deflate) = &mut self.deflate
+                        && !self.service.watched().is_empty()
+                    {
+                        // It may be long before there is something to say.
+                        deflate.rest();
+                    }
+                    return Want::Io;
+                }
             }
         }
     }
@@ -271,7 +297,11 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
     /// True when the network may be read: otherwise the peer waits (back-pressure).
     pub fn wants_input(&self) -> bool {
         // What the machine has not taken yet is enough; the rest waits in the kernel.
-        !self.input_ended && !self.is_closing && !self.is_full() && self.input.is_empty()
+        !self.input_ended
+            && !self.is_closing
+            && !self.is_full()
+            && self.input.is_empty()
+            && self.deflate.as_ref().is_none_or(|deflate| deflate.is_empty())
     }
 
     /// True when the machine is held back until output is taken.
@@ -307,7 +337,12 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
         self.service.closed();
     }
 
-    fn send(&mut self, bytes: Vec<u8>) {
+    fn send(&mut self, mut bytes: Vec<u8>) {
+        if let Some(deflate) = &mut self.deflate {
+            let mut packed = Vec::new();
+            deflate.pack(&bytes, &mut packed);
+            bytes = packed;
+        }
         match &mut self.tls {
             Some(tls) => {
                 // rustls buffers all of it; writing to memory does not fail.
@@ -339,6 +374,14 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
     }
 }
 
+/// Where what came in clear, or out of TLS, is put.
+fn incoming<'a>(input: &'a mut Vec<u8>, deflate: &'a mut Option<Box<Deflate>>) -> &'a mut Vec<u8> {
+    match deflate {
+        Some(deflate) => deflate.packed(),
+        None => input,
+    }
+}
+
 fn facts(tls: &ServerConnection) -> TlsFacts {
     let version = match tls.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -355,3 +398,6 @@ fn facts(tls: &ServerConnection) -> TlsFacts {
         sni: tls.server_name().map(str::to_string),
     }
 }
+
+#[cfg(test)]
+mod tests;

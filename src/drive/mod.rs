@@ -4,6 +4,7 @@
 //! Only this floor and the programs touch sockets, signals and the clock.
 
 mod conn;
+mod deflate;
 mod event_loop;
 mod fds;
 mod jobs;

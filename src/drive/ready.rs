@@ -14,7 +14,11 @@ pub fn silent(site: &Site, program: &str) -> Option<String> {
         let is_held = matches!(crate::fsx::Lock::try_existing(&lock), Err(crate::fsx::LockError::Held));
         return (!is_held).then(|| "queue".to_string());
     }
-    let proxied = if program == "emsmtp" { site.settings.smtp.proxy_from.as_slice() } else { &[] };
+    let proxied = match program {
+        "emsmtp" => site.settings.smtp.proxy_from.as_slice(),
+        "emimap" => site.settings.imap.proxy_from.as_slice(),
+        _ => &[],
+    };
     let (_, services) = PROGRAMS.iter().find(|(name, _)| *name == program)?;
     services.iter().find_map(|service| {
         let address = site.listens(service).iter().find(|address| !answers(service, **address, proxied))?;

@@ -11,6 +11,7 @@
 pub mod imap;
 pub mod pop3;
 pub mod poppass;
+pub mod proxy;
 pub mod smtp;
 
 use std::time::Instant;
@@ -62,6 +63,8 @@ pub enum Step<A> {
     StartTls,
     /// The port begins with TLS: what has arrived, and what comes now, is the handshake (RFC 8314 §3.3).
     ExpectTls,
+    /// Behind what was sent, both directions are compressed with DEFLATE (RFC 4978).
+    Compress,
     /// Nothing to do before more input, or the deadline.
     Wait,
     /// Flush, then close the connection.

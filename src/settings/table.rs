@@ -146,6 +146,7 @@ settings! {
         idle: Duration = minutes(29), "Longest IDLE; clients begin anew before that.";
         errors: u32 = 20, "Bad commands in a row before the connection is closed.";
         trash: Duration = hours(0), "How long expunged messages are kept in the account's trash, to be restored; 0 removes them at once.";
+        proxy_from: Vec<Network> = Vec::new(), "Networks whose connections begin with a PROXY protocol header.";
         tolerates_spaces: bool = false, "Take more than one blank between the words of a command, as some old clients send.";
     }
     /// Logging in.

@@ -81,7 +81,7 @@ fn drive<S: Session>(
                 Step::Send(_) => {}
                 Step::Ask(ask) => session.answer(now, answer(random, ask)),
                 Step::Wait => break,
-                Step::StartTls | Step::ExpectTls | Step::Close => return,
+                Step::StartTls | Step::Compress | Step::ExpectTls | Step::Close => return,
             }
         }
         if rest.is_empty() {
@@ -362,7 +362,7 @@ fn sasl_replies_and_bodies() {
                 });
             }
         }
-        let _ = smtp::proxy::parse(input);
+        let _ = expressmail::proto::proxy::parse(input);
         let mut reader = smtp::reply::ReplyReader::default();
         let mut rest = input;
         while !rest.is_empty() {

@@ -220,7 +220,7 @@ pub struct ListReturns {
 pub struct Search {
     /// The answer holds identifiers.
     pub is_uid: bool,
-    /// ESEARCH IN; empty for the selected mailbox.
+    /// ESEARCH: where to search; empty for SEARCH.
     pub sources: Vec<Source>,
     /// RETURN; `None` asks for the answer of RFC 3501.
     pub returns: Option<Returns>,

@@ -35,6 +35,8 @@ pub enum Own {
     Authenticate { mechanism: String, initial: Option<String> },
     /// ENABLE.
     Enable(Enabled),
+    /// COMPRESS: by what.
+    Compress(String),
     /// IDLE.
     Idle,
     /// UNAUTHENTICATE.
@@ -92,6 +94,7 @@ const ROWS: &[Row] = &[
     row("AUTHENTICATE", NotAuthenticated, "", auth::authenticate),
     row("ENABLE", Authenticated, "ENABLE", auth::enable),
     row("IDLE", Authenticated, "IDLE", |_| Ok(Parse::Own(Own::Idle))),
+    row("COMPRESS", Authenticated, "COMPRESS", auth::compress),
     row("UNAUTHENTICATE", Authenticated, "UNAUTHENTICATE", |_| Ok(Parse::Own(Own::Unauthenticate))),
     row("SELECT", Authenticated, "", mailbox::select),
     row("EXAMINE", Authenticated, "", mailbox::examine),

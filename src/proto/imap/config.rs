@@ -89,6 +89,19 @@ const REV2: &[&str] = &[
 const AFTER_LOGIN: &[&str] = &["UNAUTHENTICATE"];
 
 impl Config {
+    /// A port that offers nothing: for reading what is no command.
+    pub(super) fn bare() -> Config {
+        Config {
+            host: String::new(),
+            capabilities: Vec::new(),
+            mechanisms: Vec::new(),
+            starttls: false,
+            tolerates_spaces: false,
+            id: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+
     /// True when a capability is offered, with or without a value.
     pub fn offers(&self, name: &str) -> bool {
         let is_named = |offered: &str| match offered.get(..name.len()) {
@@ -117,6 +130,8 @@ pub struct Context {
     pub ip: Option<IpAddr>,
     /// Passwords may be sent without TLS.
     pub plaintext_allowed: bool,
+    /// A PROXY header comes first, before TLS too.
+    pub expects_proxy: bool,
     /// TLS comes before the greeting.
     pub implicit_tls: bool,
     /// Some account has the secret that CRAM-MD5 needs.

@@ -76,10 +76,16 @@ impl SearchKey {
         self.any(&|key| matches!(key, SearchKey::ModSeq(_)))
     }
 
+    /// True when FUZZY stands in it (RFC 6203 §4).
+    pub fn has_fuzzy(&self) -> bool {
+        self.any(&|key| matches!(key, SearchKey::Fuzzy(_)))
+    }
+
     fn any(&self, is_it: &dyn Fn(&SearchKey) -> bool) -> bool {
         match self {
             SearchKey::And(keys) | SearchKey::Or(keys) => keys.iter().any(|key| key.any(is_it)),
-            SearchKey::Not(key) | SearchKey::Fuzzy(key) => key.any(is_it),
+            SearchKey::Not(key) => key.any(is_it),
+            SearchKey::Fuzzy(key) => is_it(self) || key.any(is_it),
             key => is_it(key),
         }
     }

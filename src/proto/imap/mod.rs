@@ -22,6 +22,7 @@ pub mod response;
 mod run;
 mod scan;
 mod server;
+mod url;
 
 pub use ask::{Answer, AppendMessage, Ask, Denial, Effect, Outcome, Refusal, Request};
 pub use command::{
@@ -34,6 +35,7 @@ pub use extension::{Enabled, Extension};
 pub use item::{FetchItem, Section, SectionText, StatusItem};
 pub use key::{AddressField, Date, DateField, Relation, Returns, SearchKey, Source};
 pub use server::ImapSession;
+pub use url::MessageUrl;
 
 #[cfg(test)]
 mod tests;

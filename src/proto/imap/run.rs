@@ -1,7 +1,7 @@
 //! A whole command is run: by the machine itself, or by the service.
 
 use super::ask::{Ask, Refusal, Request};
-use super::command::Command;
+use super::command::{Command, SortCriterion};
 use super::commands::{Own, Parse, Reader};
 use super::current::Current;
 use super::extension::Extension;
@@ -33,7 +33,26 @@ impl ImapSession {
             if self.enabled.has(Extension::UidOnly) && command.uses_sequence_numbers() {
                 return Err(Refusal::bad("no sequence numbers").with_code(Code::UidRequired));
             }
+            // RFC 6203 §4 and §6.
+            let (key, returns, is_by_relevancy) = match command {
+                Command::Search(search) => (Some(&search.key), search.returns.as_ref(), false),
+                Command::Sort(sort) => {
+                    let by = sort.criteria.iter().any(|(by, _)| *by == SortCriterion::Relevancy);
+                    (Some(&sort.key), sort.returns.as_ref(), by)
+                }
+                _ => (None, None, false),
+            };
+            let is_scored = is_by_relevancy || returns.is_some_and(|returns| returns.relevancy);
+            if is_scored && key.is_some_and(|key| !key.has_fuzzy()) {
+                return Err(Refusal::bad("RELEVANCY needs FUZZY"));
+            }
             if let Command::Search(search) = command {
+                // RFC 7377 §2.2.
+                let is_only_here = search.sources.iter().all(|source| *source == Source::Selected);
+                let saves = search.returns.as_ref().is_some_and(|returns| returns.save);
+                if search.sources.contains(&Source::SelectedDelayed) || (saves && !is_only_here) {
+                    return Err(Refusal::bad("not with these mailboxes"));
+                }
                 let is_here = |source: &Source| matches!(source, Source::Selected | Source::SelectedDelayed);
                 let needs_mailbox = search.sources.is_empty() || search.sources.iter().any(is_here);
                 if needs_mailbox && self.phase != Phase::Selected {
@@ -88,6 +107,15 @@ impl ImapSession {
                     true => self.ok(&tag, "done"),
                     false => self.run_data(tag, Command::Enable(new)),
                 }
+            }
+            Own::Compress(by) if by != "DEFLATE" => {
+                self.refuse(Some(&tag), &Refusal::bad("this compression is not known"));
+            }
+            // RFC 4978 §3.
+            Own::Compress(_) if self.is_compressed => self.refuse(Some(&tag), &Refusal::bad("DEFLATE is on")),
+            Own::Compress(_) => {
+                self.ok(&tag, "begin DEFLATE");
+                self.starts_compressing = true;
             }
             Own::Idle => self.ask(Ask::IdleStart, Wait::IdleStart(tag)),
             Own::Unauthenticate => self.ask(Ask::Unauthenticate, Wait::Unauthenticate(tag)),

@@ -11,7 +11,7 @@ use super::current::Current;
 use super::extension::Enabled;
 use super::response::{self, Code, Status};
 use crate::line::LineSplitter;
-use crate::proto::{Session, Step, TlsFacts};
+use crate::proto::{Session, Step, TlsFacts, proxy};
 use crate::sasl::Dialog;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +30,8 @@ pub(super) enum Phase {
 /// How input is read.
 #[derive(Debug)]
 pub(super) enum Mode {
+    /// The PROXY header; what has come of it.
+    Proxy(Vec<u8>),
     /// Lines of a command.
     Command,
     /// So many octets of a literal that is an argument.
@@ -90,6 +92,9 @@ pub struct ImapSession {
     pub(super) is_notifying: bool,
     has_news: bool,
     pub(super) starts_tls: bool,
+    /// COMPRESS was answered; the driver has not been told yet.
+    pub(super) starts_compressing: bool,
+    pub(super) is_compressed: bool,
     /// The port begins with TLS, and it has not begun yet.
     expects_tls: bool,
     pub(super) is_closing: bool,
@@ -102,12 +107,11 @@ impl ImapSession {
     /// A connection that has just been made. Where TLS comes first, `tls_started` is called before anything else.
     pub fn new(config: Arc<Config>, context: Context, now: Instant) -> ImapSession {
         let deadline = now + config.limits.login;
-        let ip = context.ip;
-        ImapSession {
+        let mut session = ImapSession {
             lines: LineSplitter::new(LINE_BEFORE_LOGIN),
             out: Vec::new(),
-            question: Some(Ask::Connect(ip)),
-            wait: Some(Wait::Connect),
+            question: None,
+            wait: None,
             mode: Mode::Command,
             current: None,
             phase: Phase::NotAuthenticated,
@@ -119,6 +123,8 @@ impl ImapSession {
             is_notifying: false,
             has_news: false,
             starts_tls: false,
+            starts_compressing: false,
+            is_compressed: false,
             expects_tls: false,
             is_closing: false,
             penalty: None,
@@ -126,6 +132,44 @@ impl ImapSession {
             deadline,
             config,
             context: Box::new(context),
+        };
+        match session.context.expects_proxy {
+            true => session.mode = Mode::Proxy(Vec::new()),
+            false => session.ask_connect(),
+        }
+        session
+    }
+
+    fn ask_connect(&mut self) {
+        self.ask(Ask::Connect(self.context.ip), Wait::Connect);
+    }
+
+    /// Reads the PROXY header.
+    fn take_proxy(&mut self, mut held: Vec<u8>, bytes: &[u8]) -> usize {
+        let before = held.len();
+        held.extend_from_slice(&bytes[..bytes.len().min(proxy::LIMIT - before)]);
+        match proxy::parse(&held) {
+            proxy::Header::More if held.len() < proxy::LIMIT => {
+                let taken = held.len() - before;
+                self.mode = Mode::Proxy(held);
+                taken
+            }
+            proxy::Header::Done(length, client) => {
+                if let Some((ip, _)) = client {
+                    let ip = ip.to_canonical();
+                    self.context.ip = Some(ip);
+                    // Who speaks for others over the wire gets no loopback privileges.
+                    self.context.plaintext_allowed &= ip.is_loopback();
+                }
+                self.mode = Mode::Command;
+                self.ask_connect();
+                length - before
+            }
+            _ => {
+                self.mode = Mode::Command;
+                self.is_closing = true;
+                bytes.len()
+            }
         }
     }
 
@@ -172,7 +216,8 @@ impl ImapSession {
     }
 
     pub(super) fn is_busy(&self) -> bool {
-        self.wait.is_some() || self.is_closing || self.starts_tls || self.expects_tls || self.penalty.is_some()
+        let changes_layers = self.starts_tls || self.expects_tls || self.starts_compressing;
+        self.wait.is_some() || self.is_closing || changes_layers || self.penalty.is_some()
     }
 
     fn patience(&self) -> Duration {
@@ -219,6 +264,10 @@ impl Session for ImapSession {
         while taken < bytes.len() && !self.is_busy() {
             let rest = &bytes[taken..];
             taken += match self.mode {
+                Mode::Proxy(ref mut held) => {
+                    let held = std::mem::take(held);
+                    self.take_proxy(held, rest)
+                }
                 Mode::Literal(left) => {
                     let length = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
                     if let Some(current) = &mut self.current {
@@ -348,6 +397,10 @@ impl Session for ImapSession {
         }
         if self.starts_tls && self.wait.is_none() {
             return Step::StartTls;
+        }
+        if std::mem::take(&mut self.starts_compressing) {
+            self.is_compressed = true;
+            return Step::Compress;
         }
         if self.expects_tls {
             return Step::ExpectTls;

@@ -1,5 +1,7 @@
 //! The machine against a service that says yes to most things.
 
+mod layers;
+
 use super::*;
 use crate::proto::imap::response::{Code, Status};
 use crate::proto::{Session, Step, TlsFacts};
@@ -125,7 +127,7 @@ impl Talk {
                     let later = self.now + Duration::from_secs(60);
                     self.session.timeout(later);
                 }
-                Step::Wait => return,
+                Step::Wait | Step::Compress => return,
                 // The port that begins with TLS has its own test.
                 Step::ExpectTls => return,
                 Step::StartTls => {

@@ -29,7 +29,7 @@ fn talk(input: &str, step: usize) -> (String, Option<Vec<u32>>) {
         match session.next() {
             Step::Send(bytes) => out.extend(bytes),
             Step::Wait if session.penalty.is_some() => session.timeout(now + Duration::from_secs(60)),
-            Step::Wait | Step::StartTls | Step::ExpectTls => return true,
+            Step::Wait | Step::StartTls | Step::Compress | Step::ExpectTls => return true,
             Step::Close => return false,
             Step::Ask(ask) => {
                 let answer = match ask {

@@ -5,7 +5,6 @@ mod body;
 mod commands;
 mod hello;
 mod params;
-pub mod proxy;
 pub mod reply;
 mod server;
 

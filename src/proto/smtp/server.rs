@@ -8,10 +8,10 @@
 
 use super::commands;
 use super::params::{Mail, Rcpt};
-use super::proxy;
 use crate::addr::Address;
 use crate::dot::{CrlfDecoder, DotDecoder};
 use crate::line::{Ending, LineEvent, LineSplitter};
+use crate::proto::proxy;
 use crate::proto::{Session, Step, TlsFacts};
 use crate::sasl::{self, Dialog, Evidence, Found, Lookup, Mechanism};
 use crate::settings::Network;

@@ -38,7 +38,7 @@ fn talk_with(config: Config, context: Context, input: &[u8], step: usize) -> (St
     let mut drain = |session: &mut SmtpSession| loop {
         match session.next() {
             Step::Send(bytes) => out.extend(bytes),
-            Step::Wait | Step::StartTls | Step::ExpectTls => return true,
+            Step::Wait | Step::StartTls | Step::Compress | Step::ExpectTls => return true,
             Step::Close => return false,
             Step::Ask(ask) => {
                 let answer = match ask {

@@ -29,11 +29,13 @@ struct Current {
     decoder: CrlfDecoder,
     /// The last stored octet was a CR: with a LF behind it, it is a line end that needs no other CR on the wire.
     ends_in_cr: bool,
+    /// Octets announced so far, as the client counts them.
+    announced: u64,
 }
 
 impl Current {
-    fn new(append: Append) -> Current {
-        Current { append, decoder: CrlfDecoder::keeping_bare(), ends_in_cr: false }
+    fn new(append: Append, announced: u64) -> Current {
+        Current { append, decoder: CrlfDecoder::keeping_bare(), ends_in_cr: false, announced }
     }
 
     fn write(&mut self, octets: &[u8]) -> std::io::Result<()> {
@@ -101,7 +103,7 @@ impl ImapService {
             internal_date: message.date,
         };
         appending.octets = appending.octets.saturating_add(size);
-        appending.current = Some(Current::new(append));
+        appending.current = Some(Current::new(append, size));
         Ok(())
     }
 
@@ -121,25 +123,44 @@ impl ImapService {
         }
     }
 
-    fn refusal(&self, trouble: Trouble) -> Refusal {
+    pub(super) fn refusal(&self, trouble: Trouble) -> Refusal {
         let Outcome { status, code, text, .. } = self.explain(trouble);
         Refusal { status, code, text }
     }
 
     pub(super) fn append_text(&mut self, octets: u64) -> Answer {
-        let is_too_big = self.append.as_ref().is_some_and(|a| a.octets.saturating_add(octets) > self.append_limit());
-        Answer::Verdict(match is_too_big {
-            true => Err(Refusal::no(Some(Code::TooBig), "the message is too big")),
-            false => Ok(()),
-        })
+        Answer::Verdict(self.make_room(octets))
+    }
+
+    /// So many octets more are coming for the message.
+    pub(super) fn make_room(&mut self, octets: u64) -> Result<(), Refusal> {
+        let limit = self.append_limit();
+        let Some(appending) = &mut self.append else { return Err(Refusal::bad("no APPEND")) };
+        let Some(current) = &mut appending.current else { return Err(Refusal::bad("no APPEND")) };
+        current.announced = current.announced.saturating_add(octets);
+        if current.announced > limit {
+            return Err(Refusal::no(Some(Code::TooBig), format!("a message has at most {limit} octets")));
+        }
+        appending.octets = appending.octets.saturating_add(octets);
+        let held = appending.octets;
+        match self.is_over_quota(held) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Refusal::no(Some(Code::OverQuota), "the quota is exceeded")),
+            Err(trouble) => Err(self.refusal(trouble)),
+        }
     }
 
     pub(super) fn append_chunk(&mut self, octets: &[u8]) -> Answer {
+        Answer::Verdict(self.write_text(octets))
+    }
+
+    /// Writes octets as they are on the wire.
+    pub(super) fn write_text(&mut self, octets: &[u8]) -> Result<(), Refusal> {
         let written = match self.append.as_mut().and_then(|append| append.current.as_mut()) {
             Some(current) => current.write(octets),
             None => Ok(()),
         };
-        Answer::Verdict(written.map_err(|e| self.refusal(TreeError::Io(e).into())))
+        written.map_err(|e| self.refusal(TreeError::Io(e).into()))
     }
 
     pub(super) fn append_end(&mut self) -> Answer {
@@ -197,7 +218,7 @@ mod tests {
                 keywords: Vec::new(),
                 internal_date: None,
             };
-            let mut current = Current::new(append);
+            let mut current = Current::new(append, 0);
             current.write(&text[..cut]).unwrap();
             current.write(&text[cut..]).unwrap();
             let mut append = current.finish().unwrap();

@@ -220,6 +220,25 @@ fn hide_nul(text: &mut [u8]) {
     }
 }
 
+/// Where a section lies in a message's stored text; `None` when there is no such part.
+pub(super) fn ranges(text: &[u8], section: &Section) -> Option<Vec<std::ops::Range<usize>>> {
+    let what = match &section.text {
+        None => section::SectionText::Whole,
+        Some(SectionText::Header) => section::SectionText::Header,
+        Some(SectionText::HeaderFields(names, false)) => section::SectionText::HeaderFields(names.clone()),
+        Some(SectionText::HeaderFields(names, true)) => section::SectionText::HeaderFieldsNot(names.clone()),
+        Some(SectionText::Text) => section::SectionText::Text,
+        Some(SectionText::Mime) => section::SectionText::Mime,
+    };
+    match section.part.is_empty() {
+        true => section::locate_top(text, &what),
+        false => {
+            let wanted = section::Section { path: section.part.clone(), text: what };
+            section::locate(text, &Structure::of(text), &wanted)
+        }
+    }
+}
+
 fn digest(
     fetch: &mut FetchPrinter,
     name: &str,
@@ -284,21 +303,7 @@ impl Response {
         messages: &Messages<'_>,
     ) -> Result<(), FolderError> {
         let text = self.text(uid, messages)?;
-        let what = match &section.text {
-            None => section::SectionText::Whole,
-            Some(SectionText::Header) => section::SectionText::Header,
-            Some(SectionText::HeaderFields(names, false)) => section::SectionText::HeaderFields(names.clone()),
-            Some(SectionText::HeaderFields(names, true)) => section::SectionText::HeaderFieldsNot(names.clone()),
-            Some(SectionText::Text) => section::SectionText::Text,
-            Some(SectionText::Mime) => section::SectionText::Mime,
-        };
-        let ranges = match section.part.is_empty() {
-            true => section::locate_top(&text, &what),
-            false => {
-                let wanted = section::Section { path: section.part.clone(), text: what };
-                section::locate(&text, &Structure::of(&text), &wanted)
-            }
-        };
+        let ranges = ranges(&text, section);
         let origin = partial.map(|(from, _)| from);
         match ranges {
             Some(ranges) => {

@@ -6,23 +6,55 @@ use super::{Run, Trouble};
 use crate::clock::Timestamp;
 use crate::mailbox::{Entry, ModSeq, Threadable, Threads, UidSet};
 use crate::msg::digest::{Digest, Part};
-use crate::proto::imap::response::{self, Esearch, Status};
+use crate::proto::imap::response::{self, Esearch};
 use crate::proto::imap::{
     Enabled, Extension, Outcome, PartialRange, Returns, Search, SearchKey, Sort, SortCriterion, Thread, ThreadAlgorithm,
 };
 use crate::store::FolderError;
 use std::cmp::Ordering;
 
-/// The sequence numbers that match a key.
+/// What a search looks for.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) key: &'a SearchKey,
+    pub(super) charset: Option<&'a str>,
+    pub(super) now: Timestamp,
+}
+
+/// What was found: sequence numbers.
+#[derive(Debug, Default)]
+pub(super) struct Matches {
+    pub(super) numbers: UidSet,
+    /// Those that match without FUZZY, where scores are asked for.
+    exact: UidSet,
+}
+
+/// Searches.
+pub(super) fn matches(
+    selected: &mut Selected,
+    wanted: Wanted<'_>,
+    is_scored: bool,
+    enabled: Enabled,
+    out: &mut Vec<u8>,
+) -> Result<Matches, Trouble> {
+    let numbers = matching(selected, wanted, false, enabled, out)?;
+    let exact = match is_scored {
+        true => matching(selected, wanted, true, enabled, out)?,
+        false => UidSet::default(),
+    };
+    Ok(Matches { numbers, exact })
+}
+
+/// The sequence numbers that match; `is_exact` takes FUZZY for nothing.
 fn matching(
     selected: &mut Selected,
-    key: &SearchKey,
-    charset: Option<&str>,
+    wanted: Wanted<'_>,
+    is_exact: bool,
     enabled: Enabled,
-    now: Timestamp,
     out: &mut Vec<u8>,
 ) -> Result<UidSet, Trouble> {
-    let test = Test::prepare(key, charset, &selected.messages(), now).map_err(|why| refused(&why))?;
+    let Wanted { key, charset, now } = wanted;
+    let test = Test::prepare(key, charset, &selected.messages(), now, is_exact).map_err(|why| refused(&why))?;
     if test.needs_dates() || test.needs_sizes() {
         let all = UidSet::from_ranges(vec![(1, selected.view.snapshot().len())]);
         let numbers = test.numbers().unwrap_or(&all);
@@ -60,9 +92,17 @@ fn matching(
 }
 
 fn refused(why: &Unsearchable) -> Trouble {
-    let (code, text, is_bad) = why.explain();
-    let status = if is_bad { Status::Bad } else { Status::No };
-    Trouble::Told(Outcome { status, ..Outcome::no(code, text) })
+    let (code, text) = why.explain();
+    Trouble::Told(Outcome::no(code, text))
+}
+
+/// RFC 6203 §4: what matches as it stands, and what only matches in parts.
+const EXACT: u8 = 100;
+const FUZZY: u8 = 50;
+
+/// The scores of these messages, in their order.
+fn scores(exact: &UidSet, numbers: impl IntoIterator<Item = u32>) -> Vec<u8> {
+    numbers.into_iter().map(|number| if exact.contains(number) { EXACT } else { FUZZY }).collect()
 }
 
 /// SEARCH and UID SEARCH.
@@ -75,65 +115,92 @@ pub(super) fn search(
     out: &mut Vec<u8>,
 ) -> Run {
     let saves = search.returns.as_ref().is_some_and(|r| r.save);
-    let numbers = match matching(selected, &search.key, search.charset.as_deref(), enabled, now, out) {
-        Ok(numbers) => numbers,
+    let is_scored = search.returns.as_ref().is_some_and(|r| r.relevancy);
+    let wanted = Wanted { key: &search.key, charset: search.charset.as_deref(), now };
+    let found = match matches(selected, wanted, is_scored, enabled, out) {
+        Ok(found) => found,
         Err(trouble) => {
-            let is_bad = matches!(&trouble, Trouble::Told(Outcome { status: Status::Bad, .. }));
-            if saves && !is_bad {
+            if saves {
                 // RFC 5182 §2.1: a search that failed leaves an empty result.
                 selected.saved = UidSet::default();
             }
             return Err(trouble);
         }
     };
-    let snapshot = selected.view.snapshot().clone();
-    let shown = match search.is_uid || enabled.has(Extension::UidOnly) {
-        true => selected.uids(&numbers),
-        false => numbers.clone(),
-    };
-    let top = |numbers: &UidSet| highest(selected, numbers).filter(|_| search.key.has_modseq());
     match &search.returns {
-        None if !enabled.has(Extension::Imap4Rev2) => response::search(out, shown.iter(), top(&numbers)),
+        None if !enabled.has(Extension::Imap4Rev2) => {
+            let top = highest(selected, &found.numbers).filter(|_| search.key.has_modseq());
+            match search.is_uid || enabled.has(Extension::UidOnly) {
+                true => response::search(out, selected.uids(&found.numbers).iter(), top),
+                false => response::search(out, found.numbers.iter(), top),
+            }
+        }
         returns => {
             let all = Returns { all: true, ..Returns::default() };
             let returns = returns.as_ref().unwrap_or(&all);
-            let ends = ends(&numbers, returns);
-            let modseq = match returns.all || returns.count || returns.partial.is_some() {
-                true => top(&numbers),
-                false => top(&ends),
-            };
-            let window = returns.partial.map(|range| (range, window(&shown, range)));
-            let found = Esearch {
-                tag,
-                is_uid: search.is_uid || enabled.has(Extension::UidOnly),
-                min: returns.min.then(|| shown.ranges().first().map(|r| r.0)).flatten(),
-                max: returns.max.then(|| shown.ranges().last().map(|r| r.1)).flatten(),
-                count: returns.count.then_some(shown.len() as u32),
-                all: returns.all.then_some(shown.ranges()),
-                partial: window.as_ref().map(|(range, numbers)| (*range, numbers.ranges())),
-                modseq,
-                ..Esearch::default()
-            };
-            let tells = returns.min || returns.max || returns.count || returns.all || returns.partial.is_some();
-            // RFC 5182 §2.2: SAVE alone asks for no answer.
-            if tells {
-                response::esearch(out, &found, enabled);
-            }
-            if saves {
-                // RFC 5182 §2.4 and RFC 9394 §3.2: what was asked for alone is kept alone.
-                let is_some = returns.min || returns.max || returns.partial.is_some();
-                let kept = match is_some && !returns.all && !returns.count {
-                    true => {
-                        let part = returns.partial.map(|range| self::window(&numbers, range)).unwrap_or_default();
-                        UidSet::from_ranges([ends.ranges(), part.ranges()].concat())
-                    }
-                    false => numbers.clone(),
-                };
-                selected.saved = kept.iter().filter_map(|n| snapshot.at(n)).map(|e| e.uid).collect();
-            }
+            let is_uid = search.is_uid || enabled.has(Extension::UidOnly);
+            let line = Esearch { tag, is_uid, ..Esearch::default() };
+            tell(selected, line, &found, returns, search.key.has_modseq(), enabled, out);
+            keep(selected, &found.numbers, returns);
         }
     }
     Ok(Outcome::ok("searched"))
+}
+
+/// SAVE: what was asked for alone is kept alone (RFC 5182 §2.4, RFC 9394 §3.2).
+pub(super) fn keep(selected: &mut Selected, numbers: &UidSet, returns: &Returns) {
+    if !returns.save {
+        return;
+    }
+    let is_some = returns.min || returns.max || returns.partial.is_some();
+    selected.saved = match is_some && !returns.all && !returns.count {
+        true => {
+            let part = returns.partial.map(|range| window(numbers, range)).unwrap_or_default();
+            selected.uids(&UidSet::from_ranges([ends(numbers, returns).ranges(), part.ranges()].concat()))
+        }
+        false => selected.uids(numbers),
+    };
+}
+
+/// ESEARCH with what was found; `line` has the correlators.
+pub(super) fn tell(
+    selected: &Selected,
+    line: Esearch<'_>,
+    found: &Matches,
+    returns: &Returns,
+    has_modseq: bool,
+    enabled: Enabled,
+    out: &mut Vec<u8>,
+) {
+    let numbers = &found.numbers;
+    let shown = |numbers: &UidSet| if line.is_uid { selected.uids(numbers) } else { numbers.clone() };
+    let all = shown(numbers);
+    let window = returns.partial.map(|range| (range, window(numbers, range)));
+    let part = window.as_ref().map(|(range, numbers)| (*range, shown(numbers)));
+    let top = match returns.all || returns.count || returns.partial.is_some() {
+        true => highest(selected, numbers),
+        false => highest(selected, &ends(numbers, returns)),
+    };
+    let scored = window.as_ref().map_or(numbers, |(_, numbers)| numbers);
+    let scores = returns.relevancy.then(|| scores(&found.exact, scored.iter()));
+    let line = Esearch {
+        min: returns.min.then(|| all.ranges().first().map(|r| r.0)).flatten(),
+        max: returns.max.then(|| all.ranges().last().map(|r| r.1)).flatten(),
+        count: returns.count.then_some(all.len() as u32),
+        all: returns.all.then_some(all.ranges()),
+        partial: part.as_ref().map(|(range, numbers)| (*range, numbers.ranges())),
+        relevancy: scores.as_deref(),
+        modseq: top.filter(|_| has_modseq),
+        ..line
+    };
+    // RFC 5182 §2.2: SAVE alone asks for no answer.
+    if tells(returns) {
+        response::esearch(out, &line, enabled);
+    }
+}
+
+fn tells(returns: &Returns) -> bool {
+    returns.min || returns.max || returns.count || returns.all || returns.partial.is_some() || returns.relevancy
 }
 
 /// The first and the last, as far as asked for.
@@ -188,17 +255,20 @@ pub(super) fn sort(
     now: Timestamp,
     out: &mut Vec<u8>,
 ) -> Run {
-    let numbers = matching(selected, &sort.key, Some(&sort.charset), enabled, now, out)?;
+    let wanted = Wanted { key: &sort.key, charset: Some(&sort.charset), now };
     let needs = |wanted: SortCriterion| sort.criteria.iter().any(|(criterion, _)| *criterion == wanted);
+    let is_scored = sort.returns.as_ref().is_some_and(|returns| returns.relevancy);
+    let Matches { numbers, exact } =
+        matches(selected, wanted, is_scored || needs(SortCriterion::Relevancy), enabled, out)?;
     if needs(SortCriterion::Arrival) || needs(SortCriterion::Size) {
         selected.measure(&numbers, needs(SortCriterion::Size), enabled, out)?;
     }
-    let sorted = in_sorted_order(selected, &numbers, &sort.criteria)?;
+    let sorted = in_sorted_order(selected, &numbers, &exact, &sort.criteria)?;
     let snapshot = selected.view.snapshot().clone();
     let is_uid = sort.is_uid || enabled.has(Extension::UidOnly);
     let shown: Vec<u32> = match is_uid {
         true => sorted.iter().filter_map(|n| snapshot.at(*n)).map(|e| e.uid.number()).collect(),
-        false => sorted,
+        false => sorted.clone(),
     };
     let top = highest(selected, &numbers).filter(|_| sort.key.has_modseq());
     match &sort.returns {
@@ -206,6 +276,8 @@ pub(super) fn sort(
         Some(returns) => {
             let all = in_order(&shown);
             let window = returns.partial.map(|range| (range, in_order(slice(&shown, range))));
+            let scored = returns.partial.map_or(&sorted[..], |range| slice(&sorted, range));
+            let scores = returns.relevancy.then(|| scores(&exact, scored.iter().copied()));
             let found = Esearch {
                 tag,
                 is_uid,
@@ -214,10 +286,11 @@ pub(super) fn sort(
                 count: returns.count.then_some(shown.len() as u32),
                 all: returns.all.then_some(&all[..]),
                 partial: window.as_ref().map(|(range, numbers)| (*range, &numbers[..])),
+                relevancy: scores.as_deref(),
                 modseq: top,
                 ..Esearch::default()
             };
-            if returns.min || returns.max || returns.count || returns.all || returns.partial.is_some() {
+            if tells(returns) {
                 response::esearch(out, &found, enabled);
             }
             if returns.save {
@@ -248,6 +321,7 @@ impl Key {
 fn in_sorted_order(
     selected: &Selected,
     numbers: &UidSet,
+    exact: &UidSet,
     criteria: &[(SortCriterion, bool)],
 ) -> Result<Vec<u32>, Trouble> {
     let mut messages = selected.messages();
@@ -280,8 +354,8 @@ fn in_sorted_order(
                 SortCriterion::Cc => line(Part::SortKeys, 2),
                 SortCriterion::DisplayFrom => line(Part::DisplayKeys, 0),
                 SortCriterion::DisplayTo => line(Part::DisplayKeys, 1),
-                // Every match is as good as any other: we find no half ones.
-                SortCriterion::Relevancy => Key::Number(0),
+                // The best first (RFC 6203 §6).
+                SortCriterion::Relevancy => Key::Number(if exact.contains(number) { 0 } else { 1 }),
             });
         }
         rows.push((number, keys.into()));
@@ -318,7 +392,8 @@ pub(super) fn thread(
     now: Timestamp,
     out: &mut Vec<u8>,
 ) -> Run {
-    let numbers = matching(selected, &thread.key, Some(&thread.charset), enabled, now, out)?;
+    let wanted = Wanted { key: &thread.key, charset: Some(&thread.charset), now };
+    let numbers = matching(selected, wanted, false, enabled, out)?;
     let mut messages = selected.messages();
     let snapshot = messages.snapshot().clone();
     let is_uid = thread.is_uid || enabled.has(Extension::UidOnly);

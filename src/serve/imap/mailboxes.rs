@@ -115,6 +115,9 @@ impl ImapService {
             if !list.returns.status.is_empty() && row.exists && is_wanted {
                 self.status_of_listed(&row.name, &list.returns.status, out);
             }
+            if !list.returns.metadata.is_empty() && row.exists && is_wanted {
+                self.metadata_of_listed(&row.name, &list.returns.metadata, out);
+            }
         }
         Ok(Outcome::ok("listed"))
     }

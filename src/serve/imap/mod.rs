@@ -5,11 +5,14 @@
 //! changed in the selected mailbox (RFC 9051 §5.2).
 
 mod append;
+mod catenate;
 mod changes;
 mod fetch;
 mod find;
 mod mailboxes;
 mod message;
+mod metadata;
+mod multisearch;
 mod search;
 mod select;
 mod selected;
@@ -71,15 +74,20 @@ const CAPABILITIES: &[&str] = &[
     "CHILDREN",
     "LIST-EXTENDED",
     "LIST-STATUS",
+    "LIST-METADATA",
+    "METADATA",
     "SPECIAL-USE",
     "CREATE-SPECIAL-USE",
     "ESEARCH",
     "SEARCHRES",
     "SORT",
     "SORT=DISPLAY",
+    "ESORT",
     "THREAD=ORDEREDSUBJECT",
     "THREAD=REFERENCES",
     "WITHIN",
+    "SEARCH=FUZZY",
+    "MULTISEARCH",
     "PARTIAL",
     "CONDSTORE",
     "QRESYNC",
@@ -87,15 +95,18 @@ const CAPABILITIES: &[&str] = &[
     "QUOTA",
     "QUOTA=RES-STORAGE",
     "MULTIAPPEND",
+    "CATENATE",
     "REPLACE",
     "BINARY",
     "UTF8=ACCEPT",
     "I18NLEVEL=1",
+    "LANGUAGE",
     "OBJECTID",
     "PREVIEW",
     "SAVEDATE",
     "STATUS=SIZE",
     "UNAUTHENTICATE",
+    "COMPRESS=DEFLATE",
 ];
 
 /// Why a command is not done.
@@ -329,6 +340,9 @@ impl ImapService {
                 Ok(Outcome::ok("unselected").with_effect(Effect::Unselected))
             }
             Command::Expunge(set) => message::expunge(self.selected()?, set.as_ref(), enabled, out),
+            Command::Search(search) if !search.sources.is_empty() => {
+                self.search_all(search, &request.tag, now.time, out)
+            }
             Command::Search(search) => find::search(self.selected()?, search, &request.tag, enabled, now.time, out),
             Command::Sort(sort) => find::sort(self.selected()?, sort, &request.tag, enabled, now.time, out),
             Command::Thread(thread) => find::thread(self.selected()?, thread, enabled, now.time, out),
@@ -339,6 +353,8 @@ impl ImapService {
             Command::GetQuota(root) => self.get_quota(root, out),
             Command::GetQuotaRoot(name) => self.get_quota_root(name, out),
             Command::SetQuota(..) => Ok(Outcome::no(Some(Code::NoPerm), "quotas are set by the administrator")),
+            Command::GetMetadata(get) => self.get_metadata(get, out),
+            Command::SetMetadata(name, values) => self.set_metadata(name.as_ref(), values),
             // Not offered, so the machine does not understand them.
             _ => Ok(Outcome { status: Status::Bad, ..Outcome::no(None, "not supported") }),
         }
@@ -510,7 +526,7 @@ impl Service for ImapService {
             }
             Ask::AppendBegin(message) => self.append_begin(*message),
             Ask::AppendText(octets) => self.append_text(octets),
-            Ask::AppendUrl(_) => Answer::Verdict(Err(Refusal::bad("CATENATE is not offered"))),
+            Ask::AppendUrl(url) => self.append_url(&url),
             Ask::AppendChunk(octets) => self.append_chunk(&octets),
             Ask::AppendEnd => self.append_end(),
             Ask::AppendCommit => self.append_commit(),

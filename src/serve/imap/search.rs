@@ -27,16 +27,13 @@ pub(super) const CHARSETS: &[&str] = &["US-ASCII", "UTF-8", "ISO-2022-JP", "Shif
 pub(super) enum Unsearchable {
     /// BADCHARSET.
     Charset,
-    /// A sequence number that no message has.
-    Number,
 }
 
 impl Unsearchable {
-    /// The response code and the text, and whether it is the client's mistake (BAD).
-    pub(super) fn explain(&self) -> (Option<Code>, &'static str, bool) {
+    /// The response code and the text.
+    pub(super) fn explain(&self) -> (Option<Code>, &'static str) {
         match self {
-            Unsearchable::Charset => (Some(Code::BadCharset(CHARSETS)), "charset not known", false),
-            Unsearchable::Number => (None, "no such message", true),
+            Unsearchable::Charset => (Some(Code::BadCharset(CHARSETS)), "charset not known"),
         }
     }
 }
@@ -70,17 +67,19 @@ pub(super) enum Test {
 }
 
 impl Test {
-    /// Prepares a key. `saved` is what `$` means.
+    /// Prepares a key. With `is_exact` FUZZY asks for no more than without it.
     pub(super) fn prepare(
         key: &SearchKey,
         label: Option<&str>,
         messages: &Messages<'_>,
         now: Timestamp,
+        is_exact: bool,
     ) -> Result<Test, Unsearchable> {
         if label.is_some_and(|label| !charset::is_known(label.as_bytes())) {
             return Err(Unsearchable::Charset);
         }
-        prepare(key, label.unwrap_or("UTF-8"), messages, now)
+        let how = How { label: label.unwrap_or("UTF-8"), now, is_exact, is_fuzzy: false };
+        prepare(key, how, messages)
     }
 
     /// What it costs to run, roughly: the kind of data it needs.
@@ -181,10 +180,20 @@ impl Test {
     }
 }
 
-fn prepare(key: &SearchKey, label: &str, messages: &Messages<'_>, now: Timestamp) -> Result<Test, Unsearchable> {
+/// How a key is meant.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    label: &'a str,
+    now: Timestamp,
+    is_exact: bool,
+    /// Inside FUZZY.
+    is_fuzzy: bool,
+}
+
+fn prepare(key: &SearchKey, how: How<'_>, messages: &Messages<'_>) -> Result<Test, Unsearchable> {
+    let How { label, now, is_exact, is_fuzzy } = how;
     let several = |keys: &[SearchKey]| -> Result<Vec<Test>, Unsearchable> {
-        let mut tests: Vec<Test> =
-            keys.iter().map(|key| prepare(key, label, messages, now)).collect::<Result<_, _>>()?;
+        let mut tests: Vec<Test> = keys.iter().map(|key| prepare(key, how, messages)).collect::<Result<_, _>>()?;
         tests.sort_by_key(Test::cost);
         Ok(tests)
     };
@@ -193,6 +202,15 @@ fn prepare(key: &SearchKey, label: &str, messages: &Messages<'_>, now: Timestamp
         let decoded = charset::decode_exact(label.as_bytes(), bytes).ok_or(Unsearchable::Charset)?;
         Ok(fold_for_search(&decoded))
     };
+    // RFC 6203 §3: how fuzzy is our own choice. The words of a text may stand anywhere, in any order.
+    let find = |bytes: &[u8], test: &dyn Fn(String) -> Test| -> Result<Test, Unsearchable> {
+        let text = text(bytes)?;
+        let words: Vec<&str> = text.split_whitespace().collect();
+        Ok(match is_fuzzy && !is_exact && words.len() > 1 {
+            true => Test::And(words.into_iter().map(|word| test(word.to_string())).collect()),
+            false => test(text),
+        })
+    };
     let keyword =
         |name: &str| messages.snapshot().keywords.find(name).map(|bit| Flags { system: 0, keywords: 1 << bit });
     let not = |test: Test| Test::Not(Box::new(test));
@@ -200,10 +218,9 @@ fn prepare(key: &SearchKey, label: &str, messages: &Messages<'_>, now: Timestamp
         SearchKey::All => Test::All,
         SearchKey::And(keys) => Test::And(several(keys)?),
         SearchKey::Or(keys) => Test::Or(several(keys)?),
-        SearchKey::Not(key) => not(prepare(key, label, messages, now)?),
-        // RFC 6203 §3: how fuzzy is our own choice; folding is.
-        SearchKey::Fuzzy(key) => prepare(key, label, messages, now)?,
-        SearchKey::Numbers(set) => Test::Numbers(numbers(set, messages)?),
+        SearchKey::Not(key) => not(prepare(key, how, messages)?),
+        SearchKey::Fuzzy(key) => prepare(key, How { is_fuzzy: true, ..how }, messages)?,
+        SearchKey::Numbers(set) => Test::Numbers(numbers(set, messages)),
         SearchKey::Uids(Set::Saved) => Test::Uids(messages.saved().clone()),
         SearchKey::Uids(Set::These(set)) => {
             let numbers = messages.snapshot().by_uid(set);
@@ -223,11 +240,11 @@ fn prepare(key: &SearchKey, label: &str, messages: &Messages<'_>, now: Timestamp
                 AddressField::From => Part::From,
                 AddressField::To => Part::To,
             };
-            Test::Digest(part, text(bytes)?.into_bytes())
+            find(bytes, &|text| Test::Digest(part, text.into_bytes()))?
         }
-        SearchKey::Subject(bytes) => Test::Digest(Part::Subject, text(bytes)?.into_bytes()),
+        SearchKey::Subject(bytes) => find(bytes, &|text| Test::Digest(Part::Subject, text.into_bytes()))?,
         SearchKey::Header(name, bytes) => {
-            let (name, needle) = (name.to_ascii_lowercase(), text(bytes)?);
+            let name = name.to_ascii_lowercase();
             let part = match name.as_str() {
                 "from" => Some(Part::From),
                 "to" => Some(Part::To),
@@ -236,14 +253,14 @@ fn prepare(key: &SearchKey, label: &str, messages: &Messages<'_>, now: Timestamp
                 "subject" => Some(Part::Subject),
                 _ => None,
             };
-            match part {
+            find(bytes, &|needle| match part {
                 // An empty text asks whether there is such a field, which the digest does not say.
                 Some(part) if !needle.is_empty() => Test::Digest(part, needle.into_bytes()),
-                _ => Test::Header(name, needle),
-            }
+                _ => Test::Header(name.clone(), needle),
+            })?
         }
-        SearchKey::Body(bytes) => Test::Body(text(bytes)?),
-        SearchKey::Text(bytes) => Test::Text(text(bytes)?),
+        SearchKey::Body(bytes) => find(bytes, &Test::Body)?,
+        SearchKey::Text(bytes) => find(bytes, &Test::Text)?,
         SearchKey::Date(field, relation, date) => Test::Day(*field, *relation, day(date)),
         SearchKey::Larger(size) => Test::Larger(*size),
         SearchKey::Smaller(size) => Test::Smaller(*size),
@@ -257,14 +274,16 @@ fn prepare(key: &SearchKey, label: &str, messages: &Messages<'_>, now: Timestamp
     })
 }
 
-/// The sequence numbers that a set means.
-fn numbers(set: &Set, messages: &Messages<'_>) -> Result<UidSet, Unsearchable> {
+/// The sequence numbers that a set means. Those that no message has find nothing, and are no mistake (RFC 7377 §2).
+fn numbers(set: &Set, messages: &Messages<'_>) -> UidSet {
+    let snapshot = messages.snapshot();
     match set {
-        Set::Saved => {
-            let snapshot = messages.snapshot();
-            Ok(messages.saved().uids().filter_map(|uid| snapshot.number(uid)).collect())
+        Set::Saved => messages.saved().uids().filter_map(|uid| snapshot.number(uid)).collect(),
+        Set::These(set) => {
+            let ranges = set.resolve(snapshot.len()).into_iter();
+            let inside = ranges.map(|(from, to)| (from, to.min(snapshot.len()))).filter(|(from, to)| from <= to);
+            UidSet::from_ranges(inside.collect())
         }
-        Set::These(set) => messages.snapshot().by_number(set).ok_or(Unsearchable::Number),
     }
 }
 

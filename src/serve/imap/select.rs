@@ -66,21 +66,26 @@ impl ImapService {
         Ok(Outcome::ok("selected").with_code(code).with_effect(Effect::Selected))
     }
 
-    fn open(&self, select: &Select) -> Result<Selected, Trouble> {
-        let folder = self.tree()?.folder(select.mailbox.as_str())?;
+    /// Opens a mailbox for reading, as EXAMINE does.
+    pub(super) fn examine(&self, name: &MailboxName) -> Result<Selected, Trouble> {
+        let folder = self.tree()?.folder(name.as_str())?;
         let snapshot = folder.refresh()?;
         let is_new = |e: &&crate::mailbox::Entry| e.uid >= snapshot.recent_from;
         let recent: UidSet = snapshot.entries.iter().filter(is_new).map(|e| e.uid).collect();
-        let told = snapshot.highest_modseq;
-        let mut selected = Selected {
-            name: canonical(&select.mailbox),
+        Ok(Selected {
+            name: canonical(name),
+            told: snapshot.highest_modseq,
             view: View::new(snapshot),
             folder,
-            is_read_only: select.is_examine,
+            is_read_only: true,
             saved: UidSet::default(),
             recent,
-            told,
-        };
+        })
+    }
+
+    fn open(&self, select: &Select) -> Result<Selected, Trouble> {
+        let mut selected = self.examine(&select.mailbox)?;
+        selected.is_read_only = select.is_examine;
         if !select.is_examine {
             // Takes the recent ones, so that no other session calls them so.
             selected.recent = UidSet::default();

@@ -6,6 +6,7 @@
 
 mod mailboxes;
 mod messages;
+mod metadata;
 mod search;
 mod select;
 

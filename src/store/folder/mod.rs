@@ -56,7 +56,7 @@ mod writer;
 pub use append::Append;
 pub use cache::{CacheReader, Cached};
 pub(super) use expunge::shown_system;
-pub(super) use name::{escape, size, unescape};
+pub(super) use name::{escape, size, unescape, unescape_octets};
 pub use store::{FlagChange, FlagOutcome, How};
 pub use verify::Findings;
 

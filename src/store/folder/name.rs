@@ -166,6 +166,11 @@ pub fn escape(name: &[u8], out: &mut Vec<u8>) {
 
 /// Reads what [`escape`] wrote; `None` when it is damaged or no file name.
 pub fn unescape(word: &[u8]) -> Option<Vec<u8>> {
+    unescape_octets(word).filter(|name| name.len() <= 255 && !name.contains(&b'/') && !name.contains(&0))
+}
+
+/// The same for what is no file name.
+pub fn unescape_octets(word: &[u8]) -> Option<Vec<u8>> {
     if word == b"-" {
         return Some(Vec::new());
     }
@@ -178,7 +183,7 @@ pub fn unescape(word: &[u8]) -> Option<Vec<u8>> {
         rest = &rest[at + 3..];
     }
     name.extend_from_slice(rest);
-    (name.len() <= 255 && !name.contains(&b'/') && !name.contains(&0)).then_some(name)
+    Some(name)
 }
 
 #[cfg(test)]

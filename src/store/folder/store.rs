@@ -41,6 +41,15 @@ pub struct FlagOutcome {
 }
 
 impl Folder {
+    /// Something about the mailbox that is no message has changed: its modification sequence grows (RFC 7162 §3.2).
+    pub(in crate::store) fn touch(&self) -> Result<(), FolderError> {
+        let mut writer = self.write()?;
+        // A change of no flags, of a message that is not there yet.
+        let uids = [writer.state().snapshot.uid_next].into_iter().collect();
+        let modseq = writer.next_modseq();
+        writer.commit(vec![Record::Flagged { modseq, add: Flags::NONE, remove: Flags::NONE, uids }], true)
+    }
+
     /// Changes the flags of these messages; those that don't exist are left out. Durable when this returns.
     ///
     /// With `unchanged_since`, messages with a larger modification sequence are left alone.

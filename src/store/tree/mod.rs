@@ -8,16 +8,19 @@
 //! | `.X.Y/` | a folder, with `maildirfolder` in it |
 //! | `subscriptions` | text, one name on disk a line (Dovecot's form) |
 //! | `em-special` | text, special uses |
+//! | `em-annotations`, also in each folder; `em-annotations-account` | text, annotations (`annotations`) |
 //! | `em-tree-lock` | flock(2) of who creates, renames, deletes or subscribes |
 //! | `..TIME.X.Y/` | the folder `.X.Y` being deleted: whoever deletes next goes on |
 //!
 //! A folder is renamed with all below it, the deepest first and itself last: a crash leaves the rest under the old name, for the same command
 //! to be repeated. Order of locks: tree, then one mailbox.
-//! RFC 9051 §6.3.4–6.3.9, RFC 6154.
+//! RFC 9051 §6.3.4–6.3.9, RFC 6154, RFC 5464.
 
+mod annotations;
 mod lists;
 mod naming;
 
+pub use annotations::{AnnotateError, Annotations, VALUE_LIMIT};
 pub use naming::{INBOX, SEPARATOR};
 
 use super::folder::{Folder, FolderError};
@@ -197,6 +200,7 @@ impl Tree {
             self.create(&to, None)?;
             let (inbox, target) = (self.folder(INBOX)?, self.folder(&to)?);
             let all = inbox.refresh()?.entries.iter().map(|e| e.uid).collect();
+            self.copy_annotations_of_inbox(&to)?;
             inbox.move_to(&all, &target)?;
             return Ok(());
         }

@@ -35,6 +35,12 @@ pub fn authenticate(scan: &mut Scan) -> Parsed<Parse> {
     Ok(Parse::Own(Own::Authenticate { mechanism, initial }))
 }
 
+/// `compress` (RFC 4978 §5).
+pub fn compress(scan: &mut Scan) -> Parsed<Parse> {
+    scan.sp()?;
+    Ok(Parse::Own(Own::Compress(scan.atom()?)))
+}
+
 /// `enable` (RFC 9051 §6.3.1): what is unknown is passed over.
 pub fn enable(scan: &mut Scan) -> Parsed<Parse> {
     let names = scan.rest(Scan::atom)?;

@@ -3,10 +3,12 @@
 use super::super::ask::Refusal;
 use super::super::command::{Command, Fetch};
 use super::super::commands::Parse;
+use super::super::config::Config;
+use super::super::frame::Piece;
 use super::super::item::{FetchItem, Section, SectionText};
 use super::super::scan::{Parsed, Scan};
 use super::{modseq, partial_range, unknown};
-use crate::proto::imap::extension::Extension;
+use crate::proto::imap::extension::{Enabled, Extension};
 
 /// Most items of one FETCH: each may mean the whole message.
 const ITEMS: usize = 256;
@@ -131,6 +133,17 @@ fn item(scan: &mut Scan) -> Parsed<FetchItem> {
 /// IMAP4rev2 has BINARY's part of FETCH in itself (RFC 9051 §E).
 fn offers_binary(scan: &Scan) -> bool {
     scan.offers("BINARY") || scan.offers("IMAP4rev2")
+}
+
+impl Section {
+    /// Reads `section-spec`, as it stands in a URL (RFC 5092 §11).
+    pub fn parse(text: &str) -> Option<Section> {
+        let pieces = [Piece::Text(format!("[{text}]").into_bytes().into())];
+        let config = Config::bare();
+        let mut scan = Scan::new(&pieces, &config, Enabled::NONE);
+        let section = section(&mut scan).ok()?;
+        scan.is_end().then_some(section)
+    }
 }
 
 /// `section` (RFC 9051 §9).

@@ -4,7 +4,7 @@ use super::super::ask::Refusal;
 use super::super::command::{Command, Search, Sort, SortCriterion, Thread, ThreadAlgorithm};
 use super::super::commands::Parse;
 use super::super::extension::Extension;
-use super::super::key::{AddressField, DateField, Relation, Returns, SearchKey};
+use super::super::key::{AddressField, DateField, Relation, Returns, SearchKey, Source};
 use super::super::scan::{Parsed, Scan};
 use super::{date, keyword, modseq, notify, partial_range, unknown};
 use crate::mailbox::System;
@@ -26,7 +26,8 @@ fn searched(scan: &mut Scan, is_uid: bool) -> Parsed<Parse> {
 
 /// `esearch` (RFC 7377 §4): the answer holds identifiers always.
 pub fn esearch(scan: &mut Scan) -> Parsed<Parse> {
-    let mut sources = Vec::new();
+    // RFC 7377 §2.2.
+    let mut sources = vec![Source::Selected];
     let mut ahead = scan.clone();
     if ahead.sp().is_ok() && ahead.name().is_ok_and(|word| word == "IN") {
         *scan = ahead;

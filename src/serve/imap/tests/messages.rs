@@ -239,3 +239,46 @@ fn append_and_replace() {
          j OK …",
     );
 }
+
+#[test]
+fn a_message_is_put_together_from_parts() {
+    let world = World::new();
+    world.mail("", "", "Subject: one\n\nText one.\n");
+    world.play(
+        "A: a CREATE Drafts
+         a OK …
+         A: b APPEND Drafts (\\Draft) CATENATE (URL \"/INBOX/;UID=1/;SECTION=HEADER\" TEXT {5+}
+         A: abc
+         A:  URL \"/inbox/;UID=1/;SECTION=TEXT/;PARTIAL=5.3\")
+         b OK [APPENDUID … 1] …
+         A: c SELECT Drafts
+         ~
+         c OK …
+         A: d FETCH 1 (FLAGS RFC822.SIZE BODY.PEEK[])
+         * 1 FETCH (FLAGS (\\Draft \\Recent) RFC822.SIZE 24 BODY[] {24}
+         Subject: one
+
+         abc
+         one)
+         d OK …
+         A: e APPEND Drafts CATENATE (URL \";UID=1\" URL \"/INBOX;UIDVALIDITY=1/;UID=1\")
+         e NO [BADURL /INBOX;UIDVALIDITY=1/;UID=1] …
+         A: f APPEND Drafts CATENATE (URL \"imap://other/INBOX/;UID=1\")
+         f NO [BADURL imap://other/INBOX/;UID=1] …
+         A: g APPEND Drafts CATENATE (URL \"/INBOX/;UID=1/;SECTION=9\" TEXT {3+}
+         A: abc)
+         g NO [BADURL …
+         A: h APPEND Drafts CATENATE (URL \";UID=1/;SECTION=TEXT\")
+         * 2 EXISTS
+         * 2 RECENT
+         h OK [APPENDUID … 2] …
+         A: i FETCH 2 (BODY.PEEK[])
+         * 2 FETCH (BODY[] {8}
+         abc
+         one)
+         i OK …
+         A: j STATUS INBOX (UNSEEN)
+         * STATUS \"INBOX\" (UNSEEN 1)
+         j OK …",
+    );
+}

@@ -24,8 +24,9 @@ fn search_in_both_revisions() {
          e OK …
          A: f SEARCH CHARSET x-none TEXT a
          f NO [BADCHARSET (…
-         A: g SEARCH 7
-         g BAD …
+         A: g SEARCH 2:7
+         * SEARCH 2 3
+         g OK …
          A: h SEARCH SUBJECT nothing
          * SEARCH
          h OK …
@@ -76,7 +77,7 @@ fn what_search_saves() {
          A: g UID SEARCH UID $
          * SEARCH 1 3
          g OK …
-         A: h SEARCH RETURN (SAVE) 99
+         A: h SEARCH RETURN (SAVE) 99 NONSENSE
          h BAD …
          A: i FETCH $ (UID)
          * 1 FETCH (UID 1)
@@ -147,5 +148,106 @@ fn sort_and_thread() {
          A: i THREAD REFERENCES UTF-8 SUBJECT none
          * THREAD
          i OK …",
+    );
+}
+
+#[test]
+fn an_empty_mailbox_is_searched_without_a_mistake() {
+    World::new().play(
+        "A: a SELECT INBOX
+         ~
+         a OK …
+         A: b SEARCH 1:* UNSEEN
+         * SEARCH
+         b OK …
+         A: c UID SEARCH UID 1:*
+         * SEARCH
+         c OK …",
+    );
+}
+
+#[test]
+fn fuzzy_finds_words_in_any_order_and_says_how_well() {
+    let world = World::new();
+    world.mail("", "", "Subject: broken imap\n\nx\n");
+    world.mail("", "", "Subject: imap, broken\n\nx\n");
+    world.mail("", "", "Subject: imap\n\nx\n");
+    world.play(
+        "A: a SELECT INBOX
+         ~
+         a OK …
+         A: b SEARCH SUBJECT \"broken imap\"
+         * SEARCH 1
+         b OK …
+         A: c SEARCH RETURN (ALL RELEVANCY) FUZZY SUBJECT \"imap broken\"
+         * ESEARCH (TAG \"c\") ALL 1:2 RELEVANCY (50 50)
+         c OK …
+         A: d SORT RETURN (ALL RELEVANCY COUNT) (REVERSE RELEVANCY) UTF-8 FUZZY SUBJECT \"broken imap\"
+         * ESEARCH (TAG \"d\") COUNT 2 ALL 2,1 RELEVANCY (50 100)
+         d OK …
+         A: e UID SORT RETURN (PARTIAL 1:1 RELEVANCY) (RELEVANCY) UTF-8 FUZZY (SUBJECT \"broken imap\")
+         * ESEARCH (TAG \"e\") UID PARTIAL (1:1 1) RELEVANCY (100)
+         e OK …
+         A: f SEARCH RETURN (RELEVANCY) SUBJECT imap
+         f BAD …
+         A: g SORT (RELEVANCY) UTF-8 SUBJECT imap
+         g BAD …",
+    );
+}
+
+#[test]
+fn several_mailboxes_in_one_search() {
+    let world = World::new();
+    world.three();
+    world.play(
+        "A: a CREATE work/a/b
+         a OK …
+         A: a APPEND work {14+}
+         A: Subject: one
+         A:
+         a OK …
+         A: a APPEND work/a/b {14+}
+         A: Subject: one
+         A:
+         a OK …
+         A: b ESEARCH IN (mailboxes (INBOX missing) subtree work) SUBJECT one
+         * ESEARCH (TAG \"b\" MAILBOX \"INBOX\" UIDVALIDITY …) UID ALL 1
+         * ESEARCH (TAG \"b\" MAILBOX \"work\" UIDVALIDITY …) UID ALL 1
+         * ESEARCH (TAG \"b\" MAILBOX \"work/a/b\" UIDVALIDITY …) UID ALL 1
+         b OK …
+         A: c ESEARCH IN (subtree-one work) RETURN (COUNT) ALL
+         * ESEARCH (TAG \"c\" MAILBOX \"work\" UIDVALIDITY …) UID COUNT 1
+         c OK …
+         A: d ESEARCH IN (personal inboxes) RETURN (COUNT MIN) UNSEEN
+         * ESEARCH (TAG \"d\" MAILBOX \"INBOX\" UIDVALIDITY …) UID MIN 1 COUNT 2
+         ~
+         d OK …
+         A: e ESEARCH IN (selected) ALL
+         e BAD …
+         A: f ESEARCH ALL
+         f BAD …
+         A: g SELECT work
+         ~
+         g OK …
+         B: a SELECT work
+         ~
+         a OK …
+         B: b STORE 1 +FLAGS.SILENT (\\Flagged)
+         b OK …
+         A: h ESEARCH RETURN (SAVE ALL) FLAGGED
+         * 1 FETCH (UID 1 FLAGS (\\Flagged \\Recent))
+         h OK …
+         A: i ESEARCH RETURN (SAVE ALL) ALL
+         * ESEARCH (TAG \"i\" MAILBOX \"work\" UIDVALIDITY …) UID ALL 1
+         i OK …
+         A: j FETCH $ (UID)
+         * 1 FETCH (UID 1)
+         j OK …
+         A: k ESEARCH IN (selected personal) RETURN (SAVE) ALL
+         k BAD …
+         A: l ESEARCH IN (selected-delayed) ALL
+         l BAD …
+         A: m ESEARCH IN (personal) CHARSET x-none TEXT a
+         m NO [BADCHARSET …",
     );
 }

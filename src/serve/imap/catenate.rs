@@ -1,0 +1,49 @@
+//! CATENATE: messages put together from texts of the client and parts of messages that are here (RFC 4469).
+
+use super::fetch::ranges;
+use super::{ImapService, Trouble};
+use crate::dot::CrlfWindow;
+use crate::proto::imap::response::Code;
+use crate::proto::imap::{Answer, MessageUrl, Refusal};
+use crate::store::{FolderError, TreeError};
+use std::io::Read;
+
+impl ImapService {
+    pub(super) fn append_url(&mut self, url: &str) -> Answer {
+        Answer::Verdict(self.take_url(url))
+    }
+
+    fn take_url(&mut self, text: &str) -> Result<(), Refusal> {
+        let bad = || Refusal::no(Some(Code::BadUrl(text.to_string())), "this URL leads to no text");
+        let url = MessageUrl::parse(text).ok_or_else(bad)?;
+        let octets = match self.text_at(&url) {
+            Ok(octets) => octets.ok_or_else(bad)?,
+            Err(Trouble::Tree(
+                TreeError::Missing | TreeError::BadName | TreeError::Folder(FolderError::Gone | FolderError::Expunged),
+            )) => return Err(bad()),
+            Err(trouble) => return Err(self.refusal(trouble)),
+        };
+        self.make_room(octets.len() as u64)?;
+        self.write_text(&octets)
+    }
+
+    /// The octets that a URL leads to, as FETCH gives them; nothing is marked as seen.
+    fn text_at(&self, url: &MessageUrl) -> Result<Option<Vec<u8>>, Trouble> {
+        let folder = match (&url.mailbox, &self.selected) {
+            (Some(name), _) => self.tree()?.folder(name.as_str())?,
+            (None, Some(selected)) => selected.folder.clone(),
+            (None, None) => return Ok(None),
+        };
+        let snapshot = folder.refresh()?;
+        let is_another = url.uid_validity.is_some_and(|validity| validity != snapshot.uid_validity);
+        if is_another || snapshot.find(url.uid).is_none() {
+            return Ok(None);
+        }
+        let mut text = Vec::new();
+        folder.text(url.uid)?.read_to_end(&mut text).map_err(FolderError::from)?;
+        let Some(ranges) = ranges(&text, &url.section) else { return Ok(None) };
+        let mut octets = Vec::new();
+        CrlfWindow::new(&text, ranges, url.partial).fill(&text, usize::MAX, &mut octets);
+        Ok(Some(octets))
+    }
+}
