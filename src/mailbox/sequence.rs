@@ -75,6 +75,13 @@ impl SeqSet {
     }
 }
 
+/// The same numbers as a client would write them.
+impl From<&UidSet> for SeqSet {
+    fn from(numbers: &UidSet) -> SeqSet {
+        SeqSet(numbers.ranges().into())
+    }
+}
+
 impl fmt::Display for SeqSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = |number: u32| if number == STAR { "*".to_string() } else { number.to_string() };

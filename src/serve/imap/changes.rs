@@ -46,7 +46,13 @@ impl Selected {
         if latest.uid_validity != self.view.snapshot().uid_validity {
             return Err(FolderError::Gone);
         }
+        let known = self.view.snapshot().last_uid();
+        let mut touched = Vec::new();
         for change in self.view.advance(latest, may_expunge) {
+            if let (Change::Expunged { numbers, uids }, false) = (&change, self.contexts.is_empty()) {
+                let numbers: Vec<u32> = numbers.iter().rev().copied().collect();
+                self.tell_contexts_gone(uids, &numbers, enabled, out);
+            }
             match change {
                 Change::Expunged { uids, .. } if enabled.has(Extension::Qresync) || enabled.has(Extension::UidOnly) => {
                     self.forget(&uids);
@@ -57,20 +63,28 @@ impl Selected {
                     numbers.into_iter().for_each(|number| response::expunge(out, number));
                 }
                 Change::Keywords => self.tell_flags(out),
-                Change::Exists(count) => response::exists(out, count),
+                Change::Exists(count) => {
+                    let snapshot = self.view.snapshot();
+                    let new = snapshot.entries.iter().rev().take_while(|entry| Some(entry.uid) > known);
+                    touched.extend(new.map(|entry| entry.uid));
+                    response::exists(out, count);
+                }
                 Change::Recent(_) if enabled.has(Extension::Imap4Rev2) => {}
                 Change::Recent(_) => response::recent(out, self.recent.len() as u32),
                 Change::Flags(numbers) => {
                     let snapshot = self.view.snapshot().clone();
                     for number in numbers {
-                        if let Some(entry) = snapshot.at(number)
-                            && !silent.contains(entry.uid.number())
-                        {
+                        let Some(entry) = snapshot.at(number) else { continue };
+                        touched.push(entry.uid);
+                        if !silent.contains(entry.uid.number()) {
                             self.tell_entry(number, entry, enabled, out);
                         }
                     }
                 }
             }
+        }
+        if !self.contexts.is_empty() && !touched.is_empty() {
+            self.tell_contexts(&touched.into_iter().collect(), enabled, out)?;
         }
         if !self.view.has_ghosts() {
             self.told = self.view.snapshot().highest_modseq;

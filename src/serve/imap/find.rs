@@ -1,5 +1,6 @@
 //! SEARCH, SORT and THREAD: running a prepared test over the mailbox, and printing what was found.
 
+use super::context::Context;
 use super::search::{Looker, Test, Unsearchable};
 use super::selected::Selected;
 use super::{Run, Trouble};
@@ -114,6 +115,10 @@ pub(super) fn search(
     now: Timestamp,
     out: &mut Vec<u8>,
 ) -> Run {
+    let updates = search.returns.as_ref().is_some_and(|r| r.update.is_some());
+    if updates && selected.has_context(tag) {
+        return Ok(super::not_now("this tag is in use"));
+    }
     let saves = search.returns.as_ref().is_some_and(|r| r.save);
     let is_scored = search.returns.as_ref().is_some_and(|r| r.relevancy);
     let wanted = Wanted { key: &search.key, charset: search.charset.as_deref(), now };
@@ -142,9 +147,34 @@ pub(super) fn search(
             let line = Esearch { tag, is_uid, ..Esearch::default() };
             tell(selected, line, &found, returns, search.key.has_modseq(), enabled, out);
             keep(selected, &found.numbers, returns);
+            if updates {
+                let context = context(selected, search, tag, now, &found, is_uid);
+                selected.keep_up(context, out);
+            }
         }
     }
     Ok(Outcome::ok("searched"))
+}
+
+/// UPDATE: what is to be kept up to date.
+pub(super) fn context(
+    selected: &Selected,
+    search: &Search,
+    tag: &str,
+    now: Timestamp,
+    found: &Matches,
+    is_uid: bool,
+) -> Context {
+    Context {
+        tag: tag.into(),
+        key: search.key.clone(),
+        charset: search.charset.clone(),
+        criteria: None,
+        is_uid,
+        names_mailbox: !search.sources.is_empty(),
+        now,
+        results: selected.uids(&found.numbers).iter().collect(),
+    }
 }
 
 /// SAVE: what was asked for alone is kept alone (RFC 5182 §2.4, RFC 9394 §3.2).
@@ -256,6 +286,10 @@ pub(super) fn sort(
     out: &mut Vec<u8>,
 ) -> Run {
     let wanted = Wanted { key: &sort.key, charset: Some(&sort.charset), now };
+    let updates = sort.returns.as_ref().is_some_and(|returns| returns.update.is_some());
+    if updates && selected.has_context(tag) {
+        return Ok(super::not_now("this tag is in use"));
+    }
     let needs = |wanted: SortCriterion| sort.criteria.iter().any(|(criterion, _)| *criterion == wanted);
     let is_scored = sort.returns.as_ref().is_some_and(|returns| returns.relevancy);
     let Matches { numbers, exact } =
@@ -296,6 +330,19 @@ pub(super) fn sort(
             if returns.save {
                 selected.saved = numbers.iter().filter_map(|n| snapshot.at(n)).map(|e| e.uid).collect();
             }
+            if updates {
+                let context = Context {
+                    tag: tag.into(),
+                    key: sort.key.clone(),
+                    charset: Some(sort.charset.clone()),
+                    criteria: Some(sort.criteria.clone()),
+                    is_uid,
+                    names_mailbox: false,
+                    now,
+                    results: sorted.iter().filter_map(|n| snapshot.at(*n)).map(|e| e.uid.number()).collect(),
+                };
+                selected.keep_up(context, out);
+            }
         }
     }
     Ok(Outcome::ok("sorted"))
@@ -318,7 +365,7 @@ impl Key {
     }
 }
 
-fn in_sorted_order(
+pub(super) fn in_sorted_order(
     selected: &Selected,
     numbers: &UidSet,
     exact: &UidSet,

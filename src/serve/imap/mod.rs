@@ -7,6 +7,7 @@
 mod append;
 mod catenate;
 mod changes;
+mod context;
 mod fetch;
 mod find;
 mod mailboxes;
@@ -87,6 +88,8 @@ const CAPABILITIES: &[&str] = &[
     "THREAD=REFERENCES",
     "WITHIN",
     "SEARCH=FUZZY",
+    "CONTEXT=SEARCH",
+    "CONTEXT=SORT",
     "MULTISEARCH",
     "PARTIAL",
     "CONDSTORE",
@@ -353,6 +356,10 @@ impl ImapService {
             Command::GetQuota(root) => self.get_quota(root, out),
             Command::GetQuotaRoot(name) => self.get_quota_root(name, out),
             Command::SetQuota(..) => Ok(Outcome::no(Some(Code::NoPerm), "quotas are set by the administrator")),
+            Command::CancelUpdate(tags) => {
+                self.selected()?.cancel(tags);
+                Ok(Outcome::ok("no more updates"))
+            }
             Command::GetMetadata(get) => self.get_metadata(get, out),
             Command::SetMetadata(name, values) => self.set_metadata(name.as_ref(), values),
             // Not offered, so the machine does not understand them.

@@ -11,6 +11,11 @@ use crate::store::{FolderError, INBOX, Listed, SEPARATOR, Tree, TreeError};
 
 impl ImapService {
     pub(super) fn search_all(&mut self, search: &Search, tag: &str, now: Timestamp, out: &mut Vec<u8>) -> Run {
+        let updates = search.returns.as_ref().is_some_and(|returns| returns.update.is_some());
+        if updates && self.selected.as_ref().is_none_or(|selected| selected.has_context(tag)) {
+            // RFC 7377 §2.2, RFC 5267 §4.3.
+            return Ok(super::not_now("no mailbox is selected, or the tag is in use"));
+        }
         for name in self.sources(&search.sources)? {
             let searched = match self.selected.as_ref().is_some_and(|selected| selected.name == name) {
                 true => self.search_one(search, tag, now, out),
@@ -111,5 +116,9 @@ fn search_in(
         find::tell(selected, line, &found, returns, search.key.has_modseq(), enabled, lines);
     }
     find::keep(selected, &found.numbers, returns);
+    if returns.update.is_some() {
+        let context = find::context(selected, search, tag, now, &found, true);
+        selected.keep_up(context, lines);
+    }
     Ok(())
 }

@@ -80,6 +80,7 @@ impl ImapService {
             is_read_only: true,
             saved: UidSet::default(),
             recent,
+            contexts: Vec::new(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! The selected mailbox of a session, and reading its messages.
 
+use super::context::Context;
 use crate::clock::Timestamp;
 use crate::log;
 use crate::mailbox::{Entry, ModSeq, Snapshot, Uid, UidSet, View};
@@ -22,6 +23,8 @@ pub(super) struct Selected {
     pub(super) recent: UidSet,
     /// Up to here the client knows all changes; behind it an expunge may wait to be told (RFC 7162 §3.2).
     pub(super) told: ModSeq,
+    /// Searches whose results are kept up to date.
+    pub(super) contexts: Vec<Context>,
 }
 
 /// Names that are brought up to date at once when a session leaves; a renaming takes about ten microseconds.

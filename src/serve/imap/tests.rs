@@ -4,6 +4,7 @@
 //! below it are what it must hear, in this order, up to the next line of a client. `…` stands for any run of characters, a line `~` for any
 //! number of lines; empty lines and spaces before a line don't count. `A!` has A hear that something changed in what it watches.
 
+mod context;
 mod mailboxes;
 mod messages;
 mod metadata;
