@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// Octets of output of one step, more or less.
 const STEP: usize = 128 << 10;
 
+/// Messages whose records are made together.
+const PREPARED: usize = 512;
+
 /// A FETCH on its way.
 #[derive(Debug)]
 pub(super) struct Fetch {
@@ -29,6 +32,8 @@ pub(super) struct Fetch {
     rest: VecDeque<(u32, Uid)>,
     /// Messages whose `\Seen` this command has set: they show their flags.
     seen: UidSet,
+    /// So many of the next messages have their records made.
+    prepared: usize,
     pieces: VecDeque<Piece>,
     /// Some message is gone, though the client has not been told.
     pub(super) has_gaps: bool,
@@ -48,7 +53,7 @@ impl Fetch {
     pub(super) fn new(items: Vec<FetchItem>, numbers: &UidSet, seen: UidSet, selected: &Selected) -> Fetch {
         let snapshot = selected.view.snapshot();
         let rest = numbers.iter().filter_map(|n| snapshot.at(n).map(|entry| (n, entry.uid))).collect();
-        Fetch { items, rest, seen, pieces: VecDeque::new(), has_gaps: false, has_unknown_encoding: false }
+        Fetch { items, rest, seen, prepared: 0, pieces: VecDeque::new(), has_gaps: false, has_unknown_encoding: false }
     }
 
     /// Appends the next piece of output; true when that was the last.
@@ -84,6 +89,12 @@ impl Fetch {
             if out.len() >= STEP {
                 return Ok(false);
             }
+            if self.prepared == 0 && self.items.iter().any(needs_digest) {
+                let next: Vec<Uid> = self.rest.iter().take(PREPARED).map(|(_, uid)| *uid).collect();
+                messages.prepare(&next)?;
+                self.prepared = next.len();
+            }
+            self.prepared = self.prepared.saturating_sub(1);
             let Some((number, uid)) = self.rest.pop_front() else { return Ok(true) };
             let Some(entry) = selected.view.snapshot().find(uid).copied() else { continue };
             match self.message(number, &entry, selected, &mut messages, enabled, out) {
@@ -185,6 +196,11 @@ impl Fetch {
         fetch.end(&mut response.out);
         Ok(())
     }
+}
+
+fn needs_digest(item: &FetchItem) -> bool {
+    use FetchItem::{Body, BodyStructure, EmailId, Envelope, Preview};
+    matches!(item, Body | BodyStructure | EmailId | Envelope | Preview(_))
 }
 
 fn digest(

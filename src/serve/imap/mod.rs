@@ -13,6 +13,7 @@ mod message;
 mod search;
 mod select;
 mod selected;
+mod texts;
 
 use super::login::LoginDesk;
 use super::{Moment, Service};

@@ -5,7 +5,7 @@ use crate::log;
 use crate::mailbox::{Entry, Snapshot, Uid, UidSet, View};
 use crate::msg::digest::{Digest, Part};
 use crate::proto::imap::{Enabled, MailboxName, Messages as Chosen, Set};
-use crate::store::{CacheReader, Cached, Folder, FolderError};
+use crate::store::{CacheReader, Cached, Folder, FolderError, Text};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -156,6 +156,17 @@ impl Messages<'_> {
             return Ok(Record::Cached(cached));
         }
         Ok(self.keep_digest(uid, &self.text(uid)?))
+    }
+
+    /// Makes the records that are missing of these messages, all at once.
+    pub(super) fn prepare(&mut self, uids: &[Uid]) -> Result<(), FolderError> {
+        let missing: Vec<Uid> = uids.iter().copied().filter(|uid| !self.reader.has(*uid)).collect();
+        let keep = |_: &mut (), index: usize, text: Option<Text<'_>>| {
+            if let Some(text) = text {
+                self.folder.cache(missing[index], &Digest::of(text.octets));
+            }
+        };
+        self.folder.read_texts(&missing, || (), keep).map(|_| ())
     }
 
     /// Makes the record of a message whose text is at hand, and keeps it.

@@ -4,7 +4,7 @@ use super::name::{self, Place, Shown};
 use super::record::Record;
 use super::state::{Stamp, State};
 use super::writer::Writer;
-use super::{Folder, FolderError};
+use super::{Folder, FolderError, Text};
 use crate::clock::Timestamp;
 use crate::fsx;
 use crate::mailbox::{Entry, Flags, Uid, UidSet};
@@ -87,7 +87,7 @@ impl Folder {
     /// Measures those of these messages whose size or date is not known yet: all sizes with `sizes` (reads the files), otherwise the
     /// dates and the octets of the files only. Gives the mailbox with what was found; nothing counts as changed by it.
     pub fn measure(&self, uids: &UidSet, sizes: bool) -> Result<std::sync::Arc<crate::mailbox::Snapshot>, FolderError> {
-        let wanted: Vec<(Uid, PathBuf)> = self.with_state(|state| {
+        let wanted: Vec<Uid> = self.with_state(|state| {
             let is_unknown = |index: usize| {
                 let entry = &state.entries()[index];
                 entry.internal_date == Entry::UNKNOWN_DATE
@@ -95,23 +95,16 @@ impl Folder {
                     || state.rows[index].file_size == Entry::UNKNOWN_SIZE
             };
             let wanted = state.indexes(uids).filter(|index| is_unknown(*index));
-            wanted.map(|index| (state.entries()[index].uid, path(&self.dir, state, index))).collect()
+            wanted.map(|index| state.entries()[index].uid).collect()
         })?;
         if wanted.is_empty() {
             return self.with_state(|state| state.snapshot.clone());
         }
-        let mut measured = Vec::with_capacity(wanted.len());
-        for (uid, path) in wanted {
-            let seen = measure(&path, sizes);
-            let seen = match seen {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => match self.text(uid) {
-                    Err(FolderError::Expunged) => continue,
-                    other => measure_file(&mut other?, sizes)?,
-                },
-                other => other?,
-            };
-            measured.push((uid, seen));
-        }
+        let mut measured = match sizes {
+            true => self.measure_texts(&wanted)?,
+            false => self.measure_files(&wanted)?,
+        };
+        measured.sort_unstable_by_key(|(uid, _)| *uid);
         let mut writer = self.write()?;
         let mut records = Vec::with_capacity(measured.len());
         for (uid, (size, file_size, date)) in measured {
@@ -126,7 +119,39 @@ impl Folder {
         writer.tidy();
         Ok(writer.state().snapshot.clone())
     }
+
+    fn measure_texts(&self, uids: &[Uid]) -> Result<Vec<(Uid, Measures)>, FolderError> {
+        let of = |measured: &mut Vec<_>, index: usize, text: Option<Text<'_>>| {
+            if let Some(Text { octets, metadata }) = text {
+                let date = metadata.modified().map_or(Entry::UNKNOWN_DATE, Timestamp::from);
+                measured.push((uids[index], (crate::dot::crlf_size(octets), metadata.len(), date)));
+            }
+        };
+        Ok(self.read_texts(uids, Vec::new, of)?.concat())
+    }
+
+    fn measure_files(&self, uids: &[Uid]) -> Result<Vec<(Uid, Measures)>, FolderError> {
+        let paths = self.with_known(|state| {
+            let found = uids.iter().filter_map(|uid| Some((*uid, path(&self.dir, state, state.index(*uid)?))));
+            found.collect::<Vec<_>>()
+        })?;
+        let mut measured = Vec::with_capacity(paths.len());
+        for (uid, path) in paths {
+            let metadata = match std::fs::symlink_metadata(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => match self.text(uid) {
+                    Err(FolderError::Expunged) => continue,
+                    other => other?.metadata()?,
+                },
+                other => other?,
+            };
+            measured.push((uid, (Entry::UNKNOWN_SIZE, metadata.len(), Timestamp::from(metadata.modified()?))));
+        }
+        Ok(measured)
+    }
 }
+
+/// Octets with CRLF line ends, octets of the file, its time.
+type Measures = (u64, u64, Timestamp);
 
 impl Folder {
     /// One message with its date, and with `size` its size, measured when nobody has yet.
@@ -134,27 +159,6 @@ impl Folder {
         let snapshot = self.measure(&[uid].into_iter().collect(), size)?;
         snapshot.find(uid).copied().ok_or(FolderError::Expunged)
     }
-}
-
-/// Octets with CRLF line ends (unknown unless `read`), octets of the file, its time.
-fn measure(path: &Path, read: bool) -> io::Result<(u64, u64, Timestamp)> {
-    if read {
-        return measure_file(&mut fsx::open_read(path)?, true);
-    }
-    let metadata = std::fs::symlink_metadata(path)?;
-    Ok((Entry::UNKNOWN_SIZE, metadata.len(), Timestamp::from(metadata.modified()?)))
-}
-
-fn measure_file(file: &mut std::fs::File, read: bool) -> io::Result<(u64, u64, Timestamp)> {
-    use std::io::Read;
-    let metadata = file.metadata()?;
-    let mut size = Entry::UNKNOWN_SIZE;
-    if read {
-        let mut text = Vec::with_capacity(metadata.len() as usize + 1);
-        file.read_to_end(&mut text)?;
-        size = crate::dot::crlf_size(&text);
-    }
-    Ok((size, metadata.len(), Timestamp::from(metadata.modified()?)))
 }
 
 impl Writer<'_> {
