@@ -11,10 +11,12 @@
 //!   the kernel may have dropped the dirty pages (RELIABILITY R5);
 //! * locks are flock(2) held by a guard, and re-checked after locking.
 
+mod dir;
 pub mod fault;
 mod lock;
 mod publish;
 
+pub use dir::Dir;
 pub use lock::{Lock, LockError};
 pub use publish::{BUFFER, Draft, replace, replace_cache};
 

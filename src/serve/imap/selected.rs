@@ -143,9 +143,17 @@ impl Messages<'_> {
 
     /// EMAILID.
     pub(super) fn email_id(&mut self, uid: Uid) -> Result<String, FolderError> {
+        let id = |record: &[u8]| -> Option<String> {
+            let id = Digest::read(record)?.part(Part::EmailId);
+            (!id.is_empty()).then(|| String::from_utf8_lossy(id).into_owned())
+        };
         let record = self.digest(uid)?;
-        let id = Digest::read(&record).map(|digest| digest.part(Part::EmailId).to_vec()).unwrap_or_default();
-        Ok(String::from_utf8_lossy(&id).into_owned())
+        if let Some(id) = id(&record) {
+            return Ok(id);
+        }
+        let record = Digest::identified(&record, &self.text(uid)?);
+        self.folder.cache(uid, &record);
+        Ok(id(&record).unwrap_or_default())
     }
 
     /// The record of a message: the kept one, or a new one, which is kept then.

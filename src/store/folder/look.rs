@@ -6,8 +6,9 @@ use super::state::{Stamp, State};
 use super::writer::Writer;
 use super::{Folder, FolderError, Text};
 use crate::clock::Timestamp;
-use crate::fsx;
+use crate::fsx::{self, Dir};
 use crate::mailbox::{Entry, Flags, Uid, UidSet};
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -29,6 +30,31 @@ pub fn path(dir: &Path, state: &State, index: usize) -> PathBuf {
 /// A file in one of the folder's directories.
 pub fn place_path(dir: &Path, place: Place, name: &[u8]) -> PathBuf {
     dir.join(place.dir()).join(std::ffi::OsStr::from_bytes(name))
+}
+
+/// The open directories of a folder, each opened when it is needed first.
+pub struct Dirs<'a> {
+    dir: &'a Path,
+    open: [OnceCell<Dir>; 2],
+}
+
+impl<'a> Dirs<'a> {
+    /// Of the folder in this directory.
+    pub fn new(dir: &'a Path) -> Dirs<'a> {
+        Dirs { dir, open: Default::default() }
+    }
+
+    /// One of them.
+    pub fn at(&self, place: Place) -> io::Result<&Dir> {
+        let cell = &self.open[place as usize];
+        match cell.get() {
+            Some(dir) => Ok(dir),
+            None => {
+                let dir = Dir::open(&self.dir.join(place.dir()))?;
+                Ok(cell.get_or_init(|| dir))
+            }
+        }
+    }
 }
 
 /// True when both directories are as the state knows them.
@@ -74,13 +100,13 @@ fn list(dir: &Path, place: Place, found: &mut Vec<Found>) -> io::Result<()> {
 }
 
 /// Where all message files of a folder lie now, by base: for one that another program has renamed.
-pub fn by_base(dir: &Path) -> io::Result<HashMap<Vec<u8>, PathBuf>> {
+pub fn by_base(dir: &Path) -> io::Result<HashMap<Vec<u8>, (Place, Vec<u8>)>> {
     let mut found = Vec::new();
     for place in Place::ALL {
         list(dir, place, &mut found)?;
     }
-    let path = |f: Found| (name::split(&f.name).0.to_vec(), place_path(dir, f.place, &f.name));
-    Ok(found.into_iter().map(path).collect())
+    let file = |f: Found| (name::split(&f.name).0.to_vec(), (f.place, f.name));
+    Ok(found.into_iter().map(file).collect())
 }
 
 impl Folder {
