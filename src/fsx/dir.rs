@@ -2,10 +2,11 @@
 
 use super::context;
 use super::fault::checkpoint;
-use nix::fcntl::{AtFlags, OFlag, renameat};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,14 @@ impl Dir {
     /// Where a name in it is.
     pub fn path(&self, name: &OsStr) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// As [`super::open_read`], with the file's attributes.
+    pub fn open_read(&self, name: &OsStr) -> io::Result<(File, Metadata)> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let opened = openat(&self.file, name, flags, Mode::empty()).map_err(io::Error::from).map(File::from);
+        let checked = opened.and_then(|file| super::regular(&file).map(|metadata| (file, metadata)));
+        checked.map_err(|e| context("open", &self.path(name), e))
     }
 
     /// As [`super::link`].

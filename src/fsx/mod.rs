@@ -83,10 +83,17 @@ pub fn open_read(path: &Path) -> io::Result<File> {
         .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
         .open(path)
         .map_err(|e| context("open", path, e))?;
-    if !file.metadata()?.is_file() {
-        return Err(context("open", path, io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
-    }
+    regular(&file).map_err(|e| context("open", path, e))?;
     Ok(file)
+}
+
+/// The attributes of an open file, which must be a regular one.
+fn regular(file: &File) -> io::Result<fs::Metadata> {
+    let metadata = file.metadata()?;
+    match metadata.is_file() {
+        true => Ok(metadata),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+    }
 }
 
 /// Reads a whole regular file of at most `limit` bytes.

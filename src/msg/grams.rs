@@ -63,11 +63,14 @@ impl Grams {
         let count: u32 = self.table.iter().map(|word| word.count_ones()).sum();
         let bits = (2 * count as usize).next_power_of_two().clamp(SMALLEST, LARGEST);
         out.clear();
-        let words = bits / 64;
-        for index in 0..words {
-            let word = self.table[index..].iter().step_by(words).fold(0, |all, word| all | word);
-            out.extend_from_slice(&word.to_le_bytes());
+        let mut folded = *self.table;
+        let mut words = WORDS;
+        while words > bits / 64 {
+            words /= 2;
+            let (low, high) = folded.split_at_mut(words);
+            low.iter_mut().zip(&*high).for_each(|(low, high)| *low |= high);
         }
+        folded[..words].iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
     }
 }
 

@@ -4,7 +4,7 @@
 //! while they go out, so that of a large message only its stored text is held.
 
 use super::changes::begin;
-use super::selected::{Messages, Selected};
+use super::selected::{Messages, Selected, TOGETHER};
 use crate::dot::CrlfWindow;
 use crate::mailbox::{Entry, Uid, UidSet};
 use crate::msg::digest::{Digest, Part};
@@ -20,9 +20,6 @@ use std::sync::Arc;
 
 /// Octets of output of one step, more or less.
 const STEP: usize = 128 << 10;
-
-/// Messages whose records are made together.
-const PREPARED: usize = 512;
 
 /// A FETCH on its way.
 #[derive(Debug)]
@@ -90,7 +87,7 @@ impl Fetch {
                 return Ok(false);
             }
             if self.prepared == 0 && self.items.iter().any(needs_digest) {
-                let next: Vec<Uid> = self.rest.iter().take(PREPARED).map(|(_, uid)| *uid).collect();
+                let next: Vec<Uid> = self.rest.iter().take(TOGETHER).map(|(_, uid)| *uid).collect();
                 messages.prepare(&next)?;
                 self.prepared = next.len();
             }

@@ -87,15 +87,6 @@ pub struct CacheReader<'a> {
 }
 
 impl CacheReader<'_> {
-    /// True when there is a record of a message; it may yet be damaged.
-    pub fn has(&self, uid: Uid) -> bool {
-        let Some(validity) = self.folder.cache_validity() else { return false };
-        let mut cache = self.folder.lock_cache();
-        cache.load(validity);
-        cache.pending.contains_key(&uid.number())
-            || cache.slots.binary_search_by_key(&uid.number(), |slot| slot.uid).is_ok()
-    }
-
     /// The record of a message, if there is one.
     pub fn cached(&mut self, uid: Uid) -> Option<Cached> {
         let (slot, inode) = {
@@ -145,6 +136,18 @@ impl Folder {
     /// A reader of cached records, for many messages.
     pub fn cache_reader(&self) -> CacheReader<'_> {
         CacheReader { folder: self, file: None, block: Arc::from([]), start: 0 }
+    }
+
+    /// Those of these messages that have no record.
+    pub fn uncached(&self, uids: &[Uid]) -> Vec<Uid> {
+        let Some(validity) = self.cache_validity() else { return uids.to_vec() };
+        let mut cache = self.lock_cache();
+        cache.load(validity);
+        let is_missing = |uid: &&Uid| {
+            cache.slots.binary_search_by_key(&uid.number(), |slot| slot.uid).is_err()
+                && !cache.pending.contains_key(&uid.number())
+        };
+        uids.iter().filter(is_missing).copied().collect()
     }
 
     /// The cached record of one message.

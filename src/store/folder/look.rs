@@ -92,8 +92,9 @@ fn list(dir: &Path, place: Place, found: &mut Vec<Found>) -> io::Result<()> {
     let path = dir.join(place.dir());
     for entry in std::fs::read_dir(&path).map_err(|e| fsx::context("read", &path, e))? {
         let entry = entry?;
-        if entry.file_name().as_bytes().first() != Some(&b'.') && entry.file_type().is_ok_and(|t| t.is_file()) {
-            found.push(Found { name: entry.file_name().into_vec(), place });
+        let name = entry.file_name().into_vec();
+        if name.first() != Some(&b'.') && entry.file_type().is_ok_and(|t| t.is_file()) {
+            found.push(Found { name, place });
         }
     }
     Ok(())
@@ -297,10 +298,10 @@ impl Writer<'_> {
             (0..seen.len()).filter(|i| !seen[*i] && (is_whole || state.rows[*i].place == Place::New)).collect();
         let gone = self.confirm_gone(gone, known_keywords, &mut records, &mut changes)?;
         order.extend(fresh.into_values());
-        order.sort_unstable_by(|a, b| {
-            let key = |f: &Found| name::arrival_order(name::split(&f.name).0);
-            key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
-        });
+        let key = |found: Found| (name::arrival_order(name::split(&found.name).0), found);
+        let mut keyed: Vec<_> = order.into_iter().map(key).collect();
+        keyed.sort_unstable_by(|(a, file_a), (b, file_b)| a.cmp(b).then_with(|| file_a.name.cmp(&file_b.name)));
+        let mut order: Vec<Found> = keyed.into_iter().map(|(_, found)| found).collect();
         // Of two files with the same base that came at once, one is a double.
         let mut index = 1;
         while index < order.len() {

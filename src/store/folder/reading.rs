@@ -3,14 +3,14 @@
 //! Called by the services for searches and for what they keep of messages, and by [`Folder::measure`]. A command has at most
 //! [`HELPERS`] threads beside its own, and of a mailbox's commands only one at a time has any.
 
-use super::look::path;
-use super::state::State;
+use super::look::Dirs;
 use super::{Folder, FolderError};
-use crate::fsx;
+use crate::fsx::Dir;
 use crate::mailbox::Uid;
+use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Most threads beside the caller's.
@@ -97,17 +97,20 @@ impl Folder {
         mut kept: T,
         each: &impl Fn(&mut T, usize, Option<Text<'_>>),
     ) -> Result<T, FolderError> {
-        let mut buffer = Buffer::default();
+        let (mut buffer, dirs) = (Buffer::default(), Dirs::new(&self.dir));
         loop {
             let from = next.fetch_add(CHUNK, Ordering::Relaxed);
             if from >= uids.len() || is_over.load(Ordering::Relaxed) {
                 return Ok(kept);
             }
             let chunk = &uids[from..uids.len().min(from + CHUNK)];
-            let paths = self.with_known(|state| chunk.iter().map(|uid| self.path_of(state, *uid)).collect::<Vec<_>>())?;
-            for (index, (uid, path)) in chunk.iter().zip(paths).enumerate() {
-                let read = match path {
-                    Some(path) => read_file(&path, &mut buffer),
+            let files = self.with_known(|state| {
+                let file = |uid: &Uid| state.index(*uid).map(|index| (state.rows[index].place, state.name(index)));
+                chunk.iter().map(file).collect::<Vec<_>>()
+            })?;
+            for (index, (uid, file)) in chunk.iter().zip(files).enumerate() {
+                let read = match file {
+                    Some((place, name)) => dirs.at(place).and_then(|dir| read_file(dir, &name, &mut buffer)),
                     None => Err(io::ErrorKind::NotFound.into()),
                 };
                 let metadata = match read {
@@ -127,15 +130,10 @@ impl Folder {
             }
         }
     }
-
-    fn path_of(&self, state: &State, uid: Uid) -> Option<PathBuf> {
-        state.index(uid).map(|index| path(&self.dir, state, index))
-    }
 }
 
-fn read_file(path: &Path, buffer: &mut Buffer) -> io::Result<Metadata> {
-    let file = fsx::open_read(path)?;
-    let metadata = file.metadata()?;
+fn read_file(dir: &Dir, name: &[u8], buffer: &mut Buffer) -> io::Result<Metadata> {
+    let (file, metadata) = dir.open_read(OsStr::from_bytes(name))?;
     buffer.read(file)?;
     Ok(metadata)
 }
