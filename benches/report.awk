@@ -66,6 +66,17 @@ function smtp(connections, factor,    at) {
   cheaper("CPU ms a message" at, median("smtp", "product", connections, "cpu_ms"), median("smtp", "peer", connections, "cpu_ms"), 6)
 }
 
+function imap(case_, text, factor) {
+  faster("sessions/s, " text, median("imap", "product", case_, "sessions_s"), median("imap", "peer", case_, "sessions_s"), factor)
+  shown("p99 ms of a session, " text, median("imap", "product", case_, "p99_ms"), median("imap", "peer", case_, "p99_ms"))
+  shown("CPU ms a session, " text, median("imap", "product", case_, "cpu_ms"), median("imap", "peer", case_, "cpu_ms"))
+}
+
+# A row of the large mailbox.
+function row(text, figure, part) {
+  cheaper(text, median("mailbox", "product", "all", figure), median("mailbox", "peer", "all", figure), part)
+}
+
 function measured(part,    key, words) {
   for (key in count) { split(key, words, SUBSEP); if (words[1] == part) return 1 }
   return 0
@@ -107,6 +118,49 @@ END {
     heading("Starting (p50 of wall time)", "")
     for (i = 1; i <= ncommands; i++) below(commands[i] " --version, ms", median("start", "product", commands[i], "p50_ms"), "", 3, "ms")
     below("emlocal delivers a message, ms", median("start", "product", "delivery", "p50_ms"), "", 3, "ms")
+  }
+  if (measured("imap")) {
+    heading("IMAP, whole sessions of a client", "Dovecot")
+    imap("cold", "10 connections, cold", 3)
+    imap("1", "1 connection", 2); imap("10", "10 connections", 3); imap("50", "50 connections", 3)
+  }
+  if (measured("mailbox")) {
+    heading("IMAP, one large mailbox, ms", "Dovecot")
+    row("SELECT, no index", "select_cold_ms", 2)
+    row("SELECT", "select_warm_ms", 2)
+    row("UID FETCH of all flags", "flags_ms", 2)
+    row("FETCH of all sizes, first", "size_first_ms", 2)
+    row("FETCH of all sizes, again", "size_again_ms", 2)
+    row("FETCH of all envelopes, first", "envelope_first_ms", 2)
+    row("FETCH of all envelopes, again", "envelope_again_ms", 2)
+    row("FETCH of 1000 structures", "structure_ms", 2)
+    row("FETCH of 1000 texts", "body_ms", 2)
+    row("SEARCH FROM", "from_ms", 2)
+    row("SEARCH FROM, again", "from_again_ms", 2)
+    row("SEARCH BODY, without full-text index", "search_body_ms", 5)
+    row("SEARCH TEXT, with full-text index", "search_text_ms", 50)
+    row("SEARCH TEXT, again", "search_again_ms", 50)
+    row("SEARCH UNSEEN", "unseen_ms", 2)
+    row("SORT by date", "sort_date_ms", 2)
+    row("SORT by subject", "sort_subject_ms", 2)
+    row("THREAD, first", "thread_first_ms", 2)
+    row("THREAD, again", "thread_again_ms", 2)
+    row("APPEND of 1000, one by one", "append_ms", 2)
+    row("APPEND of 1000 at once", "multiappend_ms", 2)
+    row("STORE on all", "store_flagged_ms", 2)
+    row("COPY of all", "copy_ms", 4)
+    row("MOVE of all", "move_ms", 4)
+    row("SELECT of those moved", "select_moved_ms", 2)
+    row("STORE on all, silent", "store_deleted_ms", 2)
+    row("EXPUNGE of all", "expunge_ms", 2)
+    shown("CPU s of all this", median("mailbox", "product", "all", "cpu_s"), median("mailbox", "peer", "all", "cpu_s"))
+  }
+  if (measured("imapidle")) {
+    heading("IMAP sessions held, idling", "Dovecot")
+    below("KiB a session (PSS)", median("imapidle", "product", "plain", "pss_kib"), median("imapidle", "peer", "plain", "pss_kib"), 13.5, "KiB")
+    below("KiB a session (PSS), TLS", median("imapidle", "product", "tls", "pss_kib"), "", 25, "KiB")
+    below("ms from delivery to EXISTS (p50)", median("imapidle", "product", "plain", "exists_ms"), median("imapidle", "peer", "plain", "exists_ms"), 20, "ms")
+    shown("ms from delivery to EXISTS (p99)", median("imapidle", "product", "plain", "exists_p99_ms"), median("imapidle", "peer", "plain", "exists_p99_ms"))
   }
   wrong = ""
   for (key in count) {

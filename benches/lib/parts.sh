@@ -104,3 +104,54 @@ part_start() {
   measure start product delivery start --runs 100 --pause-ms 2 --size 10240 -- \
     "$BIN/emlocal" --root "$PRODUCT_ROOT" -f sender@client.example.test -d user1@example.test
 }
+
+# Deletes what a server knows of the mailboxes, so that it must look at the messages again.
+forget() { # pattern
+  local n
+  for ((n = MIX_FIRST; n < MIX_FIRST + MIX_USERS; n++)); do
+    rm -f "${1/\%/user$n}"/em-* "${1/\%/user$n}"/dovecot*
+  done
+}
+imap_load() { # target pattern port pid case
+  local connections=$5 cold=0
+  [ "$5" = cold ] && { connections=10 cold=1; forget "$2"; }
+  measure imap "$1" "$5" imap --port "$3" --tree "$4" --connections "$connections" --first "$MIX_FIRST" --users "$MIX_USERS" \
+    --seconds "$SECONDS_EACH" --password "$PASSWORD" --cold "$cold"
+}
+imap_product() { imap_load product "$PRODUCT_MAIL" "$IMAP_PORT" "$PRODUCT_PID" "$1"; }
+imap_peer() { imap_load peer "$PEER_MAIL" "$DOVECOT_IMAP_PORT" "$DOVECOT_PID" "$1"; }
+part_imap() {
+  local case
+  for case in cold 1 10 50; do both "$1" imap "$case"; done
+}
+
+mailbox_load() { # target port pid round
+  measure mailbox "$1" all mailbox --port "$2" --tree "$3" --first $((LARGE_FIRST + $4 - 1)) --password "$PASSWORD"
+}
+mailbox_product() { mailbox_load product "$IMAP_PORT" "$PRODUCT_PID" "$1"; }
+mailbox_peer() { mailbox_load peer "$DOVECOT_IMAP_PORT" "$DOVECOT_PID" "$1"; }
+# Cold means that no index is there; the messages themselves are in memory, for both.
+part_mailbox() {
+  find "$OUT/letters" -type f -exec cat {} + > /dev/null
+  both "$1" mailbox "$1"
+}
+
+idle_load() { # target case port pid sessions more...
+  local target=$1 case=$2 port=$3 pid=$4 sessions=$5; shift 5
+  measure imapidle "$target" "$case" idle --port "$port" --tree "$pid" --connections "$sessions" --first "$HOLD_FIRST" \
+    --password "$PASSWORD" "$@"
+}
+# Fresh processes, so that earlier parts leave nothing in the weight.
+imapidle_product() {
+  product_stop; product_start && PRODUCT_PID=$TARGET_PID &&
+    idle_load product plain "$IMAP_PORT" "$PRODUCT_PID" "$IDLE_SESSIONS" --maildirs "$PRODUCT_MAIL"
+  command -v python3 >/dev/null || { echo "bench: no python3: idling with TLS is not measured"; return; }
+  product_stop; product_start && PRODUCT_PID=$TARGET_PID &&
+    idle_load product tls "$IMAP_PORT" "$PRODUCT_PID" "$IDLE_SESSIONS" -- \
+      python3 "$HERE/lib/idle_tls.py" "$IMAPS_PORT" "$IDLE_SESSIONS" "$HOLD_FIRST" "$PASSWORD"
+}
+# One process a session, and one inotify instance for each, of which a user may have 128.
+imapidle_peer() {
+  idle_load peer plain "$DOVECOT_IMAP_PORT" "$DOVECOT_PID" 100 --maildirs "$PEER_MAIL"
+}
+part_imapidle() { both "$1" imapidle; }

@@ -11,8 +11,9 @@ PEER_ROOT=$OUT/peer            # the chroot; mail lies in $PEER_ROOT/srv/mail/us
 PEER_UID=5000
 POSTFIX_PORT=${POSTFIX_PORT:-22025}
 DOVECOT_PORT=${DOVECOT_PORT:-22110}
+DOVECOT_IMAP_PORT=${DOVECOT_IMAP_PORT:-22143}
 # The second line is what a Debian system always has, so that nothing names it as a dependency.
-PEER_PACKAGES="postfix dovecot-pop3d
+PEER_PACKAGES="postfix dovecot-pop3d dovecot-imapd
   libc-bin dash coreutils sed grep findutils diffutils mawk"
 PEERS_WHY=""                   # why the peers are skipped, if they are
 
@@ -20,7 +21,7 @@ PEERS_WHY=""                   # why the peers are skipped, if they are
 peers_setup() {
   [ "$(id -u)" = 0 ] || { PEERS_WHY="not root (a chroot and user ids need it)"; return 1; }
   command -v apt-get >/dev/null || { PEERS_WHY="no apt-get: the peers come from Debian packages"; return 1; }
-  [ -e "$PEER_ROOT/.unpacked" ] || peers_unpack || return 1
+  [ -e "$PEER_ROOT/.unpacked" ] && [ -e "$PEER_ROOT/usr/lib/dovecot/imap" ] || peers_unpack || return 1
   peers_configure || { PEERS_WHY="their configuration failed, see $OUT/peers.log"; return 1; }
 }
 
@@ -72,7 +73,7 @@ peers_configure() {
     "$d/usr/share/postfix/master.cf.dist" > "$d/etc/postfix/master.cf"
   for ((n = 1; n <= USERS; n++)); do echo "user$n@example.test user$n/Maildir/"; done > "$d/etc/postfix/mailboxes"
 
-  sed "s/@PORT@/$DOVECOT_PORT/" "$HERE/peers/dovecot.conf" > "$d/etc/dovecot/dovecot.conf"
+  sed "s/@PORT@/$DOVECOT_PORT/; s/@IMAP_PORT@/$DOVECOT_IMAP_PORT/" "$HERE/peers/dovecot.conf" > "$d/etc/dovecot/dovecot.conf"
   for ((n = 1; n <= USERS; n++)); do echo "user$n@example.test:{PLAIN}$PASSWORD:5000:5000::/srv/mail/user$n::"; done > "$d/etc/dovecot/users"
 }
 

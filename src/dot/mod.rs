@@ -268,6 +268,10 @@ impl DotEncoder {
 /// Counts the octets that LF text has in its CRLF form (RFC 1870 §4, Maildir's `W=`).
 pub fn crlf_size(text: &[u8]) -> u64 {
     let mut size = text.len() as u64;
+    if memchr::memchr(b'\r', text).is_none() {
+        // As most text is stored: counting alone is several times as fast.
+        return size + memchr::memchr_iter(b'\n', text).count() as u64;
+    }
     for lf in memchr::memchr_iter(b'\n', text) {
         if lf == 0 || text[lf - 1] != b'\r' {
             size += 1;

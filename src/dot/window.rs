@@ -74,6 +74,12 @@ impl CrlfWindow {
                 room -= 1;
                 continue;
             }
+            let (taken, made) = whole_lines(rest, room, out);
+            if taken > 0 {
+                range.start += taken;
+                room -= made;
+                continue;
+            }
             let run = match memchr::memchr(b'\n', rest) {
                 // A CR of its own is written, and the LF comes with the next turn.
                 Some(0) => {
@@ -94,6 +100,21 @@ impl CrlfWindow {
             self.lf_due = taken > 0 && rest[taken - 1] == b'\r' && rest.get(taken) == Some(&b'\n');
         }
     }
+}
+
+/// Appends the lines at the front that fit: how many stored octets that took, and how many it made.
+fn whole_lines(text: &[u8], room: usize, out: &mut Vec<u8>) -> (usize, usize) {
+    let (start, mut from) = (out.len(), 0);
+    for lf in memchr::memchr_iter(b'\n', text) {
+        let ending: &[u8] = if lf > 0 && text[lf - 1] == b'\r' { b"\n" } else { b"\r\n" };
+        if out.len() - start + (lf - from) + ending.len() > room {
+            break;
+        }
+        out.extend_from_slice(&text[from..lf]);
+        out.extend_from_slice(ending);
+        from = lf + 1;
+    }
+    (from, out.len() - start)
 }
 
 /// How many stored bytes make `octets` of the CRLF form, and whether the last octet is the CR of the LF that follows.

@@ -11,10 +11,12 @@
 //!   the kernel may have dropped the dirty pages (RELIABILITY R5);
 //! * locks are flock(2) held by a guard, and re-checked after locking.
 
+mod dir;
 pub mod fault;
 mod lock;
 mod publish;
 
+pub use dir::Dir;
 pub use lock::{Lock, LockError};
 pub use publish::{BUFFER, Draft, replace, replace_cache};
 
@@ -81,10 +83,17 @@ pub fn open_read(path: &Path) -> io::Result<File> {
         .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
         .open(path)
         .map_err(|e| context("open", path, e))?;
-    if !file.metadata()?.is_file() {
-        return Err(context("open", path, io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
-    }
+    regular(&file).map_err(|e| context("open", path, e))?;
     Ok(file)
+}
+
+/// The attributes of an open file, which must be a regular one.
+fn regular(file: &File) -> io::Result<fs::Metadata> {
+    let metadata = file.metadata()?;
+    match metadata.is_file() {
+        true => Ok(metadata),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+    }
 }
 
 /// Reads a whole regular file of at most `limit` bytes.

@@ -63,7 +63,7 @@ pub enum Part {
     References,
     /// The preview.
     Preview,
-    /// EMAILID: a digest of the stored text, the same for all copies (RFC 8474 §5.1).
+    /// EMAILID: a digest of the stored text, the same for all copies (RFC 8474 §5.1). Empty until [`Digest::identified`]. The last field.
     EmailId,
 }
 
@@ -99,7 +99,6 @@ impl<'a> Digest<'a> {
         put(Part::MessageId, envelope.message_id.as_deref().and_then(|id| identifiers(id).pop()).unwrap_or_default());
         put(Part::References, references(header, &envelope).join(&b'\n'));
         put(Part::Preview, preview(text, &structure).into_bytes());
-        put(Part::EmailId, email_id(text).into_bytes());
         let mut flags = if base.is_reply { IS_REPLY } else { 0 };
         let (mut day, mut seconds) = (0, 0);
         if let Some(sent) = sent {
@@ -115,6 +114,17 @@ impl<'a> Digest<'a> {
         }
         fields.iter().for_each(|field| record.extend_from_slice(field));
         record
+    }
+
+    /// The record with the EMAILID of its text, which takes longer to make than all the rest, and is seldom asked for.
+    pub fn identified(record: &[u8], text: &[u8]) -> Vec<u8> {
+        let Some(digest) = Digest::read(record) else { return record.to_vec() };
+        let id = email_id(text);
+        let at = HEAD + 4 * Part::EmailId as usize;
+        let mut identified = record[..record.len() - digest.part(Part::EmailId).len()].to_vec();
+        identified[at..at + 4].copy_from_slice(&(id.len() as u32).to_le_bytes());
+        identified.extend_from_slice(id.as_bytes());
+        identified
     }
 
     /// Reads a record; `None` when it is not one of this version.
@@ -272,7 +282,14 @@ mod tests {
         assert_eq!(text(Part::Preview), "Hello World");
         assert!(text(Part::Envelope).starts_with("(\"Thu, 1 Jan 1970 01:00:10 +0100\" "));
         assert!(text(Part::BodyStructure).len() > text(Part::Body).len());
+        assert_eq!(text(Part::EmailId), "");
+        let record = Digest::identified(&record, TEXT);
+        let text = |part: Part| String::from_utf8_lossy(Digest::read(&record).unwrap().part(part)).into_owned();
         assert_eq!((text(Part::EmailId).len(), &text(Part::EmailId)[..1]), (31, "M"));
+        assert_eq!(
+            (text(Part::Preview), Digest::identified(&record, TEXT)),
+            ("Hello World".to_string(), record.clone())
+        );
     }
 
     #[test]

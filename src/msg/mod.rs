@@ -17,6 +17,7 @@ pub mod date;
 pub mod digest;
 pub mod envelope;
 pub mod folding;
+pub mod grams;
 mod header;
 pub mod html;
 pub mod nstring;

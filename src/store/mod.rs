@@ -22,7 +22,7 @@ mod usage;
 
 pub use folder::{
     Append, CacheReader, Cached, Findings, FlagChange, FlagOutcome, Folder, FolderError, How, LOCK_PATIENCE,
-    StoreSettings,
+    Signatures, StoreSettings, Text,
 };
 pub use maildir::{Arrival, deliver, name};
 pub use pop::{PopEntry, PopError, PopMailbox};

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 /// Failures in a row after which a thread gives up, so that a dead server does not spin it.
 const FAILURES: usize = 20;
+/// Longer than any run.
+const FOREVER: Duration = Duration::from_secs(3600);
 
 /// What the threads did together.
 #[derive(Default)]
@@ -29,13 +31,30 @@ pub fn drive<C: Client>(
     span: Duration,
     client: impl Fn(usize) -> Result<C, Problem> + Sync,
 ) -> Result<Done, Problem> {
-    let end = Instant::now() + span;
+    run(threads, usize::MAX, Instant::now() + span, client)
+}
+
+/// Runs `threads` clients for `count` transactions each.
+pub fn drive_counted<C: Client>(
+    threads: usize,
+    count: usize,
+    client: impl Fn(usize) -> Result<C, Problem> + Sync,
+) -> Result<Done, Problem> {
+    run(threads, count, Instant::now() + FOREVER, client)
+}
+
+fn run<C: Client>(
+    threads: usize,
+    count: usize,
+    end: Instant,
+    client: impl Fn(usize) -> Result<C, Problem> + Sync,
+) -> Result<Done, Problem> {
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|thread| {
                 scope.spawn({
                     let client = &client;
-                    move || one(thread, threads, end, client)
+                    move || one(thread, threads, count, end, client)
                 })
             })
             .collect();
@@ -49,12 +68,18 @@ pub fn drive<C: Client>(
     })
 }
 
-fn one<C: Client>(thread: usize, threads: usize, end: Instant, client: &impl Fn(usize) -> Result<C, Problem>) -> Done {
+fn one<C: Client>(
+    thread: usize,
+    threads: usize,
+    count: usize,
+    end: Instant,
+    client: &impl Fn(usize) -> Result<C, Problem>,
+) -> Done {
     let mut done = Done::default();
     let mut current = None;
     let mut in_a_row = 0;
     let mut number = thread;
-    while Instant::now() < end && in_a_row < FAILURES {
+    while Instant::now() < end && in_a_row < FAILURES && done.times.count() < count {
         let outcome = match &mut current {
             None => client(thread).map(|made| current.insert(made)),
             Some(ready) => Ok(ready),

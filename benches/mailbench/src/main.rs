@@ -1,4 +1,4 @@
-//! Load generator of `make bench`: drives an SMTP or POP3 server from plain threads and prints what it measured.
+//! Load generator of `make bench`: drives an SMTP, POP3 or IMAP server from plain threads and prints what it measured.
 //!
 //! Called by `benches/run`, once for each measurement. Prints one line of `name=value` words on standard output, which
 //! `benches/report.awk` turns into the table. It knows nothing of ExpressMail: the same code drives every target.
@@ -8,9 +8,14 @@ mod args;
 mod disk;
 mod fanout;
 mod hold;
+mod idle;
+mod imap;
+mod letters;
 mod load;
+mod mailbox;
 mod maildirs;
 mod message;
+mod mix;
 mod pop3;
 mod process;
 mod seed;
@@ -29,12 +34,18 @@ const USAGE: &str = "usage: mailbench COMMAND --name value ...
           sessions, each with login and QUIT; with --retrieve 1 every message is read
   hold    --port P --connections N --first F --tree PID
           memory of N logged-in POP3 sessions held at once, one user each
+  imap    --port P --connections N --seconds S --users K --first F --tree PID [--cold 1]
+          whole sessions of a mail client; with --cold 1 one for each mailbox
+  mailbox --port P --first F --tree PID
+          commands about all messages of the INBOX of user F, which it changes for good
+  idle    --port P --connections N --first F --tree PID [--maildirs PATTERN --repeat R] [-- COMMAND ...]
+          memory of N idling IMAP sessions held at once, one user each, and the time from delivery to EXISTS
   disk    --dir D --threads N --seconds S --size B
           files a second: created, written, synced, renamed, folder synced
   start   --runs N --size B --floor 'COMMAND' [--to ADDRESS] [--pause-ms M] -- COMMAND ...
           wall time of a program, alternating with the floor; --size 0: nothing on standard input
   seed    --maildirs PATTERN --users K --first F --messages M [--owner UID] [--link 1]
-          makes mailboxes with the same messages each time
+          makes mailboxes with the same messages each time; with --letters 1 --store D, of real looking mail, kept in D
 PATTERN is the path of a user's Maildir, with % for the user's name: user1, user2 ... userK.
 Users are userN@DOMAIN (--domain, default example.test) with the password of --password (default secret).";
 
@@ -49,6 +60,9 @@ fn main() -> ExitCode {
         "fanout" => fanout::run,
         "pop3" => pop3::run,
         "hold" => hold::run,
+        "imap" => mix::run,
+        "mailbox" => mailbox::run,
+        "idle" => idle::run,
         "disk" => disk::run,
         "start" => start::run,
         "seed" => seed::run,

@@ -8,6 +8,11 @@ use std::time::Duration;
 pub struct Times(Vec<Duration>);
 
 impl Times {
+    /// Without measurements.
+    pub const fn new() -> Times {
+        Times(Vec::new())
+    }
+
     /// Adds one measurement.
     pub fn add(&mut self, time: Duration) {
         self.0.push(time);

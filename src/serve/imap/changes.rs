@@ -106,12 +106,9 @@ impl Selected {
     }
 
     /// The names of a message's flags, with `\Recent` where the client knows it.
-    pub(super) fn flag_names(&self, entry: &Entry, enabled: Enabled) -> Vec<&str> {
-        let mut names: Vec<&str> = self.view.snapshot().keywords.print(entry.flags).collect();
-        if !enabled.has(Extension::Imap4Rev2) && self.recent.contains(entry.uid.number()) {
-            names.push("\\Recent");
-        }
-        names
+    pub(super) fn flag_names(&self, entry: &Entry, enabled: Enabled) -> impl Iterator<Item = &str> {
+        let is_recent = !enabled.has(Extension::Imap4Rev2) && self.recent.contains(entry.uid.number());
+        self.view.snapshot().keywords.print(entry.flags).chain(is_recent.then_some("\\Recent"))
     }
 
     /// FLAGS: the flags that messages of this mailbox may have.

@@ -4,7 +4,7 @@
 //! while they go out, so that of a large message only its stored text is held.
 
 use super::changes::begin;
-use super::selected::{Messages, Selected};
+use super::selected::{Messages, Selected, TOGETHER};
 use crate::dot::CrlfWindow;
 use crate::mailbox::{Entry, Uid, UidSet};
 use crate::msg::digest::{Digest, Part};
@@ -34,6 +34,8 @@ pub(super) struct Fetch {
     rest: VecDeque<(u32, Uid)>,
     /// Messages whose `\Seen` this command has set: they show their flags.
     seen: UidSet,
+    /// So many of the next messages have their records made.
+    prepared: usize,
     pieces: VecDeque<Piece>,
     /// Some message is gone, though the client has not been told.
     pub(super) has_gaps: bool,
@@ -59,7 +61,16 @@ impl Fetch {
     ) -> Fetch {
         let snapshot = selected.view.snapshot();
         let rest = numbers.iter().filter_map(|n| snapshot.at(n).map(|entry| (n, entry.uid))).collect();
-        Fetch { items, is_uid, rest, seen, pieces: VecDeque::new(), has_gaps: false, has_unknown_encoding: false }
+        Fetch {
+            items,
+            is_uid,
+            rest,
+            seen,
+            prepared: 0,
+            pieces: VecDeque::new(),
+            has_gaps: false,
+            has_unknown_encoding: false,
+        }
     }
 
     /// Appends the next piece of output; true when that was the last.
@@ -97,6 +108,12 @@ impl Fetch {
             if out.len() >= STEP {
                 return Ok(false);
             }
+            if self.prepared == 0 && self.items.iter().any(needs_digest) {
+                let next: Vec<Uid> = self.rest.iter().take(TOGETHER).map(|(_, uid)| *uid).collect();
+                messages.prepare(&next)?;
+                self.prepared = next.len();
+            }
+            self.prepared = self.prepared.saturating_sub(1);
             let Some((number, uid)) = self.rest.pop_front() else { return Ok(true) };
             let Some(entry) = selected.view.snapshot().find(uid).copied() else { continue };
             match self.message(number, &entry, selected, &mut messages, enabled, out) {
@@ -237,6 +254,11 @@ pub(super) fn ranges(text: &[u8], section: &Section) -> Option<Vec<std::ops::Ran
             section::locate(text, &Structure::of(text), &wanted)
         }
     }
+}
+
+fn needs_digest(item: &FetchItem) -> bool {
+    use FetchItem::{Body, BodyStructure, EmailId, Envelope, Preview};
+    matches!(item, Body | BodyStructure | EmailId | Envelope | Preview(_))
 }
 
 fn digest(

@@ -1,11 +1,11 @@
 //! SEARCH, SORT and THREAD: running a prepared test over the mailbox, and printing what was found.
 
 use super::context::Context;
-use super::search::{Looker, Test, Unsearchable};
+use super::search::{Prepared, Unsearchable};
 use super::selected::Selected;
 use super::{Run, Trouble};
 use crate::clock::Timestamp;
-use crate::mailbox::{Entry, ModSeq, Threadable, Threads, UidSet};
+use crate::mailbox::{ModSeq, Threadable, Threads, Uid, UidSet};
 use crate::msg::digest::{Digest, Part};
 use crate::proto::imap::response::{self, Esearch};
 use crate::proto::imap::{
@@ -55,7 +55,8 @@ fn matching(
     out: &mut Vec<u8>,
 ) -> Result<UidSet, Trouble> {
     let Wanted { key, charset, now } = wanted;
-    let test = Test::prepare(key, charset, &selected.messages(), now, is_exact).map_err(|why| refused(&why))?;
+    let prepared = Prepared::new(key, charset, &selected.messages(), now, is_exact).map_err(|why| refused(&why))?;
+    let test = &prepared.test;
     if test.needs_dates() || test.needs_sizes() {
         let all = UidSet::from_ranges(vec![(1, selected.view.snapshot().len())]);
         let numbers = test.numbers().unwrap_or(&all);
@@ -64,29 +65,19 @@ fn matching(
     let selected = &*selected;
     let mut messages = selected.messages();
     let snapshot = messages.snapshot().clone();
-    let mut look = Looker::new(&mut messages);
-    let mut found = UidSet::default();
-    let mut check = |number: u32, entry: &Entry, found: &mut UidSet| -> Result<(), FolderError> {
-        if !selected.view.is_ghost(entry.uid) && test.matches(number, entry, &mut look)? {
-            found.push(number);
-        }
-        Ok(())
-    };
-    match test.numbers() {
-        // Only those named can match.
-        Some(numbers) => {
-            for number in numbers.iter() {
-                if let Some(entry) = snapshot.at(number) {
-                    check(number, entry, &mut found)?;
-                }
-            }
-        }
-        None => {
-            for (index, entry) in snapshot.entries.iter().enumerate() {
-                check(index as u32 + 1, entry, &mut found)?;
-            }
-        }
+    let is_there = |number: &u32| snapshot.at(*number).is_some_and(|entry| !selected.view.is_ghost(entry.uid));
+    if test.needs_digests() {
+        let uids: Vec<Uid> = match test.numbers() {
+            Some(numbers) => selected.uids(numbers).uids().collect(),
+            None => snapshot.entries.iter().map(|entry| entry.uid).collect(),
+        };
+        messages.prepare(&uids)?;
     }
+    let found = match test.numbers() {
+        // Only those named can match.
+        Some(numbers) => prepared.find(numbers.iter().filter(is_there), &mut messages)?,
+        None => prepared.find((1..=snapshot.len()).filter(is_there), &mut messages)?,
+    };
     // What was learnt of messages is worth keeping; a search that fails to keep it has not failed.
     let _ = selected.folder.flush_cache();
     Ok(found)
@@ -374,6 +365,9 @@ pub(super) fn in_sorted_order(
     let mut messages = selected.messages();
     let snapshot = messages.snapshot().clone();
     let needs_digest = criteria.iter().any(|(c, _)| !matches!(c, SortCriterion::Arrival | SortCriterion::Size));
+    if needs_digest {
+        messages.prepare(&selected.uids(numbers).uids().collect::<Vec<_>>())?;
+    }
     let mut rows: Vec<(u32, Box<[Key]>)> = Vec::with_capacity(numbers.len() as usize);
     for number in numbers.iter() {
         let Some(entry) = snapshot.at(number) else { continue };
@@ -443,6 +437,7 @@ pub(super) fn thread(
     let numbers = matching(selected, wanted, false, enabled, out)?;
     let mut messages = selected.messages();
     let snapshot = messages.snapshot().clone();
+    messages.prepare(&selected.uids(&numbers).uids().collect::<Vec<_>>())?;
     let is_uid = thread.is_uid || enabled.has(Extension::UidOnly);
     let mut letters = Vec::with_capacity(numbers.len() as usize);
     for number in numbers.iter() {

@@ -17,6 +17,7 @@ mod multisearch;
 mod search;
 mod select;
 mod selected;
+mod texts;
 
 use super::login::LoginDesk;
 use super::{Moment, Service};

@@ -1,23 +1,21 @@
 //! SEARCH: which messages match (RFC 9051 §6.4.4).
 //!
 //! A key is prepared once: texts are decoded from the client's charset and folded, cheap tests are put before dear ones. Each message is
-//! then looked at as far as needed: its entry, its digest, its header, its whole text.
+//! then looked at as far as needed: its entry, its digest; and what these leave open is decided by its text (`texts`).
 
 use super::selected::Messages;
+use super::texts::{self, Question, TextKey, Where};
 use crate::clock::Timestamp;
 use crate::mailbox::{Entry, Flags, ModSeq, System, Uid, UidSet};
 use crate::msg::charset;
 use crate::msg::date::Day;
 use crate::msg::digest::{Digest, Part};
 use crate::msg::folding::fold_for_search;
-use crate::msg::structure::Structure;
-use crate::msg::text::any_body_text;
-use crate::msg::words::decode_text;
-use crate::msg::{all_fields, header_end};
 use crate::proto::imap::Set;
 use crate::proto::imap::response::Code;
 use crate::proto::imap::{AddressField, Date, DateField, Relation, SearchKey};
 use crate::store::FolderError;
+use memchr::memmem::Finder;
 
 /// Charsets that are named when one is not known; encoding_rs reads more.
 pub(super) const CHARSETS: &[&str] = &["US-ASCII", "UTF-8", "ISO-2022-JP", "Shift_JIS", "EUC-JP", "ISO-8859-1"];
@@ -36,6 +34,14 @@ impl Unsearchable {
             Unsearchable::Charset => (Some(Code::BadCharset(CHARSETS)), "charset not known"),
         }
     }
+}
+
+/// A prepared search.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) test: Test,
+    /// The keys that need a message's text; [`Test::Text`] names them.
+    keys: Vec<TextKey>,
 }
 
 /// A prepared key.
@@ -59,29 +65,87 @@ pub(super) enum Test {
     Before(Timestamp),
     ModSeq(ModSeq),
     EmailId(String),
-    Digest(Part, Vec<u8>),
-    /// A field's name in lower case, and a folded text.
-    Header(String, String),
-    Body(String),
-    Text(String),
+    Digest(Part, Box<Finder<'static>>),
+    /// One of the keys that need the text.
+    Text(usize),
 }
 
-impl Test {
+impl Prepared {
     /// Prepares a key. With `is_exact` FUZZY asks for no more than without it.
-    pub(super) fn prepare(
+    pub(super) fn new(
         key: &SearchKey,
         label: Option<&str>,
         messages: &Messages<'_>,
         now: Timestamp,
         is_exact: bool,
-    ) -> Result<Test, Unsearchable> {
+    ) -> Result<Prepared, Unsearchable> {
         if label.is_some_and(|label| !charset::is_known(label.as_bytes())) {
             return Err(Unsearchable::Charset);
         }
+        let mut keys = Vec::new();
         let how = How { label: label.unwrap_or("UTF-8"), now, is_exact, is_fuzzy: false };
-        prepare(key, how, messages)
+        let test = prepare(key, how, messages, &mut keys)?;
+        Ok(Prepared { test, keys })
     }
 
+    /// The sequence numbers among these that match.
+    pub(super) fn find(
+        &self,
+        candidates: impl Iterator<Item = u32>,
+        messages: &mut Messages<'_>,
+    ) -> Result<UidSet, FolderError> {
+        let snapshot = messages.snapshot().clone();
+        let (mut found, mut open) = (Vec::new(), Vec::new());
+        for number in candidates {
+            let Some(entry) = snapshot.at(number) else { continue };
+            match self.test.decide(number, entry, messages, &|_| None)? {
+                Some(true) => found.push(number),
+                Some(false) => {}
+                None => open.push(Question::new(number, entry.uid)),
+            }
+        }
+        for (group, keys) in self.keys.chunks(texts::GROUP).enumerate() {
+            if open.is_empty() {
+                break;
+            }
+            let keeps = texts::narrow(keys, &mut open, messages)?;
+            let may = |question: &Question, key: usize| match key / texts::GROUP {
+                of if of == group && !question.may(key % texts::GROUP) => Some(false),
+                of => question.earlier(of, key % texts::GROUP),
+            };
+            let mut left = self.still_open(open, messages, &mut found, may)?;
+            texts::ask(keys, &mut left, messages.folder, keeps)?;
+            left.iter_mut().for_each(Question::close_group);
+            let known = |question: &Question, key: usize| question.earlier(key / texts::GROUP, key % texts::GROUP);
+            open = self.still_open(left, messages, &mut found, known)?;
+        }
+        found.sort_unstable();
+        Ok(found.into_iter().collect())
+    }
+
+    /// Those that what is known leaves open; those that match are added to the found ones.
+    fn still_open(
+        &self,
+        questions: Vec<Question>,
+        messages: &mut Messages<'_>,
+        found: &mut Vec<u32>,
+        known: impl Fn(&Question, usize) -> Option<bool>,
+    ) -> Result<Vec<Question>, FolderError> {
+        let snapshot = messages.snapshot().clone();
+        let mut left = Vec::new();
+        for question in questions {
+            let Some(entry) = snapshot.at(question.number) else { continue };
+            match self.test.decide(question.number, entry, messages, &|key| known(&question, key))? {
+                Some(true) => found.push(question.number),
+                Some(false) => {}
+                None => left.push(question),
+            }
+        }
+        Ok(left)
+    }
+}
+
+impl Test {
     /// What it costs to run, roughly: the kind of data it needs.
     fn cost(&self) -> u32 {
         match self {
@@ -89,10 +153,14 @@ impl Test {
             Test::Not(test) => test.cost(),
             Test::Digest(..) | Test::Day(DateField::Sent, ..) => 1,
             Test::Larger(_) | Test::Smaller(_) | Test::Since(_) | Test::Before(_) | Test::Day(..) => 1,
-            Test::Header(..) => 2,
-            Test::Body(_) | Test::Text(_) => 3,
+            Test::Text(_) => 2,
             _ => 0,
         }
+    }
+
+    /// True when digests are looked at.
+    pub(super) fn needs_digests(&self) -> bool {
+        self.any(&|test| matches!(test, Test::Digest(..) | Test::Day(DateField::Sent, ..)))
     }
 
     /// True when INTERNALDATE is looked at.
@@ -125,58 +193,53 @@ impl Test {
         }
     }
 
-    /// True when a message matches.
-    pub(super) fn matches(&self, number: u32, entry: &Entry, look: &mut Looker<'_, '_>) -> Result<bool, FolderError> {
-        Ok(match self {
+    /// Whether a message matches; `None` when that depends on a key that `texts` does not know the answer of.
+    fn decide(
+        &self,
+        number: u32,
+        entry: &Entry,
+        messages: &mut Messages<'_>,
+        texts: &dyn Fn(usize) -> Option<bool>,
+    ) -> Result<Option<bool>, FolderError> {
+        Ok(Some(match self {
             Test::All => true,
             Test::None => false,
-            Test::And(tests) => {
+            Test::And(tests) | Test::Or(tests) => {
+                let decides = matches!(self, Test::Or(_));
+                let mut all = Some(!decides);
                 for test in tests {
-                    if !test.matches(number, entry, look)? {
-                        return Ok(false);
+                    match test.decide(number, entry, messages, texts)? {
+                        Some(answer) if answer == decides => return Ok(Some(decides)),
+                        Some(_) => {}
+                        None => all = None,
                     }
                 }
-                true
+                return Ok(all);
             }
-            Test::Or(tests) => {
-                for test in tests {
-                    if test.matches(number, entry, look)? {
-                        return Ok(true);
-                    }
-                }
-                false
-            }
-            Test::Not(test) => !test.matches(number, entry, look)?,
+            Test::Not(test) => return Ok(test.decide(number, entry, messages, texts)?.map(|answer| !answer)),
+            Test::Text(key) => return Ok(texts(*key)),
             Test::Numbers(numbers) => numbers.contains(number),
             Test::Uids(uids) => uids.contains(entry.uid.number()),
             Test::Has(flags) => entry.flags.holds(*flags),
-            Test::Recent(is) => look.messages.is_recent(entry.uid) == *is,
+            Test::Recent(is) => messages.is_recent(entry.uid) == *is,
             Test::Day(DateField::Sent, relation, day) => {
-                look.digest(entry.uid, |digest| digest.sent_day().is_some_and(|sent| compare(sent, *relation, *day)))?
+                ask(messages, entry.uid, |digest| digest.sent_day().is_some_and(|sent| compare(sent, *relation, *day)))?
             }
             Test::Day(field, relation, day) => {
                 let date = match field {
                     DateField::Saved => entry.save_date,
-                    _ => look.messages.internal_date(entry)?,
+                    _ => messages.internal_date(entry)?,
                 };
                 local_day(date).is_some_and(|of| compare(of, *relation, *day))
             }
-            Test::Larger(size) => look.messages.size(entry)? > *size,
-            Test::Smaller(size) => look.messages.size(entry)? < *size,
-            Test::Since(moment) => look.messages.internal_date(entry)? >= *moment,
-            Test::Before(moment) => look.messages.internal_date(entry)? <= *moment,
+            Test::Larger(size) => messages.size(entry)? > *size,
+            Test::Smaller(size) => messages.size(entry)? < *size,
+            Test::Since(moment) => messages.internal_date(entry)? >= *moment,
+            Test::Before(moment) => messages.internal_date(entry)? <= *moment,
             Test::ModSeq(modseq) => entry.modseq >= *modseq,
-            Test::EmailId(id) => look.messages.email_id(entry.uid)? == *id,
-            Test::Digest(part, needle) => {
-                look.digest(entry.uid, |digest| memchr::memmem::find(digest.part(*part), needle).is_some())?
-            }
-            Test::Header(name, needle) => look.text(entry.uid, |text| has_field(text, name, needle))?,
-            Test::Body(needle) => look.text(entry.uid, |text| in_body(text, needle))?,
-            Test::Text(needle) => look.text(entry.uid, |text| {
-                let header = &text[..header_end(text).unwrap_or(text.len())];
-                fold_for_search(&crate::msg::text::header_text(header)).contains(needle) || in_body(text, needle)
-            })?,
-        })
+            Test::EmailId(id) => messages.email_id(entry.uid)? == *id,
+            Test::Digest(part, needle) => ask(messages, entry.uid, |digest| needle.find(digest.part(*part)).is_some())?,
+        }))
     }
 }
 
@@ -190,10 +253,16 @@ struct How<'a> {
     is_fuzzy: bool,
 }
 
-fn prepare(key: &SearchKey, how: How<'_>, messages: &Messages<'_>) -> Result<Test, Unsearchable> {
+fn prepare(
+    key: &SearchKey,
+    how: How<'_>,
+    messages: &Messages<'_>,
+    texts: &mut Vec<TextKey>,
+) -> Result<Test, Unsearchable> {
     let How { label, now, is_exact, is_fuzzy } = how;
-    let several = |keys: &[SearchKey]| -> Result<Vec<Test>, Unsearchable> {
-        let mut tests: Vec<Test> = keys.iter().map(|key| prepare(key, how, messages)).collect::<Result<_, _>>()?;
+    let several = |keys: &[SearchKey], texts: &mut Vec<TextKey>| -> Result<Vec<Test>, Unsearchable> {
+        let mut tests: Vec<Test> =
+            keys.iter().map(|key| prepare(key, how, messages, texts)).collect::<Result<_, _>>()?;
         tests.sort_by_key(Test::cost);
         Ok(tests)
     };
@@ -203,12 +272,12 @@ fn prepare(key: &SearchKey, how: How<'_>, messages: &Messages<'_>) -> Result<Tes
         Ok(fold_for_search(&decoded))
     };
     // RFC 6203 §3: how fuzzy is our own choice. The words of a text may stand anywhere, in any order.
-    let find = |bytes: &[u8], test: &dyn Fn(String) -> Test| -> Result<Test, Unsearchable> {
+    let find = |bytes: &[u8], test: &mut dyn FnMut(&str) -> Test| -> Result<Test, Unsearchable> {
         let text = text(bytes)?;
         let words: Vec<&str> = text.split_whitespace().collect();
         Ok(match is_fuzzy && !is_exact && words.len() > 1 {
-            true => Test::And(words.into_iter().map(|word| test(word.to_string())).collect()),
-            false => test(text),
+            true => Test::And(words.into_iter().map(test).collect()),
+            false => test(&text),
         })
     };
     let keyword =
@@ -216,10 +285,10 @@ fn prepare(key: &SearchKey, how: How<'_>, messages: &Messages<'_>) -> Result<Tes
     let not = |test: Test| Test::Not(Box::new(test));
     Ok(match key {
         SearchKey::All => Test::All,
-        SearchKey::And(keys) => Test::And(several(keys)?),
-        SearchKey::Or(keys) => Test::Or(several(keys)?),
-        SearchKey::Not(key) => not(prepare(key, how, messages)?),
-        SearchKey::Fuzzy(key) => prepare(key, How { is_fuzzy: true, ..how }, messages)?,
+        SearchKey::And(keys) => Test::And(several(keys, texts)?),
+        SearchKey::Or(keys) => Test::Or(several(keys, texts)?),
+        SearchKey::Not(key) => not(prepare(key, how, messages, texts)?),
+        SearchKey::Fuzzy(key) => prepare(key, How { is_fuzzy: true, ..how }, messages, texts)?,
         SearchKey::Numbers(set) => Test::Numbers(numbers(set, messages)),
         SearchKey::Uids(Set::Saved) => Test::Uids(messages.saved().clone()),
         SearchKey::Uids(Set::These(set)) => {
@@ -240,9 +309,9 @@ fn prepare(key: &SearchKey, how: How<'_>, messages: &Messages<'_>) -> Result<Tes
                 AddressField::From => Part::From,
                 AddressField::To => Part::To,
             };
-            find(bytes, &|text| Test::Digest(part, text.into_bytes()))?
+            find(bytes, &mut |text| Test::Digest(part, finder(text)))?
         }
-        SearchKey::Subject(bytes) => find(bytes, &|text| Test::Digest(Part::Subject, text.into_bytes()))?,
+        SearchKey::Subject(bytes) => find(bytes, &mut |text| Test::Digest(Part::Subject, finder(text)))?,
         SearchKey::Header(name, bytes) => {
             let name = name.to_ascii_lowercase();
             let part = match name.as_str() {
@@ -253,14 +322,14 @@ fn prepare(key: &SearchKey, how: How<'_>, messages: &Messages<'_>) -> Result<Tes
                 "subject" => Some(Part::Subject),
                 _ => None,
             };
-            find(bytes, &|needle| match part {
+            find(bytes, &mut |needle| match part {
                 // An empty text asks whether there is such a field, which the digest does not say.
-                Some(part) if !needle.is_empty() => Test::Digest(part, needle.into_bytes()),
-                _ => Test::Header(name.clone(), needle),
+                Some(part) if !needle.is_empty() => Test::Digest(part, finder(needle)),
+                _ => in_text(Where::Field(name.clone()), needle, texts),
             })?
         }
-        SearchKey::Body(bytes) => find(bytes, &Test::Body)?,
-        SearchKey::Text(bytes) => find(bytes, &Test::Text)?,
+        SearchKey::Body(bytes) => find(bytes, &mut |text| in_text(Where::Body, text, texts))?,
+        SearchKey::Text(bytes) => find(bytes, &mut |text| in_text(Where::Anywhere, text, texts))?,
         SearchKey::Date(field, relation, date) => Test::Day(*field, *relation, day(date)),
         SearchKey::Larger(size) => Test::Larger(*size),
         SearchKey::Smaller(size) => Test::Smaller(*size),
@@ -272,6 +341,16 @@ fn prepare(key: &SearchKey, how: How<'_>, messages: &Messages<'_>) -> Result<Tes
         // RFC 8474 §5.2: threads are not tracked, every THREADID is NIL.
         SearchKey::ThreadId(_) => Test::None,
     })
+}
+
+fn finder(needle: &str) -> Box<Finder<'static>> {
+    Box::new(Finder::new(needle).into_owned())
+}
+
+/// A key that needs the text.
+fn in_text(place: Where, needle: &str, texts: &mut Vec<TextKey>) -> Test {
+    texts.push(TextKey::new(place, needle));
+    Test::Text(texts.len() - 1)
 }
 
 /// The sequence numbers that a set means. Those that no message has find nothing, and are no mistake (RFC 7377 §2).
@@ -310,44 +389,11 @@ fn local_day(moment: Timestamp) -> Option<Day> {
     })
 }
 
-fn has_field(text: &[u8], name: &str, needle: &str) -> bool {
-    let header = &text[..header_end(text).unwrap_or(text.len())];
-    let mut fields = all_fields(header).filter(|field| field.name.eq_ignore_ascii_case(name));
-    fields.any(|field| needle.is_empty() || fold_for_search(&decode_text(field.body())).contains(needle))
-}
-
-fn in_body(text: &[u8], needle: &str) -> bool {
-    any_body_text(text, &Structure::of(text), |piece| fold_for_search(piece).contains(needle))
-}
-
-/// Reads what tests need of a message, each thing once.
-pub(super) struct Looker<'m, 'f> {
-    pub(super) messages: &'m mut Messages<'f>,
-    text: Option<(Uid, Vec<u8>)>,
-}
-
-impl<'m, 'f> Looker<'m, 'f> {
-    pub(super) fn new(messages: &'m mut Messages<'f>) -> Looker<'m, 'f> {
-        Looker { messages, text: None }
-    }
-
-    fn digest(&mut self, uid: Uid, ask: impl FnOnce(&Digest<'_>) -> bool) -> Result<bool, FolderError> {
-        match self.messages.digest(uid) {
-            Ok(record) => Ok(Digest::read(&record).is_some_and(|digest| ask(&digest))),
-            // Gone meanwhile: it matches nothing.
-            Err(FolderError::Expunged) => Ok(false),
-            Err(e) => Err(e),
-        }
-    }
-
-    fn text(&mut self, uid: Uid, ask: impl FnOnce(&[u8]) -> bool) -> Result<bool, FolderError> {
-        if self.text.as_ref().is_none_or(|(held, _)| *held != uid) {
-            self.text = match self.messages.text(uid) {
-                Ok(text) => Some((uid, text)),
-                Err(FolderError::Expunged) => return Ok(false),
-                Err(e) => return Err(e),
-            };
-        }
-        Ok(self.text.as_ref().is_some_and(|(_, text)| ask(text)))
+/// Asks a message's digest; one that is gone meanwhile matches nothing.
+fn ask(messages: &mut Messages<'_>, uid: Uid, ask: impl FnOnce(&Digest<'_>) -> bool) -> Result<bool, FolderError> {
+    match messages.digest(uid) {
+        Ok(record) => Ok(Digest::read(&record).is_some_and(|digest| ask(&digest))),
+        Err(FolderError::Expunged) => Ok(false),
+        Err(e) => Err(e),
     }
 }

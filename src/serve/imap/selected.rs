@@ -6,7 +6,7 @@ use crate::log;
 use crate::mailbox::{Entry, ModSeq, Snapshot, Uid, UidSet, View};
 use crate::msg::digest::{Digest, Part};
 use crate::proto::imap::{Enabled, MailboxName, Messages as Chosen, Set};
-use crate::store::{CacheReader, Cached, Folder, FolderError};
+use crate::store::{CacheReader, Cached, Folder, FolderError, Text};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -29,6 +29,9 @@ pub(super) struct Selected {
 
 /// Names that are brought up to date at once when a session leaves; a renaming takes about ten microseconds.
 const SETTLED_AT_ONCE: usize = 500;
+
+/// Messages whose records are made together.
+pub(super) const TOGETHER: usize = 1024;
 
 impl Selected {
     /// Fails when the mailbox is not the one any more that the client has selected: its identifiers mean other messages now.
@@ -156,9 +159,17 @@ impl Messages<'_> {
 
     /// EMAILID.
     pub(super) fn email_id(&mut self, uid: Uid) -> Result<String, FolderError> {
+        let id = |record: &[u8]| -> Option<String> {
+            let id = Digest::read(record)?.part(Part::EmailId);
+            (!id.is_empty()).then(|| String::from_utf8_lossy(id).into_owned())
+        };
         let record = self.digest(uid)?;
-        let id = Digest::read(&record).map(|digest| digest.part(Part::EmailId).to_vec()).unwrap_or_default();
-        Ok(String::from_utf8_lossy(&id).into_owned())
+        if let Some(id) = id(&record) {
+            return Ok(id);
+        }
+        let record = Digest::identified(&record, &self.text(uid)?);
+        self.folder.cache(uid, &record);
+        Ok(id(&record).unwrap_or_default())
     }
 
     /// The record of a message: the kept one, or a new one, which is kept then.
@@ -169,6 +180,21 @@ impl Messages<'_> {
             return Ok(Record::Cached(cached));
         }
         Ok(self.keep_digest(uid, &self.text(uid)?))
+    }
+
+    /// Makes the records that are missing of these messages, all at once.
+    pub(super) fn prepare(&mut self, uids: &[Uid]) -> Result<(), FolderError> {
+        let missing = self.folder.uncached(uids);
+        for chunk in missing.chunks(TOGETHER) {
+            let make = |made: &mut Vec<_>, index: usize, text: Option<Text<'_>>| {
+                made.extend(text.map(|text| (index, Digest::of(text.octets))));
+            };
+            let mut made = self.folder.read_texts(chunk, Vec::new, make)?.concat();
+            // In order they are read again much faster.
+            made.sort_unstable_by_key(|(index, _)| *index);
+            made.into_iter().for_each(|(index, record)| self.folder.cache(chunk[index], &record));
+        }
+        Ok(())
     }
 
     /// Makes the record of a message whose text is at hand, and keeps it.

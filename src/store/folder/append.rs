@@ -41,19 +41,26 @@ impl Folder {
     /// Appends all of these messages or none; durable when it returns. Their identifiers, in order.
     pub fn append(&self, mut messages: Vec<Append>) -> Result<Vec<Uid>, FolderError> {
         let now = (self.settings.clock)();
+        let is_single = messages.len() == 1;
         let mut bases = Vec::with_capacity(messages.len());
         for message in &mut messages {
             let size = message.draft.size();
             let delivered = crate::store::name(now, &self.settings.host, size, message.wire_size);
             let base = name::saved(&delivered);
-            message.draft.stage(self.dir.join("tmp").join(std::ffi::OsStr::from_bytes(&base)))?;
+            if !is_single {
+                message.draft.stage(self.dir.join("tmp").join(std::ffi::OsStr::from_bytes(&base)))?;
+            }
             let time = system_time(message.internal_date.unwrap_or(now));
             let path = message.draft.path().to_path_buf();
             fsx::set_modified(message.draft.file()?, &path, time)?;
             bases.push(base);
         }
-        // The batch in the log makes messages of them even when we die before they are renamed: they must be durable before it.
-        if messages.len() >= SYNCFS_FROM {
+        // The batch in the log makes messages of several even when we die before they are renamed: they must be durable before it. A single
+        // one is renamed before the batch is written, which costs a sync less: should we die between, it was not promised, and the next
+        // look makes a message of what is there.
+        if is_single {
+            messages[0].draft.sync()?;
+        } else if messages.len() >= SYNCFS_FROM {
             fsx::sync_filesystem(&self.dir)?;
             messages.iter_mut().for_each(|m| m.draft.believe_synced());
         } else {
@@ -83,29 +90,49 @@ impl Folder {
             records.push(Record::Added { entry, file_size: message.draft.size(), place: Place::Cur, name });
             uid = uid.next().ok_or(FolderError::Full)?;
         }
+        if is_single {
+            messages[0].draft.place(&placed[0].1)?;
+            let stamps = writer.own_change(&[Place::Cur]);
+            records.push(stamps);
+            let result = writer.commit(records, true);
+            let result = result.and_then(|()| Ok(fsx::sync_dir(&self.dir.join(Place::Cur.dir()))?));
+            return finish(writer, result, placed);
+        }
         // Until the files are in place, whoever comes must look for them.
         let stamps = writer.state().stamps;
         records.push(Record::Stamps([stamps[0], Stamp::Unknown]));
         writer.commit(records, true)?;
-        match place(&writer, &mut messages, &placed) {
-            Ok(()) => {
-                let stamps = writer.own_change(&[Place::Cur]);
-                // Without it the next one looks once more than needed.
-                let _ = writer.commit(vec![stamps], false);
-                writer.tidy();
-                Ok(placed.into_iter().map(|(uid, _)| uid).collect())
+        let result = place(&writer, &mut messages, &placed);
+        if result.is_ok() {
+            let stamps = writer.own_change(&[Place::Cur]);
+            // Without it the next one looks once more than needed.
+            let _ = writer.commit(vec![stamps], false);
+        }
+        // The drafts go first, so that no look can make messages of them.
+        drop(messages);
+        finish(writer, result, placed)
+    }
+}
+
+/// The end of an append: on an error nothing of it is left.
+fn finish(
+    mut writer: Writer<'_>,
+    result: Result<(), FolderError>,
+    placed: Vec<(Uid, PathBuf)>,
+) -> Result<Vec<Uid>, FolderError> {
+    match result {
+        Ok(()) => {
+            writer.tidy();
+            Ok(placed.into_iter().map(|(uid, _)| uid).collect())
+        }
+        Err(error) => {
+            for (_, path) in &placed {
+                let _ = fsx::remove(path);
             }
-            Err(error) => {
-                // The drafts go first, so that no look can make messages of them.
-                drop(messages);
-                for (_, path) in &placed {
-                    let _ = fsx::remove(path);
-                }
-                let uids: UidSet = placed.iter().map(|(uid, _)| *uid).collect();
-                let gone = Record::Expunged { modseq: writer.next_modseq(), uids };
-                let _ = writer.commit(vec![gone], true);
-                Err(error)
-            }
+            let uids: UidSet = placed.iter().map(|(uid, _)| *uid).collect();
+            let gone = Record::Expunged { modseq: writer.next_modseq(), uids };
+            let _ = writer.commit(vec![gone], true);
+            Err(error)
         }
     }
 }

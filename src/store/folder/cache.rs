@@ -14,6 +14,7 @@
 use super::{Folder, FolderError};
 use crate::fsx::{self, Lock};
 use crate::mailbox::{Snapshot, Uid, UidValidity};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -70,8 +71,10 @@ pub struct Cache {
     end: u64,
     /// Sorted by identifier.
     slots: Vec<Slot>,
-    pending: Vec<(u32, Arc<[u8]>)>,
+    pending: BTreeMap<u32, Arc<[u8]>>,
     pending_size: usize,
+    /// The end when it was last found out how much of the file is dead.
+    weighed: u64,
 }
 
 /// Reads records in any order, quickly in that of the file. Holds one block.
@@ -89,7 +92,7 @@ impl CacheReader<'_> {
         let (slot, inode) = {
             let mut cache = self.folder.lock_cache();
             cache.load(self.folder.cache_validity()?);
-            if let Some((_, bytes)) = cache.pending.iter().rev().find(|(pending, _)| *pending == uid.number()) {
+            if let Some(bytes) = cache.pending.get(&uid.number()) {
                 return Some(Cached { block: bytes.clone(), from: 0, to: bytes.len() });
             }
             let at = cache.slots.binary_search_by_key(&uid.number(), |slot| slot.uid).ok()?;
@@ -135,6 +138,18 @@ impl Folder {
         CacheReader { folder: self, file: None, block: Arc::from([]), start: 0 }
     }
 
+    /// Those of these messages that have no record.
+    pub fn uncached(&self, uids: &[Uid]) -> Vec<Uid> {
+        let Some(validity) = self.cache_validity() else { return uids.to_vec() };
+        let mut cache = self.lock_cache();
+        cache.load(validity);
+        let is_missing = |uid: &&Uid| {
+            cache.slots.binary_search_by_key(&uid.number(), |slot| slot.uid).is_err()
+                && !cache.pending.contains_key(&uid.number())
+        };
+        uids.iter().filter(is_missing).copied().collect()
+    }
+
     /// The cached record of one message.
     pub fn cached(&self, uid: Uid) -> Option<Cached> {
         self.cache_reader().cached(uid)
@@ -151,7 +166,9 @@ impl Folder {
                 return;
             }
             cache.pending_size += RECORD_HEAD + bytes.len();
-            cache.pending.push((uid.number(), bytes.into()));
+            if let Some(old) = cache.pending.insert(uid.number(), bytes.into()) {
+                cache.pending_size -= RECORD_HEAD + old.len();
+            }
             cache.pending_size >= BATCH
         };
         if is_full {
@@ -198,8 +215,9 @@ impl Cache {
             inode: 0,
             end: 0,
             slots: Vec::new(),
-            pending: Vec::new(),
+            pending: BTreeMap::new(),
             pending_size: 0,
+            weighed: SMALL,
         }
     }
 
@@ -214,7 +232,7 @@ impl Cache {
     }
 
     fn clear(&mut self) {
-        (self.inode, self.end) = (0, 0);
+        (self.inode, self.end, self.weighed) = (0, 0, SMALL);
         self.slots = Vec::new();
     }
 
@@ -255,7 +273,8 @@ impl Cache {
 
     /// Sorts the slots; of several for one message the last in the file stays.
     fn sort(&mut self) {
-        self.slots.sort_unstable_by_key(|slot| (slot.uid, std::cmp::Reverse(slot.at)));
+        // Stable, because that is quick with what is sorted already but for its end.
+        self.slots.sort_by_key(|slot| (slot.uid, std::cmp::Reverse(slot.at)));
         self.slots.dedup_by_key(|slot| slot.uid);
     }
 
@@ -268,7 +287,10 @@ impl Cache {
             self.reload(validity)?;
         }
         let live = |slot: &Slot| Uid::new(slot.uid).is_some_and(|uid| snapshot.find(uid).is_some());
-        let live_size: u64 = if self.end > SMALL {
+        // Each message has one slot at most. The file may also have grown by records that took the place of others.
+        let has_dead = self.slots.len() > 2 * snapshot.entries.len() || self.end > 2 * self.weighed;
+        let live_size: u64 = if self.end > SMALL && has_dead {
+            self.weighed = self.end;
             self.slots.iter().filter(|s| live(s)).map(|s| RECORD_HEAD as u64 + u64::from(s.length)).sum()
         } else {
             self.end
@@ -310,7 +332,7 @@ impl Cache {
 
     fn print_pending(&mut self, out: &mut Vec<u8>) {
         self.pending_size = 0;
-        for (uid, bytes) in self.pending.drain(..) {
+        for (uid, bytes) in std::mem::take(&mut self.pending) {
             out.extend_from_slice(&uid.to_le_bytes());
             out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
             out.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());

@@ -1,22 +1,24 @@
 //! Copying by hard links, moving by renames.
 
-use super::look::{self, is_clean, path, place_path};
+use super::look::{self, Dirs, is_clean};
 use super::name::{self, Place, Shown};
 use super::record::Record;
 use super::state::Stamp;
 use super::{Folder, FolderError};
-use crate::fsx;
+use crate::fsx::{self, Dir};
 use crate::mailbox::{Entry, Flags, Keywords, Uid, UidSet};
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// A message on its way.
 struct Traveller {
     entry: Entry,
     file_size: u64,
     place: Place,
-    path: PathBuf,
+    name: Vec<u8>,
 }
 
 /// How it travels.
@@ -68,7 +70,7 @@ impl Folder {
                 entry: state.entries()[index],
                 file_size: state.rows[index].file_size,
                 place: state.rows[index].place,
-                path: path(&self.dir, state, index),
+                name: state.name(index),
             };
             (state.indexes(uids).map(traveller).collect(), state.snapshot.keywords.clone())
         })
@@ -89,11 +91,14 @@ impl Folder {
         let mut records: Vec<Record> = Vec::with_capacity(travellers.len() + 4);
         let mut translated: HashMap<u64, u64> = HashMap::new();
         let mut pairs = Vec::with_capacity(travellers.len());
-        let mut done: Vec<(PathBuf, PathBuf)> = Vec::with_capacity(travellers.len());
+        // Where each came from; what it is called now is in the records.
+        let mut done: Vec<(Place, Vec<u8>)> = Vec::with_capacity(travellers.len());
+        let (sources, target_dirs) = (Dirs::new(&self.dir), Dirs::new(&target.dir));
+        let target_cur = target_dirs.at(Place::Cur)?;
         let mut moved_files = None;
         let (modseq, mut uid, now) = (writer.next_modseq(), writer.state().snapshot.uid_next, writer.now());
         let mut result: Result<(), FolderError> = Ok(());
-        for Traveller { entry, file_size, path: mut from, .. } in travellers {
+        for Traveller { entry, file_size, mut place, name: mut from } in travellers {
             let bits = *translated.entry(entry.flags.keywords).or_insert_with(|| {
                 let names = keywords.print(Flags { system: 0, ..entry.flags });
                 writer.state().learn_keywords(names, &mut records)
@@ -105,16 +110,15 @@ impl Folder {
                 None => writer.unsized_name(),
             };
             name::print(Shown::of(flags), &mut name);
-            let to = place_path(&target.dir, Place::Cur, &name);
-            let mut sent = send_one(&from, &to, target, by);
+            let road = Road { sources: &sources, target_cur, target, by };
+            let mut sent = road.send(place, &from, &name);
             if sent.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
                 // Renamed by another program meanwhile, or gone.
                 let moved = moved_files.get_or_insert_with(|| look::by_base(&self.dir).unwrap_or_default());
-                let base = from.file_name().map(|n| name::split(n.as_encoded_bytes()).0.to_vec());
-                match base.and_then(|base| moved.get(&base).cloned()) {
-                    Some(path) => {
-                        from = path;
-                        sent = send_one(&from, &to, target, by);
+                match moved.get(name::split(&from).0) {
+                    Some(found) => {
+                        (place, from) = found.clone();
+                        sent = road.send(place, &from, &name);
                     }
                     None => continue,
                 }
@@ -126,7 +130,7 @@ impl Folder {
                 result = Err(e.into());
                 break;
             }
-            done.push((from, to));
+            done.push((place, from));
             pairs.push((entry.uid, uid));
             let entry = Entry { uid, flags, modseq, save_date: now, ..entry };
             records.push(Record::Added { entry, file_size, place: Place::Cur, name });
@@ -139,50 +143,67 @@ impl Folder {
             }
         }
         if result.is_ok() && !done.is_empty() {
-            result = fsx::sync_dir(&target.dir.join(Place::Cur.dir())).map_err(FolderError::from);
+            result = target_cur.sync().map_err(FolderError::from);
         }
         if result.is_ok() && by == By::Rename {
-            let mut dirs: Vec<&Path> = done.iter().filter_map(|(from, _)| from.parent()).collect();
-            dirs.sort_unstable();
-            dirs.dedup();
-            result = dirs.into_iter().try_for_each(fsx::sync_dir).map_err(FolderError::from);
+            let mut touched = Place::ALL.into_iter().filter(|place| done.iter().any(|(from, _)| from == place));
+            result = touched.try_for_each(|place| sources.at(place)?.sync()).map_err(FolderError::from);
         }
-        if result.is_ok() && !done.is_empty() {
+        let undo = |records: &[Record]| {
+            let names = records.iter().filter_map(|record| match record {
+                Record::Added { name, .. } => Some(OsStr::from_bytes(name)),
+                _ => None,
+            });
+            for ((place, from), name) in done.iter().zip(names) {
+                // What can't be moved back is found in the target by its next look.
+                let _ = match by {
+                    By::Link => target_cur.remove_existing(name),
+                    By::Rename => {
+                        sources.at(*place).and_then(|dir| target_cur.rename(name, dir, OsStr::from_bytes(from)))
+                    }
+                };
+            }
+        };
+        if let Err(error) = result {
+            undo(&records);
+            return Err(error);
+        }
+        if !done.is_empty() {
             let stamps = writer.own_change(&[Place::Cur]);
             records.push(stamps);
-            result = writer.commit(records, true);
-        }
-        match result {
-            Ok(()) => {
-                writer.tidy();
-                Ok(pairs)
-            }
-            Err(error) => {
-                for (from, to) in &done {
-                    // What can't be moved back is found in the target by its next look.
-                    let _ = match by {
-                        By::Link => fsx::remove(to),
-                        By::Rename => fsx::rename(to, from),
-                    };
-                }
-                Err(error)
+            if let Err((error, records)) = writer.commit_or_give_back(records) {
+                undo(&records);
+                return Err(error);
             }
         }
+        writer.tidy();
+        Ok(pairs)
     }
 }
 
-fn send_one(from: &Path, to: &Path, target: &Folder, by: By) -> io::Result<()> {
-    let sent = match by {
-        By::Link => fsx::link(from, to),
-        By::Rename => fsx::rename(from, to),
-    };
-    match sent {
-        // Another file system, or too many links for one file (ext4 allows 65,000).
-        Err(e) if matches!(fsx::errno(&e), Some(nix::libc::EXDEV | nix::libc::EMLINK)) => {
-            write_copy(from, to, target)?;
-            if by == By::Rename { fsx::remove(from) } else { Ok(()) }
+/// Where messages come from and go to.
+struct Road<'a> {
+    sources: &'a Dirs<'a>,
+    target_cur: &'a Dir,
+    target: &'a Folder,
+    by: By,
+}
+
+impl Road<'_> {
+    fn send(&self, place: Place, from: &[u8], to: &[u8]) -> io::Result<()> {
+        let (source, from, to) = (self.sources.at(place)?, OsStr::from_bytes(from), OsStr::from_bytes(to));
+        let sent = match self.by {
+            By::Link => source.link(from, self.target_cur, to),
+            By::Rename => source.rename(from, self.target_cur, to),
+        };
+        match sent {
+            // Another file system, or too many links for one file (ext4 allows 65,000).
+            Err(e) if matches!(fsx::errno(&e), Some(nix::libc::EXDEV | nix::libc::EMLINK)) => {
+                write_copy(&source.path(from), &self.target_cur.path(to), self.target)?;
+                if self.by == By::Rename { source.remove_existing(from) } else { Ok(()) }
+            }
+            other => other,
         }
-        other => other,
     }
 }
 

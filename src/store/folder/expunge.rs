@@ -1,13 +1,15 @@
 //! Removing messages for good, or into the trash.
 
-use super::look::path;
+use super::look::{Dirs, path};
 use super::name::{Place, Shown};
 use super::record::Record;
 use super::{Folder, FolderError};
 use crate::fsx;
 use crate::mailbox::{Flags, System, UidSet};
 use crate::store::trash::{Bin, Trashed};
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 
 impl Folder {
     /// Removes the messages that are `\Deleted`: all of them, or only those among `which`. Durable when this returns.
@@ -63,11 +65,13 @@ impl Folder {
         let mut gone = UidSet::default();
         let mut touched = [false; 2];
         let (mut is_stale, mut result) = (false, Ok(()));
+        let dirs = Dirs::new(&self.dir);
         for (number, index) in wanted.iter().enumerate() {
-            let from = path(&self.dir, state, *index);
             let removed = match &bin {
-                Some(bin) => bin.take(&from, &kept[number]),
-                None => fsx::remove_existing(&from),
+                Some(bin) => bin.take(&path(&self.dir, state, *index), &kept[number]),
+                None => dirs
+                    .at(state.rows[*index].place)
+                    .and_then(|dir| dir.remove_existing(OsStr::from_bytes(&state.name(*index)))),
             };
             match removed {
                 Ok(()) => {}

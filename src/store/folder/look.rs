@@ -4,10 +4,11 @@ use super::name::{self, Place, Shown};
 use super::record::Record;
 use super::state::{Stamp, State};
 use super::writer::Writer;
-use super::{Folder, FolderError};
+use super::{Folder, FolderError, Text};
 use crate::clock::Timestamp;
-use crate::fsx;
+use crate::fsx::{self, Dir};
 use crate::mailbox::{Entry, Flags, Uid, UidSet};
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -29,6 +30,31 @@ pub fn path(dir: &Path, state: &State, index: usize) -> PathBuf {
 /// A file in one of the folder's directories.
 pub fn place_path(dir: &Path, place: Place, name: &[u8]) -> PathBuf {
     dir.join(place.dir()).join(std::ffi::OsStr::from_bytes(name))
+}
+
+/// The open directories of a folder, each opened when it is needed first.
+pub struct Dirs<'a> {
+    dir: &'a Path,
+    open: [OnceCell<Dir>; 2],
+}
+
+impl<'a> Dirs<'a> {
+    /// Of the folder in this directory.
+    pub fn new(dir: &'a Path) -> Dirs<'a> {
+        Dirs { dir, open: Default::default() }
+    }
+
+    /// One of them.
+    pub fn at(&self, place: Place) -> io::Result<&Dir> {
+        let cell = &self.open[place as usize];
+        match cell.get() {
+            Some(dir) => Ok(dir),
+            None => {
+                let dir = Dir::open(&self.dir.join(place.dir()))?;
+                Ok(cell.get_or_init(|| dir))
+            }
+        }
+    }
 }
 
 /// True when both directories are as the state knows them.
@@ -66,28 +92,32 @@ fn list(dir: &Path, place: Place, found: &mut Vec<Found>) -> io::Result<()> {
     let path = dir.join(place.dir());
     for entry in std::fs::read_dir(&path).map_err(|e| fsx::context("read", &path, e))? {
         let entry = entry?;
-        if entry.file_name().as_bytes().first() != Some(&b'.') && entry.file_type().is_ok_and(|t| t.is_file()) {
-            found.push(Found { name: entry.file_name().into_vec(), place });
+        let name = entry.file_name().into_vec();
+        if name.first() != Some(&b'.') && entry.file_type().is_ok_and(|t| t.is_file()) {
+            found.push(Found { name, place });
         }
     }
     Ok(())
 }
 
+/// Files by the part of their names that never changes.
+pub type ByBase = HashMap<Vec<u8>, (Place, Vec<u8>)>;
+
 /// Where all message files of a folder lie now, by base: for one that another program has renamed.
-pub fn by_base(dir: &Path) -> io::Result<HashMap<Vec<u8>, PathBuf>> {
+pub fn by_base(dir: &Path) -> io::Result<ByBase> {
     let mut found = Vec::new();
     for place in Place::ALL {
         list(dir, place, &mut found)?;
     }
-    let path = |f: Found| (name::split(&f.name).0.to_vec(), place_path(dir, f.place, &f.name));
-    Ok(found.into_iter().map(path).collect())
+    let file = |f: Found| (name::split(&f.name).0.to_vec(), (f.place, f.name));
+    Ok(found.into_iter().map(file).collect())
 }
 
 impl Folder {
     /// Measures those of these messages whose size or date is not known yet: all sizes with `sizes` (reads the files), otherwise the
     /// dates and the octets of the files only. Gives the mailbox with what was found; nothing counts as changed by it.
     pub fn measure(&self, uids: &UidSet, sizes: bool) -> Result<std::sync::Arc<crate::mailbox::Snapshot>, FolderError> {
-        let wanted: Vec<(Uid, PathBuf)> = self.with_state(|state| {
+        let wanted: Vec<Uid> = self.with_state(|state| {
             let is_unknown = |index: usize| {
                 let entry = &state.entries()[index];
                 entry.internal_date == Entry::UNKNOWN_DATE
@@ -95,23 +125,16 @@ impl Folder {
                     || state.rows[index].file_size == Entry::UNKNOWN_SIZE
             };
             let wanted = state.indexes(uids).filter(|index| is_unknown(*index));
-            wanted.map(|index| (state.entries()[index].uid, path(&self.dir, state, index))).collect()
+            wanted.map(|index| state.entries()[index].uid).collect()
         })?;
         if wanted.is_empty() {
             return self.with_state(|state| state.snapshot.clone());
         }
-        let mut measured = Vec::with_capacity(wanted.len());
-        for (uid, path) in wanted {
-            let seen = measure(&path, sizes);
-            let seen = match seen {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => match self.text(uid) {
-                    Err(FolderError::Expunged) => continue,
-                    other => measure_file(&mut other?, sizes)?,
-                },
-                other => other?,
-            };
-            measured.push((uid, seen));
-        }
+        let mut measured = match sizes {
+            true => self.measure_texts(&wanted)?,
+            false => self.measure_files(&wanted)?,
+        };
+        measured.sort_unstable_by_key(|(uid, _)| *uid);
         let mut writer = self.write()?;
         let mut records = Vec::with_capacity(measured.len());
         for (uid, (size, file_size, date)) in measured {
@@ -126,7 +149,39 @@ impl Folder {
         writer.tidy();
         Ok(writer.state().snapshot.clone())
     }
+
+    fn measure_texts(&self, uids: &[Uid]) -> Result<Vec<(Uid, Measures)>, FolderError> {
+        let of = |measured: &mut Vec<_>, index: usize, text: Option<Text<'_>>| {
+            if let Some(Text { octets, metadata }) = text {
+                let date = metadata.modified().map_or(Entry::UNKNOWN_DATE, Timestamp::from);
+                measured.push((uids[index], (crate::dot::crlf_size(octets), metadata.len(), date)));
+            }
+        };
+        Ok(self.read_texts(uids, Vec::new, of)?.concat())
+    }
+
+    fn measure_files(&self, uids: &[Uid]) -> Result<Vec<(Uid, Measures)>, FolderError> {
+        let paths = self.with_known(|state| {
+            let found = uids.iter().filter_map(|uid| Some((*uid, path(&self.dir, state, state.index(*uid)?))));
+            found.collect::<Vec<_>>()
+        })?;
+        let mut measured = Vec::with_capacity(paths.len());
+        for (uid, path) in paths {
+            let metadata = match std::fs::symlink_metadata(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => match self.text(uid) {
+                    Err(FolderError::Expunged) => continue,
+                    other => other?.metadata()?,
+                },
+                other => other?,
+            };
+            measured.push((uid, (Entry::UNKNOWN_SIZE, metadata.len(), Timestamp::from(metadata.modified()?))));
+        }
+        Ok(measured)
+    }
 }
+
+/// Octets with CRLF line ends, octets of the file, its time.
+type Measures = (u64, u64, Timestamp);
 
 impl Folder {
     /// One message with its date, and with `size` its size, measured when nobody has yet.
@@ -134,27 +189,6 @@ impl Folder {
         let snapshot = self.measure(&[uid].into_iter().collect(), size)?;
         snapshot.find(uid).copied().ok_or(FolderError::Expunged)
     }
-}
-
-/// Octets with CRLF line ends (unknown unless `read`), octets of the file, its time.
-fn measure(path: &Path, read: bool) -> io::Result<(u64, u64, Timestamp)> {
-    if read {
-        return measure_file(&mut fsx::open_read(path)?, true);
-    }
-    let metadata = std::fs::symlink_metadata(path)?;
-    Ok((Entry::UNKNOWN_SIZE, metadata.len(), Timestamp::from(metadata.modified()?)))
-}
-
-fn measure_file(file: &mut std::fs::File, read: bool) -> io::Result<(u64, u64, Timestamp)> {
-    use std::io::Read;
-    let metadata = file.metadata()?;
-    let mut size = Entry::UNKNOWN_SIZE;
-    if read {
-        let mut text = Vec::with_capacity(metadata.len() as usize + 1);
-        file.read_to_end(&mut text)?;
-        size = crate::dot::crlf_size(&text);
-    }
-    Ok((size, metadata.len(), Timestamp::from(metadata.modified()?)))
 }
 
 impl Writer<'_> {
@@ -267,10 +301,10 @@ impl Writer<'_> {
             (0..seen.len()).filter(|i| !seen[*i] && (is_whole || state.rows[*i].place == Place::New)).collect();
         let gone = self.confirm_gone(gone, known_keywords, &mut records, &mut changes)?;
         order.extend(fresh.into_values());
-        order.sort_unstable_by(|a, b| {
-            let key = |f: &Found| name::arrival_order(name::split(&f.name).0);
-            key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
-        });
+        let key = |found: Found| (name::arrival_order(name::split(&found.name).0), found);
+        let mut keyed: Vec<_> = order.into_iter().map(key).collect();
+        keyed.sort_unstable_by(|(a, file_a), (b, file_b)| a.cmp(b).then_with(|| file_a.name.cmp(&file_b.name)));
+        let mut order: Vec<Found> = keyed.into_iter().map(|(_, found)| found).collect();
         // Of two files with the same base that came at once, one is a double.
         let mut index = 1;
         while index < order.len() {

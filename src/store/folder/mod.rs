@@ -8,6 +8,7 @@
 //! | `em-uids` | log of UIDs, flags, keywords, expunges; text (`log`) | a new UIDVALIDITY; flags from `em-index`, or from the names |
 //! | `em-index` | checkpoint of the log (`checkpoint`) | the log is read from its beginning |
 //! | `em-cache` | what the service has parsed of messages (`cache`) | it is parsed again |
+//! | `em-text` | signatures for full-text search (`fulltext`) | they are made again |
 //! | `em-lock` | flock(2) of who writes to any of the above | – |
 //!
 //! **Writing.** Who holds the lock reads what others appended, appends one batch, syncs it, and only then tells anyone. A batch
@@ -42,9 +43,11 @@ mod cache;
 mod checkpoint;
 mod copy;
 mod expunge;
+mod fulltext;
 mod log;
 mod look;
 mod name;
+mod reading;
 mod record;
 mod settle;
 mod state;
@@ -56,7 +59,9 @@ mod writer;
 pub use append::Append;
 pub use cache::{CacheReader, Cached};
 pub(super) use expunge::shown_system;
+pub use fulltext::Signatures;
 pub(super) use name::{escape, size, unescape, unescape_octets};
+pub use reading::Text;
 pub use store::{FlagChange, FlagOutcome, How};
 pub use verify::Findings;
 
@@ -68,6 +73,7 @@ use state::State;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use writer::Writer;
@@ -144,6 +150,8 @@ pub struct Folder {
     settings: Arc<StoreSettings>,
     known: Mutex<Known>,
     cache: Mutex<cache::Cache>,
+    /// A command reads messages with more threads than its own.
+    has_helpers: AtomicBool,
 }
 
 impl Folder {
@@ -163,7 +171,13 @@ impl Folder {
             settings,
             known: Mutex::new(Known::nothing()),
             cache,
+            has_helpers: AtomicBool::new(false),
         })
+    }
+
+    /// How many messages are held in memory, if that can be told at once.
+    pub(super) fn held(&self) -> usize {
+        self.known.try_lock().map_or(0, |known| known.reading.state.rows.len())
     }
 
     /// The folder on disk.
@@ -243,7 +257,8 @@ impl Folder {
     /// A message's file, wherever other programs have moved it.
     pub fn text(&self, uid: Uid) -> Result<File, FolderError> {
         for attempt in 0..3 {
-            let path = self.with_state(|state| state.index(uid).map(|index| look::path(&self.dir, state, index)))?;
+            // What we know may be old; then the file is not there, and we look again.
+            let path = self.with_known(|state| state.index(uid).map(|index| look::path(&self.dir, state, index)))?;
             let Some(path) = path else { return Err(FolderError::Expunged) };
             match crate::fsx::open_read(&path) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound && attempt < 2 => self.rescan()?,
@@ -262,6 +277,17 @@ impl Folder {
             }
         }
         Ok(ask(self.write()?.state()))
+    }
+
+    /// Runs something on the state as it was last seen.
+    fn with_known<T>(&self, ask: impl FnOnce(&State) -> T) -> Result<T, FolderError> {
+        {
+            let known = self.lock_known();
+            if known.is_valid {
+                return Ok(ask(&known.reading.state));
+            }
+        }
+        self.with_state(ask)
     }
 
     fn lock_known(&self) -> MutexGuard<'_, Known> {

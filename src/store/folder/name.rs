@@ -153,6 +153,9 @@ pub fn escape(name: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(if name.is_empty() { b"-" } else { b"%2D" });
         return;
     }
+    if name.iter().all(|b| matches!(b, b'!'..=b'~') && *b != b'%') {
+        return out.extend_from_slice(name);
+    }
     for b in name {
         match b {
             b'%' | 0..=b' ' | 0x7f.. => {

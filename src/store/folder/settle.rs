@@ -3,13 +3,14 @@
 //! Renaming a hundred thousand files takes a second; the log takes the same change in one line. Whoever leaves a mailbox, or has
 //! nothing else to do, brings the names up to date, so that other programs see the flags.
 
-use super::look::{path, place_path};
+use super::look::Dirs;
 use super::name::{self, Place, Shown};
 use super::record::Record;
 use super::{Folder, FolderError};
-use crate::fsx;
 use crate::mailbox::UidSet;
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 
 impl Folder {
     /// Renames at most `limit` files whose names don't show their flags, and moves what sessions have seen out of `new`. True when
@@ -26,6 +27,7 @@ impl Folder {
         let (mut records, mut written) = (Vec::new(), UidSet::default());
         let (mut touched_new, mut is_stale, mut left) = (false, false, false);
         let mut result = Ok(());
+        let dirs = Dirs::new(&self.dir);
         let state = writer.state();
         let known = state.snapshot.keywords.names().len();
         let pending = (0..state.rows.len()).filter(|index| state.is_pending(*index));
@@ -38,7 +40,11 @@ impl Folder {
             let shown = Shown::of(entry.flags);
             let info = name::rewrite(shown, &state.info(index), known);
             let new_name = [state.base(index), &info].concat();
-            match fsx::rename(&path(&self.dir, state, index), &place_path(&self.dir, Place::Cur, &new_name)) {
+            let old_name = state.name(index);
+            let renamed = dirs.at(row.place).and_then(|from| {
+                from.rename(OsStr::from_bytes(&old_name), dirs.at(Place::Cur)?, OsStr::from_bytes(&new_name))
+            });
+            match renamed {
                 Ok(()) => {}
                 // Another program was faster. The next look tells what it did.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {

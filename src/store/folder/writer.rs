@@ -76,6 +76,19 @@ impl<'a> Writer<'a> {
         if records.is_empty() {
             return Ok(());
         }
+        self.append(&records, durable)?;
+        self.apply(records)
+    }
+
+    /// As [`Writer::commit`], durably; gives the records back for what must be undone when they were not written.
+    pub(super) fn commit_or_give_back(&mut self, records: Vec<Record>) -> Result<(), (FolderError, Vec<Record>)> {
+        match self.append(&records, true) {
+            Ok(()) => self.apply(records).map_err(|error| (error, Vec::new())),
+            Err(error) => Err((error, records)),
+        }
+    }
+
+    fn append(&mut self, records: &[Record], durable: bool) -> Result<(), FolderError> {
         if !self.known.is_valid {
             return Err(io::Error::other("the mailbox log must be read again").into());
         }
@@ -91,7 +104,7 @@ impl<'a> Writer<'a> {
         if metadata.len() > end {
             fsx::truncate(&file, &path, end)?;
         }
-        let text = log::print(&records);
+        let text = log::print(records);
         let written = fsx::write_all(&mut file, &path, &text);
         let written = written.and_then(|()| if durable { fsx::sync_data(&file, &path) } else { Ok(()) });
         if let Err(error) = written {
@@ -104,7 +117,12 @@ impl<'a> Writer<'a> {
         let reading = &mut self.known.reading;
         reading.end = end + text.len() as u64;
         reading.look = look;
-        if reading.state.apply(records, false).is_err() {
+        Ok(())
+    }
+
+    /// Believes what stands in the log now.
+    fn apply(&mut self, records: Vec<Record>) -> Result<(), FolderError> {
+        if self.known.reading.state.apply(records, false).is_err() {
             self.known.is_valid = false;
             return Err(io::Error::other("the mailbox log contradicts itself").into());
         }

@@ -1,6 +1,6 @@
 //! FETCH responses, item by item.
 
-use super::{nstring, put, string};
+use super::{digits, nstring, put, string};
 use crate::clock::Timestamp;
 use crate::mailbox::{ModSeq, Uid};
 use crate::proto::imap::item::{Dotted, Section};
@@ -18,13 +18,17 @@ pub struct FetchPrinter {
 impl FetchPrinter {
     /// `* n FETCH (`.
     pub fn begin(out: &mut Vec<u8>, number: u32) -> FetchPrinter {
-        put(out, &format!("* {number} FETCH ("));
+        put(out, "* ");
+        digits(out, u64::from(number));
+        put(out, " FETCH (");
         FetchPrinter { has_items: false }
     }
 
     /// `* uid UIDFETCH (`, after ENABLE UIDONLY (RFC 9586).
     pub fn begin_uid(out: &mut Vec<u8>, uid: Uid) -> FetchPrinter {
-        put(out, &format!("* {uid} UIDFETCH ("));
+        put(out, "* ");
+        digits(out, u64::from(uid.number()));
+        put(out, " UIDFETCH (");
         FetchPrinter { has_items: false }
     }
 
@@ -45,7 +49,7 @@ impl FetchPrinter {
     /// `UID n`.
     pub fn uid(&mut self, out: &mut Vec<u8>, uid: Uid) {
         self.item(out, "UID");
-        put(out, &uid.to_string());
+        digits(out, u64::from(uid.number()));
     }
 
     /// `FLAGS (…)`, `\Recent` among them where it is due.
@@ -57,7 +61,9 @@ impl FetchPrinter {
     /// `MODSEQ (n)`.
     pub fn modseq(&mut self, out: &mut Vec<u8>, modseq: ModSeq) {
         self.item(out, "MODSEQ");
-        put(out, &format!("({modseq})"));
+        put(out, "(");
+        digits(out, modseq.number());
+        put(out, ")");
     }
 
     /// `INTERNALDATE "…"`.
@@ -75,7 +81,7 @@ impl FetchPrinter {
     /// `RFC822.SIZE n`.
     pub fn size(&mut self, out: &mut Vec<u8>, size: u64) {
         self.item(out, "RFC822.SIZE");
-        put(out, &size.to_string());
+        digits(out, size);
     }
 
     /// `ENVELOPE (…)`, `BODY (…)`, `BODYSTRUCTURE (…)`: a value that is printed already.

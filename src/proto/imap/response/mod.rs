@@ -207,6 +207,20 @@ fn quoted_or_literal(out: &mut Vec<u8>, text: &[u8], is_utf8: bool) {
     out.push(b'"');
 }
 
+/// A number, as often as there are messages: without the formatting machinery.
+fn digits(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return out.extend_from_slice(&digits[at..]);
+        }
+    }
+}
+
 fn put(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }

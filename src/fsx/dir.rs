@@ -1,0 +1,68 @@
+//! Names in an open directory, for whoever changes thousands of them: the kernel need not walk the whole path for each.
+
+use super::context;
+use super::fault::checkpoint;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+use std::ffi::OsStr;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Dir {
+    file: File,
+    path: PathBuf,
+}
+
+impl Dir {
+    /// Opens it; a symbolic link is none.
+    pub fn open(path: &Path) -> io::Result<Dir> {
+        let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
+        let file =
+            OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|e| context("open", path, e))?;
+        Ok(Dir { file, path: path.to_path_buf() })
+    }
+
+    /// Where a name in it is.
+    pub fn path(&self, name: &OsStr) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// As [`super::open_read`], with the file's attributes.
+    pub fn open_read(&self, name: &OsStr) -> io::Result<(File, Metadata)> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let opened = openat(&self.file, name, flags, Mode::empty()).map_err(io::Error::from).map(File::from);
+        let checked = opened.and_then(|file| super::regular(&file).map(|metadata| (file, metadata)));
+        checked.map_err(|e| context("open", &self.path(name), e))
+    }
+
+    /// As [`super::link`].
+    pub fn link(&self, from: &OsStr, target: &Dir, to: &OsStr) -> io::Result<()> {
+        checkpoint("link", &target.path)?;
+        linkat(&self.file, from, &target.file, to, AtFlags::empty())
+            .map_err(|e| context("link", &target.path(to), e.into()))
+    }
+
+    /// As [`super::rename`].
+    pub fn rename(&self, from: &OsStr, target: &Dir, to: &OsStr) -> io::Result<()> {
+        checkpoint("rename", &target.path)?;
+        renameat(&self.file, from, &target.file, to).map_err(|e| context("rename", &target.path(to), e.into()))
+    }
+
+    /// As [`super::remove_existing`].
+    pub fn remove_existing(&self, name: &OsStr) -> io::Result<()> {
+        checkpoint("unlink", &self.path)?;
+        unlinkat(&self.file, name, UnlinkatFlags::NoRemoveDir)
+            .map_err(|e| context("unlink", &self.path(name), e.into()))
+    }
+
+    /// As [`super::sync_dir`].
+    pub fn sync(&self) -> io::Result<()> {
+        checkpoint("fsync", &self.path)?;
+        self.file.sync_all().map_err(|e| context("sync", &self.path, e))
+    }
+}
