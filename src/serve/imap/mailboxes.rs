@@ -81,13 +81,13 @@ impl ImapService {
         let patterns: Vec<String> =
             list.patterns.iter().map(|pattern| format!("{}{pattern}", list.reference)).collect();
         let rows = self.tree()?.list()?;
-        for row in &rows {
-            if !patterns.iter().any(|pattern| matches(pattern, &row.name)) {
-                continue;
-            }
+        let is_named = |row: &Listed| patterns.iter().any(|pattern| matches(pattern, &row.name));
+        for row in rows.iter().filter(|row| is_named(row)) {
             let is_wanted = wanted(row, list);
+            // RFC 9051 §7.3.1: a name without a mailbox stands only for those below it that are not listed themselves.
+            let is_shown = |below: &Listed| wanted(below, list) && (row.exists || !is_named(below));
             let has_wanted_below =
-                list.recursive_match && rows.iter().any(|below| is_below(below, row) && wanted(below, list));
+                list.recursive_match && rows.iter().any(|below| is_below(below, row) && is_shown(below));
             if !is_wanted && !has_wanted_below {
                 continue;
             }
