@@ -21,13 +21,19 @@ pub enum SetError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeqSet(Box<[(u32, u32)]>);
 
-/// How `*` is kept: no message has this number, and as a UID it is the last one, which is what `*` comes to.
-const STAR: u32 = u32::MAX;
+/// How `*` is kept: no client can write this number. (The largest number is none for `*`: `9:4294967295` must not mean the last message
+/// when there is no ninth.)
+const STAR: u32 = 0;
 
 impl SeqSet {
     /// One number.
     pub fn one(number: u32) -> SeqSet {
         SeqSet([(number, number)].into())
+    }
+
+    /// `*`.
+    pub fn last() -> SeqSet {
+        SeqSet::one(STAR)
     }
 
     /// Reads `1,5:9,20:*`.
@@ -69,7 +75,7 @@ impl SeqSet {
         join(ranges)
     }
 
-    /// The ranges as written: smaller and larger end in the order of the text, `u32::MAX` for `*`.
+    /// The ranges as written: smaller and larger end in the order of the text, 0 for `*`.
     pub fn ranges(&self) -> &[(u32, u32)] {
         &self.0
     }

@@ -29,7 +29,7 @@ fn snapshot(entries: &[(u32, u64)]) -> Arc<Snapshot> {
 
 #[test]
 fn sets_are_read_as_written() {
-    for text in ["1", "*", "1:*", "*:4", "2,4:7,9,12:*", "4294967294"] {
+    for text in ["1", "*", "1:*", "*:4", "2,4:7,9,12:*", "4294967294", "7:4294967295"] {
         assert_eq!(SeqSet::parse(text.as_bytes()).unwrap().to_string(), text);
     }
     for text in ["", "0", "01", "a", "1,", ",1", "1:", ":1", "1::2", "1:2:3", "-1", "4294967296", "1 ,2", "12345678901"]
@@ -48,6 +48,7 @@ fn star_is_the_largest_number_in_use() {
         ("*:2", 5, vec![(2, 5)]),
         ("5:3,1,2", 9, vec![(1, 5)]),
         ("*", 0, vec![]),
+        ("6:4294967295", 5, vec![(6, u32::MAX)]),
     ] {
         assert_eq!(SeqSet::parse(text.as_bytes()).unwrap().resolve(largest), ranges, "{text}");
     }

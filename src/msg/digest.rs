@@ -7,10 +7,10 @@
 //! Record: version (1 octet), flags (1), day as year × 512 + month × 32 + day (4), sent date in seconds (8), lengths of the fields (4 each),
 //! the fields. Numbers are little-endian.
 
-use super::address::{Listed, RawMailbox};
+use super::address::Listed;
 use super::bodystructure;
 use super::date::{self, Day};
-use super::envelope::{Envelope, first_mailbox};
+use super::envelope::Envelope;
 use super::folding::fold_for_search;
 use super::nstring::Quoting;
 use super::structure::Structure;
@@ -20,7 +20,7 @@ use super::words::decode_text;
 use super::{all_fields, header_end};
 
 /// This layout and these rules of folding.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEAD: usize = 14;
 const COUNT: usize = 15;
 /// Most ancestors kept, the last ones: a thread holds together by them.
@@ -89,12 +89,22 @@ impl<'a> Digest<'a> {
         put(Part::BodyStructure, printed(|out| bodystructure::body(text, &structure, true, Quoting::Ascii, out)));
         put(Part::Subject, fold_for_search(&subject).into_bytes());
         put(Part::BaseSubject, fold_for_search(&base.text).into_bytes());
-        for (part, name) in [(Part::From, "from"), (Part::To, "to"), (Part::Cc, "cc"), (Part::Bcc, "bcc")] {
-            put(part, fold_for_search(&field_text(header, name)).into_bytes());
+        for (part, name, list) in [
+            (Part::From, "from", &envelope.from),
+            (Part::To, "to", &envelope.to),
+            (Part::Cc, "cc", &envelope.cc),
+            (Part::Bcc, "bcc", &envelope.bcc),
+        ] {
+            put(part, fold_for_search(&field_text(header, name, list)).into_bytes());
         }
-        let key = |list: &[Listed]| first_mailbox(list).map(|m| folded(&m.local)).unwrap_or_default();
+        // RFC 5256 §3: the first address as ENVELOPE has it, where a group begins with its name.
+        let key = |list: &[Listed]| match list.first() {
+            Some(Listed::Mailbox(mailbox)) => folded(&mailbox.local),
+            Some(Listed::GroupStart(name)) => folded(name),
+            _ => String::new(),
+        };
         put(Part::SortKeys, lines([key(&envelope.from), key(&envelope.to), key(&envelope.cc)]));
-        let display = |list: &[Listed]| first_mailbox(list).map(display_key).unwrap_or_default();
+        let display = |list: &[Listed]| list.first().map(display_key).unwrap_or_default();
         put(Part::DisplayKeys, lines([display(&envelope.from), display(&envelope.to)]));
         put(Part::MessageId, envelope.message_id.as_deref().and_then(|id| identifiers(id).pop()).unwrap_or_default());
         put(Part::References, references(header, &envelope).join(&b'\n'));
@@ -200,28 +210,41 @@ fn folded(raw: &[u8]) -> String {
 }
 
 /// The display name, or else the address (RFC 5957 §3).
-fn display_key(mailbox: &RawMailbox) -> String {
-    match mailbox.name.as_deref().map(decode_text).filter(|name| !name.trim().is_empty()) {
-        Some(name) => fold_for_search(name.trim()),
-        None => {
-            let mut address = folded(&mailbox.local);
-            if !mailbox.domain.is_empty() {
-                address.push('@');
-                address.push_str(&folded(&mailbox.domain));
-            }
-            address
-        }
+fn display_key(first: &Listed) -> String {
+    let name = match first {
+        Listed::Mailbox(mailbox) => mailbox.name.as_deref(),
+        Listed::GroupStart(name) => Some(name.as_slice()),
+        Listed::GroupEnd => None,
+    };
+    match (name.map(decode_text).filter(|name| !name.trim().is_empty()), first) {
+        (Some(name), _) => fold_for_search(name.trim()),
+        (None, Listed::Mailbox(mailbox)) => fold_for_search(&address(&mailbox.local, &mailbox.domain)),
+        _ => String::new(),
     }
 }
 
-/// The bodies of all fields of this name, decoded.
-fn field_text(header: &[u8], name: &str) -> String {
+fn address(local: &[u8], domain: &[u8]) -> String {
+    let at = if domain.is_empty() { "" } else { "@" };
+    format!("{}{at}{}", String::from_utf8_lossy(local), String::from_utf8_lossy(domain))
+}
+
+/// The bodies of all fields of this name, decoded. Behind them stand the addresses, where comments and blanks may cut them in the field:
+/// a search looks for what ENVELOPE shows (RFC 9051 §6.4.4).
+fn field_text(header: &[u8], name: &str, list: &[Listed]) -> String {
     let mut text = String::new();
+    let mut is_cut = false;
     for field in all_fields(header).filter(|field| field.is(name)) {
         if !text.is_empty() {
             text.push('\n');
         }
+        is_cut |= [&b"("[..], b" @", b"@ "].iter().any(|mark| memchr::memmem::find(field.body(), mark).is_some());
         text.push_str(decode_text(field.body()).trim());
+    }
+    for listed in list.iter().filter(|_| is_cut) {
+        if let Listed::Mailbox(mailbox) = listed {
+            text.push('\n');
+            text.push_str(&address(&mailbox.local, &mailbox.domain));
+        }
     }
     text
 }
@@ -290,6 +313,17 @@ mod tests {
             (text(Part::Preview), Digest::identified(&record, TEXT)),
             ("Hello World".to_string(), record.clone())
         );
+    }
+
+    #[test]
+    fn addresses_are_found_and_sorted_as_the_envelope_shows_them() {
+        let record = Digest::of(b"From: <Ann (x)@ (y) side.test>\nTo: =?utf-8?q?Gr=C3=BC=C3=9Fe?=: b@x;\nCc: c @x\n\n");
+        let digest = Digest::read(&record).unwrap();
+        let has = |part: Part, text: &str| memchr::memmem::find(digest.part(part), text.as_bytes()).is_some();
+        assert!(has(Part::From, "ann@side.test") && has(Part::From, "(y)") && has(Part::Cc, "c@x"));
+        assert_eq!(digest.key(Part::DisplayKeys, 1), "grüsse".as_bytes());
+        let record = Digest::of(b"Cc: team: b@x;\n\n");
+        assert_eq!(Digest::read(&record).unwrap().key(Part::SortKeys, 2), b"team");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Values are unfolded and undecoded. The first of several equal fields counts; repeated address fields are one list.
 //! RFC 9051 §7.5.2, RFC 5322 §3.6.
 
-use super::address::{Listed, RawMailbox, read_list};
+use super::address::{Listed, read_list};
 use super::header::all_fields;
 use std::borrow::Cow;
 
@@ -75,14 +75,6 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// The first mailbox of a list, inside a group or not: what SORT compares (RFC 5256 §3).
-pub fn first_mailbox(list: &[Listed]) -> Option<&RawMailbox> {
-    list.iter().find_map(|listed| match listed {
-        Listed::Mailbox(mailbox) => Some(mailbox),
-        _ => None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,12 +93,5 @@ mod tests {
         assert!(envelope.cc.is_empty() && envelope.bcc.is_empty());
         assert_eq!((envelope.sender(), envelope.reply_to()), (&envelope.from[..], &envelope.from[..]));
         assert_eq!(Envelope::of(b""), Envelope::default());
-    }
-
-    #[test]
-    fn groups_are_looked_into_for_the_first_mailbox() {
-        let envelope = Envelope::of(b"From: g: ;, h: a@b;\n");
-        assert_eq!(first_mailbox(&envelope.from).map(|m| m.local.as_slice()), Some(&b"a"[..]));
-        assert_eq!(first_mailbox(&envelope.to), None);
     }
 }

@@ -12,6 +12,7 @@ mod imap_corpus;
 mod imap_foreign;
 mod imap_stress;
 mod imap_wire;
+mod imaptest;
 mod inetd;
 mod main_job;
 mod pop3;

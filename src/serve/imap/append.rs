@@ -31,11 +31,13 @@ struct Current {
     ends_in_cr: bool,
     /// Octets announced so far, as the client counts them.
     announced: u64,
+    /// It came as a literal8: every octet counts.
+    is_binary: bool,
 }
 
 impl Current {
     fn new(append: Append, announced: u64) -> Current {
-        Current { append, decoder: CrlfDecoder::keeping_bare(), ends_in_cr: false, announced }
+        Current { append, decoder: CrlfDecoder::keeping_bare(), ends_in_cr: false, announced, is_binary: false }
     }
 
     fn write(&mut self, octets: &[u8]) -> std::io::Result<()> {
@@ -103,7 +105,7 @@ impl ImapService {
             internal_date: message.date,
         };
         appending.octets = appending.octets.saturating_add(size);
-        appending.current = Some(Current::new(append, size));
+        appending.current = Some(Current { is_binary: message.is_binary, ..Current::new(append, size) });
         Ok(())
     }
 
@@ -164,7 +166,13 @@ impl ImapService {
     }
 
     pub(super) fn append_end(&mut self) -> Answer {
-        let finished = self.append.as_mut().and_then(|append| append.current.take()).map(Current::finish);
+        let current = self.append.as_mut().and_then(|append| append.current.take());
+        // RFC 3516 §4.4: text is kept with LF line ends; a part in which CR and LF are octets like others can't be.
+        if current.as_ref().is_some_and(|current| current.is_binary && current.decoder.is_bare()) {
+            let text = "a CR or LF that is no line end can't be kept; encode the part";
+            return Answer::Verdict(Err(Refusal::no(Some(Code::UnknownCte), text)));
+        }
+        let finished = current.map(Current::finish);
         Answer::Verdict(match (finished, &mut self.append) {
             (Some(Ok(append)), Some(appending)) => {
                 appending.done.push(append);

@@ -85,16 +85,13 @@ impl ImapService {
         let patterns: Vec<String> =
             list.patterns.iter().map(|pattern| format!("{}{pattern}", list.reference)).collect();
         let rows = self.tree()?.list()?;
-        for row in &rows {
-            if !patterns.iter().any(|pattern| matches(pattern, &row.name)) {
-                continue;
-            }
+        let is_named = |row: &Listed| patterns.iter().any(|pattern| matches(pattern, &row.name));
+        for row in rows.iter().filter(|row| is_named(row)) {
             let is_wanted = wanted(row, list);
             let mut wanted_below = below(&rows, row).iter().filter(|row| list.recursive_match && wanted(row, list));
             let has_wanted_below = wanted_below.clone().next().is_some();
             // RFC 5258 §3.5: a name that is not wanted itself is told only for children that are not.
-            let is_shown = |row: &Listed| patterns.iter().any(|pattern| matches(pattern, &row.name));
-            if !is_wanted && wanted_below.all(is_shown) {
+            if !is_wanted && wanted_below.all(is_named) {
                 continue;
             }
             let mut child_info = Vec::new();

@@ -94,8 +94,8 @@ fn target(scan: &mut Scan, at: &mut At, kind: Kind, is_followed: bool) -> Parsed
     scan.sp()?;
     let mut replaces = None;
     if let Kind::Replace { is_uid } = kind {
-        let number = if scan.eat(b'*') { u32::MAX } else { scan.nz_number()? };
-        replaces = Some(Messages { is_uid, set: Set::These(SeqSet::one(number)) });
+        let set = if scan.eat(b'*') { SeqSet::last() } else { SeqSet::one(scan.nz_number()?) };
+        replaces = Some(Messages { is_uid, set: Set::These(set) });
         scan.sp()?;
     }
     if scan.is_end() && is_followed {

@@ -110,7 +110,7 @@ proptest! {
             prop_assert_eq!(&find(&selected(home.path()), key), &truth);
             // Once more: now it is there, unless nothing had to be read.
             prop_assert_eq!(&find(&selected(home.path()), key), &truth);
-            if let Ok(mut bytes) = std::fs::read(&index) {
+            if let Some(mut bytes) = std::fs::read(&index).ok().filter(|bytes| !bytes.is_empty()) {
                 let at = flip.index(bytes.len());
                 bytes[at] ^= 1;
                 std::fs::write(&index, &bytes).unwrap();
