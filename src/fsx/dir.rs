@@ -22,7 +22,8 @@ impl Dir {
     /// Opens it; a symbolic link is none.
     pub fn open(path: &Path) -> io::Result<Dir> {
         let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|e| context("open", path, e))?;
+        let file =
+            OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|e| context("open", path, e))?;
         Ok(Dir { file, path: path.to_path_buf() })
     }
 
@@ -55,7 +56,8 @@ impl Dir {
     /// As [`super::remove_existing`].
     pub fn remove_existing(&self, name: &OsStr) -> io::Result<()> {
         checkpoint("unlink", &self.path)?;
-        unlinkat(&self.file, name, UnlinkatFlags::NoRemoveDir).map_err(|e| context("unlink", &self.path(name), e.into()))
+        unlinkat(&self.file, name, UnlinkatFlags::NoRemoveDir)
+            .map_err(|e| context("unlink", &self.path(name), e.into()))
     }
 
     /// As [`super::sync_dir`].

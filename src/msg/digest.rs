@@ -286,7 +286,10 @@ mod tests {
         let record = Digest::identified(&record, TEXT);
         let text = |part: Part| String::from_utf8_lossy(Digest::read(&record).unwrap().part(part)).into_owned();
         assert_eq!((text(Part::EmailId).len(), &text(Part::EmailId)[..1]), (31, "M"));
-        assert_eq!((text(Part::Preview), Digest::identified(&record, TEXT)), ("Hello World".to_string(), record.clone()));
+        assert_eq!(
+            (text(Part::Preview), Digest::identified(&record, TEXT)),
+            ("Hello World".to_string(), record.clone())
+        );
     }
 
     #[test]

@@ -135,7 +135,11 @@ mod tests {
         let denied = (0..1000).filter(|n| !Wanted::of(&format!("other{n}thing")).may_be_in(&signature)).count();
         assert!(denied > 950, "{denied}");
         assert!(!Wanted::of("東京").may_be_in(&sign(&["京都"])) && Wanted::of("東京").may_be_in(&sign(&["東京都"])));
-        assert!(Wanted::of("ab").is_empty() && Wanted::of("ab").may_be_in(&sign(&[])) && !Wanted::of("abc").may_be_in(&sign(&[])));
+        assert!(
+            Wanted::of("ab").is_empty()
+                && Wanted::of("ab").may_be_in(&sign(&[]))
+                && !Wanted::of("abc").may_be_in(&sign(&[]))
+        );
     }
 
     #[test]

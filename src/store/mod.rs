@@ -21,7 +21,8 @@ mod tree;
 mod usage;
 
 pub use folder::{
-    Append, CacheReader, Cached, FlagChange, FlagOutcome, Folder, FolderError, How, LOCK_PATIENCE, Signatures, StoreSettings, Text,
+    Append, CacheReader, Cached, FlagChange, FlagOutcome, Folder, FolderError, How, LOCK_PATIENCE, Signatures,
+    StoreSettings, Text,
 };
 pub use maildir::{Arrival, deliver, name};
 pub use pop::{PopEntry, PopError, PopMailbox};

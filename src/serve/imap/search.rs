@@ -68,7 +68,7 @@ pub(super) enum Test {
     Before(Timestamp),
     ModSeq(ModSeq),
     EmailId(String),
-    Digest(Part, Finder<'static>),
+    Digest(Part, Box<Finder<'static>>),
     /// One of the keys that need the text.
     Text(usize),
 }
@@ -239,9 +239,7 @@ impl Test {
             Test::Before(moment) => messages.internal_date(entry)? <= *moment,
             Test::ModSeq(modseq) => entry.modseq >= *modseq,
             Test::EmailId(id) => messages.email_id(entry.uid)? == *id,
-            Test::Digest(part, needle) => {
-                ask(messages, entry.uid, |digest| needle.find(digest.part(*part)).is_some())?
-            }
+            Test::Digest(part, needle) => ask(messages, entry.uid, |digest| needle.find(digest.part(*part)).is_some())?,
         }))
     }
 }
@@ -328,8 +326,8 @@ fn prepare(
     })
 }
 
-fn finder(needle: &str) -> Finder<'static> {
-    Finder::new(needle).into_owned()
+fn finder(needle: &str) -> Box<Finder<'static>> {
+    Box::new(Finder::new(needle).into_owned())
 }
 
 /// A key that needs the text.

@@ -128,16 +128,20 @@ pub(super) fn ask(
 ) -> Result<(), FolderError> {
     let uids: Vec<Uid> = questions.iter().map(|question| question.uid).collect();
     let asked = &*questions;
-    let readers = folder.read_texts(&uids, || Reader::new(folder), |reader, index, text| {
-        let answers = match text {
-            Some(text) => {
-                let signs = keeps && !asked[index].is_indexed;
-                reader.read(keys, asked[index].answers, text.octets, signs.then_some(uids[index]))
-            }
-            None => 0,
-        };
-        reader.answers.push((index, answers));
-    })?;
+    let readers = folder.read_texts(
+        &uids,
+        || Reader::new(folder),
+        |reader, index, text| {
+            let answers = match text {
+                Some(text) => {
+                    let signs = keeps && !asked[index].is_indexed;
+                    reader.read(keys, asked[index].answers, text.octets, signs.then_some(uids[index]))
+                }
+                None => 0,
+            };
+            reader.answers.push((index, answers));
+        },
+    )?;
     for mut reader in readers {
         reader.keep();
         for (index, answers) in reader.answers {

@@ -158,7 +158,9 @@ impl Folder {
                 // What can't be moved back is found in the target by its next look.
                 let _ = match by {
                     By::Link => target_cur.remove_existing(name),
-                    By::Rename => sources.at(*place).and_then(|dir| target_cur.rename(name, dir, OsStr::from_bytes(from))),
+                    By::Rename => {
+                        sources.at(*place).and_then(|dir| target_cur.rename(name, dir, OsStr::from_bytes(from)))
+                    }
                 };
             }
         };

@@ -61,6 +61,9 @@ impl Signatures {
     }
 }
 
+/// Sees one message: its identifier, the signatures of header and body; says whether the message still exists.
+type See<'a> = dyn FnMut(Uid, &[u8], &[u8]) -> bool + 'a;
+
 /// What became of reading the file.
 enum Reading {
     /// Octets of all records, and of those that are of use.
@@ -118,12 +121,7 @@ impl Folder {
         Lock::wait(&self.dir.join("em-lock"), PATIENCE).map_err(|_| FolderError::Busy)
     }
 
-    fn read_signatures(
-        &self,
-        rules: u32,
-        validity: UidValidity,
-        see: &mut dyn FnMut(Uid, &[u8], &[u8]) -> bool,
-    ) -> Result<Reading, FolderError> {
+    fn read_signatures(&self, rules: u32, validity: UidValidity, see: &mut See<'_>) -> Result<Reading, FolderError> {
         let nothing = Reading::Whole { all: 0, live: 0 };
         let file = match fsx::open_read(&self.dir.join(NAME)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(nothing),

@@ -100,8 +100,11 @@ fn list(dir: &Path, place: Place, found: &mut Vec<Found>) -> io::Result<()> {
     Ok(())
 }
 
+/// Directory and name of files, by base.
+pub type Places = HashMap<Vec<u8>, (Place, Vec<u8>)>;
+
 /// Where all message files of a folder lie now, by base: for one that another program has renamed.
-pub fn by_base(dir: &Path) -> io::Result<HashMap<Vec<u8>, (Place, Vec<u8>)>> {
+pub fn by_base(dir: &Path) -> io::Result<Places> {
     let mut found = Vec::new();
     for place in Place::ALL {
         list(dir, place, &mut found)?;

@@ -142,13 +142,15 @@ fn the_index_is_made_by_the_first_search_and_used_by_the_next() {
 #[test]
 fn more_than_sixty_four_texts_are_asked_in_groups() {
     let home = tempfile::tempdir().unwrap();
-    let texts: Vec<String> = (0..150).map(|n| format!("Subject: s\nMessage-ID: <{n:03}@x>\n\nnumber{n:03}\n")).collect();
+    let texts: Vec<String> =
+        (0..150).map(|n| format!("Subject: s\nMessage-ID: <{n:03}@x>\n\nnumber{n:03}\n")).collect();
     write(home.path(), &texts);
     let header = |n: usize| SearchKey::Header("Message-ID".into(), format!("<{n:03}@x>").into_bytes().into());
     let any = SearchKey::Or((0..140).map(header).collect());
     assert_eq!(find(&selected(home.path()), &any), (1..=140).collect::<Vec<u32>>());
     let all = SearchKey::And((0..140).map(|n| SearchKey::Not(Box::new(header(n)))).collect());
     assert_eq!(find(&selected(home.path()), &all), (141..=150).collect::<Vec<u32>>());
-    let bodies = SearchKey::Or((0..140).map(|n| SearchKey::Body(format!("number{n:03}").into_bytes().into())).collect());
+    let bodies =
+        SearchKey::Or((0..140).map(|n| SearchKey::Body(format!("number{n:03}").into_bytes().into())).collect());
     assert_eq!(find(&selected(home.path()), &bodies), (1..=140).collect::<Vec<u32>>());
 }
