@@ -101,13 +101,7 @@ fn open_all(
 }
 
 /// Delivers messages into a Maildir, as any program does, and takes the time until an idling session is told.
-fn deliveries(
-    server: (&str, u16),
-    user: &str,
-    password: &str,
-    inbox: &str,
-    repeat: usize,
-) -> Result<Times, Problem> {
+fn deliveries(server: (&str, u16), user: &str, password: &str, inbox: &str, repeat: usize) -> Result<Times, Problem> {
     let mut session = idling(server, user, password)?;
     let mut times = Times::default();
     for number in 0..repeat {

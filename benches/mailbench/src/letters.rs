@@ -61,7 +61,7 @@ pub fn letter(number: usize) -> (Vec<u8>, u64) {
     let kind = dice.below(100);
     let mut topic = Dice((number / 5) as u64);
     let subject = format!("{} {} {}", topic.pick(&WORDS), topic.pick(&WORDS), topic.pick(&WORDS));
-    let answer = if number % 5 == 0 { "" } else { "Re: " };
+    let answer = if number.is_multiple_of(5) { "" } else { "Re: " };
     let subject = match kind {
         75..91 => format!("{answer}=?UTF-8?B?{}?=", base64(topic.pick(&JAPANESE).as_bytes(), usize::MAX)),
         _ => format!("{answer}{subject}"),
@@ -83,7 +83,7 @@ pub fn letter(number: usize) -> (Vec<u8>, u64) {
         number / 5,
         date(sent),
     );
-    if number % 5 != 0 {
+    if !number.is_multiple_of(5) {
         let parent = format!("<{}.{}@letters.example.test>", number - 1, number / 5);
         let _ = write!(head, "In-Reply-To: {parent}\nReferences: {parent}\n");
     }
@@ -99,11 +99,15 @@ pub fn letter(number: usize) -> (Vec<u8>, u64) {
             put(&rare);
         }
         55..75 => {
-            put("Content-Type: multipart/alternative; boundary=\"=_a\"\n\n--=_a\nContent-Type: text/plain; charset=utf-8\n\n");
+            put(
+                "Content-Type: multipart/alternative; boundary=\"=_a\"\n\n--=_a\nContent-Type: text/plain; charset=utf-8\n\n",
+            );
             let size = dice.between(500, 5000);
             put(&prose(&mut dice, size));
             put(&rare);
-            put("--=_a\nContent-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n<html><body>\n");
+            put(
+                "--=_a\nContent-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n<html><body>\n",
+            );
             for _ in 0..dice.between(10, 50) {
                 let size = dice.between(100, 500);
                 put(&format!("<p class=3D\"x\">{}</p>\n", prose(&mut dice, size)));
@@ -132,13 +136,14 @@ pub fn letter(number: usize) -> (Vec<u8>, u64) {
             put(&base64((text + &rare).as_bytes(), 76));
         }
         _ => {
-            put("Content-Type: multipart/mixed; boundary=\"=_m\"\n\n--=_m\nContent-Type: text/plain; charset=utf-8\n\n");
+            put(
+                "Content-Type: multipart/mixed; boundary=\"=_m\"\n\n--=_m\nContent-Type: text/plain; charset=utf-8\n\n",
+            );
             let size = dice.between(300, 2000);
             put(&prose(&mut dice, size));
             put(&rare);
             put("--=_m\nContent-Type: application/pdf; name=\"file.pdf\"\nContent-Transfer-Encoding: base64\n\n");
-            let octets: Vec<u8> =
-                (0..dice.between(1_250, 15_000)).flat_map(|_| dice.next().to_le_bytes()).collect();
+            let octets: Vec<u8> = (0..dice.between(1_250, 15_000)).flat_map(|_| dice.next().to_le_bytes()).collect();
             put(&base64(&octets, 76));
             put("--=_m--\n");
         }
@@ -196,8 +201,7 @@ fn date(second: u64) -> String {
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][(days % 7) as usize];
-    let name =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][month as usize - 1];
+    let name = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][month as usize - 1];
     format!("{weekday}, {day} {name} {year} {:02}:{:02}:{:02} +0000", rest / 3600, rest / 60 % 60, rest % 60)
 }
 

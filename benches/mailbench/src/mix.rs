@@ -46,9 +46,8 @@ impl Client for Reader<'_> {
             return Err("some messages are missing".into());
         }
         let page = count - PAGE + 1;
-        session.command(&format!(
-            "FETCH {page}:{count} (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)"
-        ))?;
+        session
+            .command(&format!("FETCH {page}:{count} (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)"))?;
         for read in 0..5 {
             session.command(&format!("FETCH {} BODY.PEEK[]", count - (number + read * 11) % PAGE))?;
         }

@@ -66,7 +66,8 @@ fn many_letters(args: &Args) -> Result<Figures, Problem> {
     let (first, users, messages): (usize, usize, usize) =
         (args.value("first", 1)?, args.value("users", 1)?, args.value("messages", 100_000)?);
     let owner: Option<u32> = args.value("owner", 0).map(|uid| (uid != 0).then_some(uid))?;
-    let name = |number: usize, sent: u64| format!("{sent}.M{}P{number}.bench:2,{}", number % 1_000_000, FLAGS[number % 4]);
+    let name =
+        |number: usize, sent: u64| format!("{sent}.M{}P{number}.bench:2,{}", number % 1_000_000, FLAGS[number % 4]);
     fs::create_dir_all(&store)?;
     let mut names = Vec::with_capacity(messages);
     for number in 0..messages {

@@ -1,4 +1,7 @@
 //! Appending messages that a client brings.
+//!
+//! One message is renamed into `cur` before the log tells of it (M0 of the table in [`super`] if we die between), several after it
+//! (M2), so that all of them are there or none.
 
 use super::look::place_path;
 use super::name::{self, Place, Shown};

@@ -34,14 +34,14 @@ const BATCH: usize = 256 << 10;
 /// Octets gathered while somebody else holds the lock; more are dropped.
 const BATCH_LIMIT: usize = 8 << 20;
 /// Octets that a reader reads at once.
-const WINDOW: usize = 1 << 20;
+const WINDOW: usize = 256 << 10;
 /// A file below this size is not worth writing anew.
 const SMALL: u64 = 1 << 20;
 
 /// Cached bytes of one message: a part of a block that others share.
 #[derive(Debug, Clone)]
 pub struct Cached {
-    block: Arc<[u8]>,
+    block: Arc<Vec<u8>>,
     from: usize,
     to: usize,
 }
@@ -71,7 +71,7 @@ pub struct Cache {
     end: u64,
     /// Sorted by identifier.
     slots: Vec<Slot>,
-    pending: BTreeMap<u32, Arc<[u8]>>,
+    pending: BTreeMap<u32, Arc<Vec<u8>>>,
     pending_size: usize,
     /// The end when it was last found out how much of the file is dead.
     weighed: u64,
@@ -82,7 +82,7 @@ pub struct Cache {
 pub struct CacheReader<'a> {
     folder: &'a Folder,
     file: Option<(u64, File)>,
-    block: Arc<[u8]>,
+    block: Arc<Vec<u8>>,
     start: u64,
 }
 
@@ -104,13 +104,18 @@ impl CacheReader<'_> {
                 return None;
             }
             self.file = Some((inode, file));
-            self.block = Arc::from([]);
+            self.block = Arc::default();
         }
         let (start, length) = (slot.at - RECORD_HEAD as u64, RECORD_HEAD + slot.length as usize);
         let is_inside = start >= self.start && start + length as u64 <= self.start + self.block.len() as u64;
         if !is_inside {
             let file = &self.file.as_ref()?.1;
-            let mut block = vec![0; length.max(WINDOW)];
+            // The same memory again, unless somebody still holds a record in it.
+            if Arc::get_mut(&mut self.block).is_none() {
+                self.block = Arc::default();
+            }
+            let block = Arc::get_mut(&mut self.block)?;
+            block.resize(length.max(WINDOW), 0);
             let mut filled = 0;
             while filled < block.len() {
                 match file.read_at(&mut block[filled..], start + filled as u64).ok()? {
@@ -119,7 +124,6 @@ impl CacheReader<'_> {
                 }
             }
             block.truncate(filled);
-            self.block = block.into();
             self.start = start;
         }
         let from = (start - self.start) as usize;
@@ -135,7 +139,7 @@ impl CacheReader<'_> {
 impl Folder {
     /// A reader of cached records, for many messages.
     pub fn cache_reader(&self) -> CacheReader<'_> {
-        CacheReader { folder: self, file: None, block: Arc::from([]), start: 0 }
+        CacheReader { folder: self, file: None, block: Arc::default(), start: 0 }
     }
 
     /// Those of these messages that have no record.
@@ -166,7 +170,7 @@ impl Folder {
                 return;
             }
             cache.pending_size += RECORD_HEAD + bytes.len();
-            if let Some(old) = cache.pending.insert(uid.number(), bytes.into()) {
+            if let Some(old) = cache.pending.insert(uid.number(), Arc::new(bytes.to_vec())) {
                 cache.pending_size -= RECORD_HEAD + old.len();
             }
             cache.pending_size >= BATCH

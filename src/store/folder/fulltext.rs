@@ -61,6 +61,9 @@ impl Signatures {
     }
 }
 
+/// Sees one message: its identifier, the signatures of header and body; says whether the message still exists.
+type See<'a> = dyn FnMut(Uid, &[u8], &[u8]) -> bool + 'a;
+
 /// What became of reading the file.
 enum Reading {
     /// Octets of all records, and of those that are of use.
@@ -68,9 +71,6 @@ enum Reading {
     /// From here on it is torn or damaged.
     Broken,
 }
-
-/// Is shown a message's identifier and the signatures of its header and its body; true when they are still of use.
-type See<'a> = dyn FnMut(Uid, &[u8], &[u8]) -> bool + 'a;
 
 impl Folder {
     /// Shows all signatures made by these rules: of header and body. `see` says whether the message still exists.

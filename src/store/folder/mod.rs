@@ -27,7 +27,7 @@
 //! |---|---|---|---|---|
 //! | M0 | − | `new` or `cur` | delivered by anybody | the next look gives it a UID |
 //! | M1 | − | `tmp` | being appended, nothing promised | left alone; old files in `tmp` may be removed |
-//! | M2 | + | `tmp` | appended: the batch is durable, the client may be told soon | the next look renames it into `cur` |
+//! | M2 | + | `tmp` | appended with others: the batch is durable, the client may be told soon | the next look renames it into `cur` |
 //! | M3 | + | `new` or `cur` | a message | – |
 //! | M4 | + | − | removed by anybody, moved, expunged | the next look records that it is gone |
 //! | M5 | + (source) | `cur` of another mailbox | moved; the other mailbox knows it (M3) or not yet (M0) | the next look at each |

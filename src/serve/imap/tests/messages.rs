@@ -107,6 +107,19 @@ fn octets_that_no_literal_may_hold_and_encodings_nobody_knows() {
 }
 
 #[test]
+fn binary_text_that_can_not_be_kept_as_it_is_is_refused() {
+    let world = World::new();
+    let mut client = world.client();
+    for (text, is_kept) in
+        [("A: b\r\n\r\nx\0y\r\n", true), ("A: b\r\n\r\nx\ny", false), ("A: b\r\n\r\nx\r\r\ny", false)]
+    {
+        client.say(format!("a APPEND INBOX ~{{{}+}}\r\n{text}\r\n", text.len()).as_bytes());
+        let heard = client.heard();
+        assert!(heard.contains(if is_kept { "a OK [APPENDUID" } else { "a NO [UNKNOWN-CTE]" }), "{text:?}: {heard}");
+    }
+}
+
+#[test]
 fn copies_and_moves() {
     let world = World::new();
     world.three();
