@@ -221,7 +221,15 @@ pub(super) fn tell(
 }
 
 fn tells(returns: &Returns) -> bool {
-    returns.min || returns.max || returns.count || returns.all || returns.partial.is_some() || returns.relevancy
+    // UPDATE alone has an empty answer, which names the tag that its notices will have (RFC 5267 §4.3).
+    let has_updates = returns.update.is_some();
+    returns.min
+        || returns.max
+        || returns.count
+        || returns.all
+        || returns.partial.is_some()
+        || returns.relevancy
+        || has_updates
 }
 
 /// The first and the last, as far as asked for.

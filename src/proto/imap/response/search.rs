@@ -77,6 +77,8 @@ pub fn esearch(out: &mut Vec<u8>, found: &Esearch, enabled: Enabled) {
         ranges(out, all);
     }
     if let Some((range, numbers)) = found.partial {
+        // RFC 5267 §4.4 lets clients write the ends in any order; the answer has the smaller one first.
+        let range = PartialRange { from: range.from.min(range.to), to: range.from.max(range.to), ..range };
         put(out, &format!(" PARTIAL ({range} "));
         match numbers.is_empty() {
             true => put(out, "NIL"),
