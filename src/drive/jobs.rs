@@ -1,10 +1,11 @@
 //! Timed jobs: `every 1h: COMMAND` and `at 04:30: COMMAND`.
 
+use super::program::wait_or_kill;
 use crate::clock::Timestamp;
 use crate::log;
 use crate::tables::aliases::split_command;
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a job may take to end.
 const END_PATIENCE: Duration = Duration::from_secs(5);
@@ -101,18 +102,10 @@ impl Job {
 
     /// Ends a run: politely first.
     pub fn end(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+        let Some(child) = self.child.take() else { return };
         let _ =
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGTERM);
-        let until = Instant::now() + END_PATIENCE;
-        while Instant::now() < until {
-            if let Ok(Some(_)) = child.try_wait() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let _ = child.kill();
-        let _ = child.wait();
+        wait_or_kill(child, END_PATIENCE);
     }
 }
 

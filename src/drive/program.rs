@@ -97,8 +97,14 @@ pub(super) fn terminate(program: &Program) {
 /// Ends a program and waits for it.
 pub(super) fn end(program: &mut Program) {
     terminate(program);
-    let Some(mut child) = program.child.take() else { return };
-    let until = Instant::now() + END_PATIENCE;
+    if let Some(child) = program.child.take() {
+        wait_or_kill(child, END_PATIENCE);
+    }
+}
+
+/// Waits for a process that was asked to end, at most `patience`; then kills it.
+pub(super) fn wait_or_kill(mut child: Child, patience: Duration) {
+    let until = Instant::now() + patience;
     while Instant::now() < until {
         if let Ok(Some(_)) = child.try_wait() {
             return;
