@@ -5,11 +5,13 @@
 //! | [`adopt`] | the number was announced by LISTEN_FDS for this process, is adopted once (see [`crate::drive`]), and fstat shows it open |
 //! | [`end_with_parent`] | between fork and exec only prctl and getppid are called, which are plain system calls; no allocation |
 //! | [`pass`] | between fork and exec only dup2 and fcntl are called, which are async-signal-safe (signal-safety(7)); no allocation |
+//! | [`start_write_back`] | sync_file_range takes an open descriptor and numbers, and touches no memory of ours |
 //!
-//! The convention is systemd's sd_listen_fds(3): descriptors from 3 on, LISTEN_FDS their number, LISTEN_FDNAMES their names.
+//! The convention of passed sockets is systemd's sd_listen_fds(3): descriptors from 3 on, LISTEN_FDS their number, LISTEN_FDNAMES their names.
 
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -48,6 +50,13 @@ pub(crate) fn end_with_parent(command: &mut Command) {
     };
     // SAFETY: the closure runs in the child between fork and exec and keeps to the rules of the table above.
     unsafe { command.pre_exec(act) };
+}
+
+/// Begins to write a file's dirty pages out, without waiting (sync_file_range(2)). An error means that nothing has begun; the sync
+/// that follows does the work, and reports what goes wrong.
+pub(crate) fn start_write_back(file: &File) {
+    // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
+    unsafe { nix::libc::sync_file_range(file.as_raw_fd(), 0, 0, nix::libc::SYNC_FILE_RANGE_WRITE) };
 }
 
 /// Lets the command's process have these sockets as descriptors 3, 4, ….

@@ -152,7 +152,8 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Passwd { address, password } => {
             let address = parse(&address, &site)?;
             // Hashed before the lock is taken: others need not wait for that.
-            let mut fresh = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
+            let found = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
+            let mut fresh = Arc::unwrap_or_clone(found);
             set_password(&password, &mut fresh, &site)?;
             edit(&users, &address, |account| {
                 for field in ["pw", "scram", "apop"] {
@@ -247,7 +248,8 @@ fn own_address(text: &str, site: &Site) -> Result<Address, Ended> {
 /// The account of this name.
 fn account(text: &str, site: &Site, users: &Users) -> Result<Account, Ended> {
     let address = parse(text, site)?;
-    users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))
+    let found = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
+    Ok(Arc::unwrap_or_clone(found))
 }
 
 /// The mailboxes of an account.

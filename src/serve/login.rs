@@ -95,7 +95,7 @@ impl LoginDesk {
         })
     }
 
-    fn account(&self, user: &str) -> Result<Option<Account>, Failure> {
+    fn account(&self, user: &str) -> Result<Option<Arc<Account>>, Failure> {
         match self.address(user) {
             Some(address) => self.users.find(&address),
             None => Ok(None),

@@ -125,7 +125,7 @@ fn to_text(name: &str, findings: &Findings) -> String {
             text.push_str(&format!("  {what}\n"));
         }
     };
-    let Findings { arrived, gone, measured, unsettled, drafts, .. } = findings;
+    let Findings { arrived, gone, measured, unsettled, drafts, torn, .. } = findings;
     line(*arrived > 0, format!("{arrived} new"));
     line(*gone > 0, format!("{gone} gone"));
     line(*measured > 0, format!("{measured} measured"));
@@ -136,6 +136,10 @@ fn to_text(name: &str, findings: &Findings) -> String {
     let records = &findings.wrong_records;
     line(!records.is_empty(), format!("mended: the cache told of other texts: UID {records}"));
     line(*drafts > 0, format!("mended: {drafts} old drafts removed from tmp"));
+    line(
+        *torn > 0,
+        format!("{torn} deliveries cut short by a stop of the machine, in tmp/*.torn; their senders kept them"),
+    );
     let names = &findings.wrong_names;
     line(!names.is_empty(), format!("wrong: names say other sizes than the files have: UID {names}"));
     for (uid, reason) in &findings.unreadable {
@@ -158,6 +162,7 @@ fn to_json(name: &str, findings: &Findings) -> serde_json::Value {
         "wrong_sizes": findings.wrong_sizes.to_string(),
         "wrong_records": findings.wrong_records.to_string(),
         "drafts": findings.drafts,
+        "torn": findings.torn,
         "wrong_names": findings.wrong_names.to_string(),
         "unreadable": unreadable.map(|(uid, e)| serde_json::json!({"uid": uid.number(), "reason": e})).collect::<Vec<_>>(),
     })

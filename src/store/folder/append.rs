@@ -46,8 +46,14 @@ impl Folder {
         let now = (self.settings.clock)();
         let is_single = messages.len() == 1;
         let mut bases = Vec::with_capacity(messages.len());
+        let is_batch = messages.len() >= SYNCFS_FROM;
+        let begun = is_batch.then(|| fsx::FilesystemSync::begin(&self.dir)).transpose()?;
         for message in &mut messages {
             let size = message.draft.size();
+            // What was written before the common sync began is not covered by it.
+            if is_batch && size >= fsx::BUFFER as u64 {
+                message.draft.sync()?;
+            }
             let delivered = crate::store::name(now, &self.settings.host, size, message.wire_size);
             let base = name::saved(&delivered);
             if !is_single {
@@ -63,8 +69,8 @@ impl Folder {
         // look makes a message of what is there.
         if is_single {
             messages[0].draft.sync()?;
-        } else if messages.len() >= SYNCFS_FROM {
-            fsx::sync_filesystem(&self.dir)?;
+        } else if let Some(begun) = begun {
+            begun.finish()?;
             messages.iter_mut().for_each(|m| m.draft.believe_synced());
         } else {
             messages.iter_mut().try_for_each(|m| m.draft.sync())?;

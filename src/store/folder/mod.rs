@@ -60,7 +60,7 @@ pub use append::Append;
 pub use cache::{CacheReader, Cached};
 pub(super) use expunge::shown_system;
 pub use fulltext::Signatures;
-pub(super) use name::{escape, size, unescape, unescape_octets};
+pub(super) use name::{delivery_time, escape, size, unescape, unescape_octets};
 pub use reading::Text;
 pub use store::{FlagChange, FlagOutcome, How};
 pub use verify::Findings;
