@@ -102,13 +102,23 @@ fn load(path: &Path, metadata: &std::fs::Metadata) -> io::Result<Acl> {
 }
 
 impl Tree {
-    /// A mailbox's list; `None` when it has none of its own. A directory behind a symbolic link is nobody's to share: it has no rights.
+    /// A mailbox's list; `None` when it has none of its own. A directory behind a symbolic link may be another's: it is not this tree's to share.
     pub fn acl(&self, name: &str) -> Result<Option<Arc<Acl>>, TreeError> {
-        let dir = self.dir(&self.find(name)?.ok_or(TreeError::Missing)?);
-        if dir != self.root && dir.symlink_metadata()?.is_symlink() {
-            return Ok(Some(Arc::new(Acl::closed())));
+        let disk = self.find(name)?.ok_or(TreeError::Missing)?;
+        Ok(self.acl_of(&disk)?)
+    }
+
+    /// The same by the name on disk.
+    fn acl_of(&self, disk: &str) -> io::Result<Option<Arc<Acl>>> {
+        match self.is_elsewhere(disk)? {
+            true => Ok(Some(Arc::new(Acl::closed()))),
+            false => self.registry.acls.read(&self.dir(disk).join(NAME)),
         }
-        Ok(self.registry.acls.read(&dir.join(NAME))?)
+    }
+
+    /// True for a folder that is a symbolic link.
+    fn is_elsewhere(&self, disk: &str) -> io::Result<bool> {
+        Ok(!disk.is_empty() && self.dir(disk).symlink_metadata()?.is_symlink())
     }
 
     /// Changes the rights of one identifier. Durable when it returns.
@@ -121,8 +131,12 @@ impl Tree {
         change: AclChange,
     ) -> Result<(), AclError> {
         let _lock = self.lock()?;
-        let before = self.acl(name)?;
-        let path = self.dir(&self.find(name)?.ok_or(TreeError::Missing)?).join(NAME);
+        let disk = self.find(name)?.ok_or(TreeError::Missing)?;
+        if self.is_elsewhere(&disk)? {
+            return Err(TreeError::Refused.into());
+        }
+        let before = self.acl_of(&disk)?;
+        let path = self.dir(&disk).join(NAME);
         if before.as_ref().is_some_and(|acl| acl.is_newer()) {
             return Err(TreeError::Folder(FolderError::Newer(path)).into());
         }
@@ -158,7 +172,7 @@ impl Tree {
             }
         }
         for disk in self.folders()? {
-            let Some(acl) = self.registry.acls.read(&self.dir(&disk).join(NAME))? else { continue };
+            let Some(acl) = self.acl_of(&disk)? else { continue };
             for (subject, _) in acl.entries().filter(|(subject, _)| !subject.is_negative) {
                 let is_near = match &subject.identifier {
                     Identifier::Account(address) => address.domain() == owner.domain(),
@@ -174,8 +188,7 @@ impl Tree {
     /// True when some mailbox gives this identifier something.
     fn shares_with(&self, identifier: &Identifier) -> Result<bool, TreeError> {
         for disk in self.folders()? {
-            let acl = self.registry.acls.read(&self.dir(&disk).join(NAME))?;
-            if acl.is_some_and(|acl| acl.names(identifier)) {
+            if self.acl_of(&disk)?.is_some_and(|acl| acl.names(identifier)) {
                 return Ok(true);
             }
         }
@@ -186,6 +199,9 @@ impl Tree {
     pub(super) fn inherited_acl(&self, name: &str) -> Result<Option<Vec<u8>>, TreeError> {
         for above in naming::ancestors(name).collect::<Vec<_>>().into_iter().rev() {
             if let Some(disk) = self.find(above)? {
+                if self.is_elsewhere(&disk)? {
+                    return Ok(Some(Acl::default().print().into_bytes()));
+                }
                 return match fsx::read(&self.dir(&disk).join(NAME), FILE_LIMIT) {
                     Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
                     text => Ok(Some(text?)),
@@ -307,6 +323,11 @@ mod tests {
         std::os::unix::fs::symlink(&maildir, maildir.join(".link")).unwrap();
         assert_eq!(world.rights("INBOX", "bob@a.test"), "lr");
         assert_eq!(world.rights("link", "bob@a.test"), "");
+        let refused = world.set("link", "bob", "lrs");
+        assert!(matches!(refused, Err(AclError::Tree(TreeError::Refused))), "{refused:?}");
+        world.tree.create("link/below", None).unwrap();
+        assert_eq!(world.rights("link/below", "bob@a.test"), "");
+        assert_eq!(world.rights("INBOX", "bob@a.test"), "lr");
     }
 
     #[test]
