@@ -60,6 +60,11 @@ impl LoginDesk {
         self.users.has_secrets()
     }
 
+    /// The account of an address, whether it may log in or not.
+    pub fn find(&self, address: &Address) -> Result<Option<Arc<Account>>, Failure> {
+        self.users.find(address)
+    }
+
     /// A nonce that nobody can guess.
     pub fn nonce(&self) -> String {
         let mut bytes = [0; 18];

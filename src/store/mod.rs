@@ -16,7 +16,9 @@
 pub mod folder;
 mod maildir;
 mod pop;
+mod realm;
 mod registry;
+mod shares;
 mod torn;
 mod trash;
 mod tree;
@@ -28,7 +30,9 @@ pub use folder::{
 };
 pub use maildir::{Arrival, deliver, name};
 pub use pop::{PopEntry, PopError, PopMailbox};
+pub use realm::Realm;
 pub use registry::Registry;
+pub use shares::{owners_sharing_with, share_marks};
 pub use trash::{Trash, Trashed};
-pub use tree::{AnnotateError, Annotations, INBOX, Listed, SEPARATOR, Tree, TreeError, VALUE_LIMIT};
+pub use tree::{AclError, AnnotateError, Annotations, INBOX, Listed, SEPARATOR, Tree, TreeError, VALUE_LIMIT};
 pub use usage::{Usage, usage};

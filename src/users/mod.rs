@@ -142,10 +142,16 @@ fn name_key(address: &Address) -> String {
 /// A `/` or a leading dot in a local part can't leave the tree: such bytes are written `%XX`.
 pub fn home(mail: &std::path::Path, address: &Address) -> PathBuf {
     let key = address.to_key();
-    mail.join(directory_name(key.domain())).join(directory_name(key.local()))
+    domain_home(mail, key.domain()).join(directory_name(key.local()))
 }
 
-fn directory_name(text: &str) -> String {
+/// Where the homes of a domain lie. No account's home begins with a dot there.
+pub fn domain_home(mail: &std::path::Path, domain: &str) -> PathBuf {
+    mail.join(directory_name(domain))
+}
+
+/// A text as one name in a directory: no `/`, no leading dot. `fields::decode` reads it again.
+pub fn directory_name(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     for (i, c) in text.chars().enumerate() {
         match c {

@@ -1,6 +1,7 @@
 //! `emuser check-mail`: an account's mailboxes against their files.
 
-use super::{account, of_store, tree};
+use super::of_store;
+use super::owner::{owner, tree};
 use crate::cli::{Done, Ended, say};
 use crate::config::Site;
 use crate::fsx;
@@ -14,7 +15,7 @@ use std::path::Path;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckMail {
-    /// user@domain
+    /// user@domain, shared[:domain] or public[:domain]
     user: String,
     /// Forget em-index and em-cache first; they are made anew
     #[arg(long)]
@@ -28,15 +29,15 @@ pub(super) struct CheckMail {
 }
 
 pub(super) fn check_mail(site: &Site, users: &Users, wanted: &CheckMail) -> Done {
-    let account = account(&wanted.user, site, users)?;
-    let tree = tree(site, &account)?;
+    let realm = owner(&wanted.user, site, users)?;
+    let tree = tree(site, &realm)?;
     let (mut exit, mut failed) = (Exit::Ok, None);
     for listed in tree.list().map_err(|e| of_store(&e))?.into_iter().filter(|listed| listed.exists) {
         match check_one(&tree, &listed.name, wanted) {
             Ok(findings) => {
                 exit = worse(exit, &findings);
                 if findings.has_mended() || findings.has_faults() {
-                    let event = log::event("mailbox-checked").field("user", &account.address);
+                    let event = log::event("mailbox-checked").field("user", &realm);
                     let event = event.field("folder", &listed.name).field("mended", findings.has_mended());
                     event.field("faults", findings.has_faults()).write();
                 }
@@ -59,6 +60,12 @@ pub(super) fn check_mail(site: &Site, users: &Users, wanted: &CheckMail) -> Done
     }
     if check_usage(tree.home())? {
         let _ = writeln!(std::io::stderr(), "emuser: em-usage was wrong: the quota's sums are made anew");
+        exit = if exit == Exit::Ok { Exit::No } else { exit };
+    }
+    if let Some(owner) = realm.owner()
+        && tree.mend_shares(owner, &site.root.mail).map_err(|e| of_store(&e))?
+    {
+        let _ = writeln!(std::io::stderr(), "emuser: others did not find what is shared with them: they do now");
         exit = if exit == Exit::Ok { Exit::No } else { exit };
     }
     let kept = Trash::of(tree.home()).list()?.len();
@@ -113,7 +120,7 @@ fn check_usage(home: &Path) -> Result<bool, Ended> {
     Ok(known != store::usage(home)?)
 }
 
-fn printable(name: &str) -> String {
+pub(super) fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 

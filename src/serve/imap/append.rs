@@ -3,10 +3,11 @@
 //! Stored text has LF line ends: CR LF becomes LF while it comes in; a CR alone stays; a LF alone is a line end like any other, and
 //! goes out as CR LF.
 
-use super::message::split_flags;
+use super::access::Place;
+use super::message::{permitted, split_flags, writable};
 use super::{ImapService, Trouble};
 use crate::dot::{self, CrlfDecoder};
-use crate::mailbox::{Entry, System, UidSet};
+use crate::mailbox::{Entry, Rights, System, UidSet};
 use crate::proto::imap::response::{self, Code, Status};
 use crate::proto::imap::{Answer, AppendMessage, Messages, Outcome, Refusal};
 use crate::store::{Append, FlagChange, Folder, FolderError, How, TreeError};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Appending {
     folder: Arc<Folder>,
+    place: Place,
     done: Vec<Append>,
     current: Option<Current>,
     replaces: Option<Messages>,
@@ -85,23 +87,26 @@ impl ImapService {
             freed = self.may_replace(replaces).map_err(|trouble| self.refusal(trouble))?;
         }
         if self.append.is_none() {
-            let folder = self.target(&message.mailbox).map_err(|trouble| self.refusal(trouble))?;
-            let replaces = message.replaces.clone();
-            self.append = Some(Box::new(Appending { folder, done: Vec::new(), current: None, replaces, octets: 0 }));
+            let (place, folder) = self.target(&message.mailbox).map_err(|trouble| self.refusal(trouble))?;
+            let (replaces, done) = (message.replaces.clone(), Vec::new());
+            self.append = Some(Box::new(Appending { folder, place, done, current: None, replaces, octets: 0 }));
         }
+        // What goes from one account frees nothing in another.
+        let frees_here = |append: &Appending| {
+            self.selected.as_ref().is_some_and(|selected| selected.folder.home() == append.folder.home())
+        };
         let held = self.append.as_ref().map_or(0, |append| append.octets);
-        match self.is_over_quota(held.saturating_add(size).saturating_sub(freed)) {
-            Ok(false) => {}
-            Ok(true) => return Err(Refusal::no(Some(Code::OverQuota), "the quota is exceeded")),
-            Err(trouble) => return Err(self.refusal(trouble)),
-        }
+        let freed = if self.append.as_deref().is_some_and(frees_here) { freed } else { 0 };
+        self.check_quota(held.saturating_add(size).saturating_sub(freed))?;
         let Some(appending) = &mut self.append else { return Err(Refusal::bad("no APPEND")) };
+        // RFC 4314 §4: flags that may not be set are left out without a word.
         let (system, keywords) = split_flags(&message.flags);
+        let (system, keywords) = permitted(appending.place.rights.flags(), system, &keywords).unwrap_or_default();
         let append = Append {
             draft: appending.folder.draft(),
             wire_size: 0,
             system,
-            keywords: keywords.into_iter().map(str::to_string).collect(),
+            keywords: keywords.iter().map(|name| name.to_string()).collect(),
             internal_date: message.date,
         };
         appending.octets = appending.octets.saturating_add(size);
@@ -112,9 +117,8 @@ impl ImapService {
     /// True when REPLACE may remove this message; gives the octets that its removal frees (RFC 8508 §3.2).
     fn may_replace(&mut self, replaces: &Messages) -> Result<u64, Trouble> {
         let selected = self.selected()?;
-        if selected.is_read_only {
-            return Err(Trouble::ReadOnly);
-        }
+        // RFC 8508 §4.1: as STORE and EXPUNGE do.
+        writable(selected, Rights::MARK.union(Rights::EXPUNGE))?;
         let numbers = selected.choose(replaces).ok_or(Trouble::NoSuchMessage)?;
         let snapshot = selected.view.snapshot();
         let found = numbers.iter().filter_map(|number| snapshot.at(number)).find(|e| !selected.view.is_ghost(e.uid));
@@ -145,7 +149,12 @@ impl ImapService {
         }
         appending.octets = appending.octets.saturating_add(octets);
         let held = appending.octets;
-        match self.is_over_quota(held) {
+        self.check_quota(held)
+    }
+
+    /// Fails when so many more octets are too many for the owner of the mailbox that is written to.
+    fn check_quota(&self, octets: u64) -> Result<(), Refusal> {
+        match self.append.as_ref().map_or(Ok(false), |append| append.place.is_over_quota(octets)) {
             Ok(false) => Ok(()),
             Ok(true) => Err(Refusal::no(Some(Code::OverQuota), "the quota is exceeded")),
             Err(trouble) => Err(self.refusal(trouble)),
@@ -186,10 +195,21 @@ impl ImapService {
     pub(super) fn append_commit(&mut self) -> Answer {
         let mut out = Vec::new();
         let result = match self.append.take() {
-            Some(appending) => self.commit(*appending, &mut out).map_err(Trouble::from),
+            Some(appending) => self.is_still_allowed(&appending).and_then(|()| Ok(self.commit(*appending, &mut out)?)),
             None => Ok(super::not_now("no APPEND")),
         };
         self.finish(result, true, out)
+    }
+
+    /// The messages may have taken their time: what was allowed when they began must be allowed still.
+    fn is_still_allowed(&mut self, appending: &Appending) -> Result<(), Trouble> {
+        if !appending.place.rights_of(self.me()?)?.holds(Rights::INSERT) {
+            return Err(Trouble::NoPerm);
+        }
+        match appending.replaces {
+            Some(_) => writable(self.selected()?, Rights::MARK.union(Rights::EXPUNGE)),
+            None => Ok(()),
+        }
     }
 
     fn commit(&mut self, appending: Appending, out: &mut Vec<u8>) -> Result<Outcome, FolderError> {

@@ -2,7 +2,7 @@
 
 use super::selected::Selected;
 use super::{Run, Trouble};
-use crate::mailbox::{Flags, System, UidSet};
+use crate::mailbox::{Flags, Rights, System, UidSet};
 use crate::proto::imap::Outcome;
 use crate::proto::imap::response::{self, Code};
 use crate::proto::imap::{Enabled, Extension};
@@ -24,16 +24,19 @@ pub(super) fn split_flags(flags: &[Flag]) -> (u8, Vec<&str>) {
 
 /// STORE and UID STORE.
 pub(super) fn store(selected: &mut Selected, store: &Store, enabled: Enabled, out: &mut Vec<u8>) -> Run {
-    writable(selected)?;
+    writable(selected, Rights::NONE)?;
     let numbers = selected.choose(&store.messages).ok_or(Trouble::NoSuchMessage)?;
     let uids = selected.uids(&numbers);
     let (system, keywords) = split_flags(&store.flags);
+    let mask = selected.rights.flags();
     let how = match store.action {
         StoreAction::Add => How::Add,
         StoreAction::Remove => How::Remove,
-        StoreAction::Replace => How::Replace,
+        StoreAction::Replace if mask == Flags::ALL => How::Replace,
+        StoreAction::Replace => How::ReplaceWithin(mask),
     };
-    let change = FlagChange { how, system, keywords: &keywords };
+    let allowed = permitted(mask, system, &keywords).ok_or(Trouble::NoPerm)?;
+    let change = FlagChange { how, system: allowed.0, keywords: allowed.1 };
     let done = selected.folder.store(&uids, change, store.unchanged_since)?;
     let has_modseq = enabled.has(Extension::Condstore);
     let may_expunge = store.messages.is_uid;
@@ -46,7 +49,7 @@ pub(super) fn store(selected: &mut Selected, store: &Store, enabled: Enabled, ou
     let expected = |flags: Flags| match how {
         How::Add => flags.union(wanted),
         How::Remove => flags.minus(wanted),
-        How::Replace => wanted,
+        How::Replace | How::ReplaceWithin(_) => wanted,
     };
     for uid in uids.uids().filter(|uid| !selected.view.is_ghost(*uid)) {
         // RFC 7162 §3.1.3: even a silent STORE tells the new modification sequence.
@@ -84,6 +87,14 @@ pub(super) fn store(selected: &mut Selected, store: &Store, enabled: Enabled, ou
     Ok(Outcome::ok("stored"))
 }
 
+/// Of these flags, those that the rights let change (RFC 4314 §4); `None` when there is nothing among them that may be.
+pub(super) fn permitted<'a, 'b>(mask: Flags, system: u8, keywords: &'a [&'b str]) -> Option<(u8, &'a [&'b str])> {
+    let allowed = (system & mask.system, if mask.keywords == 0 { &[] } else { keywords });
+    let asks_for_nothing = system == 0 && keywords.is_empty();
+    let is_anything = allowed.0 != 0 || !allowed.1.is_empty() || (asks_for_nothing && mask != Flags::NONE);
+    is_anything.then_some(allowed)
+}
+
 /// Sets `\Seen` where it is not set, for a FETCH that shows texts; gives the messages that were changed (identifiers).
 pub(super) fn see(
     selected: &mut Selected,
@@ -119,17 +130,26 @@ fn tell_modseq(selected: &Selected, number: u32, entry: &crate::mailbox::Entry, 
     fetch.end(out);
 }
 
+/// Where copies go to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) folder: &'a Folder,
+    /// The flags that may be set there, as a mask.
+    pub(super) kept: Flags,
+}
+
 /// COPY and MOVE into an open mailbox.
 pub(super) fn copy(
     selected: &mut Selected,
     messages: &Messages,
-    target: &Folder,
+    Target { folder: target, kept }: Target<'_>,
     is_move: bool,
     enabled: Enabled,
     out: &mut Vec<u8>,
 ) -> Run {
     if is_move {
-        writable(selected)?;
+        // RFC 6851 §4.2: as STORE and EXPUNGE do.
+        writable(selected, Rights::MARK.union(Rights::EXPUNGE))?;
     }
     let numbers = selected.choose(messages).ok_or(Trouble::NoSuchMessage)?;
     let uids = selected.uids(&numbers);
@@ -138,8 +158,8 @@ pub(super) fn copy(
     }
     let is_same = target.dir() == selected.folder.dir();
     let pairs = match is_move && !is_same {
-        true => selected.folder.move_to(&uids, target)?,
-        false => selected.folder.copy(&uids, target)?,
+        true => selected.folder.move_keeping(&uids, target, kept)?,
+        false => selected.folder.copy_keeping(&uids, target, kept)?,
     };
     if pairs.is_empty() {
         return Ok(Outcome::no(Some(Code::ExpungeIssued), "the messages are gone"));
@@ -165,7 +185,7 @@ pub(super) fn copy(
 
 /// EXPUNGE and UID EXPUNGE.
 pub(super) fn expunge(selected: &mut Selected, set: Option<&Set>, enabled: Enabled, out: &mut Vec<u8>) -> Run {
-    writable(selected)?;
+    writable(selected, Rights::EXPUNGE)?;
     let which = match set {
         Some(set) => {
             let messages = Messages { is_uid: true, set: set.clone() };
@@ -184,17 +204,19 @@ pub(super) fn expunge(selected: &mut Selected, set: Option<&Set>, enabled: Enabl
     })
 }
 
-/// CLOSE: what is marked goes without a word.
+/// CLOSE: what is marked goes without a word; without the right to it, it stays without a word (RFC 4314 §4).
 pub(super) fn close(selected: &Selected) -> Result<(), FolderError> {
-    if !selected.is_read_only {
+    if !selected.is_read_only && selected.rights.holds(Rights::EXPUNGE) {
         selected.folder.expunge(None)?;
     }
     Ok(())
 }
 
-fn writable(selected: &Selected) -> Result<(), Trouble> {
+/// Fails when the mailbox was opened by EXAMINE, or one of these rights is missing.
+pub(super) fn writable(selected: &Selected, needed: Rights) -> Result<(), Trouble> {
     match selected.is_read_only {
         true => Err(Trouble::ReadOnly),
-        false => Ok(()),
+        false if selected.rights.holds(needed) => Ok(()),
+        false => Err(Trouble::NoPerm),
     }
 }

@@ -4,6 +4,8 @@
 //! texts or looks through them: that goes on piece by piece, as the peer takes it. Before each tagged reply the client is told what has
 //! changed in the selected mailbox (RFC 9051 §5.2).
 
+mod access;
+mod acl;
 mod append;
 mod catenate;
 mod changes;
@@ -14,6 +16,7 @@ mod mailboxes;
 mod message;
 mod metadata;
 mod multisearch;
+mod names;
 mod search;
 mod select;
 mod selected;
@@ -23,7 +26,7 @@ use super::login::LoginDesk;
 use super::{Moment, Service};
 use crate::config::Site;
 use crate::log;
-use crate::mailbox::{Entry, UidSet};
+use crate::mailbox::{Entry, Rights, UidSet};
 use crate::policy::{Admission, Connections};
 use crate::proto::imap::response::{self, Code, Status};
 use crate::proto::imap::{
@@ -31,7 +34,7 @@ use crate::proto::imap::{
     Outcome, Refusal, Request,
 };
 use crate::sasl::Evidence;
-use crate::store::{Folder, FolderError, Registry, Tree, TreeError};
+use crate::store::{FolderError, Registry, Tree, TreeError};
 use crate::users::{self, LoggedIn};
 use append::Appending;
 use fetch::Fetch;
@@ -77,7 +80,10 @@ const CAPABILITIES: &[&str] = &[
     "LIST-EXTENDED",
     "LIST-STATUS",
     "LIST-METADATA",
+    "LIST-MYRIGHTS",
     "METADATA",
+    "ACL",
+    "RIGHTS=texk",
     "SPECIAL-USE",
     "CREATE-SPECIAL-USE",
     "ESEARCH",
@@ -120,6 +126,10 @@ enum Trouble {
     NoSuchMessage,
     /// The mailbox was opened by EXAMINE.
     ReadOnly,
+    /// The mailbox may be seen, and this not be done with it (RFC 4314 §4).
+    NoPerm,
+    /// There is no such mailbox, but there could be.
+    TryCreate,
     /// Already an answer.
     Told(Outcome),
     Tree(TreeError),
@@ -225,6 +235,7 @@ impl ImapService {
     }
 
     fn selected(&mut self) -> Result<&mut Selected, Trouble> {
+        self.renew_rights()?;
         let selected = self.selected.as_deref_mut().ok_or_else(|| Trouble::Told(not_now("select a mailbox first")))?;
         selected.check()?;
         Ok(selected)
@@ -256,6 +267,11 @@ impl ImapService {
             Err(trouble) => self.explain(trouble),
         };
         if outcome.effect != Effect::Selected
+            && let Err(ended) = self.tell_rights(&mut out)
+        {
+            return ended;
+        }
+        if outcome.effect != Effect::Selected
             && let Some(selected) = self.selected.as_deref_mut()
         {
             let was_late = selected.view.has_ghosts();
@@ -271,12 +287,46 @@ impl ImapService {
         Answer::Output { bytes: out, outcome: Some(outcome) }
     }
 
+    /// Asks for the rights in the selected mailbox, when it is not one's own: they may be others than a moment ago.
+    fn renew_rights(&mut self) -> Result<(), Trouble> {
+        let Some(Selected { place: Some(place), .. }) = self.selected.as_deref() else { return Ok(()) };
+        let rights = place.rights_of(self.me()?)?;
+        if let Some(selected) = self.selected.as_deref_mut() {
+            selected.rights = rights;
+        }
+        match rights.holds(Rights::READ) {
+            true => Ok(()),
+            false => Err(TreeError::Missing.into()),
+        }
+    }
+
+    /// Tells what may be changed in the selected mailbox when that is something else now (RFC 4314 §5.1.1). Who may not even read
+    /// it any more is sent away: the answer is the end of the session then.
+    fn tell_rights(&mut self, out: &mut Vec<u8>) -> Result<(), Answer> {
+        match self.renew_rights() {
+            Ok(()) => {}
+            Err(Trouble::Tree(TreeError::Missing)) => return Err(self.lost(&FolderError::Gone)),
+            Err(Trouble::Tree(TreeError::Folder(error))) => return Err(self.lost(&error)),
+            Err(Trouble::Tree(TreeError::Io(error))) => return Err(self.lost(&FolderError::Io(error))),
+            Err(_) => return Err(Answer::Bye("the selected mailbox can't be read".to_string())),
+        }
+        if let Some(selected) = self.selected.as_deref_mut()
+            && std::mem::replace(&mut selected.told_rights, selected.rights) != selected.rights
+            && !selected.is_read_only
+        {
+            selected.tell_flags(out);
+            let code = Code::PermanentFlags(selected.permanent_flags());
+            response::untagged(out, Status::Ok, Some(&code), "your rights have changed");
+        }
+        Ok(())
+    }
+
     /// The selected mailbox can't be followed any more: only a new session can be right about it.
     fn lost(&mut self, error: &FolderError) -> Answer {
         let user = self.account.as_ref().map(|a| a.login.account().address.to_string());
         log::event("mailbox-lost").maybe("user", user).field("reason", error).error().write();
         Answer::Bye(match error {
-            FolderError::Gone => "the selected mailbox was deleted or made anew".to_string(),
+            FolderError::Gone => "the selected mailbox was deleted, made anew or taken away".to_string(),
             _ => "the selected mailbox can't be read".to_string(),
         })
     }
@@ -286,6 +336,8 @@ impl ImapService {
         match trouble {
             Trouble::NoSuchMessage => bad("no such message"),
             Trouble::ReadOnly => Outcome::no(Some(Code::ReadOnly), "the mailbox is open for reading only"),
+            Trouble::NoPerm => Outcome::no(Some(Code::NoPerm), "you have no right to do this here"),
+            Trouble::TryCreate => Outcome::no(Some(Code::TryCreate), TreeError::Missing.to_string()),
             Trouble::Told(outcome) => outcome,
             Trouble::Tree(error) => self.failed(&error),
         }
@@ -363,17 +415,22 @@ impl ImapService {
             }
             Command::GetMetadata(get) => self.get_metadata(get, out),
             Command::SetMetadata(name, values) => self.set_metadata(name.as_ref(), values),
+            Command::GetAcl(name) => self.get_acl(name, out),
+            Command::SetAcl(name, identifier, change) => self.set_acl(name, identifier, change),
+            Command::DeleteAcl(name, identifier) => self.delete_acl(name, identifier),
+            Command::ListRights(name, identifier) => self.list_rights(name, identifier, out),
+            Command::MyRights(name) => self.my_rights(name, out),
             // Not offered, so the machine does not understand them.
             _ => Ok(Outcome { status: Status::Bad, ..Outcome::no(None, "not supported") }),
         }
     }
 
     fn copy(&mut self, messages: &Messages, name: &MailboxName, is_move: bool, out: &mut Vec<u8>) -> Run {
-        let target = self.target(name)?;
+        let (place, target) = self.target(name)?;
         let enabled = self.enabled;
-        let is_over = match is_move {
+        let is_over = match is_move && self.selected()?.folder.home() == target.home() {
             true => false,
-            false if self.quota() == 0 => false,
+            false if place.quota == 0 => false,
             false => {
                 let selected = self.selected()?;
                 let numbers = selected.choose(messages).ok_or(Trouble::NoSuchMessage)?;
@@ -382,21 +439,14 @@ impl ImapService {
                 let snapshot = selected.view.snapshot();
                 let octets = numbers.iter().filter_map(|n| snapshot.at(n)).map(|e| e.size);
                 let octets = octets.filter(|size| *size != Entry::UNKNOWN_SIZE).fold(0, u64::saturating_add);
-                self.is_over_quota(octets)?
+                place.is_over_quota(octets)?
             }
         };
         if is_over {
             return Ok(Outcome::no(Some(Code::OverQuota), "the quota is exceeded"));
         }
-        message::copy(self.selected()?, messages, &target, is_move, enabled, out)
-    }
-
-    /// A mailbox to write to; when there is none, the client may create it (TRYCREATE).
-    fn target(&self, name: &MailboxName) -> Result<Arc<Folder>, Trouble> {
-        self.tree()?.folder(name.as_str()).map_err(|e| match e {
-            TreeError::Missing => Trouble::Told(Outcome::no(Some(Code::TryCreate), "no such mailbox")),
-            other => other.into(),
-        })
+        let target = message::Target { folder: &target, kept: place.rights.flags() };
+        message::copy(self.selected()?, messages, target, is_move, enabled, out)
     }
 
     /// Prepares FETCH; the output is made by [`ImapService::more`].
@@ -419,7 +469,9 @@ impl ImapService {
             selected.measure(&numbers, wants(&FetchItem::Size), enabled, out)?;
         }
         let mut seen = UidSet::default();
-        if fetch.items.iter().any(|item| item.sets_seen()) && !selected.is_read_only {
+        // RFC 4314 §4: without the right to it nothing is marked as seen.
+        let may_see = !selected.is_read_only && selected.rights.holds(Rights::SEEN);
+        if fetch.items.iter().any(|item| item.sets_seen()) && may_see {
             seen = message::see(selected, &numbers, enabled, out)?;
         }
         let mut items = fetch.items.clone();
@@ -457,6 +509,9 @@ impl ImapService {
 
     fn untagged(&mut self) -> Answer {
         let mut out = Vec::new();
+        if let Err(ended) = self.tell_rights(&mut out) {
+            return ended;
+        }
         if let Some(selected) = self.selected.as_deref_mut()
             && let Err(e) = selected.tell_changes(self.enabled, true, &mut out)
         {

@@ -3,7 +3,7 @@
 use super::super::search::Prepared;
 use super::super::selected::Selected;
 use crate::clock::Timestamp;
-use crate::mailbox::{ModSeq, UidSet, View};
+use crate::mailbox::{ModSeq, Rights, UidSet, View};
 use crate::msg::folding::fold_for_search;
 use crate::msg::header_end;
 use crate::msg::structure::Structure;
@@ -30,6 +30,9 @@ fn selected(home: &Path) -> Selected {
         view: View::new(folder.refresh().unwrap()),
         folder,
         is_read_only: false,
+        place: None,
+        rights: Rights::ALL,
+        told_rights: Rights::ALL,
         saved: UidSet::default(),
         recent: UidSet::default(),
         told: ModSeq::ZERO,
