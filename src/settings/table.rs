@@ -148,6 +148,7 @@ settings! {
         trash: Duration = hours(0), "How long expunged messages are kept in the account's trash, to be restored; 0 removes them at once.";
         proxy_from: Vec<Network> = Vec::new(), "Networks whose connections begin with a PROXY protocol header.";
         tolerates_spaces: bool = false, "Take more than one blank between the words of a command, as some old clients send.";
+        tolerates_utf8_headers: bool = false, "Take and show header fields in raw UTF-8 as they are, also from and to clients that did not say ENABLE UTF8=ACCEPT: for moving old mail in, and for backups.";
     }
     /// Logging in.
     auth: Auth {

@@ -3,6 +3,7 @@
 //! Stored text has LF line ends: CR LF becomes LF while it comes in; a CR alone stays; a LF alone is a line end like any other, and
 //! goes out as CR LF.
 
+use super::international::HeaderWatch;
 use super::message::split_flags;
 use super::{ImapService, Trouble};
 use crate::dot::{self, CrlfDecoder};
@@ -33,11 +34,19 @@ struct Current {
     announced: u64,
     /// It came as a literal8: every octet counts.
     is_binary: bool,
+    header: HeaderWatch,
 }
 
 impl Current {
     fn new(append: Append, announced: u64) -> Current {
-        Current { append, decoder: CrlfDecoder::keeping_bare(), ends_in_cr: false, announced, is_binary: false }
+        Current {
+            append,
+            decoder: CrlfDecoder::keeping_bare(),
+            ends_in_cr: false,
+            announced,
+            is_binary: false,
+            header: HeaderWatch::default(),
+        }
     }
 
     fn write(&mut self, octets: &[u8]) -> std::io::Result<()> {
@@ -50,6 +59,7 @@ impl Current {
         let Some(last) = text.last() else { return Ok(()) };
         self.append.wire_size += dot::crlf_size(text) - u64::from(self.ends_in_cr && text[0] == b'\n');
         self.ends_in_cr = *last == b'\r';
+        self.header.feed(text);
         self.append.draft.write(text)
     }
 
@@ -171,6 +181,11 @@ impl ImapService {
         if current.as_ref().is_some_and(|current| current.is_binary && current.decoder.is_bare()) {
             let text = "a CR or LF that is no line end can't be kept; encode the part";
             return Answer::Verdict(Err(Refusal::no(Some(Code::UnknownCte), text)));
+        }
+        // RFC 9755 §4. Header and body are whole now, but for an end of line that is still open.
+        if !self.reads_utf8_headers() && current.as_ref().is_some_and(|current| current.header.is_international()) {
+            let text = "header fields in UTF-8 need ENABLE UTF8=ACCEPT first";
+            return Answer::Verdict(Err(Refusal::no(None, text)));
         }
         let finished = current.map(Current::finish);
         Answer::Verdict(match (finished, &mut self.append) {

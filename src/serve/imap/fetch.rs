@@ -4,7 +4,8 @@
 //! while they go out, so that of a large message only its stored text is held.
 
 use super::changes::begin;
-use super::selected::{Messages, Selected, TOGETHER};
+use super::international::Downgrade;
+use super::selected::{Messages, Record, Selected, TOGETHER};
 use crate::dot::CrlfWindow;
 use crate::mailbox::{Entry, Uid, UidSet};
 use crate::msg::digest::{Digest, Part};
@@ -41,6 +42,8 @@ pub(super) struct Fetch {
     pub(super) has_gaps: bool,
     /// A part's encoding is not known.
     pub(super) has_unknown_encoding: bool,
+    /// What the client may not see of headers; nothing is hidden until this is set.
+    pub(super) downgrade: Downgrade,
 }
 
 /// Output that is not made yet.
@@ -70,6 +73,7 @@ impl Fetch {
             pieces: VecDeque::new(),
             has_gaps: false,
             has_unknown_encoding: false,
+            downgrade: Downgrade::new(false),
         }
     }
 
@@ -134,9 +138,15 @@ impl Fetch {
         out: &mut Vec<u8>,
     ) -> Result<(), FolderError> {
         let start = out.len();
-        let mut response =
-            Response { out: std::mem::take(out), pieces: VecDeque::new(), text: None, is_unknown: false };
+        let mut response = Response {
+            out: std::mem::take(out),
+            pieces: VecDeque::new(),
+            text: None,
+            is_unknown: false,
+            downgrade: std::mem::replace(&mut self.downgrade, Downgrade::new(false)),
+        };
         let printed = self.items(number, entry, selected, messages, enabled, &mut response);
+        self.downgrade = response.downgrade;
         *out = match response.pieces.pop_front() {
             // What was there before the first text of this message goes out now.
             Some(Piece::Ready(first, _)) => {
@@ -269,7 +279,10 @@ fn digest(
     messages: &mut Messages<'_>,
     response: &mut Response,
 ) -> Result<(), FolderError> {
-    let record = messages.digest(uid)?;
+    let mut record = messages.digest(uid)?;
+    if response.downgrade.concerns(&record, part) {
+        record = Record::Fresh(Digest::of(&response.text(uid, messages)?));
+    }
     let value = Digest::read(&record).map(|digest| digest.part(part)).unwrap_or_default();
     fetch.printed(&mut response.out, name, value);
     Ok(())
@@ -281,6 +294,7 @@ struct Response {
     pieces: VecDeque<Piece>,
     text: Option<Arc<Vec<u8>>>,
     is_unknown: bool,
+    downgrade: Downgrade,
 }
 
 impl Response {
@@ -288,7 +302,7 @@ impl Response {
         if let Some(text) = &self.text {
             return Ok(text.clone());
         }
-        let text = Arc::new(messages.text(uid)?);
+        let text = Arc::new(self.downgrade.text(uid, messages.text(uid)?));
         self.text = Some(text.clone());
         Ok(text)
     }

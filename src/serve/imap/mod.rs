@@ -10,6 +10,7 @@ mod changes;
 mod context;
 mod fetch;
 mod find;
+mod international;
 mod mailboxes;
 mod message;
 mod metadata;
@@ -35,6 +36,7 @@ use crate::store::{Folder, FolderError, Registry, Tree, TreeError};
 use crate::users::{self, LoggedIn};
 use append::Appending;
 use fetch::Fetch;
+use international::Downgrade;
 use selected::Selected;
 use std::net::IpAddr;
 use std::path::Path;
@@ -424,7 +426,8 @@ impl ImapService {
         }
         let mut items = fetch.items.clone();
         complete(&mut items, fetch.messages.is_uid, fetch.changed_since.is_some(), enabled);
-        let fetch_job = Fetch::new(items, &numbers, fetch.messages.is_uid, seen, selected);
+        let mut fetch_job = Fetch::new(items, &numbers, fetch.messages.is_uid, seen, selected);
+        fetch_job.downgrade = Downgrade::new(!self.reads_utf8_headers());
         self.job = Some(Box::new(Job { fetch: fetch_job, may_expunge: fetch.messages.is_uid }));
         Ok(Outcome::ok("fetched"))
     }
@@ -449,6 +452,7 @@ impl ImapService {
                     (_, true) => Outcome::no(Some(Code::ExpungeIssued), "some messages are gone"),
                     _ => Outcome::ok("fetched"),
                 };
+                let outcome = job.fetch.downgrade.tell(outcome, self.enabled, &mut out);
                 self.finish(Ok(outcome), job.may_expunge, out)
             }
             Err(e) => self.finish(Err(e.into()), job.may_expunge, out),

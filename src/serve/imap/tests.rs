@@ -5,6 +5,7 @@
 //! number of lines; empty lines and spaces before a line don't count. `A!` has A hear that something changed in what it watches.
 
 mod context;
+mod international;
 mod mailboxes;
 mod messages;
 mod metadata;
