@@ -5,6 +5,7 @@
 //! changed in the selected mailbox (RFC 9051 §5.2).
 
 mod append;
+mod batches;
 mod catenate;
 mod changes;
 mod context;
@@ -98,6 +99,7 @@ const CAPABILITIES: &[&str] = &[
     "CONDSTORE",
     "QRESYNC",
     "UIDONLY",
+    "UIDBATCHES",
     "QUOTA",
     "QUOTA=RES-STORAGE",
     "MULTIAPPEND",
@@ -359,6 +361,9 @@ impl ImapService {
             Command::GetQuota(root) => self.get_quota(root, out),
             Command::GetQuotaRoot(name) => self.get_quota_root(name, out),
             Command::SetQuota(..) => Ok(Outcome::no(Some(Code::NoPerm), "quotas are set by the administrator")),
+            Command::UidBatches(size, wanted) => {
+                batches::uid_batches(self.selected()?, *size, *wanted, &request.tag, out)
+            }
             Command::CancelUpdate(tags) => {
                 self.selected()?.cancel(tags);
                 Ok(Outcome::ok("no more updates"))

@@ -94,6 +94,8 @@ pub enum Code {
     ServerBug,
     /// Too large.
     TooBig,
+    /// Fewer messages in a batch than there must be (RFC 10022 §3.1.3).
+    TooFew,
     /// CREATE the mailbox first.
     TryCreate,
     /// The next identifier.
@@ -191,6 +193,7 @@ impl Code {
             Code::ReadOnly => "READ-ONLY",
             Code::ReadWrite => "READ-WRITE",
             Code::TooBig => "TOOBIG",
+            Code::TooFew => "TOOFEW",
             Code::TryCreate => "TRYCREATE",
             Code::UidNotSticky => "UIDNOTSTICKY",
             Code::UidRequired => "UIDREQUIRED",
