@@ -4,6 +4,7 @@
 //! goes out as CR LF.
 
 use super::international::HeaderWatch;
+use super::limit::MessageLimits;
 use super::message::split_flags;
 use super::{ImapService, Trouble};
 use crate::dot::{self, CrlfDecoder};
@@ -89,6 +90,11 @@ impl ImapService {
                 Some(Code::TooBig),
                 format!("a message has at most {} octets", self.append_limit()),
             ));
+        }
+        if let Err(Outcome { status, code, text, .. }) =
+            MessageLimits::of(&self.desk).check_append(message.index.saturating_add(1))
+        {
+            return Err(Refusal { status, code, text });
         }
         let mut freed = 0;
         if let Some(replaces) = &message.replaces {

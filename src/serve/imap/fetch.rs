@@ -12,7 +12,7 @@ use crate::msg::digest::{Digest, Part};
 use crate::msg::section;
 use crate::msg::structure::{Shape, Structure};
 use crate::msg::transfer::Transfer;
-use crate::proto::imap::response::FetchPrinter;
+use crate::proto::imap::response::{Code, FetchPrinter};
 use crate::proto::imap::{Enabled, Extension};
 use crate::proto::imap::{FetchItem, Section, SectionText};
 use crate::store::FolderError;
@@ -31,7 +31,7 @@ pub(super) struct Fetch {
     items: Vec<FetchItem>,
     /// The messages were named by identifiers: those that are gone are left out without a word (RFC 9051 §6.4.9).
     is_uid: bool,
-    /// Sequence numbers still to come, ascending, and their identifiers.
+    /// Sequence numbers still to come, ascending unless there is a limit, and their identifiers.
     rest: VecDeque<(u32, Uid)>,
     /// Messages whose `\Seen` this command has set: they show their flags.
     seen: UidSet,
@@ -42,6 +42,8 @@ pub(super) struct Fetch {
     pub(super) has_gaps: bool,
     /// A part's encoding is not known.
     pub(super) has_unknown_encoding: bool,
+    /// What the client is told when there are more messages than one command handles.
+    pub(super) limit: Option<Code>,
     /// What the client may not see of headers; nothing is hidden until this is set.
     pub(super) downgrade: Downgrade,
 }
@@ -73,8 +75,17 @@ impl Fetch {
             pieces: VecDeque::new(),
             has_gaps: false,
             has_unknown_encoding: false,
+            limit: None,
             downgrade: Downgrade::new(false),
         }
+    }
+
+    /// These are not all: they go out from the newest down, as RFC 9738 §3.1 requires.
+    pub(super) fn limit_to(&mut self, limit: Option<Code>) {
+        if limit.is_some() {
+            self.rest.make_contiguous().reverse();
+        }
+        self.limit = limit;
     }
 
     /// Appends the next piece of output; true when that was the last.

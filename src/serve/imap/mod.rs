@@ -12,6 +12,7 @@ mod context;
 mod fetch;
 mod find;
 mod international;
+mod limit;
 mod mailboxes;
 mod message;
 mod metadata;
@@ -38,6 +39,7 @@ use crate::users::{self, LoggedIn};
 use append::Appending;
 use fetch::Fetch;
 use international::Downgrade;
+use limit::MessageLimits;
 use selected::Selected;
 use std::net::IpAddr;
 use std::path::Path;
@@ -60,7 +62,8 @@ impl ImapDesk {
     /// What this service does whole, to be offered as CAPABILITY.
     pub fn capabilities(&self) -> Vec<String> {
         let limit = format!("APPENDLIMIT={}", self.site.settings.smtp.message_size.0);
-        CAPABILITIES.iter().map(|name| name.to_string()).chain([limit]).collect()
+        let limits = MessageLimits::of(self).capability();
+        CAPABILITIES.iter().map(|name| name.to_string()).chain([limit]).chain(limits).collect()
     }
 }
 
@@ -266,10 +269,17 @@ impl ImapService {
             if let Err(e) = selected.tell_changes(self.enabled, may_expunge, &mut out) {
                 return self.lost(&e);
             }
-            let is_plain = outcome.status == Status::Ok && outcome.code.is_none();
-            if is_plain && self.enabled.has(Extension::Qresync) && (was_late || selected.view.has_ghosts()) {
+            let is_late = was_late || selected.view.has_ghosts();
+            if outcome.status == Status::Ok && self.enabled.has(Extension::Qresync) && is_late {
                 // RFC 7162 §3.2: an expunge that was not told must not be behind what the client takes for known.
-                outcome.code = Some(Code::HighestModSeq(selected.told));
+                let code = Code::HighestModSeq(selected.told);
+                match outcome.code {
+                    None => outcome.code = Some(code),
+                    Some(Code::MessageLimit(..)) => {
+                        response::untagged(&mut out, Status::Ok, Some(&code), "last change")
+                    }
+                    Some(_) => {}
+                }
             }
         }
         Answer::Output { bytes: out, outcome: Some(outcome) }
@@ -378,6 +388,10 @@ impl ImapService {
     fn copy(&mut self, messages: &Messages, name: &MailboxName, is_move: bool, out: &mut Vec<u8>) -> Run {
         let target = self.target(name)?;
         let enabled = self.enabled;
+        if !is_move {
+            let selected = self.selected()?;
+            selected.check_copy(&selected.choose(messages).ok_or(Trouble::NoSuchMessage)?)?;
+        }
         let is_over = match is_move {
             true => false,
             false if self.quota() == 0 => false,
@@ -419,8 +433,10 @@ impl ImapService {
             numbers = numbers.iter().filter(|n| snapshot.at(*n).is_some_and(|e| e.modseq > since)).collect();
         }
         if let Some(range) = fetch.partial {
+            selected.limits.check_partial(range).map_err(Trouble::Told)?;
             numbers = find::window(&numbers, range);
         }
+        let (numbers, limit) = selected.limited(numbers);
         let wants = |wanted: &FetchItem| fetch.items.contains(wanted);
         if wants(&FetchItem::InternalDate) || wants(&FetchItem::Size) {
             selected.measure(&numbers, wants(&FetchItem::Size), enabled, out)?;
@@ -432,6 +448,7 @@ impl ImapService {
         let mut items = fetch.items.clone();
         complete(&mut items, fetch.messages.is_uid, fetch.changed_since.is_some(), enabled);
         let mut fetch_job = Fetch::new(items, &numbers, fetch.messages.is_uid, seen, selected);
+        fetch_job.limit_to(limit);
         fetch_job.downgrade = Downgrade::new(!self.reads_utf8_headers());
         self.job = Some(Box::new(Job { fetch: fetch_job, may_expunge: fetch.messages.is_uid }));
         Ok(Outcome::ok("fetched"))
@@ -457,6 +474,7 @@ impl ImapService {
                     (_, true) => Outcome::no(Some(Code::ExpungeIssued), "some messages are gone"),
                     _ => Outcome::ok("fetched"),
                 };
+                let outcome = limit::told(outcome, job.fetch.limit.take(), &mut out);
                 let outcome = job.fetch.downgrade.tell(outcome, self.enabled, &mut out);
                 self.finish(Ok(outcome), job.may_expunge, out)
             }

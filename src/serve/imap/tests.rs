@@ -6,6 +6,7 @@
 
 mod context;
 mod international;
+mod limit;
 mod mailboxes;
 mod messages;
 mod metadata;

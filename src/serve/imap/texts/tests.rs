@@ -33,6 +33,7 @@ fn selected(home: &Path) -> Selected {
         saved: UidSet::default(),
         recent: UidSet::default(),
         told: ModSeq::ZERO,
+        limits: Default::default(),
         contexts: Vec::new(),
     }
 }
