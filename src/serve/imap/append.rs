@@ -214,7 +214,19 @@ impl ImapService {
     }
 
     fn commit(&mut self, appending: Appending, out: &mut Vec<u8>) -> Result<Outcome, FolderError> {
-        let Appending { folder, done, replaces, .. } = appending;
+        let Appending { folder, mut done, replaces, .. } = appending;
+        if let (Some(replaces), Some(selected)) = (&replaces, self.selected.as_deref_mut())
+            && selected.folder.dir() == folder.dir()
+            && let Some(message) = done.pop()
+        {
+            let old = selected.choose(replaces).map(|numbers| selected.uids(&numbers)).unwrap_or_default();
+            let old = old.uids().next().ok_or(FolderError::Expunged)?;
+            let uid = folder.replace(old, message)?;
+            let code = Code::AppendUid(folder.refresh()?.uid_validity, [uid].into_iter().collect());
+            // RFC 8508 §3.4: the new one is told before the old one goes.
+            response::untagged(out, Status::Ok, Some(&code), "the new message is stored");
+            return Ok(Outcome::ok("replaced"));
+        }
         let uids = folder.append(done)?;
         let validity = folder.refresh()?.uid_validity;
         let code = Code::AppendUid(validity, uids.into_iter().collect::<UidSet>());

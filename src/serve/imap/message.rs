@@ -143,8 +143,8 @@ pub(super) fn copy(
     if uids.is_empty() {
         return Ok(Outcome::ok("nothing to do"));
     }
-    let is_same = target.dir() == selected.folder.dir();
-    let pairs = match is_move && !is_same {
+    // Within a mailbox, too: a message that moves gets another name and another identifier.
+    let pairs = match is_move {
         true => selected.folder.move_to(&uids, target)?,
         false => selected.folder.copy(&uids, target)?,
     };
@@ -157,12 +157,6 @@ pub(super) fn copy(
     let code = Code::CopyUid(validity, old.clone(), new);
     if !is_move {
         return Ok(Outcome::ok("copied").with_code(code));
-    }
-    if is_same {
-        // Moved within the mailbox: the copies stay, the originals go.
-        let change = FlagChange { how: How::Add, system: System::Deleted as u8, keywords: &[] };
-        selected.folder.store(&old, change, None)?;
-        selected.folder.expunge(Some(&old))?;
     }
     // RFC 6851 §4.3: COPYUID comes before the EXPUNGEs.
     response::untagged(out, response::Status::Ok, Some(&code), "moved");
