@@ -158,3 +158,22 @@ fn what_is_appended_comes_back() {
     }
     assert!(count > 100, "only {count}");
 }
+
+#[test]
+fn a_search_through_many_texts_says_that_it_goes_on() {
+    let world = World::new();
+    world.set("imap.progress", "1ms");
+    let new = world.path("mail/example.test/alice/Maildir/new");
+    std::fs::create_dir_all(&new).unwrap();
+    for number in 0..3000 {
+        let name = format!("{}.M{number}P1.host", 1_700_000_000 + number);
+        std::fs::write(new.join(name), format!("Subject: {number}\n\nA needle of number {number}.\n")).unwrap();
+    }
+    world.start();
+    let mut imap = Imap::log_in(&world, "alice");
+    imap.ok("SELECT INBOX");
+    let lines = imap.lines("SEARCH TEXT \"number 2999\"");
+    let (last, before) = lines.split_last().unwrap();
+    assert_eq!(last, "SEARCH 3000");
+    assert!(!before.is_empty() && before.iter().all(|line| line.starts_with("OK [INPROGRESS (")), "{before:?}");
+}
