@@ -132,6 +132,11 @@ impl Draft {
         Ok(())
     }
 
+    /// Leaves the file where it lies: something durable tells of it.
+    pub fn leave(mut self) {
+        self.keep = true;
+    }
+
     /// Syncs the data, renames the draft to the free name `name` and syncs the directory: on return the file is durable.
     ///
     /// On an error there is no such file: what was not promised must not be found and delivered.

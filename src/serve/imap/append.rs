@@ -4,6 +4,8 @@
 //! goes out as CR LF.
 
 use super::access::Place;
+use super::international::HeaderWatch;
+use super::limit::MessageLimits;
 use super::message::{permitted, split_flags, writable};
 use super::{ImapService, Trouble};
 use crate::dot::{self, CrlfDecoder};
@@ -35,11 +37,19 @@ struct Current {
     announced: u64,
     /// It came as a literal8: every octet counts.
     is_binary: bool,
+    header: HeaderWatch,
 }
 
 impl Current {
     fn new(append: Append, announced: u64) -> Current {
-        Current { append, decoder: CrlfDecoder::keeping_bare(), ends_in_cr: false, announced, is_binary: false }
+        Current {
+            append,
+            decoder: CrlfDecoder::keeping_bare(),
+            ends_in_cr: false,
+            announced,
+            is_binary: false,
+            header: HeaderWatch::default(),
+        }
     }
 
     fn write(&mut self, octets: &[u8]) -> std::io::Result<()> {
@@ -52,6 +62,7 @@ impl Current {
         let Some(last) = text.last() else { return Ok(()) };
         self.append.wire_size += dot::crlf_size(text) - u64::from(self.ends_in_cr && text[0] == b'\n');
         self.ends_in_cr = *last == b'\r';
+        self.header.feed(text);
         self.append.draft.write(text)
     }
 
@@ -81,6 +92,11 @@ impl ImapService {
                 Some(Code::TooBig),
                 format!("a message has at most {} octets", self.append_limit()),
             ));
+        }
+        if let Err(Outcome { status, code, text, .. }) =
+            MessageLimits::of(&self.desk).check_append(message.index.saturating_add(1))
+        {
+            return Err(Refusal { status, code, text });
         }
         let mut freed = 0;
         if let Some(replaces) = &message.replaces {
@@ -181,6 +197,11 @@ impl ImapService {
             let text = "a CR or LF that is no line end can't be kept; encode the part";
             return Answer::Verdict(Err(Refusal::no(Some(Code::UnknownCte), text)));
         }
+        // RFC 9755 §4. Header and body are whole now, but for an end of line that is still open.
+        if !self.reads_utf8_headers() && current.as_ref().is_some_and(|current| current.header.is_international()) {
+            let text = "header fields in UTF-8 need ENABLE UTF8=ACCEPT first";
+            return Answer::Verdict(Err(Refusal::no(None, text)));
+        }
         let finished = current.map(Current::finish);
         Answer::Verdict(match (finished, &mut self.append) {
             (Some(Ok(append)), Some(appending)) => {
@@ -213,7 +234,19 @@ impl ImapService {
     }
 
     fn commit(&mut self, appending: Appending, out: &mut Vec<u8>) -> Result<Outcome, FolderError> {
-        let Appending { folder, done, replaces, .. } = appending;
+        let Appending { folder, mut done, replaces, .. } = appending;
+        if let (Some(replaces), Some(selected)) = (&replaces, self.selected.as_deref_mut())
+            && selected.folder.dir() == folder.dir()
+            && let Some(message) = done.pop()
+        {
+            let old = selected.choose(replaces).map(|numbers| selected.uids(&numbers)).unwrap_or_default();
+            let old = old.uids().next().ok_or(FolderError::Expunged)?;
+            let uid = folder.replace(old, message)?;
+            let code = Code::AppendUid(folder.refresh()?.uid_validity, [uid].into_iter().collect());
+            // RFC 8508 §3.4: the new one is told before the old one goes.
+            response::untagged(out, Status::Ok, Some(&code), "the new message is stored");
+            return Ok(Outcome::ok("replaced"));
+        }
         let uids = folder.append(done)?;
         let validity = folder.refresh()?.uid_validity;
         let code = Code::AppendUid(validity, uids.into_iter().collect::<UidSet>());

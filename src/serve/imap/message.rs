@@ -1,13 +1,13 @@
 //! STORE, COPY, MOVE and EXPUNGE.
 
 use super::selected::Selected;
-use super::{Run, Trouble};
-use crate::mailbox::{Flags, Rights, System, UidSet};
+use super::{Run, Trouble, limit};
+use crate::mailbox::{Flags, Rights, Snapshot, System, UidSet};
 use crate::proto::imap::Outcome;
 use crate::proto::imap::response::{self, Code};
 use crate::proto::imap::{Enabled, Extension};
 use crate::proto::imap::{Flag, Messages, Set, Store, StoreAction};
-use crate::store::{FlagChange, Folder, FolderError, How};
+use crate::store::{FlagChange, FlagOutcome, Folder, FolderError, How};
 
 /// A client's flags as the store takes them: system bits, and keywords.
 pub(super) fn split_flags(flags: &[Flag]) -> (u8, Vec<&str>) {
@@ -25,7 +25,7 @@ pub(super) fn split_flags(flags: &[Flag]) -> (u8, Vec<&str>) {
 /// STORE and UID STORE.
 pub(super) fn store(selected: &mut Selected, store: &Store, enabled: Enabled, out: &mut Vec<u8>) -> Run {
     writable(selected, Rights::NONE)?;
-    let numbers = selected.choose(&store.messages).ok_or(Trouble::NoSuchMessage)?;
+    let (numbers, limit) = selected.limited(selected.choose(&store.messages).ok_or(Trouble::NoSuchMessage)?);
     let uids = selected.uids(&numbers);
     let (system, keywords) = split_flags(&store.flags);
     let mask = selected.rights.flags();
@@ -42,7 +42,7 @@ pub(super) fn store(selected: &mut Selected, store: &Store, enabled: Enabled, ou
     let may_expunge = store.messages.is_uid;
     let before = selected.view.snapshot().clone();
     // Everything this command was about is told below, once; other sessions' changes as always.
-    selected.tell(done.snapshot, enabled, may_expunge, &uids, out)?;
+    selected.tell(done.snapshot.clone(), enabled, may_expunge, &uids, out)?;
     let snapshot = selected.view.snapshot().clone();
     let bits = keywords.iter().filter_map(|name| snapshot.keywords.find(name)).fold(0, |bits, bit| bits | 1 << bit);
     let wanted = Flags { system, keywords: bits };
@@ -70,21 +70,27 @@ pub(super) fn store(selected: &mut Selected, store: &Store, enabled: Enabled, ou
             }
         }
     }
+    let outcome = stored(selected, store, &uids, done, &snapshot);
+    Ok(limit::told(outcome, limit, out))
+}
+
+/// What the client is told of a STORE that was done.
+fn stored(selected: &Selected, store: &Store, uids: &UidSet, done: FlagOutcome, snapshot: &Snapshot) -> Outcome {
     if !done.modified.is_empty() {
         let shown = match store.messages.is_uid {
             true => done.modified,
             false => done.modified.uids().filter_map(|uid| snapshot.number(uid)).collect(),
         };
-        return Ok(Outcome::ok("some messages were changed meanwhile").with_code(Code::Modified(shown)));
+        return Outcome::ok("some messages were changed meanwhile").with_code(Code::Modified(shown));
     }
     // RFC 2180 §4.2.1. By identifier they are left out without a word.
     if !store.messages.is_uid && uids.uids().any(|uid| selected.view.is_ghost(uid)) {
-        return Ok(Outcome::no(Some(Code::ExpungeIssued), "some messages are gone"));
+        return Outcome::no(Some(Code::ExpungeIssued), "some messages are gone");
     }
     if done.is_out_of_keywords {
-        return Ok(Outcome::no(Some(Code::Limit), "the mailbox has no room for more keywords"));
+        return Outcome::no(Some(Code::Limit), "the mailbox has no room for more keywords");
     }
-    Ok(Outcome::ok("stored"))
+    Outcome::ok("stored")
 }
 
 /// Of these flags, those that the rights let change (RFC 4314 §4); `None` when there is nothing among them that may be.
@@ -152,12 +158,13 @@ pub(super) fn copy(
         writable(selected, Rights::MARK.union(Rights::EXPUNGE))?;
     }
     let numbers = selected.choose(messages).ok_or(Trouble::NoSuchMessage)?;
+    let (numbers, limit) = if is_move { selected.limited(numbers) } else { (numbers, None) };
     let uids = selected.uids(&numbers);
     if uids.is_empty() {
         return Ok(Outcome::ok("nothing to do"));
     }
-    let is_same = target.dir() == selected.folder.dir();
-    let pairs = match is_move && !is_same {
+    // Within a mailbox, too: a message that moves gets another name and another identifier.
+    let pairs = match is_move {
         true => selected.folder.move_keeping(&uids, target, kept)?,
         false => selected.folder.copy_keeping(&uids, target, kept)?,
     };
@@ -171,37 +178,33 @@ pub(super) fn copy(
     if !is_move {
         return Ok(Outcome::ok("copied").with_code(code));
     }
-    if is_same {
-        // Moved within the mailbox: the copies stay, the originals go.
-        let change = FlagChange { how: How::Add, system: System::Deleted as u8, keywords: &[] };
-        selected.folder.store(&old, change, None)?;
-        selected.folder.expunge(Some(&old))?;
-    }
     // RFC 6851 §4.3: COPYUID comes before the EXPUNGEs.
     response::untagged(out, response::Status::Ok, Some(&code), "moved");
     selected.tell_changes(enabled, true, out)?;
-    Ok(Outcome::ok("moved"))
+    Ok(limit::told(Outcome::ok("moved"), limit, out))
 }
 
 /// EXPUNGE and UID EXPUNGE.
 pub(super) fn expunge(selected: &mut Selected, set: Option<&Set>, enabled: Enabled, out: &mut Vec<u8>) -> Run {
     writable(selected, Rights::EXPUNGE)?;
-    let which = match set {
+    let (which, limit) = match set {
         Some(set) => {
             let messages = Messages { is_uid: true, set: set.clone() };
             let numbers = selected.choose(&messages).ok_or(Trouble::NoSuchMessage)?;
-            Some(selected.uids(&numbers))
+            let (numbers, limit) = selected.limited_deleted(numbers)?;
+            (Some(selected.uids(&numbers)), limit)
         }
-        None => None,
+        None => (None, None),
     };
     // Without a set all messages marked as deleted go, also those that another session has marked.
     selected.folder.expunge(which.as_ref())?;
     selected.tell_changes(enabled, true, out)?;
     let outcome = Outcome::ok("expunged");
-    Ok(match enabled.has(Extension::Condstore) {
+    let outcome = match enabled.has(Extension::Condstore) {
         true => outcome.with_code(Code::HighestModSeq(selected.view.snapshot().highest_modseq)),
         false => outcome,
-    })
+    };
+    Ok(limit::told(outcome, limit, out))
 }
 
 /// CLOSE: what is marked goes without a word; without the right to it, it stays without a word (RFC 4314 §4).

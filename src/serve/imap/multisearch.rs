@@ -127,7 +127,7 @@ fn search_in(
     enabled: Enabled,
     (changes, lines): (&mut Vec<u8>, &mut Vec<u8>),
 ) -> Result<(), Trouble> {
-    let wanted = Wanted { key: &search.key, charset: search.charset.as_deref(), now };
+    let wanted = Wanted { key: &search.key, charset: search.charset.as_deref(), now, is_limited: false };
     let all = Returns { all: true, ..Returns::default() };
     let returns = search.returns.as_ref().unwrap_or(&all);
     let found = find::matches(selected, wanted, returns.relevancy, enabled, changes)?;

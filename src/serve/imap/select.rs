@@ -1,5 +1,6 @@
 //! SELECT and EXAMINE (RFC 9051 §6.3.2), with what CONDSTORE and QRESYNC add (RFC 7162).
 
+use super::limit::MessageLimits;
 use super::selected::Selected;
 use super::{ImapService, Run, Trouble};
 use crate::mailbox::{ModSeq, Rights, SeqSet, System, Uid, UidSet, View};
@@ -79,6 +80,7 @@ impl ImapService {
             is_read_only: true,
             saved: UidSet::default(),
             recent,
+            limits: MessageLimits::of(&self.desk),
             contexts: Vec::new(),
         })
     }

@@ -2,6 +2,7 @@
 
 use super::access::Place;
 use super::context::Context;
+use super::limit::MessageLimits;
 use crate::clock::Timestamp;
 use crate::log;
 use crate::mailbox::{Entry, Flags, ModSeq, Rights, Snapshot, System, Uid, UidSet, View};
@@ -31,6 +32,7 @@ pub(super) struct Selected {
     pub(super) recent: UidSet,
     /// Up to here the client knows all changes; behind it an expunge may wait to be told (RFC 7162 §3.2).
     pub(super) told: ModSeq,
+    pub(super) limits: MessageLimits,
     /// Searches whose results are kept up to date.
     pub(super) contexts: Vec<Context>,
 }

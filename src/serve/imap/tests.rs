@@ -6,6 +6,8 @@
 
 mod acl;
 mod context;
+mod international;
+mod limit;
 mod mailboxes;
 mod messages;
 mod metadata;

@@ -9,6 +9,7 @@ use crate::msg::header_end;
 use crate::msg::structure::Structure;
 use crate::msg::text::{any_body_text, header_text};
 use crate::proto::imap::{MailboxName, SearchKey};
+use crate::serve::imap::hunt::Hunt;
 use crate::store::{Registry, StoreSettings};
 use proptest::prelude::*;
 use std::path::Path;
@@ -36,15 +37,16 @@ fn selected(home: &Path) -> Selected {
         saved: UidSet::default(),
         recent: UidSet::default(),
         told: ModSeq::ZERO,
+        limits: Default::default(),
         contexts: Vec::new(),
     }
 }
 
 fn find(selected: &Selected, key: &SearchKey) -> Vec<u32> {
-    let mut messages = selected.messages();
-    let prepared = Prepared::new(key, Some("UTF-8"), &messages, Timestamp::now(), false).unwrap();
-    let all = 1..=messages.snapshot().len();
-    prepared.find(all, &mut messages).unwrap().iter().collect()
+    let prepared = Prepared::new(key, Some("UTF-8"), &selected.messages(), Timestamp::now(), false).unwrap();
+    let mut hunt = Hunt::new(prepared, (1..=selected.view.snapshot().len()).collect());
+    while !hunt.step(selected).unwrap() {}
+    hunt.found().iter().collect()
 }
 
 /// The truth, by the simplest means.
