@@ -80,7 +80,10 @@ pub(super) fn session_on_stdin(site: Arc<Site>, gate: Arc<Gate>) -> Result<(), E
 /// What all connections share.
 struct House {
     site: Arc<Site>,
+    /// Where other servers connect.
     tls: Option<Arc<TlsSource>>,
+    /// Where users do: they may have certificates.
+    tls_of_users: Option<Arc<TlsSource>>,
     configs: Vec<(&'static str, Arc<Config>, Arc<SmtpDesk>)>,
 }
 
@@ -119,7 +122,8 @@ impl House {
             (name, Arc::new(config), Arc::new(desk))
         };
         let configs = SERVICES.map(make).into();
-        House { site, tls, configs }
+        let servers = tls.as_ref().map(|tls| tls.without_client_certificates());
+        House { site, tls: servers, tls_of_users: tls, configs }
     }
 
     fn connection(&self, service: &str, ip: Option<IpAddr>, port: u16) -> Conn<SmtpSession, SmtpService> {
@@ -138,6 +142,7 @@ impl House {
         };
         let session = SmtpSession::new(config.clone(), context, Instant::now());
         let patience = self.site.settings.smtp.timeout_command;
-        Conn::new(session, SmtpService::new(desk.clone()), self.tls.clone(), patience)
+        let tls = if config.kind == Kind::Submission { &self.tls_of_users } else { &self.tls };
+        Conn::new(session, SmtpService::new(desk.clone()), tls.clone(), patience)
     }
 }

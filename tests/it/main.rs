@@ -2,6 +2,7 @@
 
 mod accounts;
 mod aliases;
+mod certificates;
 mod clients;
 mod crash;
 mod dialogues;

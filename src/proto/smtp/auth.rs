@@ -31,9 +31,9 @@ impl SmtpSession {
         };
         self.nonces += 1;
         let nonce = format!("{}.{}", self.context.nonce, self.nonces);
-        let exporter = self.tls.as_ref().and_then(|t| t.exporter.as_deref());
         let plus_offered = offered.contains(&Mechanism::ScramSha256Plus);
-        let (dialog, step) = Dialog::start(mechanism, initial, &nonce, &self.config.host, exporter, plus_offered);
+        let (dialog, step) =
+            Dialog::start(mechanism, initial, &nonce, &self.config.host, &self.channel(), plus_offered);
         self.mode = Mode::Auth(dialog);
         self.auth_step(step);
     }
