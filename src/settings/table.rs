@@ -149,6 +149,7 @@ settings! {
         errors: u32 = 20, "Bad commands in a row before the connection is closed.";
         trash: Duration = hours(0), "How long expunged messages are kept in the account's trash, to be restored; 0 removes them at once.";
         proxy_from: Vec<Network> = Vec::new(), "Networks whose connections begin with a PROXY protocol header.";
+        submission_servers: Vec<String> = Vec::new(), "Accounts as which submission servers log in: they alone follow URLs that are authorised for submission (URLAUTH=submit+).";
         tolerates_spaces: bool = false, "Take more than one blank between the words of a command, as some old clients send.";
     }
     /// Logging in.

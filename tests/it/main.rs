@@ -12,6 +12,7 @@ mod faults;
 mod imap_corpus;
 mod imap_foreign;
 mod imap_stress;
+mod imap_urls;
 mod imap_wire;
 mod imaptest;
 mod inetd;

@@ -53,6 +53,7 @@ impl ImapService {
         ] {
             response::untagged(out, Status::Ok, Some(&code), text);
         }
+        Selected::tell_url_mechanisms(out);
         if enabled.has(Extension::Imap4Rev2) {
             let name = selected.name.as_str();
             let listed = response::Listed { delimiter: Some(SEPARATOR), name, ..response::Listed::default() };
@@ -76,6 +77,7 @@ impl ImapService {
             name: canonical(name),
             told: snapshot.highest_modseq,
             view: View::new(snapshot),
+            url_key: folder.url_key_mark(),
             folder,
             is_read_only: true,
             saved: UidSet::default(),

@@ -6,7 +6,7 @@ use crate::log;
 use crate::mailbox::{Entry, ModSeq, Snapshot, Uid, UidSet, View};
 use crate::msg::digest::{Digest, Part};
 use crate::proto::imap::{Enabled, MailboxName, Messages as Chosen, Set};
-use crate::store::{CacheReader, Cached, Folder, FolderError, Text};
+use crate::store::{CacheReader, Cached, Folder, FolderError, Text, UrlKeyMark};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ pub(super) struct Selected {
     pub(super) recent: UidSet,
     /// Up to here the client knows all changes; behind it an expunge may wait to be told (RFC 7162 §3.2).
     pub(super) told: ModSeq,
+    /// Which key the URLs of the mailbox are authorised with.
+    pub(super) url_key: Option<UrlKeyMark>,
     /// Searches whose results are kept up to date.
     pub(super) contexts: Vec<Context>,
 }
