@@ -1,6 +1,8 @@
 //! AUTH (RFC 4954): SASL's steps as SMTP replies.
 
-use super::server::{Ask, Kind, Mode, SmtpSession, Wait};
+use super::ask::Ask;
+use super::config::Kind;
+use super::server::{Mode, SmtpSession, Wait};
 use crate::sasl::{Dialog, Found, Mechanism, Step};
 use crate::status::{Enhanced, Reply};
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! HELO, EHLO, LHLO and XCLIENT: who the peer says it is, and what we offer.
 
+use super::config::Kind;
 use super::params;
-use super::server::{Kind, SmtpSession};
+use super::server::SmtpSession;
 use crate::sasl::{Channel, Mechanism};
 use crate::status::Reply;
 use std::net::IpAddr;

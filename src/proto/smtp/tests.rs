@@ -1,4 +1,4 @@
-use super::server::{Answer, Ask, Config, Context, Kind, Limits, SmtpSession};
+use super::{Answer, Ask, Config, Context, Kind, Limits, SmtpSession};
 use crate::proto::{Session, Step, TlsFacts};
 use crate::sasl::{Evidence, Mechanism};
 use crate::status::{Enhanced, Reply};
