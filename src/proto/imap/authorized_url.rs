@@ -85,9 +85,10 @@ fn access(text: &str) -> Option<Access> {
         .find_map(|(word, access)| word.eq_ignore_ascii_case(text).then_some(access))
 }
 
-/// `enc-user` (RFC 5092 §11): octets that mean something else in a URL stand as `%XX`.
+/// `enc-user` (RFC 5092 §11): octets that mean something else in a URL stand as `%XX`. Clients leave `@` as it is behind `user+`, where
+/// it can mean nothing else.
 fn name(text: &str) -> Option<String> {
-    let name = decode(text).filter(|_| !text.contains([';', ':', '@', '/', '?', '#']))?;
+    let name = decode(text).filter(|_| !text.contains([';', ':', '/', '?', '#']))?;
     (!name.is_empty() && !name.contains(char::is_control)).then_some(name)
 }
 
@@ -115,7 +116,11 @@ mod tests {
         let url = AuthorizedUrl::parse("IMAP://a;AUTH=*@[::1]:143/x;UIDVALIDITY=7/;UID=1/;PARTIAL=2.3;EXPIRE=1970-01-01T00:00:01Z;URLAUTH=ANONYMOUS").unwrap();
         assert_eq!((url.owner.as_str(), url.access, url.proof), ("a", Access::Anonymous, None));
         assert_eq!((url.expires, url.message.partial), (Some(Timestamp::from_seconds(1)), Some((2, 3))));
-        for (text, access) in [("authuser", Access::AuthUser), ("user+b%40c.test", Access::User("b@c.test".into()))] {
+        for (text, access) in [
+            ("authuser", Access::AuthUser),
+            ("user+b%40c.test", Access::User("b@c.test".into())),
+            ("submit+b@c.test", Access::Submit("b@c.test".into())),
+        ] {
             let text = format!("imap://a@h/x/;UID=1;URLAUTH={text}");
             let url = AuthorizedUrl::parse(&text).unwrap();
             assert_eq!((url.access, url.rump), (access, text.as_str()));
@@ -150,7 +155,6 @@ mod tests {
             "imap://a@h/x/;UID=1;URLAUTH=anybody",
             "imap://a@h/x/;UID=1;URLAUTH=anonymous+a",
             "imap://a@h/x/;UID=1;URLAUTH=user+",
-            "imap://a@h/x/;UID=1;URLAUTH=user+a@b",
             "imap://a@h/x/;UID=1;URLAUTH=user+a;URLAUTH=anonymous",
             "imap://a@h/x/;UID=1;URLAUTH=user+a;EXPIRE=2030-01-01T00:00:00Z",
             "imap://a@h/x/;UID=1;EXPIRE=tomorrow;URLAUTH=anonymous",
