@@ -34,5 +34,7 @@ pub use realm::Realm;
 pub use registry::Registry;
 pub use shares::{owners_sharing_with, share_marks};
 pub use trash::{Trash, Trashed};
-pub use tree::{AclError, AnnotateError, Annotations, INBOX, Listed, SEPARATOR, Tree, TreeError, VALUE_LIMIT};
+pub use tree::{
+    AclError, AnnotateError, Annotations, INBOX, Listed, SEPARATOR, Tree, TreeError, UrlKey, UrlKeyMark, VALUE_LIMIT,
+};
 pub use usage::{Usage, usage};

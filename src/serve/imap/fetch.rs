@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Octets of output of one step, more or less.
-const STEP: usize = 128 << 10;
+pub(super) const STEP: usize = 128 << 10;
 
 /// What stands for NUL: no octet of ASCII, and none that begins a character of UTF-8.
 const INSTEAD_OF_NUL: u8 = 0x80;
@@ -250,7 +250,7 @@ impl Fetch {
 
 /// Only a `literal8` may hold NUL (RFC 9051 §4.3.1), and BODY has none. The octet that stands in its place keeps every size as it is; text
 /// that has NUL is no text in any charset that could mind. BINARY gives the octets as they are.
-fn hide_nul(text: &mut [u8]) {
+pub(super) fn hide_nul(text: &mut [u8]) {
     let mut from = 0;
     while let Some(at) = memchr::memchr(0, &text[from..]) {
         text[from + at] = INSTEAD_OF_NUL;

@@ -25,6 +25,7 @@ mod search;
 mod select;
 mod selected;
 mod texts;
+mod url_auth;
 
 use super::login::LoginDesk;
 use super::{Moment, Service};
@@ -50,6 +51,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+use url_auth::UrlFetch;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -128,6 +130,7 @@ const CAPABILITIES: &[&str] = &[
     "STATUS=SIZE",
     "UNAUTHENTICATE",
     "COMPRESS=DEFLATE",
+    "URLAUTH",
 ];
 
 /// Why a command is not done.
@@ -170,6 +173,8 @@ pub struct ImapService {
     selected: Option<Box<Selected>>,
     /// A command whose output is not all made.
     job: Option<Box<Job>>,
+    /// A URLFETCH whose output is not all made.
+    urls: Option<Box<UrlFetch>>,
     append: Option<Box<Appending>>,
     enabled: Enabled,
     is_idle: bool,
@@ -207,6 +212,7 @@ impl ImapService {
             account: None,
             selected: None,
             job: None,
+            urls: None,
             append: None,
             enabled: Enabled::default(),
             is_idle: false,
@@ -240,6 +246,7 @@ impl ImapService {
 
     fn forget(&mut self) {
         self.job = None;
+        self.urls = None;
         self.append = None;
         self.leave();
         self.account = None;
@@ -272,7 +279,7 @@ impl ImapService {
         }
         self.enabled = request.enabled;
         let result = self.command(request, now, &mut out);
-        if self.job.is_some() && result.is_ok() {
+        if (self.job.is_some() || self.urls.is_some()) && result.is_ok() {
             return self.more(out, now.instant);
         }
         let may_expunge = request.command.may_expunge();
@@ -455,6 +462,9 @@ impl ImapService {
             Command::DeleteAcl(name, identifier) => self.delete_acl(name, identifier),
             Command::ListRights(name, identifier) => self.list_rights(name, identifier, out),
             Command::MyRights(name) => self.my_rights(name, out),
+            Command::GenUrlAuth(urls) => self.gen_url_auth(urls, out),
+            Command::UrlFetch(urls) => self.url_fetch(urls, now.time),
+            Command::ResetKey(mailbox, mechanisms) => self.reset_key(mailbox.as_ref(), mechanisms),
             // Not offered, so the machine does not understand them.
             _ => Ok(Outcome { status: Status::Bad, ..Outcome::no(None, "not supported") }),
         }
@@ -527,6 +537,9 @@ impl ImapService {
 
     /// The next piece of a command's output.
     fn more(&mut self, mut out: Vec<u8>, now: Instant) -> Answer {
+        if let Some(fetch) = self.urls.take() {
+            return self.more_of_urls(fetch, out);
+        }
         let Some(mut job) = self.job.take() else {
             return self.finish(Ok(Outcome::ok("done")), true, out);
         };

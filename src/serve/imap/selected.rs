@@ -8,7 +8,7 @@ use crate::log;
 use crate::mailbox::{Entry, Flags, ModSeq, Rights, Snapshot, System, Uid, UidSet, View};
 use crate::msg::digest::{Digest, Part};
 use crate::proto::imap::{Enabled, MailboxName, Messages as Chosen, Set};
-use crate::store::{CacheReader, Cached, Folder, FolderError, Text};
+use crate::store::{CacheReader, Cached, Folder, FolderError, Text, UrlKeyMark};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -33,6 +33,8 @@ pub(super) struct Selected {
     /// Up to here the client knows all changes; behind it an expunge may wait to be told (RFC 7162 §3.2).
     pub(super) told: ModSeq,
     pub(super) limits: MessageLimits,
+    /// Which key the URLs of the mailbox are authorised with.
+    pub(super) url_key: Option<UrlKeyMark>,
     /// Searches whose results are kept up to date.
     pub(super) contexts: Vec<Context>,
 }

@@ -13,6 +13,7 @@ mod messages;
 mod metadata;
 mod search;
 mod select;
+mod url_auth;
 
 use super::{ImapDesk, ImapService};
 use crate::addr::Address;
