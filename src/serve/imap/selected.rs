@@ -9,7 +9,6 @@ use crate::mailbox::{Entry, Flags, ModSeq, Rights, Snapshot, System, Uid, UidSet
 use crate::msg::digest::{Digest, Part};
 use crate::proto::imap::{Enabled, MailboxName, Messages as Chosen, Set};
 use crate::store::{CacheReader, Cached, Folder, FolderError, Text, UrlKeyMark};
-use std::io::Read;
 use std::sync::Arc;
 
 /// A selected mailbox.
@@ -238,10 +237,12 @@ impl Messages<'_> {
 
     /// A message's stored text.
     pub(super) fn text(&self, uid: Uid) -> Result<Vec<u8>, FolderError> {
-        let mut file = self.folder.text(uid)?;
-        let size = file.metadata().map_or(0, |m| m.len());
-        let mut text = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
-        file.read_to_end(&mut text)?;
-        Ok(text)
+        self.text_in(uid, Vec::new())
+    }
+
+    /// The same in a buffer that held another one.
+    pub(super) fn text_in(&self, uid: Uid, mut buffer: Vec<u8>) -> Result<Vec<u8>, FolderError> {
+        self.folder.text_into(uid, &mut buffer)?;
+        Ok(buffer)
     }
 }
