@@ -4,7 +4,7 @@ use super::{RootOption, server};
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::drive::{Conn, TlsSource};
-use crate::policy::{Connections, plaintext_allowed};
+use crate::policy::{Connections, Sessions, plaintext_allowed};
 use crate::proto::imap::{Config, Context, ImapSession, Limits};
 use crate::sasl::Mechanism;
 use crate::serve::{ImapDesk, ImapService, LoginDesk};
@@ -72,6 +72,7 @@ impl House {
             site: site.clone(),
             logins: Arc::new(LoginDesk::new(site.clone())),
             connections: Connections::new(imap.connections, imap.connections_per_client),
+            sessions: Sessions::new(imap.connections_per_user),
             registry: Arc::new(Registry::new(store)),
         };
         let config = Config {

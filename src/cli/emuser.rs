@@ -8,6 +8,7 @@ mod trash;
 use super::{Ended, RootOption, say};
 use crate::addr::{Address, normal_domain};
 use crate::config::Site;
+use crate::mailbox::Quota;
 use crate::settings::Size;
 use crate::status::Exit;
 use crate::store::{FolderError, TreeError};
@@ -120,6 +121,9 @@ struct Fields {
     /// Mailbox quota, such as 1G; 0 for none
     #[arg(long)]
     quota: Option<String>,
+    /// Most messages in the mailboxes; 0 for no limit
+    #[arg(long, value_name = "NUMBER")]
+    quota_messages: Option<u32>,
     /// Services that may be used, with commas: smtp, submission, pop3, imap, poppass; "all" for all
     #[arg(long)]
     services: Option<String>,
@@ -174,7 +178,10 @@ fn run(arguments: Arguments) -> super::Done {
         }
         Action::Modify { address, fields, lock, unlock, no_apop } => {
             let address = parse(&address, &site)?;
-            let says_something = fields.name.is_some() || fields.quota.is_some() || fields.services.is_some();
+            let says_something = fields.name.is_some()
+                || fields.quota.is_some()
+                || fields.quota_messages.is_some()
+                || fields.services.is_some();
             if !(says_something || lock || unlock || no_apop) {
                 return Err(Ended::new(Exit::Usage, "nothing to change; see emuser modify --help"));
             }
@@ -320,6 +327,9 @@ fn apply(fields: &Fields, account: &mut Account) -> Result<(), Ended> {
         let size: Size = quota.parse().map_err(|e: String| Ended::new(Exit::Usage, format!("--quota: {e}")))?;
         account.put("quota", Some(size.0.to_string()));
     }
+    if let Some(messages) = fields.quota_messages {
+        account.put("quota_messages", Some(messages.to_string()));
+    }
     if let Some(services) = &fields.services {
         let known = ["smtp", "submission", "pop3", "imap", "poppass"];
         if let Some(strange) = services.split(',').find(|s| !known.contains(s) && services != "all") {
@@ -389,7 +399,7 @@ fn prompt(text: &str) -> Result<String, Ended> {
 }
 
 fn to_text(account: &Account, site: &Site) -> String {
-    let quota = Size(account.quota(site.settings.accounts.quota.0));
+    let quota = account.quota(site.default_quota());
     let mut text = format!("address   {}\n", account.address);
     let mut line = |name: &str, value: &str| {
         if !value.is_empty() {
@@ -399,7 +409,7 @@ fn to_text(account: &Account, site: &Site) -> String {
     line("name", account.name());
     line("password", scheme(account));
     line("apop", if account.secret().is_some() { "yes (the password is kept readable)" } else { "" });
-    line("quota", &if quota.0 == 0 { "none".to_string() } else { quota.to_string() });
+    line("quota", &quota_text(quota));
     line("services", account.field("services").unwrap_or("all"));
     line("login", if account.is_locked() { "locked" } else { "" });
     line("home", &users::home(&site.root.mail, &account.address).display().to_string());
@@ -413,13 +423,22 @@ fn scheme(account: &Account) -> &str {
     }
 }
 
+fn quota_text(quota: Quota) -> String {
+    let octets = (quota.octets > 0).then(|| Size(quota.octets).to_string());
+    let messages = (quota.messages > 0).then(|| format!("{} messages", quota.messages));
+    let limits: Vec<String> = octets.into_iter().chain(messages).collect();
+    if limits.is_empty() { "none".to_string() } else { limits.join(", ") }
+}
+
 fn to_json(account: &Account, site: &Site) -> serde_json::Value {
+    let quota = account.quota(site.default_quota());
     serde_json::json!({
         "address": account.address.to_string(),
         "name": account.name(),
         "password": scheme(account),
         "apop": account.secret().is_some(),
-        "quota": account.quota(site.settings.accounts.quota.0),
+        "quota": quota.octets,
+        "quota_messages": quota.messages,
         "services": account.field("services").map(|s| s.split(',').collect::<Vec<_>>()),
         "locked": account.is_locked(),
         "home": users::home(&site.root.mail, &account.address),

@@ -10,6 +10,7 @@ pub use edit::{remove, set};
 pub use init::{OFFSETS, Ports, init, make_tree};
 
 use crate::fsx;
+use crate::mailbox::Quota;
 use crate::settings::{self, Root, Settings};
 use std::fmt;
 use std::net::SocketAddr;
@@ -30,6 +31,18 @@ pub struct Site {
 }
 
 impl Site {
+    /// The quota of accounts that have none of their own.
+    pub fn default_quota(&self) -> Quota {
+        let accounts = &self.settings.accounts;
+        Quota { octets: accounts.quota.0, messages: accounts.quota_messages.into() }
+    }
+
+    /// The quota of a domain's shared mailboxes, and that of its public ones.
+    pub fn shared_quota(&self) -> Quota {
+        let accounts = &self.settings.accounts;
+        Quota { octets: accounts.quota_shared.0, messages: accounts.quota_shared_messages.into() }
+    }
+
     /// Our own name.
     pub fn hostname(&self) -> String {
         if !self.settings.server.hostname.is_empty() {

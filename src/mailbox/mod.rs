@@ -8,6 +8,7 @@
 
 mod acl;
 mod flags;
+mod quota;
 mod sequence;
 mod snapshot;
 mod thread;
@@ -15,6 +16,7 @@ mod view;
 
 pub use acl::{ACL_LIMIT, Acl, AclChange, Identifier, Rights, Subject};
 pub use flags::{Flags, KEYWORDS_LIMIT, Keywords, System, is_keyword};
+pub use quota::Quota;
 pub use sequence::{SeqSet, SetError, UidSet};
 pub use snapshot::{Entry, Snapshot};
 pub use thread::{Threadable, Threads};

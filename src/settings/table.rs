@@ -143,6 +143,7 @@ settings! {
     imap: Imap {
         connections: u32 = 20000, "Most connections at once.";
         connections_per_client: u32 = 20000, "Most connections at once from one address.";
+        connections_per_user: u32 = 100, "Most connections at once of one account.";
         login: Duration = minutes(3), "Wait for a login.";
         autologout: Duration = minutes(30), "Wait for a command after login; at least 30 minutes, says the standard.";
         idle: Duration = minutes(29), "Longest IDLE; clients begin anew before that.";
@@ -169,6 +170,9 @@ settings! {
         password_scheme: String = "argon2id".to_string(), "How new passwords are hashed: argon2id, yescrypt, sha512-crypt or bcrypt.";
         system: bool = false, "Accounts of the operating system are recipients too.";
         quota: Size = Size(0), "Quota of accounts that have none of their own; 0 for none.";
+        quota_messages: u32 = 0, "The same in messages.";
+        quota_shared: Size = Size(0), "Quota of each domain's shared mailboxes together, and of its public ones; 0 for none.";
+        quota_shared_messages: u32 = 0, "The same in messages.";
     }
     /// The queue.
     queue: Queue {

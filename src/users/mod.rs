@@ -16,6 +16,7 @@ use crate::addr::Address;
 use crate::config::Site;
 use crate::fields;
 use crate::fsx::{self, Identity, Lock, LockError, Looked};
+use crate::mailbox::Quota;
 use crate::sasl::{Proven, ScramKeys};
 use crate::status::Failure;
 use std::collections::{BTreeMap, HashMap};
@@ -62,9 +63,13 @@ impl Account {
         self.field("apop")
     }
 
-    /// Quota in octets, 0 for none; `default` where the account has no own.
-    pub fn quota(&self, default: u64) -> u64 {
-        self.field("quota").and_then(|q| q.parse().ok()).unwrap_or(default)
+    /// Its quota; of `default` what the account has no own value for.
+    pub fn quota(&self, default: Quota) -> Quota {
+        let own = |key: &str| self.field(key).and_then(|value| value.parse().ok());
+        Quota {
+            octets: own("quota").unwrap_or(default.octets),
+            messages: own("quota_messages").unwrap_or(default.messages),
+        }
     }
 
     /// The person's name.
@@ -441,7 +446,10 @@ mod tests {
         add(&users, &["alice@b.test"]);
         let text = std::fs::read_to_string(dir.path().join("users")).unwrap();
         assert_eq!(text, "# em-users 1\nalice@b.test\nbob@b.test future=x%20y quota=5\n");
-        assert_eq!(users.lookup(&address("bob@b.test")).unwrap().unwrap().quota(9), 5);
+        assert_eq!(
+            users.lookup(&address("bob@b.test")).unwrap().unwrap().quota(Quota { octets: 9, messages: 7 }),
+            Quota { octets: 5, messages: 7 }
+        );
     }
 
     #[test]

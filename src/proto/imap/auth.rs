@@ -113,6 +113,7 @@ impl ImapSession {
             Err(Denial::Forbidden(text)) => {
                 self.refuse(Some(&tag), &Refusal::no(Some(Code::AuthorizationFailed), text));
             }
+            Err(Denial::Limit(text)) => self.refuse(Some(&tag), &Refusal::no(Some(Code::Limit), text)),
             Err(Denial::Unavailable(text)) => self.refuse(Some(&tag), &Refusal::no(Some(Code::Unavailable), text)),
         }
     }

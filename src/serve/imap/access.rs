@@ -7,7 +7,7 @@
 use super::names::{self, Target};
 use super::{ImapService, Trouble};
 use crate::addr::Address;
-use crate::mailbox::Rights;
+use crate::mailbox::{Quota, Rights};
 use crate::proto::imap::MailboxName;
 use crate::store::{self, Folder, Listed, Realm, SEPARATOR, Tree, TreeError};
 use std::collections::BTreeMap;
@@ -24,8 +24,8 @@ pub(super) struct Place {
     pub(super) shown: MailboxName,
     /// Of who is logged in; none when there is no such mailbox. In one's own tree all of them, mailbox or not.
     pub(super) rights: Rights,
-    /// The quota of its owner in octets; 0 for none.
-    pub(super) quota: u64,
+    /// The quota of its tree.
+    pub(super) quota: Quota,
     /// It is one's own.
     pub(super) is_own: bool,
 }
@@ -86,8 +86,8 @@ impl ImapService {
     }
 
     /// The tree of a realm, with its quota; `None` when there is none.
-    fn tree_of(&self, realm: &Realm) -> Result<Option<(Tree, u64)>, Trouble> {
-        let default = self.desk.site.settings.accounts.quota.0;
+    fn tree_of(&self, realm: &Realm) -> Result<Option<(Tree, Quota)>, Trouble> {
+        let default = self.desk.site.default_quota();
         let quota = match realm {
             Realm::Account(owner) if owner == self.me()? => return Ok(Some((self.tree()?.clone(), self.quota()))),
             Realm::Account(owner) => match self.desk.logins.find(owner) {
@@ -95,7 +95,7 @@ impl ImapService {
                 Ok(None) => return Ok(None),
                 Err(failure) => return Err(TreeError::Io(std::io::Error::other(failure.to_string())).into()),
             },
-            Realm::Shared(_) | Realm::Public(_) => 0,
+            Realm::Shared(_) | Realm::Public(_) => self.desk.site.shared_quota(),
         };
         let home = realm.home(&self.desk.site.root.mail);
         Ok(Tree::existing(self.desk.registry.clone(), &home).map(|tree| (tree, quota)))

@@ -7,6 +7,7 @@ use super::access::Place;
 use super::international::HeaderWatch;
 use super::limit::MessageLimits;
 use super::message::{permitted, split_flags, writable};
+use super::selected::Selected;
 use super::{ImapService, Trouble};
 use crate::dot::{self, CrlfDecoder};
 use crate::mailbox::{Entry, Rights, System, UidSet};
@@ -107,12 +108,8 @@ impl ImapService {
             let (replaces, done) = (message.replaces.clone(), Vec::new());
             self.append = Some(Box::new(Appending { folder, place, done, current: None, replaces, octets: 0 }));
         }
-        // What goes from one account frees nothing in another.
-        let frees_here = |append: &Appending| {
-            self.selected.as_ref().is_some_and(|selected| selected.folder.home() == append.folder.home())
-        };
         let held = self.append.as_ref().map_or(0, |append| append.octets);
-        let freed = if self.append.as_deref().is_some_and(frees_here) { freed } else { 0 };
+        let freed = if self.append.as_deref().is_some_and(|append| self.frees_room(append)) { freed } else { 0 };
         self.check_quota(held.saturating_add(size).saturating_sub(freed))?;
         let Some(appending) = &mut self.append else { return Err(Refusal::bad("no APPEND")) };
         // RFC 4314 §4: flags that may not be set are left out without a word.
@@ -168,9 +165,19 @@ impl ImapService {
         self.check_quota(held)
     }
 
-    /// Fails when so many more octets are too many for the owner of the mailbox that is written to.
+    /// True when a message goes for the one that comes. What goes from one account frees nothing in another.
+    fn frees_room(&self, append: &Appending) -> bool {
+        let is_same = |selected: &Selected| selected.folder.home() == append.folder.home();
+        append.replaces.is_some() && self.selected.as_deref().is_some_and(is_same)
+    }
+
+    /// Fails when so many more octets, and the message that is coming, are too much for the tree that is written to.
     fn check_quota(&self, octets: u64) -> Result<(), Refusal> {
-        match self.append.as_ref().map_or(Ok(false), |append| append.place.is_over_quota(octets)) {
+        let is_over = |append: &Appending| {
+            let messages = append.done.len() as u64 + u64::from(!self.frees_room(append));
+            append.place.is_over_quota(octets, messages)
+        };
+        match self.append.as_deref().map_or(Ok(false), is_over) {
             Ok(false) => Ok(()),
             Ok(true) => Err(Refusal::no(Some(Code::OverQuota), "the quota is exceeded")),
             Err(trouble) => Err(self.refusal(trouble)),

@@ -4,10 +4,10 @@ use super::access::Place;
 use super::names;
 use super::{ImapService, Run, Trouble};
 use crate::addr::Address;
-use crate::mailbox::{Entry, Rights, System, UidSet};
+use crate::mailbox::{Entry, Quota, Rights, System, UidSet};
 use crate::proto::imap::response::{self, Code, Namespace, StatusValue};
 use crate::proto::imap::{Effect, Enabled, Extension, List, MailboxName, Outcome, StatusItem};
-use crate::store::{self, Folder, INBOX, Listed, Realm, SEPARATOR, TreeError};
+use crate::store::{self, Folder, INBOX, Listed, SEPARATOR, TreeError};
 use std::sync::Arc;
 
 /// Special uses that a mailbox can be given (RFC 6154 §2); `\All` and `\Flagged` would be views of others.
@@ -251,10 +251,10 @@ impl ImapService {
         Ok(values)
     }
 
-    /// The account's quota in octets; 0 for none.
-    pub(super) fn quota(&self) -> u64 {
-        let default = self.desk.site.settings.accounts.quota.0;
-        self.account.as_ref().map_or(0, |account| account.login.account().quota(default))
+    /// The account's quota.
+    pub(super) fn quota(&self) -> Quota {
+        let default = self.desk.site.default_quota();
+        self.account.as_ref().map_or(Quota::default(), |account| account.login.account().quota(default))
     }
 
     pub(super) fn get_quota(&mut self, root: &str, out: &mut Vec<u8>) -> Run {
@@ -262,7 +262,7 @@ impl ImapService {
             ROOT => MailboxName::new(INBOX).map(|inbox| self.reach(&inbox, Rights::READ)).transpose()?,
             _ => self.readable_in(root)?,
         };
-        match place.filter(|place| place.quota > 0) {
+        match place.filter(|place| !place.quota.is_none()) {
             Some(place) => place.tell_quota(root, out)?,
             None => return Ok(Outcome::no(Some(Code::NonExistent), "no such quota root")),
         }
@@ -273,9 +273,9 @@ impl ImapService {
         // RFC 9208 §4.1.3: there need be no such mailbox. Of another's the sums are told to those who read it (RFC 9208 §6).
         let place = self.reach(name, Rights::READ)?;
         let root = place.root(self.me()?);
-        let roots: &[&str] = if place.quota > 0 { &[&root] } else { &[] };
+        let roots: &[&str] = if place.quota.is_none() { &[] } else { &[&root] };
         response::quota_root(out, name, roots, self.enabled);
-        if place.quota > 0 {
+        if !place.quota.is_none() {
             place.tell_quota(&root, out)?;
         }
         Ok(Outcome::ok("done"))
@@ -283,10 +283,9 @@ impl ImapService {
 
     /// Some mailbox of another's under this quota root that one may read.
     fn readable_in(&self, root: &str) -> Result<Option<Place>, Trouble> {
-        let Some(inbox) = MailboxName::new(&format!("{root}{SEPARATOR}{INBOX}")) else { return Ok(None) };
-        let Some(place) = self.place(&inbox)?.filter(|place| matches!(place.realm, Realm::Account(_))) else {
-            return Ok(None);
-        };
+        // Any name in that tree will do.
+        let Some(name) = MailboxName::new(&format!("{root}{SEPARATOR}x")) else { return Ok(None) };
+        let Some(place) = self.place(&name)? else { return Ok(None) };
         if place.is_own || place.root(self.me()?) != root {
             return Ok(None);
         }
@@ -301,19 +300,23 @@ impl ImapService {
 }
 
 impl Place {
-    /// True when so many more octets would exceed its owner's quota.
-    pub(super) fn is_over_quota(&self, octets: u64) -> Result<bool, Trouble> {
-        if self.quota == 0 {
+    /// True when so many more octets and messages would exceed its tree's quota.
+    pub(super) fn is_over_quota(&self, octets: u64, messages: u64) -> Result<bool, Trouble> {
+        if self.quota.is_none() {
             return Ok(false);
         }
         let used = store::usage(self.tree.home()).map_err(TreeError::Io)?;
-        Ok(used.octets.saturating_add(octets) > self.quota)
+        Ok(self.quota.is_exceeded((used.octets, used.messages), (octets, messages)))
     }
 
     fn tell_quota(&self, root: &str, out: &mut Vec<u8>) -> Result<(), Trouble> {
         let used = store::usage(self.tree.home()).map_err(TreeError::Io)?;
         // RFC 9208 §5.1: in units of 1024 octets.
-        response::quota(out, root, &[("STORAGE", used.octets.div_ceil(1024), self.quota / 1024)]);
+        let storage = ("STORAGE", used.octets.div_ceil(1024), self.quota.octets / 1024);
+        let messages = ("MESSAGE", used.messages, self.quota.messages);
+        let limits = [(storage, self.quota.octets), (messages, self.quota.messages)];
+        let set: Vec<_> = limits.into_iter().filter(|(_, limit)| *limit > 0).map(|(resource, _)| resource).collect();
+        response::quota(out, root, &set);
         Ok(())
     }
 

@@ -32,7 +32,7 @@ use super::{Moment, Service};
 use crate::config::Site;
 use crate::log;
 use crate::mailbox::{Entry, Rights, UidSet};
-use crate::policy::{Admission, Connections};
+use crate::policy::{Admission, Connections, Session, Sessions};
 use crate::proto::imap::response::{self, Code, Status};
 use crate::proto::imap::{
     Answer, Ask, Command, Denial, Effect, Enabled, Extension, Fetch as FetchCommand, FetchItem, MailboxName, Messages,
@@ -62,6 +62,8 @@ pub struct ImapDesk {
     pub logins: Arc<LoginDesk>,
     /// Counts connections.
     pub connections: Arc<Connections>,
+    /// Counts the accounts' sessions.
+    pub sessions: Arc<Sessions>,
     /// The open mailboxes.
     pub registry: Arc<Registry>,
 }
@@ -117,6 +119,7 @@ const CAPABILITIES: &[&str] = &[
     "UIDBATCHES",
     "QUOTA",
     "QUOTA=RES-STORAGE",
+    "QUOTA=RES-MESSAGE",
     "MULTIAPPEND",
     "CATENATE",
     "REPLACE",
@@ -186,6 +189,7 @@ pub struct ImapService {
 struct Account {
     login: LoggedIn,
     tree: Tree,
+    _session: Session,
 }
 
 #[derive(Debug)]
@@ -226,12 +230,17 @@ impl ImapService {
             Some(f) if f.is_temporary() => Denial::Unavailable(f.public),
             Some(f) => Denial::Forbidden(f.public),
         })?;
-        let home = users::home(&self.desk.site.root.mail, &login.account().address);
+        let address = &login.account().address;
+        let session = self.desk.sessions.begin(&address.to_string()).ok_or_else(|| {
+            log::event("session-refused").field("user", address).maybe("ip", self.ip).write();
+            Denial::Limit("the account has as many sessions as it may have".to_string())
+        })?;
+        let home = users::home(&self.desk.site.root.mail, address);
         let tree = Tree::open(self.desk.registry.clone(), &home).map_err(|e| {
             log::event("mailbox-failed").field("user", &login.account().address).field("reason", e).error().write();
             Denial::Unavailable("the mailboxes can't be opened".to_string())
         })?;
-        self.account = Some(Box::new(Account { login, tree }));
+        self.account = Some(Box::new(Account { login, tree, _session: session }));
         Ok(())
     }
 
@@ -479,7 +488,7 @@ impl ImapService {
         }
         let is_over = match is_move && self.selected()?.folder.home() == target.home() {
             true => false,
-            false if place.quota == 0 => false,
+            false if place.quota.is_none() => false,
             false => {
                 let selected = self.selected()?;
                 let numbers = selected.choose(messages).ok_or(Trouble::NoSuchMessage)?;
@@ -488,7 +497,7 @@ impl ImapService {
                 let snapshot = selected.view.snapshot();
                 let octets = numbers.iter().filter_map(|n| snapshot.at(n)).map(|e| e.size);
                 let octets = octets.filter(|size| *size != Entry::UNKNOWN_SIZE).fold(0, u64::saturating_add);
-                place.is_over_quota(octets)?
+                place.is_over_quota(octets, numbers.len())?
             }
         };
         if is_over {

@@ -19,7 +19,7 @@ use super::{ImapDesk, ImapService};
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::policy::Connections;
+use crate::policy::{Connections, Sessions};
 use crate::proto::imap::{Config, Context, ImapSession, Limits};
 use crate::proto::{Session, Step};
 use crate::sasl::Mechanism;
@@ -73,6 +73,7 @@ impl World {
         let desk = Arc::new(ImapDesk {
             logins: Arc::new(LoginDesk::new(site.clone())),
             connections: Connections::new(100, 100),
+            sessions: Sessions::new(site.settings.imap.connections_per_user),
             registry: Arc::new(Registry::new(store)),
             site,
         });
