@@ -28,5 +28,7 @@ pub use maildir::{Arrival, deliver, name};
 pub use pop::{PopEntry, PopError, PopMailbox};
 pub use registry::Registry;
 pub use trash::{Trash, Trashed};
-pub use tree::{AnnotateError, Annotations, INBOX, Listed, SEPARATOR, Tree, TreeError, VALUE_LIMIT};
+pub use tree::{
+    AnnotateError, Annotations, INBOX, Identity, Listed, SEPARATOR, Stamp, Surveyed, Tree, TreeError, VALUE_LIMIT,
+};
 pub use usage::{Usage, usage};

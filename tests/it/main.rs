@@ -10,6 +10,7 @@ mod emsend;
 mod faults;
 mod imap_corpus;
 mod imap_foreign;
+mod imap_notify;
 mod imap_stress;
 mod imap_wire;
 mod imaptest;

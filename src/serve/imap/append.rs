@@ -184,6 +184,7 @@ impl ImapService {
     }
 
     pub(super) fn append_commit(&mut self) -> Answer {
+        self.note_append();
         let mut out = Vec::new();
         let result = match self.append.take() {
             Some(appending) => self.commit(*appending, &mut out).map_err(Trouble::from),
@@ -196,7 +197,9 @@ impl ImapService {
         let Appending { folder, done, replaces, .. } = appending;
         let uids = folder.append(done)?;
         let validity = folder.refresh()?.uid_validity;
-        let code = Code::AppendUid(validity, uids.into_iter().collect::<UidSet>());
+        let uids: UidSet = uids.into_iter().collect();
+        self.note_added(&folder, &uids);
+        let code = Code::AppendUid(validity, uids);
         let (Some(replaces), Some(selected)) = (replaces, self.selected.as_deref_mut()) else {
             return Ok(Outcome::ok("appended").with_code(code));
         };

@@ -9,7 +9,8 @@ use crate::mailbox::{ModSeq, Threadable, Threads, Uid, UidSet};
 use crate::msg::digest::{Digest, Part};
 use crate::proto::imap::response::{self, Esearch};
 use crate::proto::imap::{
-    Enabled, Extension, Outcome, PartialRange, Returns, Search, SearchKey, Sort, SortCriterion, Thread, ThreadAlgorithm,
+    Enabled, Extension, FetchItem, Outcome, PartialRange, Returns, Search, SearchKey, Sort, SortCriterion, Thread,
+    ThreadAlgorithm,
 };
 use crate::store::FolderError;
 use std::cmp::Ordering;
@@ -162,10 +163,16 @@ pub(super) fn context(
         charset: search.charset.clone(),
         criteria: None,
         is_uid,
+        items: items(search.returns.as_ref()),
         names_mailbox: !search.sources.is_empty(),
         now,
         results: selected.uids(&found.numbers).iter().collect(),
     }
+}
+
+/// UPDATE's items.
+fn items(returns: Option<&Returns>) -> Vec<FetchItem> {
+    returns.and_then(|returns| returns.update.clone()).unwrap_or_default()
 }
 
 /// SAVE: what was asked for alone is kept alone (RFC 5182 §2.4, RFC 9394 §3.2).
@@ -336,6 +343,7 @@ pub(super) fn sort(
                     charset: Some(sort.charset.clone()),
                     criteria: Some(sort.criteria.clone()),
                     is_uid,
+                    items: items(sort.returns.as_ref()),
                     names_mailbox: false,
                     now,
                     results: sorted.iter().filter_map(|n| snapshot.at(*n)).map(|e| e.uid.number()).collect(),

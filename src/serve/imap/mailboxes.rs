@@ -27,11 +27,13 @@ impl ImapService {
         };
         tree.create(name.as_str(), special_use)?;
         let id = tree.folder(name.as_str())?.mailbox_id()?;
+        self.note_created(name);
         Ok(Outcome::ok("created").with_code(Code::MailboxId(id)))
     }
 
     pub(super) fn delete(&mut self, name: &MailboxName) -> Run {
         self.tree()?.delete(name.as_str())?;
+        self.note_deleted(name);
         let name = canonical(name);
         if self.selected.as_ref().is_some_and(|selected| selected.name == name) {
             self.selected = None;
@@ -42,6 +44,7 @@ impl ImapService {
 
     pub(super) fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Run {
         self.tree()?.rename(from.as_str(), to.as_str())?;
+        self.note_renamed(from, to);
         let (from, to) = (canonical(from), canonical(to));
         // The selected mailbox goes on under its new name. INBOX stays where it is, without its messages.
         let moved = self.selected.as_ref().filter(|_| !from.is_inbox()).and_then(|selected| {
@@ -60,6 +63,7 @@ impl ImapService {
 
     pub(super) fn subscribe(&mut self, name: &MailboxName, is_subscribed: bool) -> Run {
         self.tree()?.subscribe(name.as_str(), is_subscribed)?;
+        self.note_subscribed(name, is_subscribed);
         Ok(Outcome::ok(if is_subscribed { "subscribed" } else { "unsubscribed" }))
     }
 

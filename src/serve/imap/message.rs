@@ -185,9 +185,10 @@ pub(super) fn expunge(selected: &mut Selected, set: Option<&Set>, enabled: Enabl
 }
 
 /// CLOSE: what is marked goes without a word.
-pub(super) fn close(selected: &Selected) -> Result<(), FolderError> {
+pub(super) fn close(selected: &mut Selected) -> Result<(), FolderError> {
     if !selected.is_read_only {
-        selected.folder.expunge(None)?;
+        let gone = selected.folder.expunge(None)?;
+        selected.note_closed(&gone)?;
     }
     Ok(())
 }

@@ -57,7 +57,10 @@ impl ImapService {
             }
         }
         match self.tree()?.annotate(mailbox.map(MailboxName::as_str), values) {
-            Ok(()) => Ok(Outcome::ok("done")),
+            Ok(()) => {
+                self.note_annotated(mailbox, values);
+                Ok(Outcome::ok("done"))
+            }
             Err(AnnotateError::Tree(error)) => Err(error.into()),
             Err(error) => {
                 let code = match error {

@@ -14,6 +14,7 @@ mod mailboxes;
 mod message;
 mod metadata;
 mod multisearch;
+mod notify;
 mod search;
 mod select;
 mod selected;
@@ -35,6 +36,7 @@ use crate::store::{Folder, FolderError, Registry, Tree, TreeError};
 use crate::users::{self, LoggedIn};
 use append::Appending;
 use fetch::Fetch;
+use notify::{Notifying, Told};
 use selected::Selected;
 use std::net::IpAddr;
 use std::path::Path;
@@ -78,6 +80,7 @@ const CAPABILITIES: &[&str] = &[
     "LIST-STATUS",
     "LIST-METADATA",
     "METADATA",
+    "NOTIFY",
     "SPECIAL-USE",
     "CREATE-SPECIAL-USE",
     "ESEARCH",
@@ -152,6 +155,8 @@ pub struct ImapService {
     append: Option<Box<Appending>>,
     enabled: Enabled,
     is_idle: bool,
+    /// `None` until the client says NOTIFY.
+    notifying: Option<Box<Notifying>>,
     watched: Box<[Arc<Path>]>,
 }
 
@@ -181,6 +186,7 @@ impl ImapService {
             append: None,
             enabled: Enabled::default(),
             is_idle: false,
+            notifying: None,
             watched: [].into(),
         }
     }
@@ -205,6 +211,7 @@ impl ImapService {
         let left = self.selected.take();
         if let Some(selected) = &left {
             selected.settle();
+            self.note_left(&selected.name, selected.view.snapshot());
         }
         left.is_some()
     }
@@ -212,6 +219,7 @@ impl ImapService {
     fn forget(&mut self) {
         self.job = None;
         self.append = None;
+        self.notifying = None;
         self.leave();
         self.account = None;
         self.enabled = Enabled::default();
@@ -241,6 +249,7 @@ impl ImapService {
             response::untagged(&mut out, Status::Ok, Some(&Code::HighestModSeq(selected.told)), "last change");
         }
         self.enabled = request.enabled;
+        self.note_command(&request.command, now);
         let result = self.command(request, now, &mut out);
         if self.job.is_some() && result.is_ok() {
             return self.more(out);
@@ -256,6 +265,7 @@ impl ImapService {
             Err(trouble) => self.explain(trouble),
         };
         if outcome.effect != Effect::Selected
+            && !self.is_quiet()
             && let Some(selected) = self.selected.as_deref_mut()
         {
             let was_late = selected.view.has_ghosts();
@@ -266,6 +276,17 @@ impl ImapService {
             if is_plain && self.enabled.has(Extension::Qresync) && (was_late || selected.view.has_ghosts()) {
                 // RFC 7162 §3.2: an expunge that was not told must not be behind what the client takes for known.
                 outcome.code = Some(Code::HighestModSeq(selected.told));
+            }
+        }
+        self.tell_others_when_due(&mut out);
+        if let Some(selected) = self.selected.as_deref_mut() {
+            match selected.begin_news(self.enabled, &mut out) {
+                Ok(false) => {}
+                Ok(true) => {
+                    selected.hold_outcome(outcome);
+                    return self.more(out);
+                }
+                Err(e) => return self.lost(&e),
             }
         }
         Answer::Output { bytes: out, outcome: Some(outcome) }
@@ -363,6 +384,7 @@ impl ImapService {
             }
             Command::GetMetadata(get) => self.get_metadata(get, out),
             Command::SetMetadata(name, values) => self.set_metadata(name.as_ref(), values),
+            Command::Notify(notify) => self.notify(notify.as_ref(), out),
             // Not offered, so the machine does not understand them.
             _ => Ok(Outcome { status: Status::Bad, ..Outcome::no(None, "not supported") }),
         }
@@ -388,7 +410,11 @@ impl ImapService {
         if is_over {
             return Ok(Outcome::no(Some(Code::OverQuota), "the quota is exceeded"));
         }
-        message::copy(self.selected()?, messages, &target, is_move, enabled, out)
+        let outcome = message::copy(self.selected()?, messages, &target, is_move, enabled, out)?;
+        if let Some(Code::CopyUid(_, _, new)) = &outcome.code {
+            self.note_added(&target, new);
+        }
+        Ok(outcome)
     }
 
     /// A mailbox to write to; when there is none, the client may create it (TRYCREATE).
@@ -432,7 +458,12 @@ impl ImapService {
     /// The next piece of a command's output.
     fn more(&mut self, mut out: Vec<u8>) -> Answer {
         let Some(mut job) = self.job.take() else {
-            return self.finish(Ok(Outcome::ok("done")), true, out);
+            let told = self.selected.as_deref_mut().map(|selected| selected.more_news(self.enabled, &mut out));
+            return match told {
+                Some(Told::More) => Answer::Output { bytes: out, outcome: None },
+                Some(Told::All(Some(outcome))) => Answer::Output { bytes: out, outcome: Some(outcome) },
+                _ => self.finish(Ok(Outcome::ok("done")), true, out),
+            };
         };
         let Some(selected) = self.selected.as_deref() else {
             return self.finish(Ok(not_now("select a mailbox first")), true, out);
@@ -455,22 +486,33 @@ impl ImapService {
         }
     }
 
+    /// What is told without a command: all of it, or the next piece of what is fetched.
     fn untagged(&mut self) -> Answer {
         let mut out = Vec::new();
-        if let Some(selected) = self.selected.as_deref_mut()
-            && let Err(e) = selected.tell_changes(self.enabled, true, &mut out)
-        {
-            return self.lost(&e);
+        let is_going_on = self.selected.as_deref().is_some_and(Selected::is_telling_news);
+        if !is_going_on {
+            let (is_quiet, may_expunge) = (self.is_quiet(), self.may_expunge_unasked());
+            if let Some(selected) = self.selected.as_deref_mut().filter(|_| !is_quiet)
+                && let Err(e) = selected.tell_changes(self.enabled, may_expunge, &mut out)
+            {
+                return self.lost(&e);
+            }
+            self.tell_others(&mut out);
+            self.rewatch_when_due();
         }
-        Answer::Untagged { bytes: out, is_more: false }
+        let mut is_more = false;
+        if let Some(selected) = self.selected.as_deref_mut() {
+            if !is_going_on && let Err(e) = selected.begin_news(self.enabled, &mut out) {
+                return self.lost(&e);
+            }
+            is_more = matches!(selected.more_news(self.enabled, &mut out), Told::More);
+        }
+        Answer::Untagged { bytes: out, is_more }
     }
 
     fn watch(&mut self, is_idle: bool) {
         self.is_idle = is_idle;
-        self.watched = match (&self.selected, is_idle) {
-            (Some(selected), true) => selected.folder.watched().into_iter().map(Arc::from).collect(),
-            _ => [].into(),
-        };
+        self.rewatch();
     }
 }
 
@@ -529,8 +571,9 @@ impl Service for ImapService {
             }
             Ask::Changes => self.untagged(),
             Ask::IdleEnd => {
+                let answer = self.untagged();
                 self.watch(false);
-                self.untagged()
+                answer
             }
             Ask::AppendBegin(message) => self.append_begin(*message),
             Ask::AppendText(octets) => self.append_text(octets),

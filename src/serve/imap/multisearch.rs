@@ -90,7 +90,7 @@ impl ImapService {
 }
 
 /// How many levels a name stands below another one; `None` when it does not.
-fn depth(name: &str, top: &MailboxName) -> Option<usize> {
+pub(super) fn depth(name: &str, top: &MailboxName) -> Option<usize> {
     let rest = name.strip_prefix(Tree::normal(top.as_str()).as_str())?;
     (rest.is_empty() || rest.starts_with(SEPARATOR)).then(|| rest.matches(SEPARATOR).count())
 }

@@ -62,6 +62,7 @@ impl ImapService {
             resynchronise(&selected, known, enabled, out)?;
         }
         self.selected = Some(Box::new(selected));
+        self.arm_selected();
         let code = if select.is_examine { Code::ReadOnly } else { Code::ReadWrite };
         Ok(Outcome::ok("selected").with_code(code).with_effect(Effect::Selected))
     }
@@ -81,6 +82,7 @@ impl ImapService {
             saved: UidSet::default(),
             recent,
             contexts: Vec::new(),
+            news: None,
         })
     }
 

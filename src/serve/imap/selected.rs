@@ -1,6 +1,7 @@
 //! The selected mailbox of a session, and reading its messages.
 
 use super::context::Context;
+use super::notify::News;
 use crate::clock::Timestamp;
 use crate::log;
 use crate::mailbox::{Entry, ModSeq, Snapshot, Uid, UidSet, View};
@@ -25,6 +26,8 @@ pub(super) struct Selected {
     pub(super) told: ModSeq,
     /// Searches whose results are kept up to date.
     pub(super) contexts: Vec<Context>,
+    /// What NOTIFY adds; `None` in a session that has not said it.
+    pub(super) news: Option<Box<News>>,
 }
 
 /// Names that are brought up to date at once when a session leaves; a renaming takes about ten microseconds.

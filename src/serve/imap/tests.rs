@@ -8,6 +8,7 @@ mod context;
 mod mailboxes;
 mod messages;
 mod metadata;
+mod notify;
 mod search;
 mod select;
 

@@ -19,9 +19,11 @@
 mod annotations;
 mod lists;
 mod naming;
+mod survey;
 
 pub use annotations::{AnnotateError, Annotations, VALUE_LIMIT};
 pub use naming::{INBOX, SEPARATOR};
+pub use survey::{Identity, Stamp, Surveyed};
 
 use super::folder::{Folder, FolderError};
 use super::registry::Registry;

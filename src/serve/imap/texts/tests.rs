@@ -34,6 +34,7 @@ fn selected(home: &Path) -> Selected {
         recent: UidSet::default(),
         told: ModSeq::ZERO,
         contexts: Vec::new(),
+        news: None,
     }
 }
 
