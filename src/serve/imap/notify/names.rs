@@ -100,6 +100,7 @@ fn goes_with_another(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// Names as `name=identity`, `*` for subscribed; without identity there is no mailbox.
     fn names(text: &str) -> Names {
@@ -149,6 +150,47 @@ mod tests {
             ("", "b*", "b*"),
         ] {
             assert_eq!(told(before, after), expected, "{before} -> {after}");
+        }
+    }
+
+    /// Some of nine names, each an identity of its own.
+    fn some_names() -> impl Strategy<Value = Names> {
+        let places = ["a", "a/x", "a/x/y", "b", "b/x", "b/x/y", "c", "c/x", "d/e/f"];
+        let identities = Just((1..=9u64).collect::<Vec<_>>()).prop_shuffle();
+        (identities, proptest::collection::vec(0..4u8, 9)).prop_map(move |(identities, kinds)| {
+            let one = |((place, identity), kind): ((&str, u64), u8)| {
+                let exists = kind & 1 != 0;
+                let name = Name {
+                    exists,
+                    identity: exists.then(|| Identity::made_up(identity)),
+                    is_subscribed: kind & 2 != 0,
+                };
+                (kind > 0).then(|| (place.to_string(), name))
+            };
+            places.into_iter().zip(identities).zip(kinds).filter_map(one).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_changes_without_a_word(before in some_names(), after in some_names()) {
+            let told = difference(&before, &after, |_, _| true);
+            let is_in = |name: &str, top: &str| {
+                name.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with(SEPARATOR))
+            };
+            let nothing = Name::default();
+            for name in before.keys().chain(after.keys()) {
+                let old = before.get(name).unwrap_or(&nothing);
+                let new = after.get(name).unwrap_or(&nothing);
+                let is_told = |h: &Happened| match &h.what {
+                    What::Renamed(from) => is_in(name, from) || is_in(name, &h.name),
+                    _ => h.name == *name,
+                };
+                if (old.exists, old.identity) != (new.exists, new.identity) || old.is_subscribed != new.is_subscribed {
+                    prop_assert!(told.iter().any(is_told), "{name} in {told:?}");
+                }
+            }
+            prop_assert!(difference(&after, &after, |_, _| true).is_empty());
         }
     }
 
