@@ -228,7 +228,30 @@ impl Told {
     }
 }
 
-/// Changes mailboxes from a number on, in its own order.
+/// True for OK; `None` when the session ended because somebody took its mailbox away.
+fn ask(imap: &mut Imap, command: &str) -> Option<bool> {
+    let tag = imap.begin(command.as_bytes());
+    loop {
+        let line = imap.response();
+        if line.starts_with(b"* BYE") {
+            return None;
+        }
+        if let Some(rest) = line.strip_prefix(format!("{tag} ").as_bytes()) {
+            return Some(rest.starts_with(b"OK"));
+        }
+    }
+}
+
+/// Empties a mailbox.
+fn empty(imap: &mut Imap, name: &str) -> Option<bool> {
+    if ask(imap, &format!("SELECT {name}"))? {
+        ask(imap, "UID STORE 1:* +FLAGS.SILENT (\\Deleted)")?;
+        ask(imap, "CLOSE")?;
+    }
+    Some(true)
+}
+
+/// Changes mailboxes, in an order of its own.
 fn trouble(address: SocketAddr, seed: u64, count: usize) {
     let mut imap = Imap::log_in_at(address, "alice");
     let mut state = seed;
@@ -239,18 +262,16 @@ fn trouble(address: SocketAddr, seed: u64, count: usize) {
     for _ in 0..count {
         let (a, b) = (below(50), below(50));
         // What the others have done meanwhile may be in the way: NO is an answer.
-        match below(10) {
-            0..=4 => drop(imap.ask(&format!("APPEND m{a} {{3+}}\r\nabc"))),
-            5 => {
-                if imap.ask(&format!("SELECT m{a}")).tagged.starts_with("OK") {
-                    imap.ask("UID STORE 1:* +FLAGS.SILENT (\\Deleted)");
-                    imap.ask("CLOSE");
-                }
-            }
-            6 => drop(imap.ask(&format!("RENAME m{a} m{b}"))),
-            7 => drop(imap.ask(&format!("DELETE m{a}"))),
-            8 => drop(imap.ask(&format!("CREATE m{a}"))),
-            _ => drop(imap.ask(&format!("{} m{a}", ["SUBSCRIBE", "UNSUBSCRIBE"][(b % 2) as usize]))),
+        let done = match below(10) {
+            0..=4 => ask(&mut imap, &format!("APPEND m{a} {{3+}}\r\nabc")),
+            5 => empty(&mut imap, &format!("m{a}")),
+            6 => ask(&mut imap, &format!("RENAME m{a} m{b}")),
+            7 => ask(&mut imap, &format!("DELETE m{a}")),
+            8 => ask(&mut imap, &format!("CREATE m{a}")),
+            _ => ask(&mut imap, &format!("{} m{a}", ["SUBSCRIBE", "UNSUBSCRIBE"][(b % 2) as usize])),
+        };
+        if done.is_none() {
+            imap = Imap::log_in_at(address, "alice");
         }
     }
 }

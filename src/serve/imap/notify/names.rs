@@ -34,7 +34,7 @@ pub(super) enum What {
     Subscription,
 }
 
-/// The difference, by name. A mailbox that was renamed is not told as deleted and made; with it go those below it, without a word of
+/// The difference: new names first, then names that came or went, then subscriptions. A mailbox that was renamed is not told as deleted and made; with it go those below it, without a word of
 /// their own if `is_told` of the one above: RFC 5465 §5.4.
 pub(super) fn difference(before: &Names, after: &Names, is_told: impl Fn(&str, &str) -> bool) -> Vec<Happened> {
     let is_same = |name: &str, one: &Name| {
@@ -66,20 +66,37 @@ pub(super) fn difference(before: &Names, after: &Names, is_told: impl Fn(&str, &
     let parents: Vec<&str> =
         affected.iter().filter_map(|name| name.rsplit_once(SEPARATOR)).map(|(parent, _)| parent).collect();
     affected.extend(parents.into_iter().filter(|parent| !renamed.contains_key(parent)));
-    let mut happened: BTreeMap<&str, What> = affected.into_iter().map(|name| (name, What::Affected)).collect();
-    for (to, from) in &renamed {
-        if !goes_with_another(from, to, &renamed, &is_told) {
-            happened.insert(to, What::Renamed(from.to_string()));
-        }
-    }
+    let told = renamed.iter().filter(|(to, from)| !goes_with_another(from, to, &renamed, &is_told));
+    let (told, circles) = in_order(told.map(|(to, from)| (*to, *from)).collect());
+    affected.extend(circles);
+    let mut happened: Vec<Happened> = told
+        .into_iter()
+        .map(|(to, from)| Happened { name: to.to_string(), what: What::Renamed(from.to_string()) })
+        .chain(affected.into_iter().map(|name| Happened { name: name.to_string(), what: What::Affected }))
+        .collect();
+    let named: BTreeSet<String> = happened.iter().map(|h| h.name.clone()).collect();
     let all: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     for name in all {
         let is_subscribed = |names: &Names| names.get(name).is_some_and(|one| one.is_subscribed);
-        if is_subscribed(before) != is_subscribed(after) {
-            happened.entry(name).or_insert(What::Subscription);
+        if is_subscribed(before) != is_subscribed(after) && !named.contains(name) {
+            happened.push(Happened { name: name.clone(), what: What::Subscription });
         }
     }
-    happened.into_iter().map(|(name, what)| Happened { name: name.to_string(), what }).collect()
+    happened
+}
+
+/// New and old names in an order in which a client can follow: no name is taken that is not free yet, and what left a mailbox's tree goes
+/// before it. Names that have changed places can't be told so: they are given apart.
+fn in_order<'a>(mut renamed: Vec<(&'a str, &'a str)>) -> (Vec<(&'a str, &'a str)>, Vec<&'a str>) {
+    renamed.sort_by_key(|(_, from)| std::cmp::Reverse(from.len()));
+    let mut taken: BTreeSet<&str> = renamed.iter().map(|(_, from)| *from).collect();
+    let mut ordered = Vec::with_capacity(renamed.len());
+    while let Some(at) = renamed.iter().position(|(to, _)| !taken.contains(to)) {
+        let (to, from) = renamed.remove(at);
+        taken.remove(from);
+        ordered.push((to, from));
+    }
+    (ordered, renamed.into_iter().map(|(to, _)| to).collect())
 }
 
 /// True when a mailbox above was renamed in the same way, and that is told.
@@ -137,11 +154,13 @@ mod tests {
             ("a=1 a/x=2 a/x/y=3", "b=1 b/x=2 b/x/y=3", "a>b"),
             ("a/x=2 a/x/y=3", "a/z=2 a/z/y=3", "a/x>a/z"),
             // But not those that went another way, or under a name that is no mailbox.
-            ("a=1 a/x=2", "b=1 c=2", "a>b a/x>c"),
+            ("a=1 a/x=2", "b=1 c=2", "a/x>c a>b"),
             ("a/x=2", "b/x=2", "a/x>b/x"),
-            // Two change places; one is made under the old name.
-            ("a=1 b=2", "a=2 b=1", "b>a a>b"),
-            ("a=1", "a=2 b=1", "a a>b"),
+            // Two change places; one is made under the old name; one after the other moves up.
+            ("a=1 b=2", "a=2 b=1", "a b"),
+            ("a=1", "a=2 b=1", "a>b a"),
+            ("a=1 b=2", "b=1 c=2", "b>c a>b"),
+            ("a=1 b=2 c=3", "a=3 b=1 c=2 d=4", "a b c d"),
             ("a=1", "a=2", "a"),
             ("a=1 b*", "a=1* b*", "a*"),
             ("a=1 b*", "a=1", "b*"),
@@ -198,6 +217,6 @@ mod tests {
     fn a_child_is_told_when_its_parent_is_not() {
         let (before, after) = (names("a=1 a/x=2"), names("b=1 b/x=2"));
         let all = difference(&before, &after, |from, _| from != "a");
-        assert_eq!(all.iter().map(|h| h.name.as_str()).collect::<Vec<_>>(), ["b", "b/x"]);
+        assert_eq!(all.iter().map(|h| h.name.as_str()).collect::<Vec<_>>(), ["b/x", "b"]);
     }
 }
