@@ -19,6 +19,8 @@ mod search;
 mod select;
 mod selected;
 mod texts;
+mod thread;
+mod trouble;
 
 use super::login::LoginDesk;
 use super::{Moment, Service};
@@ -32,7 +34,7 @@ use crate::proto::imap::{
     Outcome, Refusal, Request,
 };
 use crate::sasl::Evidence;
-use crate::store::{Folder, FolderError, Registry, Tree, TreeError};
+use crate::store::{Folder, Registry, Tree, TreeError};
 use crate::users::{self, LoggedIn};
 use append::Appending;
 use fetch::Fetch;
@@ -41,6 +43,7 @@ use selected::Selected;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use trouble::Trouble;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -115,30 +118,6 @@ const CAPABILITIES: &[&str] = &[
     "UNAUTHENTICATE",
     "COMPRESS=DEFLATE",
 ];
-
-/// Why a command is not done.
-#[derive(Debug)]
-enum Trouble {
-    /// A sequence number that no message has.
-    NoSuchMessage,
-    /// The mailbox was opened by EXAMINE.
-    ReadOnly,
-    /// Already an answer.
-    Told(Outcome),
-    Tree(TreeError),
-}
-
-impl From<FolderError> for Trouble {
-    fn from(error: FolderError) -> Trouble {
-        Trouble::Tree(TreeError::Folder(error))
-    }
-}
-
-impl From<TreeError> for Trouble {
-    fn from(error: TreeError) -> Trouble {
-        Trouble::Tree(error)
-    }
-}
 
 type Run = Result<Outcome, Trouble>;
 
@@ -292,50 +271,6 @@ impl ImapService {
         Answer::Output { bytes: out, outcome: Some(outcome) }
     }
 
-    /// The selected mailbox can't be followed any more: only a new session can be right about it.
-    fn lost(&mut self, error: &FolderError) -> Answer {
-        let user = self.account.as_ref().map(|a| a.login.account().address.to_string());
-        log::event("mailbox-lost").maybe("user", user).field("reason", error).error().write();
-        Answer::Bye(match error {
-            FolderError::Gone => "the selected mailbox was deleted or made anew".to_string(),
-            _ => "the selected mailbox can't be read".to_string(),
-        })
-    }
-
-    fn explain(&self, trouble: Trouble) -> Outcome {
-        let bad = |text: &str| Outcome { status: Status::Bad, ..Outcome::no(None, text) };
-        match trouble {
-            Trouble::NoSuchMessage => bad("no such message"),
-            Trouble::ReadOnly => Outcome::no(Some(Code::ReadOnly), "the mailbox is open for reading only"),
-            Trouble::Told(outcome) => outcome,
-            Trouble::Tree(error) => self.failed(&error),
-        }
-    }
-
-    /// What a failure of the store is to the client; causes that are ours go to the log.
-    fn failed(&self, error: &TreeError) -> Outcome {
-        let code = match error {
-            TreeError::BadName => Some(Code::Cannot),
-            TreeError::Exists => Some(Code::AlreadyExists),
-            TreeError::Missing | TreeError::Folder(FolderError::Gone) => Some(Code::NonExistent),
-            TreeError::Refused => Some(Code::Cannot),
-            TreeError::Folder(FolderError::Expunged) => Some(Code::ExpungeIssued),
-            TreeError::Folder(FolderError::Busy) => Some(Code::InUse),
-            _ => None,
-        };
-        if let Some(code) = code {
-            return Outcome::no(Some(code), error.to_string());
-        }
-        let user = self.account.as_ref().map(|a| a.login.account().address.to_string());
-        log::event("mailbox-failed").maybe("user", user).field("reason", error).error().write();
-        let is_full = matches!(error, TreeError::Io(e) | TreeError::Folder(FolderError::Io(e))
-            if matches!(e.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded));
-        match is_full {
-            true => Outcome::no(Some(Code::OverQuota), "no room is left on the disk; try later"),
-            false => Outcome::no(Some(Code::Unavailable), "the mailbox can't be used now; try later"),
-        }
-    }
-
     fn command(&mut self, request: &Request, now: Moment, out: &mut Vec<u8>) -> Run {
         let enabled = self.enabled;
         match &request.command {
@@ -370,7 +305,7 @@ impl ImapService {
             }
             Command::Search(search) => find::search(self.selected()?, search, &request.tag, enabled, now.time, out),
             Command::Sort(sort) => find::sort(self.selected()?, sort, &request.tag, enabled, now.time, out),
-            Command::Thread(thread) => find::thread(self.selected()?, thread, enabled, now.time, out),
+            Command::Thread(thread) => thread::thread(self.selected()?, thread, enabled, now.time, out),
             Command::Fetch(fetch) => self.fetch(fetch, out),
             Command::Store(store) => message::store(self.selected()?, store, enabled, out),
             Command::Copy(messages, name) => self.copy(messages, name, false, out),
