@@ -17,6 +17,15 @@ impl Timestamp {
         Timestamp::from(SystemTime::now())
     }
 
+    /// When this machine started, by the present setting of its clock.
+    pub fn booted() -> Timestamp {
+        use nix::time::{ClockId, clock_gettime};
+        // Without that clock, which Linux has had since 2.6.39, the machine has just started.
+        let up = clock_gettime(ClockId::CLOCK_BOOTTIME)
+            .map_or(0, |up| up.tv_sec().saturating_mul(1_000_000) + up.tv_nsec() / 1000);
+        Timestamp(Timestamp::now().0 - up)
+    }
+
     /// Whole seconds since the epoch.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)

@@ -1,5 +1,6 @@
 //! emsmtp: SMTP, submission and LMTP.
 
+use super::emsend::Mode;
 use super::{Ended, RootOption, server};
 use crate::config::Site;
 use crate::drive::{Conn, Port, TlsSource, peer_of_stdin, run_stdio, stdin_is_network};
@@ -7,6 +8,7 @@ use crate::policy::{Connections, plaintext_allowed};
 use crate::proto::smtp::{Config, Context, Kind, Limits, SmtpSession};
 use crate::sasl::Mechanism;
 use crate::serve::{Gate, LoginDesk, SmtpDesk, SmtpService};
+use crate::settings::Root;
 use crate::status::Exit;
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -36,7 +38,11 @@ struct Arguments {
 
 /// The program.
 pub fn main() -> ExitCode {
-    super::run("emsmtp", run)
+    let handed_over = super::emsend::handed_over(|mode, root| match mode {
+        Mode::Smtp => session_on_stdin(root),
+        _ => super::emsend::not_mine(),
+    });
+    handed_over.unwrap_or_else(|| super::run("emsmtp", run))
 }
 
 fn run(arguments: Arguments) -> super::Done {
@@ -71,10 +77,18 @@ fn serve_with(service: &str, sockets: Vec<server::Listening>, site: Arc<Site>, g
 use server::Listening;
 
 /// Runs one session of `sendmail -bs` on standard input: a local program's pipe, or under inetd a connection.
-pub(super) fn session_on_stdin(site: Arc<Site>, gate: Arc<Gate>) -> Result<(), Ended> {
+fn session_on_stdin(root: &Root) -> super::Done {
+    super::become_em(root)?;
+    let site = Arc::new(super::site("emsend", root)?);
+    if !super::emsend::may_write_queue(&site) {
+        let text = "-bs: you may only leave messages in the drop folder; name recipients, or use -t";
+        return Err(Ended::new(Exit::NoPerm, text));
+    }
+    let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
     let house = House::new(site, gate, !stdin_is_network(), None);
     let (ip, port) = peer_of_stdin().map_or((None, 0), |(ip, port)| (Some(ip), port));
-    Ok(run_stdio(house.connection("smtp", ip, port))?)
+    run_stdio(house.connection("smtp", ip, port))?;
+    Ok(Exit::Ok)
 }
 
 /// What all connections share.

@@ -1,15 +1,16 @@
 //! emuser: accounts and their mailboxes, from the shell.
 
 mod check;
+mod owner;
+mod share;
 mod trash;
 
 use super::{Ended, RootOption, say};
 use crate::addr::{Address, normal_domain};
-use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::settings::Size;
 use crate::status::Exit;
-use crate::store::{FolderError, LOCK_PATIENCE, Registry, StoreSettings, Tree, TreeError};
+use crate::store::{FolderError, TreeError};
 use crate::users::{self, Account, Users};
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::process::ExitCode;
@@ -87,6 +88,12 @@ enum Action {
     Purge(trash::Purge),
     /// Check an account's mailboxes, and mend what can be mended
     CheckMail(check::CheckMail),
+    /// Show and change the rights on a mailbox
+    #[command(subcommand)]
+    Acl(share::AclAction),
+    /// Make, delete and list mailboxes that no account owns
+    #[command(subcommand)]
+    Share(share::ShareAction),
 }
 
 #[derive(Debug, clap::Args)]
@@ -125,7 +132,8 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> super::Done {
     let root = arguments.root.root();
-    if matches!(arguments.action, Action::Undelete(_) | Action::Purge(_) | Action::CheckMail(_)) {
+    use Action::{Acl, CheckMail, Purge, Share, Undelete};
+    if matches!(arguments.action, Undelete(_) | Purge(_) | CheckMail(_) | Acl(_) | Share(_)) {
         // Mail belongs to em, and so must all that is written beside it.
         super::become_em(&root)?;
     }
@@ -135,6 +143,8 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Undelete(action) => return trash::undelete(&site, &users, &action),
         Action::Purge(action) => return trash::purge(&site, &users, &action),
         Action::CheckMail(action) => return check::check_mail(&site, &users, &action),
+        Action::Acl(action) => return share::acl(&site, &users, &action),
+        Action::Share(action) => return share::share(&site, &users, &action),
         Action::Add { address, password, fields } => {
             let address = own_address(&address, &site)?;
             let mut account = Account::new(&address);
@@ -152,7 +162,8 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Passwd { address, password } => {
             let address = parse(&address, &site)?;
             // Hashed before the lock is taken: others need not wait for that.
-            let mut fresh = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
+            let found = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
+            let mut fresh = Arc::unwrap_or_clone(found);
             set_password(&password, &mut fresh, &site)?;
             edit(&users, &address, |account| {
                 for field in ["pw", "scram", "apop"] {
@@ -247,19 +258,8 @@ fn own_address(text: &str, site: &Site) -> Result<Address, Ended> {
 /// The account of this name.
 fn account(text: &str, site: &Site, users: &Users) -> Result<Account, Ended> {
     let address = parse(text, site)?;
-    users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))
-}
-
-/// The mailboxes of an account.
-fn tree(site: &Site, account: &Account) -> Result<Tree, Ended> {
-    let settings = StoreSettings {
-        clock: Timestamp::now,
-        host: site.hostname(),
-        keeps_trash: !site.settings.imap.trash.is_zero(),
-        lock_patience: LOCK_PATIENCE,
-    };
-    let home = users::home(&site.root.mail, &account.address);
-    Tree::open(Arc::new(Registry::new(settings)), &home).map_err(|e| of_store(&e))
+    let found = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
+    Ok(Arc::unwrap_or_clone(found))
 }
 
 /// What a failure of the store is to the shell.

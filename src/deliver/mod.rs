@@ -43,9 +43,8 @@ pub struct Letter<'a> {
 }
 
 impl Postman {
-    /// A postman; `emlocal` is the program for system accounts.
-    pub fn new(site: Arc<Site>, emlocal: PathBuf) -> Postman {
-        let users = Users::of(&site);
+    /// A postman; `users` are the site's accounts, `emlocal` is the program for system accounts.
+    pub fn new(site: Arc<Site>, users: Users, emlocal: PathBuf) -> Postman {
         let host = site.hostname();
         Postman { site, users, host, emlocal }
     }

@@ -26,6 +26,9 @@ const HIGH_WATER: usize = 256 << 10;
 /// Octets that are inflated at once.
 const INFLATED: usize = 64 << 10;
 
+/// A worker that has been at it for so long lets what there is go out before the next answer, which may take as long.
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
+
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
@@ -57,6 +60,8 @@ pub struct Conn<S: Session, V> {
     /// The end of that wait; `None` while nothing waits to be written.
     out_until: Option<Instant>,
     pending: Option<S::Ask>,
+    /// [`FLUSH_AFTER`], but for tests.
+    flush_after: Duration,
     input_ended: bool,
     end_told: bool,
     is_closing: bool,
@@ -84,6 +89,7 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
             patience,
             out_until: None,
             pending: None,
+            flush_after: FLUSH_AFTER,
             input_ended: false,
             end_told: false,
             is_closing: false,
@@ -191,6 +197,12 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                 Step::Ask(ask) if !on_worker && self.service.may_block(&ask) => {
                     self.pending = Some(ask);
                     return Want::Worker;
+                }
+                Step::Ask(ask)
+                    if on_worker && !self.outgoing().is_empty() && now.instant.elapsed() >= self.flush_after =>
+                {
+                    self.pending = Some(ask);
+                    return Want::Again;
                 }
                 Step::Ask(ask) => {
                     again = on_worker && self.service.may_block(&ask);

@@ -6,17 +6,20 @@
 //!
 //! Rules kept here:
 //! * a new file is created exclusively and never through a symbolic link;
-//! * publishing = write, fsync the file, rename or link, fsync the directory;
+//! * publishing = write, fsync the file, rename or link, fsync the directory; only names that tell the file's size may come before
+//!   both syncs ([`Draft::place_first`]);
 //! * a failed fsync means that the file is lost: it is not retried on the same descriptor, because
 //!   the kernel may have dropped the dirty pages (RELIABILITY R5);
 //! * locks are flock(2) held by a guard, and re-checked after locking.
 
 mod dir;
 pub mod fault;
+mod identity;
 mod lock;
 mod publish;
 
 pub use dir::Dir;
+pub use identity::{Identity, Looked, TRUSTED_FOR};
 pub use lock::{Lock, LockError};
 pub use publish::{BUFFER, Draft, replace, replace_cache};
 
@@ -25,7 +28,7 @@ use nix::fcntl::OFlag;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// An error with what was being done, and to which path.
@@ -170,6 +173,11 @@ pub fn sync_file(file: &File, path: &Path) -> io::Result<()> {
     file.sync_all().map_err(|e| context("fsync", path, e))
 }
 
+/// Has the kernel begin to write a file's data out, without waiting. Only a hint: what matters is the sync that follows.
+pub fn start_write_back(file: &File) {
+    crate::syscall::start_write_back(file);
+}
+
 /// Makes a directory's entries durable.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
     checkpoint("fsync-dir", path)?;
@@ -187,14 +195,28 @@ pub fn open_append_existing(path: &Path) -> io::Result<File> {
         .map_err(|e| context("open", path, e))
 }
 
-/// Makes everything written so far to the file system of `path` durable, in one act.
+/// One sync for many files and directories of a file system, in place of a [`sync_file`] or [`sync_dir`] for each.
 ///
-/// One call replaces many [`sync_file`] and [`sync_dir`] calls. Linux ≥ 5.8 reports write-back errors
-/// of the whole file system here.
-pub fn sync_filesystem(path: &Path) -> io::Result<()> {
-    checkpoint("syncfs", path)?;
-    let dir = File::open(path).map_err(|e| context("open", path, e))?;
-    nix::unistd::syncfs(&dir).map_err(|e| context("syncfs", path, e.into()))
+/// Linux (from 5.8 on) tells of data that could not be written, to whoever had the file system open when that happened. So it
+/// is begun before the first of the files is written, and finished after the last.
+#[derive(Debug)]
+pub struct FilesystemSync {
+    dir: File,
+    path: PathBuf,
+}
+
+impl FilesystemSync {
+    /// Begins on the file system of this directory.
+    pub fn begin(path: &Path) -> io::Result<FilesystemSync> {
+        let dir = File::open(path).map_err(|e| context("open", path, e))?;
+        Ok(FilesystemSync { dir, path: path.to_path_buf() })
+    }
+
+    /// Makes all that was written durable. An error means that any of the files may be lost.
+    pub fn finish(self) -> io::Result<()> {
+        checkpoint("syncfs", &self.path)?;
+        nix::unistd::syncfs(&self.dir).map_err(|e| context("syncfs", &self.path, e.into()))
+    }
 }
 
 /// Gives an existing file a second name. Fails when the name is taken.

@@ -1,6 +1,7 @@
 //! The one atomic-write helper: a draft becomes a named, durable file, or leaves nothing.
 
-use super::{create_new, remove, rename, sync_dir, sync_file, write_all};
+use super::{create_new, remove, rename, start_write_back, sync_dir, sync_file, write_all};
+use nix::sys::statfs::{self, FsType};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -96,12 +97,44 @@ impl Draft {
         self.is_synced = self.pending.is_empty();
     }
 
+    /// True where the name may come before the data: on local file systems that are known to write both out in any order and to
+    /// lose neither. A stop of the machine can then leave a name with a shorter file, so that the name must tell the size.
+    pub fn may_name_first(&mut self) -> bool {
+        const KNOWN: [FsType; 3] = [statfs::EXT4_SUPER_MAGIC, statfs::XFS_SUPER_MAGIC, statfs::BTRFS_SUPER_MAGIC];
+        let Ok(file) = self.file() else { return false };
+        statfs::fstatfs(file).is_ok_and(|fs| KNOWN.contains(&fs.filesystem_type()))
+    }
+
+    /// Has the disk begin with the data: a sync that follows soon waits less.
+    pub fn start_sync(&mut self) -> io::Result<()> {
+        self.flush()?;
+        if let Some(file) = &self.file {
+            start_write_back(file);
+        }
+        Ok(())
+    }
+
+    /// Renames the draft to `name` before its data is durable, where [`Draft::may_name_first`]. The caller syncs the directory and
+    /// then the draft, or removes the name.
+    pub fn place_first(&mut self, name: &Path) -> io::Result<()> {
+        self.start_sync()?;
+        rename(&self.path, name)?;
+        self.path = name.to_path_buf();
+        self.keep = true;
+        Ok(())
+    }
+
     /// Syncs the data and renames the draft to `name`; the directory is not synced yet.
     pub fn place(&mut self, name: &Path) -> io::Result<()> {
         self.sync()?;
         rename(&self.path, name)?;
         self.keep = true;
         Ok(())
+    }
+
+    /// Leaves the file where it lies: something durable tells of it.
+    pub fn leave(mut self) {
+        self.keep = true;
     }
 
     /// Syncs the data, renames the draft to the free name `name` and syncs the directory: on return the file is durable.

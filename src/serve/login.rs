@@ -60,6 +60,11 @@ impl LoginDesk {
         self.users.has_secrets()
     }
 
+    /// The account of an address, whether it may log in or not.
+    pub fn find(&self, address: &Address) -> Result<Option<Arc<Account>>, Failure> {
+        self.users.find(address)
+    }
+
     /// A nonce that nobody can guess.
     pub fn nonce(&self) -> String {
         let mut bytes = [0; 18];
@@ -95,7 +100,7 @@ impl LoginDesk {
         })
     }
 
-    fn account(&self, user: &str) -> Result<Option<Account>, Failure> {
+    fn account(&self, user: &str) -> Result<Option<Arc<Account>>, Failure> {
         match self.address(user) {
             Some(address) => self.users.find(&address),
             None => Ok(None),

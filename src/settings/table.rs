@@ -147,7 +147,11 @@ settings! {
         errors: u32 = 20, "Bad commands in a row before the connection is closed.";
         trash: Duration = hours(0), "How long expunged messages are kept in the account's trash, to be restored; 0 removes them at once.";
         proxy_from: Vec<Network> = Vec::new(), "Networks whose connections begin with a PROXY protocol header.";
+        progress: Duration = seconds(10), "How often a client hears that its search goes on (INPROGRESS); 0 never tells.";
+        message_limit: u32 = 0, "Most messages that one command handles, announced as MESSAGELIMIT; clients that don't know it miss older messages. 0 for no limit; less than 1000 is not allowed by the standard.";
+        save_limit: u32 = 0, "The same for COPY and APPEND alone, announced as SAVELIMIT where there is no imap.message_limit.";
         tolerates_spaces: bool = false, "Take more than one blank between the words of a command, as some old clients send.";
+        tolerates_utf8_headers: bool = false, "Take and show header fields in raw UTF-8 as they are, also from and to clients that did not say ENABLE UTF8=ACCEPT: for moving old mail in, and for backups.";
     }
     /// Logging in.
     auth: Auth {

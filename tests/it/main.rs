@@ -21,6 +21,7 @@ mod queue;
 mod relay;
 mod sessions;
 mod settings;
+mod shared;
 mod trash;
 mod wire;
 mod world;

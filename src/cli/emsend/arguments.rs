@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(in crate::cli) enum Mode {
     Deliver,
     Smtp,
     Verify,

@@ -3,6 +3,7 @@
 use super::fetch::ranges;
 use super::{ImapService, Trouble};
 use crate::dot::CrlfWindow;
+use crate::mailbox::Rights;
 use crate::proto::imap::response::Code;
 use crate::proto::imap::{Answer, MessageUrl, Refusal};
 use crate::store::{FolderError, TreeError};
@@ -18,6 +19,7 @@ impl ImapService {
         let url = MessageUrl::parse(text).ok_or_else(bad)?;
         let octets = match self.text_at(&url) {
             Ok(octets) => octets.ok_or_else(bad)?,
+            Err(Trouble::NoPerm) => return Err(bad()),
             Err(Trouble::Tree(
                 TreeError::Missing | TreeError::BadName | TreeError::Folder(FolderError::Gone | FolderError::Expunged),
             )) => return Err(bad()),
@@ -28,10 +30,10 @@ impl ImapService {
     }
 
     /// The octets that a URL leads to, as FETCH gives them; nothing is marked as seen.
-    fn text_at(&self, url: &MessageUrl) -> Result<Option<Vec<u8>>, Trouble> {
+    fn text_at(&mut self, url: &MessageUrl) -> Result<Option<Vec<u8>>, Trouble> {
         let folder = match (&url.mailbox, &self.selected) {
-            (Some(name), _) => self.tree()?.folder(name.as_str())?,
-            (None, Some(selected)) => selected.folder.clone(),
+            (Some(name), _) => self.reach(name, Rights::READ)?.folder()?,
+            (None, Some(_)) => self.selected()?.folder.clone(),
             (None, None) => return Ok(None),
         };
         let snapshot = folder.refresh()?;

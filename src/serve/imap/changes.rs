@@ -22,7 +22,7 @@ impl Selected {
     /// The mailbox as it is now; recent messages become this session's.
     pub(super) fn latest(&mut self) -> Result<Arc<Snapshot>, FolderError> {
         let latest = self.folder.refresh()?;
-        if self.is_read_only || latest.recent_from >= latest.uid_next {
+        if self.is_passive() || latest.recent_from >= latest.uid_next {
             return Ok(latest);
         }
         let taken = self.folder.take_recent()?;

@@ -102,7 +102,7 @@ impl Selected {
         out: &mut Vec<u8>,
     ) -> Result<(), FolderError> {
         let key = SearchKey::And(vec![SearchKey::Uids(Set::These(set.clone())), context.key.clone()]);
-        let wanted = Wanted { key: &key, charset: context.charset.as_deref(), now: context.now };
+        let wanted = Wanted { key: &key, charset: context.charset.as_deref(), now: context.now, is_limited: false };
         let found = match find::matches(self, wanted, false, enabled, out) {
             Ok(found) => self.uids(&found.numbers),
             Err(Trouble::Tree(crate::store::TreeError::Folder(error))) => return Err(error),

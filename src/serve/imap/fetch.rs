@@ -4,14 +4,15 @@
 //! while they go out, so that of a large message only its stored text is held.
 
 use super::changes::begin;
-use super::selected::{Messages, Selected, TOGETHER};
+use super::international::Downgrade;
+use super::selected::{Messages, Record, Selected, TOGETHER};
 use crate::dot::CrlfWindow;
 use crate::mailbox::{Entry, Uid, UidSet};
 use crate::msg::digest::{Digest, Part};
 use crate::msg::section;
 use crate::msg::structure::{Shape, Structure};
 use crate::msg::transfer::Transfer;
-use crate::proto::imap::response::FetchPrinter;
+use crate::proto::imap::response::{Code, FetchPrinter};
 use crate::proto::imap::{Enabled, Extension};
 use crate::proto::imap::{FetchItem, Section, SectionText};
 use crate::store::FolderError;
@@ -30,7 +31,7 @@ pub(super) struct Fetch {
     items: Vec<FetchItem>,
     /// The messages were named by identifiers: those that are gone are left out without a word (RFC 9051 §6.4.9).
     is_uid: bool,
-    /// Sequence numbers still to come, ascending, and their identifiers.
+    /// Sequence numbers still to come, ascending unless there is a limit, and their identifiers.
     rest: VecDeque<(u32, Uid)>,
     /// Messages whose `\Seen` this command has set: they show their flags.
     seen: UidSet,
@@ -41,6 +42,10 @@ pub(super) struct Fetch {
     pub(super) has_gaps: bool,
     /// A part's encoding is not known.
     pub(super) has_unknown_encoding: bool,
+    /// What the client is told when there are more messages than one command handles.
+    pub(super) limit: Option<Code>,
+    /// What the client may not see of headers; nothing is hidden until this is set.
+    pub(super) downgrade: Downgrade,
 }
 
 /// Output that is not made yet.
@@ -70,7 +75,17 @@ impl Fetch {
             pieces: VecDeque::new(),
             has_gaps: false,
             has_unknown_encoding: false,
+            limit: None,
+            downgrade: Downgrade::new(false),
         }
+    }
+
+    /// These are not all: they go out from the newest down, as RFC 9738 §3.1 requires.
+    pub(super) fn limit_to(&mut self, limit: Option<Code>) {
+        if limit.is_some() {
+            self.rest.make_contiguous().reverse();
+        }
+        self.limit = limit;
     }
 
     /// Appends the next piece of output; true when that was the last.
@@ -134,9 +149,15 @@ impl Fetch {
         out: &mut Vec<u8>,
     ) -> Result<(), FolderError> {
         let start = out.len();
-        let mut response =
-            Response { out: std::mem::take(out), pieces: VecDeque::new(), text: None, is_unknown: false };
+        let mut response = Response {
+            out: std::mem::take(out),
+            pieces: VecDeque::new(),
+            text: None,
+            is_unknown: false,
+            downgrade: std::mem::replace(&mut self.downgrade, Downgrade::new(false)),
+        };
         let printed = self.items(number, entry, selected, messages, enabled, &mut response);
+        self.downgrade = response.downgrade;
         *out = match response.pieces.pop_front() {
             // What was there before the first text of this message goes out now.
             Some(Piece::Ready(first, _)) => {
@@ -269,7 +290,10 @@ fn digest(
     messages: &mut Messages<'_>,
     response: &mut Response,
 ) -> Result<(), FolderError> {
-    let record = messages.digest(uid)?;
+    let mut record = messages.digest(uid)?;
+    if response.downgrade.concerns(&record, part) {
+        record = Record::Fresh(Digest::of(&response.text(uid, messages)?));
+    }
     let value = Digest::read(&record).map(|digest| digest.part(part)).unwrap_or_default();
     fetch.printed(&mut response.out, name, value);
     Ok(())
@@ -281,6 +305,7 @@ struct Response {
     pieces: VecDeque<Piece>,
     text: Option<Arc<Vec<u8>>>,
     is_unknown: bool,
+    downgrade: Downgrade,
 }
 
 impl Response {
@@ -288,7 +313,7 @@ impl Response {
         if let Some(text) = &self.text {
             return Ok(text.clone());
         }
-        let text = Arc::new(messages.text(uid)?);
+        let text = Arc::new(self.downgrade.text(uid, messages.text(uid)?));
         self.text = Some(text.clone());
         Ok(text)
     }

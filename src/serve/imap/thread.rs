@@ -28,8 +28,9 @@ pub(super) fn thread(
     now: Timestamp,
     out: &mut Vec<u8>,
 ) -> Run {
-    let wanted = Wanted { key: &thread.key, charset: Some(&thread.charset), now };
-    let numbers = matching(selected, wanted, false, enabled, out)?;
+    selected.check_thread()?;
+    let wanted = Wanted { key: &thread.key, charset: Some(&thread.charset), now, is_limited: false };
+    let (numbers, _) = matching(selected, wanted, false, enabled, out)?;
     let mut messages = selected.messages();
     let snapshot = messages.snapshot().clone();
     messages.prepare(&selected.uids(&numbers).uids().collect::<Vec<_>>())?;

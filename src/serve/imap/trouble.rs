@@ -13,6 +13,10 @@ pub(super) enum Trouble {
     NoSuchMessage,
     /// The mailbox was opened by EXAMINE.
     ReadOnly,
+    /// The mailbox may be seen, and this not be done with it (RFC 4314 §4).
+    NoPerm,
+    /// There is no such mailbox, but there could be.
+    TryCreate,
     /// Already an answer.
     Told(Outcome),
     Tree(TreeError),
@@ -36,7 +40,7 @@ impl ImapService {
         let user = self.account.as_ref().map(|a| a.login.account().address.to_string());
         log::event("mailbox-lost").maybe("user", user).field("reason", error).error().write();
         Answer::Bye(match error {
-            FolderError::Gone => "the selected mailbox was deleted or made anew".to_string(),
+            FolderError::Gone => "the selected mailbox was deleted, made anew or taken away".to_string(),
             _ => "the selected mailbox can't be read".to_string(),
         })
     }
@@ -46,6 +50,8 @@ impl ImapService {
         match trouble {
             Trouble::NoSuchMessage => bad("no such message"),
             Trouble::ReadOnly => Outcome::no(Some(Code::ReadOnly), "the mailbox is open for reading only"),
+            Trouble::NoPerm => Outcome::no(Some(Code::NoPerm), "you have no right to do this here"),
+            Trouble::TryCreate => Outcome::no(Some(Code::TryCreate), TreeError::Missing.to_string()),
             Trouble::Told(outcome) => outcome,
             Trouble::Tree(error) => self.failed(&error),
         }

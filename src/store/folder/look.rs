@@ -8,6 +8,7 @@ use super::{Folder, FolderError, Text};
 use crate::clock::Timestamp;
 use crate::fsx::{self, Dir};
 use crate::mailbox::{Entry, Flags, Uid, UidSet};
+use crate::store::torn::Torn;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -90,10 +91,12 @@ struct Found {
 /// All message files of a directory.
 fn list(dir: &Path, place: Place, found: &mut Vec<Found>) -> io::Result<()> {
     let path = dir.join(place.dir());
+    let torn = (place == Place::New).then(Torn::new);
     for entry in std::fs::read_dir(&path).map_err(|e| fsx::context("read", &path, e))? {
         let entry = entry?;
         let name = entry.file_name().into_vec();
-        if name.first() != Some(&b'.') && entry.file_type().is_ok_and(|t| t.is_file()) {
+        let is_message = name.first() != Some(&b'.') && entry.file_type().is_ok_and(|t| t.is_file());
+        if is_message && !torn.is_some_and(|torn| torn.takes(dir, &name)) {
             found.push(Found { name, place });
         }
     }

@@ -28,6 +28,7 @@
 //! | M0 | − | `new` or `cur` | delivered by anybody | the next look gives it a UID |
 //! | M1 | − | `tmp` | being appended, nothing promised | left alone; old files in `tmp` may be removed |
 //! | M2 | + | `tmp` | appended with others: the batch is durable, the client may be told soon | the next look renames it into `cur` |
+//! |    | + | `tmp` | a message that is about to be replaced (`replace`) | the same |
 //! | M3 | + | `new` or `cur` | a message | – |
 //! | M4 | + | − | removed by anybody, moved, expunged | the next look records that it is gone |
 //! | M5 | + (source) | `cur` of another mailbox | moved; the other mailbox knows it (M3) or not yet (M0) | the next look at each |
@@ -49,6 +50,7 @@ mod look;
 mod name;
 mod reading;
 mod record;
+mod replace;
 mod settle;
 mod state;
 mod store;
@@ -61,7 +63,7 @@ pub use cache::{CacheReader, Cached};
 pub(super) use expunge::shown_system;
 pub use fulltext::Signatures;
 pub(super) use look::TICK_NS;
-pub(super) use name::{escape, size, unescape, unescape_octets};
+pub(super) use name::{delivery_time, escape, size, unescape, unescape_octets};
 pub use reading::Text;
 pub use store::{FlagChange, FlagOutcome, How};
 pub use verify::Findings;

@@ -297,6 +297,30 @@ fn expunged_messages_are_told_to_who_comes_back() {
 }
 
 #[test]
+fn copies_leave_behind_the_flags_that_may_not_be_set() {
+    let home = home();
+    let (inbox, archive) = (open(home.path()), other(home.path()));
+    let mut message = add(&inbox, "a\n");
+    message.system = 31;
+    message.keywords = vec!["work".into()];
+    inbox.append(vec![message]).unwrap();
+    let seen = Flags::NONE.with(System::Seen);
+    for (kept, shown) in [
+        (Flags::ALL, vec!["\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft", "work"]),
+        (seen, vec!["\\Seen"]),
+        (Flags::ALL.minus(seen), vec!["\\Answered", "\\Flagged", "\\Deleted", "\\Draft", "work"]),
+        (Flags::NONE, vec![]),
+    ] {
+        let pairs = inbox.copy_keeping(&set(&[1]), &archive, kept).unwrap();
+        let snapshot = archive.rescan().unwrap();
+        let flags = snapshot.find(pairs[0].1).unwrap().flags;
+        assert_eq!(snapshot.keywords.print(flags).collect::<Vec<_>>(), shown);
+    }
+    let pairs = inbox.move_keeping(&set(&[1]), &archive, seen).unwrap();
+    assert_eq!(archive.rescan().unwrap().find(pairs[0].1).unwrap().flags, seen);
+}
+
+#[test]
 fn copies_are_links_and_moves_are_renames() {
     let home = home();
     let (inbox, archive) = (open(home.path()), other(home.path()));

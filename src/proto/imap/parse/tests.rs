@@ -323,7 +323,9 @@ fn store_and_copy() {
     assert_eq!((store.action, store.flags.len()), (StoreAction::Replace, 2));
     assert_eq!(run("MOVE $ x"), Command::Move(Messages { is_uid: false, set: Set::Saved }, name("x")));
     assert_eq!(run("UIDBATCHES 2000 10:20"), Command::UidBatches(2000, Some((10, 20))));
-    assert!(parse("UIDBATCHES 2000 10").is_err() && parse("UIDBATCHES 0").is_err());
+    for wrong in ["2000 10", "0", "500 2:1", "500 0:1", "500 1:2 3", "", "x"] {
+        assert!(parse(&format!("UIDBATCHES {wrong}")).is_err(), "{wrong}");
+    }
     assert_eq!(run("UID EXPUNGE 5:7"), Command::Expunge(Some(numbers("5:7"))));
 }
 

@@ -22,7 +22,7 @@ use crate::log;
 use crate::proto::imap::response::{self, Code, Status};
 use crate::proto::imap::{Command, Event, FetchItem, MailboxName, Notify, Outcome, Source};
 use crate::serve::Moment;
-use crate::store::{Folder, INBOX, Stamp};
+use crate::store::{Folder, INBOX, Stamp, Tree};
 use names::Names;
 use others::{At, Mailbox, Overflow};
 use std::collections::BTreeMap;
@@ -136,8 +136,8 @@ impl Notifying {
             Source::Inboxes => name == INBOX,
             Source::Personal => true,
             Source::Subscribed => is_subscribed,
-            Source::Subtree(tops) => tops.iter().any(|top| depth(name, top).is_some()),
-            Source::Mailboxes(those) => those.iter().any(|one| depth(name, one) == Some(0)),
+            Source::Subtree(tops) => tops.iter().any(|top| depth(name, &Tree::normal(top.as_str())).is_some()),
+            Source::Mailboxes(those) => those.iter().any(|one| depth(name, &Tree::normal(one.as_str())) == Some(0)),
             Source::Selected | Source::SelectedDelayed | Source::SubtreeOne(_) => false,
         };
         let groups = self.groups.iter().filter(|(source, _)| is_meant(source));
@@ -182,7 +182,7 @@ impl ImapService {
         }
         let mut notifying = Notifying::of(notify);
         let mut lines = Vec::new();
-        match notifying.begin(&self.place()?, notify.status, &mut lines) {
+        match notifying.begin(&self.at()?, notify.status, &mut lines) {
             Ok(()) => {}
             Err(Overflow::Limit) => {
                 let text = format!("at most {WATCHED_LIMIT} mailboxes can be watched");
@@ -215,7 +215,7 @@ impl ImapService {
     }
 
     /// Where a look begins.
-    fn place(&self) -> Result<At<'_>, Trouble> {
+    fn at(&self) -> Result<At<'_>, Trouble> {
         let selected = self.selected.as_deref().map(|selected| &selected.name);
         Ok(At { tree: self.tree()?, selected, enabled: self.enabled })
     }
@@ -263,7 +263,7 @@ impl ImapService {
     /// Looks at everything but the selected mailbox, and tells what is new.
     pub(super) fn tell_others(&mut self, out: &mut Vec<u8>) {
         let Some(mut notifying) = self.notifying.take() else { return };
-        let looked = match self.place() {
+        let looked = match self.at() {
             Ok(at) => notifying.look(&at, out),
             Err(_) => Ok(()),
         };

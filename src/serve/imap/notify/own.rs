@@ -44,7 +44,7 @@ impl ImapService {
         let Some(mut notifying) = self.notifying.take() else { return };
         let name = Tree::normal(name.as_str());
         let above = name.match_indices(SEPARATOR).map(|(at, _)| &name[..at]);
-        if let Ok(at) = self.place() {
+        if let Ok(at) = self.at() {
             above.chain([name.as_str()]).for_each(|name| notifying.note_exists(name, &at));
         }
         self.notifying = Some(notifying);
@@ -66,7 +66,7 @@ impl ImapService {
     /// RENAME took a mailbox, and all below it, to another name. INBOX stays.
     pub(in crate::serve::imap) fn note_renamed(&mut self, from: &MailboxName, to: &MailboxName) {
         let Some(mut notifying) = self.notifying.take() else { return };
-        if let Ok(at) = self.place() {
+        if let Ok(at) = self.at() {
             notifying.note_renamed(&Tree::normal(from.as_str()), &Tree::normal(to.as_str()), &at);
         }
         self.notifying = Some(notifying);

@@ -61,7 +61,7 @@ fn list_patterns_and_levels() {
          * LIST (\\HasNoChildren) \"/\" \"new/2027/june\"
          p OK …
          A: q NAMESPACE
-         * NAMESPACE ((\"\" \"/\")) NIL NIL
+         * NAMESPACE ((\"\" \"/\")) ((\"~\" \"/\")) ((\"#shared/\" \"/\")(\"~public/\" \"/\"))
          q OK …",
     );
 }
