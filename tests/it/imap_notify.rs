@@ -103,6 +103,32 @@ fn idle_tells_what_notify_asked_for() {
     assert_eq!(until(&mut imap, "STATUS"), ["* STATUS \"a\" (UIDNEXT 3 MESSAGES 2)"]);
 }
 
+/// Two accounts: what is delivered to one is pushed to the other, for as long as that one may read it.
+#[test]
+fn a_shared_mailbox_is_told_of_while_it_is_shared() {
+    let world = World::new();
+    world.start();
+    deliver(&world, "one");
+    world.ok("emuser", &["acl", "set", "alice", "INBOX", "bob", "lr"]);
+    let mut bob = Imap::log_in(&world, "bob");
+    let said = bob.lines("NOTIFY SET STATUS (mailboxes ~alice/INBOX (MessageNew MessageExpunge))");
+    assert!(said.len() == 1 && said[0].starts_with("STATUS \"~alice/INBOX\" (MESSAGES 1 UIDNEXT 2 "), "{said:?}");
+    deliver(&world, "two");
+    assert_eq!(until(&mut bob, "STATUS"), ["* STATUS \"~alice/INBOX\" (UIDNEXT 3 MESSAGES 2)"]);
+    world.ok("emuser", &["acl", "delete", "alice", "INBOX", "bob"]);
+    assert_eq!(until(&mut bob, "LIST"), ["* LIST (\\NonExistent \\NoAccess \\HasNoChildren) \"/\" \"~alice/INBOX\""]);
+    deliver(&world, "three");
+    // Long enough for a report of it and for its echo.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(bob.lines("NOOP").is_empty());
+    // Given again by the owner, in a session of her own.
+    let mut alice = Imap::log_in(&world, "alice");
+    alice.ok("SETACL INBOX bob lr");
+    let heard = until(&mut bob, "STATUS");
+    assert_eq!(heard[0], "* LIST (\\HasNoChildren) \"/\" \"~alice/INBOX\"");
+    assert!(heard[1].starts_with("* STATUS \"~alice/INBOX\" (MESSAGES 3 UIDNEXT 4 "), "{heard:?}");
+}
+
 /// A session on standard input and output, as inetd runs it.
 struct Piped {
     child: Child,

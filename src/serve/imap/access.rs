@@ -11,7 +11,7 @@ use crate::addr::Address;
 use crate::mailbox::Rights;
 use crate::proto::imap::response::{self, Code, Status};
 use crate::proto::imap::{Answer, MailboxName};
-use crate::store::{self, Folder, FolderError, Listed, Realm, SEPARATOR, Tree, TreeError};
+use crate::store::{self, Folder, FolderError, Listed, Realm, SEPARATOR, Surveyed, Tree, TreeError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -61,6 +61,11 @@ impl Place {
     }
 }
 
+/// False for what lies in a tree, but can't be named by others, such as the root of one that nobody owns.
+fn is_there(shown: &str, name: &str, me: &Address) -> bool {
+    names::follow(shown, me).is_some_and(|target| target.name == name)
+}
+
 fn rights_at(realm: &Realm, tree: &Tree, name: &str, who: &Address) -> Result<Rights, TreeError> {
     match tree.acl(name) {
         Ok(acl) => Ok(realm.rights(acl.as_deref(), who)),
@@ -101,6 +106,21 @@ impl ImapService {
         };
         let home = realm.home(&self.desk.site.root.mail);
         Ok(Tree::existing(self.desk.registry.clone(), &home).map(|tree| (tree, quota)))
+    }
+
+    /// All mailboxes of a realm that is not one's own, whether one may see them or not; `None` when there is no such tree, or it can't be read.
+    pub(super) fn mailboxes_of(&self, realm: &Realm) -> Option<(Tree, Vec<(Place, Surveyed)>)> {
+        let me = self.me().ok()?;
+        let (prefix, (tree, quota)) = (names::prefix(realm, me)?, self.tree_of(realm).ok()??);
+        let mut mailboxes = Vec::new();
+        for (name, surveyed) in tree.surveyed_all().ok()? {
+            let shown = MailboxName::new(&format!("{prefix}{name}"));
+            let Some(shown) = shown.filter(|shown| is_there(shown.as_str(), &name, me)) else { continue };
+            let rights = rights_at(realm, &tree, &name, me).unwrap_or_default();
+            let (realm, tree) = (realm.clone(), tree.clone());
+            mailboxes.push((Place { realm, tree, name, shown, rights, quota, is_own: false }, surveyed));
+        }
+        Some((tree, mailboxes))
     }
 
     /// The place of a mailbox on which one has all of these rights.
@@ -223,9 +243,8 @@ impl ImapService {
         };
         for row in tree.list().unwrap_or_default().into_iter().filter(|row| row.exists) {
             let name = format!("{prefix}{}", row.name);
-            let is_there = names::follow(&name, me).is_some_and(|target| target.name == row.name);
             let rights = rights_at(realm, &tree, &row.name, me).unwrap_or_default();
-            if !is_there || !rights.holds(Rights::LOOKUP) {
+            if !is_there(&name, &row.name, me) || !rights.holds(Rights::LOOKUP) {
                 continue;
             }
             for (at, _) in name.match_indices(SEPARATOR) {

@@ -116,7 +116,8 @@ impl ImapService {
     }
 }
 
-fn is_private(entry: &str) -> bool {
+/// Entries that only the owner of a mailbox has.
+pub(super) fn is_private(entry: &str) -> bool {
     entry.starts_with("/private/")
 }
 

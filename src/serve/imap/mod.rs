@@ -296,8 +296,9 @@ impl ImapService {
             }
         }
         self.tell_others_when_due(&mut out);
+        let reads_utf8 = self.reads_utf8_headers();
         if let Some(selected) = self.selected.as_deref_mut() {
-            match selected.begin_news(self.enabled, &mut out) {
+            match selected.begin_news(self.enabled, reads_utf8, &mut out) {
                 Ok(false) => {}
                 Ok(true) => {
                     selected.hold_outcome(outcome);
@@ -402,10 +403,8 @@ impl ImapService {
             return Ok(Outcome::no(Some(Code::OverQuota), "the quota is exceeded"));
         }
         let to = message::Target { folder: &target, kept: place.rights.flags() };
-        let outcome = message::copy(self.selected()?, messages, to, is_move, enabled, out)?;
-        if let Some(Code::CopyUid(_, _, new)) = &outcome.code {
-            self.note_added(&target, new);
-        }
+        let (outcome, added) = message::copy(self.selected()?, messages, to, is_move, enabled, out)?;
+        self.note_added(&target, &added);
         Ok(outcome)
     }
 
@@ -525,9 +524,9 @@ impl ImapService {
             self.tell_others(&mut out);
             self.rewatch_when_due();
         }
-        let mut is_more = false;
+        let (mut is_more, reads_utf8) = (false, self.reads_utf8_headers());
         if let Some(selected) = self.selected.as_deref_mut() {
-            if !is_going_on && let Err(e) = selected.begin_news(self.enabled, &mut out) {
+            if !is_going_on && let Err(e) = selected.begin_news(self.enabled, reads_utf8, &mut out) {
                 return self.lost(&e);
             }
             is_more = matches!(selected.more_news(self.enabled, &mut out), Told::More);

@@ -12,6 +12,7 @@ mod mailboxes;
 mod messages;
 mod metadata;
 mod notify;
+mod notify_shared;
 mod search;
 mod select;
 

@@ -49,7 +49,7 @@ impl Stamp {
 }
 
 /// A mailbox that exists.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Surveyed {
     /// Its directory.
     pub dir: PathBuf,
@@ -67,14 +67,18 @@ impl Tree {
 
     /// All names, sorted, and what lies behind those that exist.
     pub fn survey(&self) -> Result<(Vec<Listed>, HashMap<String, Surveyed>), TreeError> {
-        let rows = self.list()?;
+        Ok((self.list()?, self.surveyed_all()?))
+    }
+
+    /// What lies behind all names that exist.
+    pub fn surveyed_all(&self) -> Result<HashMap<String, Surveyed>, TreeError> {
         let mut found = HashMap::new();
         for disk in self.folders()? {
             let Some(name) = naming::decode(&disk) else { continue };
             let dir = self.dir(&disk);
             found.insert(name, Surveyed { identity: identity(&dir), dir });
         }
-        Ok((rows, found))
+        Ok(found)
     }
 
     /// What lies behind one name now.

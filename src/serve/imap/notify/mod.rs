@@ -8,6 +8,7 @@
 //! Of the selected mailbox nothing is told under NOTIFY NONE, or without `SELECTED`, but what the client's own commands find, NOOP and
 //! CHECK among them: somebody who polls wants to know.
 
+mod elsewhere;
 mod names;
 mod news;
 mod others;
@@ -17,21 +18,26 @@ mod status;
 pub(super) use news::{News, Told};
 
 use super::multisearch::depth;
+use super::names as namespaces;
 use super::{ImapService, Run, Trouble};
+use crate::addr::Address;
 use crate::log;
 use crate::proto::imap::response::{self, Code, Status};
 use crate::proto::imap::{Command, Event, FetchItem, MailboxName, Notify, Outcome, Source};
 use crate::serve::Moment;
-use crate::store::{Folder, INBOX, Stamp, Tree};
+use crate::store::{Folder, INBOX, Stamp};
+use elsewhere::Elsewhere;
 use names::Names;
 use others::{At, Mailbox, Overflow};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Most mailboxes whose messages or annotations one session may watch: each takes up to three of the system's watches.
 const WATCHED_LIMIT: usize = 1000;
+/// Most other accounts and domains whose mailboxes one session may watch: their rights are asked at each look.
+const OWNERS_LIMIT: usize = 100;
 /// A session that never waits for its client is shown other mailboxes so often.
 const BUSY_LOOK: Duration = Duration::from_secs(1);
 
@@ -93,6 +99,9 @@ pub(super) struct Notifying {
     stamp: Option<Stamp>,
     names: Names,
     mailboxes: BTreeMap<String, Mailbox>,
+    elsewhere: Elsewhere,
+    /// Mailboxes of others of which the client was told that it has no access.
+    refused: BTreeSet<String>,
     /// The account's annotations.
     annotations: others::Annotated,
     /// The command that runs tells of the selected mailbox, whatever was asked for.
@@ -112,13 +121,13 @@ impl Notifying {
         Notifying { is_rewatch_due: true, ..Notifying::default() }
     }
 
-    fn of(notify: &Notify) -> Notifying {
+    fn of(notify: &Notify, me: &Address) -> Notifying {
         let mut notifying = Notifying::nothing();
         for (source, events) in &notify.groups {
             notifying.tells_account |= events.contains(&Event::ServerMetadataChange);
             let is_delayed = *source == Source::SelectedDelayed;
             if !is_delayed && *source != Source::Selected {
-                notifying.groups.push((source.clone(), Events::of(events)));
+                notifying.groups.push((Notifying::spelled(source, me), Events::of(events)));
             } else if !events.is_empty() {
                 let items =
                     events.iter().find_map(|e| if let Event::MessageNew(items) = e { Some(items) } else { None });
@@ -134,10 +143,10 @@ impl Notifying {
     fn events(&self, name: &str, is_subscribed: bool) -> Events {
         let is_meant = |source: &Source| match source {
             Source::Inboxes => name == INBOX,
-            Source::Personal => true,
+            Source::Personal => !namespaces::is_reserved(name),
             Source::Subscribed => is_subscribed,
-            Source::Subtree(tops) => tops.iter().any(|top| depth(name, &Tree::normal(top.as_str())).is_some()),
-            Source::Mailboxes(those) => those.iter().any(|one| depth(name, &Tree::normal(one.as_str())) == Some(0)),
+            Source::Subtree(tops) => tops.iter().any(|top| depth(name, top.as_str()).is_some()),
+            Source::Mailboxes(those) => those.iter().any(|one| depth(name, one.as_str()) == Some(0)),
             Source::Selected | Source::SelectedDelayed | Source::SubtreeOne(_) => false,
         };
         let groups = self.groups.iter().filter(|(source, _)| is_meant(source));
@@ -155,16 +164,17 @@ impl Notifying {
         let mut paths: Vec<Arc<Path>> = Vec::new();
         if self.looks() {
             paths.push(root.into());
+            paths.extend(self.elsewhere.doors.iter().map(|dir| Arc::from(dir.as_path())));
         }
         for mailbox in self.mailboxes.values() {
             let [new, cur, dir] = Folder::watched_in(&mailbox.dir);
             if mailbox.events.has(Events::MESSAGES) {
                 paths.extend([new.into(), cur.into()]);
             }
-            if dir != root {
-                paths.push(dir.into());
-            }
+            paths.push(dir.into());
         }
+        let mut known = BTreeSet::new();
+        paths.retain(|path| known.insert(path.clone()));
         paths
     }
 }
@@ -180,12 +190,12 @@ impl ImapService {
             // RFC 5465 §3.1: what has gathered is told at once.
             selected.tell_changes(self.enabled, true, out)?;
         }
-        let mut notifying = Notifying::of(notify);
+        let mut notifying = Notifying::of(notify, self.me()?);
         let mut lines = Vec::new();
         match notifying.begin(&self.at()?, notify.status, &mut lines) {
             Ok(()) => {}
             Err(Overflow::Limit) => {
-                let text = format!("at most {WATCHED_LIMIT} mailboxes can be watched");
+                let text = format!("at most {WATCHED_LIMIT} mailboxes of {OWNERS_LIMIT} owners can be watched");
                 return Ok(Outcome::no(Some(Code::NotificationOverflow), text));
             }
             Err(Overflow::Tree(error)) => return Err(error.into()),
@@ -217,7 +227,7 @@ impl ImapService {
     /// Where a look begins.
     fn at(&self) -> Result<At<'_>, Trouble> {
         let selected = self.selected.as_deref().map(|selected| &selected.name);
-        Ok(At { tree: self.tree()?, selected, enabled: self.enabled })
+        Ok(At { service: self, tree: self.tree()?, selected, enabled: self.enabled })
     }
 
     /// A command begins: does it tell of the selected mailbox, though NOTIFY does not?
@@ -272,7 +282,8 @@ impl ImapService {
             Ok(()) => {}
             Err(Overflow::Limit) => {
                 // RFC 5465 §5.8.
-                let text = format!("more than {WATCHED_LIMIT} mailboxes: nothing is told any more");
+                let text =
+                    format!("more than {WATCHED_LIMIT} mailboxes or {OWNERS_LIMIT} owners: nothing is told any more");
                 response::untagged(out, Status::Ok, Some(&Code::NotificationOverflow), &text);
                 self.set_notifying(Notifying::nothing());
             }

@@ -6,6 +6,7 @@
 
 use super::super::complete;
 use super::super::fetch::Fetch;
+use super::super::international::Downgrade;
 use super::super::selected::Selected;
 use crate::log;
 use crate::mailbox::{Uid, UidSet, View};
@@ -72,10 +73,12 @@ impl Selected {
         self.news.as_deref().is_some_and(wants)
     }
 
-    /// Starts on what has gathered. True when there is output to come, by [`Selected::more_news`].
+    /// Starts on what has gathered. True when there is output to come, by [`Selected::more_news`]. A client that reads no header fields in
+    /// UTF-8 is shown none here either (RFC 9755).
     pub(in crate::serve::imap) fn begin_news(
         &mut self,
         enabled: Enabled,
+        reads_utf8: bool,
         out: &mut Vec<u8>,
     ) -> Result<bool, FolderError> {
         let Some(news) = self.news.as_deref_mut() else { return Ok(false) };
@@ -95,7 +98,8 @@ impl Selected {
             // RFC 5465 §5.2: FETCH follows ESEARCH. Where only a search asked for it, it comes before (§7).
             out.append(&mut lines);
         }
-        let fetches = self.fetches(&new, &own, &items, enabled);
+        let mut fetches = self.fetches(&new, &own, &items, enabled);
+        fetches.iter_mut().for_each(|fetch| fetch.downgrade = Downgrade::new(!reads_utf8));
         if let Some(news) = self.news.as_deref_mut() {
             news.telling = Some(Telling { fetches, lines, outcome: None });
         }
@@ -159,6 +163,7 @@ impl Selected {
                     log::event("notify-failed").field("folder", folder).field("reason", e).error().write();
                 }
             }
+            fetch.downgrade.tell_unasked(out);
             telling.fetches.pop_front();
         }
         out.append(&mut telling.lines);

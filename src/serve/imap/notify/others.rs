@@ -1,18 +1,26 @@
 //! Looking at everything but the selected mailbox, and telling what is new.
 
+use super::super::access::Place;
+use super::super::metadata::is_private;
+use super::elsewhere::Survey;
 use super::names::{Happened, Name, Names, What, difference};
 use super::status::Known;
 use super::{Events, Notifying, WATCHED_LIMIT, named};
 use crate::log;
+use crate::mailbox::Rights;
 use crate::proto::imap::response;
 use crate::proto::imap::{Enabled, MailboxName};
-use crate::store::{Annotations, FolderError, Identity, Listed, SEPARATOR, Stamp, Surveyed, Tree, TreeError};
+use crate::serve::imap::ImapService;
+use crate::store::{Annotations, Folder, FolderError, Identity, Listed, SEPARATOR, Stamp, Surveyed, Tree, TreeError};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Where is looked, and for whom.
 pub(super) struct At<'a> {
+    pub(super) service: &'a ImapService,
+    /// One's own.
     pub(super) tree: &'a Tree,
     /// Its messages are not told of here.
     pub(super) selected: Option<&'a MailboxName>,
@@ -21,7 +29,7 @@ pub(super) struct At<'a> {
 
 /// Why a look failed.
 pub(super) enum Overflow {
-    /// More mailboxes than [`WATCHED_LIMIT`].
+    /// More mailboxes than [`WATCHED_LIMIT`], or of too many owners.
     Limit,
     Tree(TreeError),
 }
@@ -32,10 +40,36 @@ impl From<TreeError> for Overflow {
     }
 }
 
+/// A mailbox that exists.
+pub(super) struct Found {
+    pub(super) surveyed: Surveyed,
+    /// Where it lies, and what may be done with it, when it is not one's own.
+    pub(super) place: Option<Place>,
+}
+
+impl Found {
+    pub(super) fn own(surveyed: Surveyed) -> Found {
+        Found { surveyed, place: None }
+    }
+
+    /// What lies at this place now, if it may be seen.
+    pub(super) fn at(place: Place) -> Option<Found> {
+        let surveyed = place.tree.surveyed(&place.name)?;
+        let may_see = place.rights.holds(Rights::LOOKUP);
+        may_see.then(|| Found { surveyed, place: (!place.is_own).then_some(place) })
+    }
+
+    /// RFC 5465 §5: what is in it needs a right of its own.
+    pub(super) fn is_readable(&self) -> bool {
+        self.place.as_ref().is_none_or(|place| place.rights.holds(Rights::READ))
+    }
+}
+
 /// A mailbox that is looked into.
 #[derive(Debug)]
 pub(super) struct Mailbox {
     pub(super) dir: PathBuf,
+    place: Option<Place>,
     pub(super) events: Events,
     identity: Option<Identity>,
     /// Of its messages when it was read.
@@ -56,12 +90,15 @@ pub(super) struct Annotated {
 
 impl Annotated {
     /// Looks at the annotations of a mailbox, or of the account; gives those that changed.
-    fn look(&mut self, tree: &Tree, dir: Option<&PathBuf>, name: Option<&str>) -> Result<Vec<String>, TreeError> {
-        let stamp = tree.stamp_of_annotations(dir.map(PathBuf::as_path));
+    fn look(
+        &mut self,
+        stamp: Option<Stamp>,
+        read: impl FnOnce() -> Result<Annotations, TreeError>,
+    ) -> Result<Vec<String>, TreeError> {
         if stamp.is_some() && stamp == self.stamp {
             return Ok(Vec::new());
         }
-        let digests = digests(&tree.annotations(name)?);
+        let digests = digests(&read()?);
         let gone = self.digests.keys().filter(|entry| !digests.contains_key(*entry));
         let new = digests.iter().filter(|(entry, digest)| self.digests.get(*entry) != Some(digest));
         let mut changed: Vec<String> = gone.chain(new.map(|(entry, _)| entry)).cloned().collect();
@@ -99,11 +136,15 @@ impl Notifying {
             return Ok(());
         }
         self.stamp = at.tree.stamp();
-        let (rows, found) = at.tree.survey()?;
+        let Survey { rows, found, elsewhere } = self.survey(at)?;
         self.names = names(&rows, &found);
+        self.elsewhere = elsewhere;
         self.choose(found)?;
+        for name in self.access_changes(&Names::new()) {
+            self.tell_name(&name, &rows, None, at.enabled, out);
+        }
         if self.tells_account {
-            self.annotations.look(at.tree, None, None)?;
+            self.annotations.look(at.tree.stamp_of_annotations(None), || at.tree.annotations(None))?;
         }
         for (name, mailbox) in &mut self.mailboxes {
             let begun = mailbox.begin(name, at);
@@ -126,9 +167,12 @@ impl Notifying {
         if stamp.is_none() || stamp != self.stamp || self.is_choice_due {
             self.look_at_names(at, out)?;
             self.stamp = stamp;
+        } else if self.has_changed_elsewhere(at) {
+            self.look_at_names(at, out)?;
         }
         if self.tells_account {
-            let changed = self.annotations.look(at.tree, None, None)?;
+            let stamp = at.tree.stamp_of_annotations(None);
+            let changed = self.annotations.look(stamp, || at.tree.annotations(None))?;
             tell_annotations(None, &changed, at.enabled, out);
         }
         for (name, mailbox) in &mut self.mailboxes {
@@ -139,12 +183,15 @@ impl Notifying {
     }
 
     fn look_at_names(&mut self, at: &At<'_>, out: &mut Vec<u8>) -> Result<(), Overflow> {
-        let (rows, found) = at.tree.survey()?;
-        let after = names(&rows, &found);
-        if after == self.names && !std::mem::take(&mut self.is_choice_due) {
+        let Survey { rows, found, elsewhere } = self.survey(at)?;
+        let mut before = std::mem::replace(&mut self.names, names(&rows, &found));
+        let is_same = before == self.names;
+        let me = at.service.me().map_err(|_| TreeError::Missing)?;
+        let is_other_elsewhere = self.found_elsewhere(elsewhere, &mut before, me);
+        if is_same && !is_other_elsewhere && !std::mem::take(&mut self.is_choice_due) {
             return Ok(());
         }
-        let before = std::mem::replace(&mut self.names, after);
+        let mut changed = self.access_changes(&before);
         let after = &self.names;
         // A name counts by what it was and by what it is: unsubscribed mailboxes were subscribed.
         let events = |name: &str| {
@@ -165,14 +212,18 @@ impl Notifying {
             let is_subscribed = |names: &Names| names.get(&name).is_some_and(|one| one.is_subscribed);
             let is_subscription = is_subscribed(&before) != is_subscribed(after);
             if is_wanted || (is_subscription && events(&name).has(Events::SUBSCRIPTIONS)) {
-                tell_name(&name, &rows, old.as_ref(), at.enabled, out);
+                self.tell_name(&name, &rows, old.as_ref(), at.enabled, out);
+                changed.remove(&name);
             }
+        }
+        for name in changed {
+            self.tell_name(&name, &rows, None, at.enabled, out);
         }
         self.choose(found)
     }
 
     /// Which mailboxes are looked into, as the names are now.
-    fn choose(&mut self, found: HashMap<String, Surveyed>) -> Result<(), Overflow> {
+    fn choose(&mut self, found: HashMap<String, Found>) -> Result<(), Overflow> {
         let mut old = std::mem::take(&mut self.mailboxes);
         let mut renamed: HashMap<Identity, String> = HashMap::new();
         for (name, mailbox) in &old {
@@ -180,23 +231,52 @@ impl Notifying {
                 renamed.insert(identity, name.clone());
             }
         }
-        for (name, Surveyed { dir, identity }) in found {
+        for (name, found) in found.into_iter().filter(|(_, found)| found.is_readable()) {
             let is_subscribed = self.names.get(&name).is_some_and(|one| one.is_subscribed);
             let events = self.events(&name, is_subscribed);
             if !events.has(Events::INSIDE) {
                 continue;
             }
-            let was = old.remove(&name).or_else(|| old.remove(renamed.get(&identity?)?));
+            let Surveyed { dir, identity } = &found.surveyed;
+            let was = old.remove(&name).or_else(|| old.remove(renamed.get(&(*identity)?)?));
             let mailbox = match was {
-                Some(was) if was.dir == dir && was.identity == identity => Mailbox { events, ..was },
+                Some(was) if was.dir == *dir && was.identity == *identity => Mailbox { events, ..was },
                 // What was known of it holds, but not how its files looked.
-                Some(was) => Mailbox { events, ..was.moved(Surveyed { dir, identity }) },
-                None => Mailbox::new(Surveyed { dir, identity }, events),
+                Some(was) => Mailbox { events, ..was.moved(found) },
+                None => Mailbox::new(found, events),
             };
             self.mailboxes.insert(name, mailbox);
         }
         self.is_rewatch_due = true;
         if self.mailboxes.len() > WATCHED_LIMIT { Err(Overflow::Limit) } else { Ok(()) }
+    }
+
+    /// LIST, with all attributes that a name has now (RFC 5465 §5.4, §5.5).
+    fn tell_name(
+        &self,
+        name: &str,
+        rows: &[Listed],
+        old_name: Option<&MailboxName>,
+        enabled: Enabled,
+        out: &mut Vec<u8>,
+    ) {
+        let nothing = Listed::default();
+        let row = rows.binary_search_by(|row| row.name.as_str().cmp(name)).map_or(&nothing, |at| &rows[at]);
+        let mut attributes = Vec::new();
+        if !row.exists {
+            attributes.push("\\NonExistent");
+        }
+        if self.refused.contains(name) {
+            attributes.push("\\NoAccess");
+        }
+        attributes.push(if row.has_children { "\\HasChildren" } else { "\\HasNoChildren" });
+        if row.is_subscribed {
+            attributes.push("\\Subscribed");
+        }
+        attributes.extend(row.special_use.as_deref());
+        let listed =
+            response::Listed { attributes, delimiter: Some(SEPARATOR), name, old_name, ..response::Listed::default() };
+        response::list(out, &listed, enabled);
     }
 }
 
@@ -208,10 +288,11 @@ impl At<'_> {
 
 impl Mailbox {
     /// Nothing is known of it.
-    fn new(found: Surveyed, events: Events) -> Mailbox {
-        let Surveyed { dir, identity } = found;
+    fn new(found: Found, events: Events) -> Mailbox {
+        let Found { surveyed: Surveyed { dir, identity }, place } = found;
         Mailbox {
             dir,
+            place,
             events,
             identity,
             stamp: None,
@@ -222,7 +303,7 @@ impl Mailbox {
     }
 
     /// One that this session has just made: if it is still as it was made, its client knows it.
-    pub(super) fn just_made(name: &str, found: Surveyed, events: Events, at: &At<'_>) -> Mailbox {
+    pub(super) fn just_made(name: &str, found: Found, events: Events, at: &At<'_>) -> Mailbox {
         let mut mailbox = Mailbox::new(found, events);
         let begun = mailbox.begin(name, at);
         mailbox.survived(name, begun);
@@ -231,19 +312,36 @@ impl Mailbox {
     }
 
     /// The same one in another place.
-    pub(super) fn moved(self, found: Surveyed) -> Mailbox {
-        let Surveyed { dir, identity } = found;
+    pub(super) fn moved(self, found: Found) -> Mailbox {
+        let Found { surveyed: Surveyed { dir, identity }, place } = found;
         let annotations = Annotated { stamp: None, ..self.annotations };
-        Mailbox { dir, identity, stamp: None, annotations, ..self }
+        Mailbox { dir, place, identity, stamp: None, annotations, ..self }
+    }
+
+    fn open(&self, name: &str, at: &At<'_>) -> Result<Arc<Folder>, TreeError> {
+        self.place.as_ref().map_or_else(|| at.tree.folder(name), Place::folder)
+    }
+
+    /// Looks at the annotations: another's private ones are nobody else's to know of.
+    fn look_at_annotations(&mut self, name: &str, at: &At<'_>) -> Result<Vec<String>, TreeError> {
+        let (stamp, place) = (at.tree.stamp_of_annotations(Some(&self.dir)), &self.place);
+        self.annotations.look(stamp, || match place {
+            None => at.tree.annotations(Some(name)),
+            Some(place) => {
+                let mut annotations = place.tree.annotations(Some(&place.name))?;
+                annotations.retain(|entry, _| !is_private(entry));
+                Ok(annotations)
+            }
+        })
     }
 
     fn begin(&mut self, name: &str, at: &At<'_>) -> Result<(), TreeError> {
         if self.events.has(Events::MESSAGES) {
             self.stamp = at.tree.stamp_of_messages(&self.dir);
-            self.known = Some(Known::of(&*at.tree.folder(name)?.refresh()?));
+            self.known = Some(Known::of(&*self.open(name, at)?.refresh()?));
         }
         if self.events.has(Events::ANNOTATIONS) {
-            self.annotations.look(at.tree, Some(&self.dir), Some(name))?;
+            self.look_at_annotations(name, at)?;
         }
         Ok(())
     }
@@ -254,7 +352,7 @@ impl Mailbox {
             // The attributes first: what happens meanwhile shows at the next look.
             let stamp = at.tree.stamp_of_messages(&self.dir);
             if stamp.is_none() || stamp != self.stamp || self.known.is_none() {
-                let now = Known::of(&*at.tree.folder(name)?.refresh()?);
+                let now = Known::of(&*self.open(name, at)?.refresh()?);
                 let values = now.since(self.known.as_ref(), self.events, at.enabled);
                 if !values.is_empty() {
                     response::status(out, &shown, &values, at.enabled);
@@ -264,7 +362,7 @@ impl Mailbox {
             }
         }
         if self.events.has(Events::ANNOTATIONS) {
-            let changed = self.annotations.look(at.tree, Some(&self.dir), Some(name))?;
+            let changed = self.look_at_annotations(name, at)?;
             tell_annotations(Some(&shown), &changed, at.enabled, out);
         }
         Ok(())
@@ -293,31 +391,13 @@ impl Mailbox {
     }
 }
 
-fn names(rows: &[Listed], found: &HashMap<String, Surveyed>) -> Names {
+fn names(rows: &[Listed], found: &HashMap<String, Found>) -> Names {
     let kept = rows.iter().filter(|row| row.exists || row.is_subscribed);
     kept.map(|row| {
-        let identity = found.get(&row.name).and_then(|surveyed| surveyed.identity);
+        let identity = found.get(&row.name).and_then(|found| found.surveyed.identity);
         (row.name.clone(), Name { exists: row.exists, identity, is_subscribed: row.is_subscribed })
     })
     .collect()
-}
-
-/// LIST, with all attributes that a name has now (RFC 5465 §5.4, §5.5).
-fn tell_name(name: &str, rows: &[Listed], old_name: Option<&MailboxName>, enabled: Enabled, out: &mut Vec<u8>) {
-    let nothing = Listed::default();
-    let row = rows.binary_search_by(|row| row.name.as_str().cmp(name)).map_or(&nothing, |at| &rows[at]);
-    let mut attributes = Vec::new();
-    if !row.exists {
-        attributes.push("\\NonExistent");
-    }
-    attributes.push(if row.has_children { "\\HasChildren" } else { "\\HasNoChildren" });
-    if row.is_subscribed {
-        attributes.push("\\Subscribed");
-    }
-    attributes.extend(row.special_use.as_deref());
-    let listed =
-        response::Listed { attributes, delimiter: Some(SEPARATOR), name, old_name, ..response::Listed::default() };
-    response::list(out, &listed, enabled);
 }
 
 /// METADATA without values (RFC 5464 §4.4.2).

@@ -3,13 +3,13 @@
 //! Noted is only what the command was about: what others did at the same moment still differs from what is known, and is told.
 
 use super::names::Name;
-use super::others::{At, Mailbox};
+use super::others::{At, Found, Mailbox};
 use super::status::Known;
-use super::{Events, Notifying};
+use super::{Events, Notifying, named};
 use crate::mailbox::{Snapshot, UidSet};
 use crate::proto::imap::MailboxName;
 use crate::serve::imap::ImapService;
-use crate::store::{Folder, INBOX, SEPARATOR, Tree};
+use crate::store::{Folder, INBOX, SEPARATOR};
 
 impl ImapService {
     /// These messages (identifiers) were added to a mailbox by a command of this session.
@@ -39,26 +39,27 @@ impl ImapService {
         }
     }
 
-    /// CREATE made this, and what was missing above it.
+    /// CREATE made this, and what was missing above it. Here and below names are in their one spelling.
     pub(in crate::serve::imap) fn note_created(&mut self, name: &MailboxName) {
         let Some(mut notifying) = self.notifying.take() else { return };
-        let name = Tree::normal(name.as_str());
+        let name = name.as_str();
         let above = name.match_indices(SEPARATOR).map(|(at, _)| &name[..at]);
         if let Ok(at) = self.at() {
-            above.chain([name.as_str()]).for_each(|name| notifying.note_exists(name, &at));
+            above.chain([name]).for_each(|name| notifying.note_exists(name, &at));
         }
         self.notifying = Some(notifying);
     }
 
     pub(in crate::serve::imap) fn note_deleted(&mut self, name: &MailboxName) {
         let Some(notifying) = self.notifying.as_deref_mut() else { return };
-        let name = Tree::normal(name.as_str());
-        notifying.mailboxes.remove(&name);
-        if let Some(known) = notifying.names.get_mut(&name) {
+        let name = name.as_str();
+        notifying.mailboxes.remove(name);
+        notifying.refused.remove(name);
+        if let Some(known) = notifying.names.get_mut(name) {
             known.exists = false;
             known.identity = None;
             if !known.is_subscribed {
-                notifying.names.remove(&name);
+                notifying.names.remove(name);
             }
         }
     }
@@ -67,18 +68,17 @@ impl ImapService {
     pub(in crate::serve::imap) fn note_renamed(&mut self, from: &MailboxName, to: &MailboxName) {
         let Some(mut notifying) = self.notifying.take() else { return };
         if let Ok(at) = self.at() {
-            notifying.note_renamed(&Tree::normal(from.as_str()), &Tree::normal(to.as_str()), &at);
+            notifying.note_renamed(from.as_str(), to.as_str(), &at);
         }
         self.notifying = Some(notifying);
     }
 
     pub(in crate::serve::imap) fn note_subscribed(&mut self, name: &MailboxName, is_subscribed: bool) {
         let Some(notifying) = self.notifying.as_deref_mut() else { return };
-        let name = Tree::normal(name.as_str());
-        let known = notifying.names.entry(name.clone()).or_default();
+        let known = notifying.names.entry(name.as_str().to_string()).or_default();
         known.is_subscribed = is_subscribed;
         if !known.exists && !known.is_subscribed {
-            notifying.names.remove(&name);
+            notifying.names.remove(name.as_str());
         }
         // The mailboxes that are meant may be others now.
         notifying.is_choice_due = true;
@@ -90,10 +90,10 @@ impl ImapService {
         values: &[(String, Option<Vec<u8>>)],
     ) {
         let Some(notifying) = self.notifying.as_deref_mut() else { return };
-        match mailbox.map(|name| Tree::normal(name.as_str())) {
+        match mailbox {
             None => notifying.annotations.note(values),
             Some(name) => {
-                if let Some(mailbox) = notifying.mailboxes.get_mut(&name) {
+                if let Some(mailbox) = notifying.mailboxes.get_mut(name.as_str()) {
                     mailbox.annotations.note(values);
                 }
             }
@@ -103,15 +103,15 @@ impl ImapService {
 
 impl Notifying {
     fn note_exists(&mut self, name: &str, at: &At<'_>) {
-        let Some(found) = at.tree.surveyed(name) else { return };
+        let Some(found) = at.found(name) else { return };
         let known = self.names.entry(name.to_string()).or_default();
         if known.exists {
             return;
         }
-        *known = Name { exists: true, identity: found.identity, ..*known };
+        *known = Name { exists: true, identity: found.surveyed.identity, ..*known };
         let is_subscribed = known.is_subscribed;
         let events = self.events(name, is_subscribed);
-        if events.has(Events::INSIDE) {
+        if events.has(Events::INSIDE) && found.is_readable() {
             self.mailboxes.insert(name.to_string(), Mailbox::just_made(name, found, events, at));
             self.is_rewatch_due = true;
         }
@@ -136,9 +136,16 @@ impl Notifying {
             }
             let is_subscribed = self.names.get(&new).is_some_and(|one| one.is_subscribed);
             self.names.insert(new.clone(), Name { is_subscribed, ..one });
-            if let (Some(mailbox), Some(found)) = (self.mailboxes.remove(&old), at.tree.surveyed(&new)) {
+            if let (Some(mailbox), Some(found)) = (self.mailboxes.remove(&old), at.found(&new)) {
                 self.mailboxes.insert(new, mailbox.moved(found));
             }
         }
+    }
+}
+
+impl At<'_> {
+    /// The mailbox of this name as it is now, if it may be seen.
+    fn found(&self, name: &str) -> Option<Found> {
+        Found::at(self.service.place(&named(name)?).ok()??)
     }
 }
