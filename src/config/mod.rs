@@ -236,6 +236,9 @@ fn check(settings: &mut Settings) -> Result<(), (KeyName, String)> {
     if settings.tls.certificate.is_empty() != settings.tls.key.is_empty() {
         return Err((("tls", "key"), "certificate and key are set together or not at all".to_string()));
     }
+    if settings.tls.client_ca.is_empty() && !settings.tls.client_crl.is_empty() {
+        return Err((("tls", "client_crl"), "means nothing without tls.client_ca".to_string()));
+    }
     if settings.delivery.program_user == "root" {
         return Err((("delivery", "program_user"), "programs never run as root".to_string()));
     }
@@ -282,6 +285,7 @@ mod tests {
             error("[accounts]\npassword_scheme = \"md5\"\n")
                 .contains("2:19: accounts.password_scheme: expected one of")
         );
+        assert!(error("[tls]\nclient_crl = \"x\"\n").contains("2:14: tls.client_crl: means nothing without"));
         for separator in ["++", "@", "a", " "] {
             assert!(
                 error(&format!("[server]\ndetail_separator = \"{separator}\"\n")).contains("em.toml:2:20"),

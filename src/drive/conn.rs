@@ -185,7 +185,8 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                 if !self.tls_told {
                     self.tls_told = true;
                     self.handshake_until = None;
-                    let facts = facts(tls);
+                    let names = self.tls_source.as_ref().map(|source| source.client_names(tls));
+                    let facts = facts(tls, names.unwrap_or_default());
                     self.session.tls_started(now.instant, facts);
                 }
             }
@@ -394,7 +395,7 @@ fn incoming<'a>(input: &'a mut Vec<u8>, deflate: &'a mut Option<Box<Deflate>>) -
     }
 }
 
-fn facts(tls: &ServerConnection) -> TlsFacts {
+fn facts(tls: &ServerConnection, client_names: Vec<String>) -> TlsFacts {
     let version = match tls.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
         Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
@@ -408,6 +409,7 @@ fn facts(tls: &ServerConnection) -> TlsFacts {
         cipher,
         exporter: exporter.map(|e| e.to_vec()),
         sni: tls.server_name().map(str::to_string),
+        client_names,
     }
 }
 

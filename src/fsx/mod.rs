@@ -21,7 +21,7 @@ mod publish;
 pub use dir::Dir;
 pub use identity::{Identity, Looked, TRUSTED_FOR};
 pub use lock::{Lock, LockError};
-pub use publish::{BUFFER, Draft, replace, replace_cache};
+pub use publish::{BUFFER, Draft, replace, replace_cache, sync_all};
 
 use fault::checkpoint;
 use nix::fcntl::OFlag;
@@ -97,6 +97,30 @@ fn regular(file: &File) -> io::Result<fs::Metadata> {
         true => Ok(metadata),
         false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
     }
+}
+
+/// Reads a whole file that nobody changes into a buffer whose memory, and what of its length fits, is used again.
+pub fn read_into(path: &Path, buffer: &mut Vec<u8>) -> io::Result<()> {
+    use std::io::Read;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(path)
+        .map_err(|e| context("open", path, e))?;
+    let size = regular(&file).map_err(|e| context("open", path, e))?.len();
+    let size = usize::try_from(size).map_err(|_| context("read", path, io::ErrorKind::FileTooLarge.into()))?;
+    buffer.resize(size, 0);
+    let mut filled = 0;
+    while filled < size {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(context("read", path, e)),
+        }
+    }
+    buffer.truncate(filled);
+    Ok(())
 }
 
 /// Reads a whole regular file of at most `limit` bytes.
@@ -291,6 +315,12 @@ mod tests {
         assert!(open_read(&linked).is_err());
         assert!(open_read(&fifo).is_err());
         assert!(open_read(dir.path()).is_err());
+        let mut buffer = b"older and longer".to_vec();
+        for path in [linked.as_path(), &fifo, dir.path()] {
+            assert!(read_into(path, &mut buffer).is_err());
+        }
+        read_into(&plain, &mut buffer).unwrap();
+        assert_eq!(buffer, b"x");
     }
 
     #[test]

@@ -158,6 +158,32 @@ impl Drop for Draft {
     }
 }
 
+/// Most threads that sync at once: the disk takes that many writes together, more make it no faster.
+const SYNCING: usize = 8;
+/// For so many drafts another thread is worth its start.
+const WORTHWHILE: usize = 4;
+
+/// [`Draft::sync`] for many, at once. After an error any of them may be lost.
+pub fn sync_all(drafts: &mut [&mut Draft]) -> io::Result<()> {
+    for draft in drafts.iter_mut() {
+        draft.start_sync()?;
+    }
+    let threads = (drafts.len() / WORTHWHILE).clamp(1, SYNCING);
+    let share = drafts.len().div_ceil(threads).max(1);
+    let sync = |drafts: &mut [&mut Draft]| drafts.iter_mut().try_for_each(|draft| draft.sync());
+    let mut shares = drafts.chunks_mut(share);
+    let own = shares.next().unwrap_or_default();
+    std::thread::scope(|scope| {
+        let others: Vec<_> = shares.map(|share| scope.spawn(move || sync(share))).collect();
+        let mut result = sync(own);
+        for other in others {
+            let theirs = other.join().unwrap_or_else(|_| Err(io::Error::other("a thread ended early")));
+            result = result.and(theirs);
+        }
+        result
+    })
+}
+
 /// Replaces (or creates) `path` with `bytes`, atomically and durably; the draft lies in the same directory.
 ///
 /// Readers see the old text or the new one. `mode` is set exactly, whatever the umask.

@@ -109,6 +109,8 @@ settings! {
     tls: Tls {
         certificate: String = String::new(), "PEM file with our certificate and its chain; empty uses a self-signed one in etc/tls, made at the first start.";
         key: String = String::new(), "PEM file with the certificate's private key.";
+        client_ca: String = String::new(), "PEM file with the certificates of those who certify our users: their client certificates log in without a password (SASL EXTERNAL) by IMAP, POP3 and submission; empty asks for none.";
+        client_crl: String = String::new(), "PEM file with the revocation lists of everybody who issued client certificates; empty knows none revoked.";
         minimum: String = "1.2".to_string(), "The oldest TLS version taken: \"1.2\" or \"1.3\".";
     }
     /// Limits and policy of the SMTP, submission and LMTP server.
@@ -150,13 +152,14 @@ settings! {
         progress: Duration = seconds(10), "How often a client hears that its search goes on (INPROGRESS); 0 never tells.";
         message_limit: u32 = 0, "Most messages that one command handles, announced as MESSAGELIMIT; clients that don't know it miss older messages. 0 for no limit; less than 1000 is not allowed by the standard.";
         save_limit: u32 = 0, "The same for COPY and APPEND alone, announced as SAVELIMIT where there is no imap.message_limit.";
+        submission_servers: Vec<String> = Vec::new(), "Accounts as which submission servers log in: they alone follow URLs that are authorised for submission (URLAUTH=submit+).";
         tolerates_spaces: bool = false, "Take more than one blank between the words of a command, as some old clients send.";
         tolerates_utf8_headers: bool = false, "Take and show header fields in raw UTF-8 as they are, also from and to clients that did not say ENABLE UTF8=ACCEPT: for moving old mail in, and for backups.";
     }
     /// Logging in.
     auth: Auth {
         plaintext_without_tls: Plaintext = Plaintext::Never, "When passwords may cross the wire without TLS.";
-        mechanisms: Vec<String> = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN"].map(String::from).to_vec(), "SASL mechanisms offered, best first.";
+        mechanisms: Vec<String> = ["EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN"].map(String::from).to_vec(), "SASL mechanisms offered where they can work, best first.";
         cache: Duration = minutes(5), "How long a verified password is remembered (as a keyed digest in memory).";
         failure_delay: Duration = seconds(1), "Pause before the answer to a failed login; doubles with each failure of a client, up to 15 seconds.";
         attempts: u32 = 5, "Failed logins before the connection is closed.";

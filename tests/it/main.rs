@@ -2,6 +2,7 @@
 
 mod accounts;
 mod aliases;
+mod certificates;
 mod clients;
 mod crash;
 mod dialogues;
@@ -12,6 +13,7 @@ mod imap_corpus;
 mod imap_foreign;
 mod imap_notify;
 mod imap_stress;
+mod imap_urls;
 mod imap_wire;
 mod imaptest;
 mod inetd;

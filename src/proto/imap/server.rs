@@ -146,15 +146,10 @@ impl ImapSession {
 
     /// Reads the PROXY header.
     fn take_proxy(&mut self, mut held: Vec<u8>, bytes: &[u8]) -> usize {
-        let before = held.len();
-        held.extend_from_slice(&bytes[..bytes.len().min(proxy::LIMIT - before)]);
-        match proxy::parse(&held) {
-            proxy::Header::More if held.len() < proxy::LIMIT => {
-                let taken = held.len() - before;
-                self.mode = Mode::Proxy(held);
-                taken
-            }
-            proxy::Header::Done(length, client) => {
+        let (header, taken) = proxy::gather(&mut held, bytes);
+        match header {
+            proxy::Header::More => self.mode = Mode::Proxy(held),
+            proxy::Header::Done(_, client) => {
                 if let Some((ip, _)) = client {
                     let ip = ip.to_canonical();
                     self.context.ip = Some(ip);
@@ -163,14 +158,13 @@ impl ImapSession {
                 }
                 self.mode = Mode::Command;
                 self.ask_connect();
-                length - before
             }
-            _ => {
+            proxy::Header::Bad => {
                 self.mode = Mode::Command;
                 self.is_closing = true;
-                bytes.len()
             }
         }
+        taken
     }
 
     fn greet(&mut self) {

@@ -16,7 +16,13 @@ impl Selected {
         out: &mut Vec<u8>,
     ) -> Result<(), FolderError> {
         let latest = self.latest()?;
-        self.tell(latest, enabled, may_expunge, &UidSet::default(), out)
+        let before = self.view.snapshot().highest_modseq;
+        self.tell(latest, enabled, may_expunge, &UidSet::default(), out)?;
+        // RESETKEY counts as a change.
+        if self.view.snapshot().highest_modseq != before {
+            self.tell_new_url_key(out);
+        }
+        Ok(())
     }
 
     /// The mailbox as it is now; recent messages become this session's.

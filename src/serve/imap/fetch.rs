@@ -20,7 +20,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Octets of output of one step, more or less.
-const STEP: usize = 128 << 10;
+pub(super) const STEP: usize = 128 << 10;
+/// Largest buffer of a text that is kept for the next one, in octets.
+const KEPT: usize = 1 << 20;
+/// From so many messages with texts on, room for a whole step is made at once.
+const MANY: usize = 16;
 
 /// What stands for NUL: no octet of ASCII, and none that begins a character of UTF-8.
 const INSTEAD_OF_NUL: u8 = 0x80;
@@ -38,6 +42,8 @@ pub(super) struct Fetch {
     /// So many of the next messages have their records made.
     prepared: usize,
     pieces: VecDeque<Piece>,
+    /// The buffer of a text that has gone out: asking for memory and giving it back costs more than reading a small message.
+    spare: Vec<u8>,
     /// Some message is gone, though the client has not been told.
     pub(super) has_gaps: bool,
     /// A part's encoding is not known.
@@ -73,6 +79,7 @@ impl Fetch {
             seen,
             prepared: 0,
             pieces: VecDeque::new(),
+            spare: Vec::new(),
             has_gaps: false,
             has_unknown_encoding: false,
             limit: None,
@@ -96,6 +103,9 @@ impl Fetch {
         out: &mut Vec<u8>,
     ) -> Result<bool, FolderError> {
         let mut messages = selected.messages();
+        if self.rest.len() >= MANY && self.items.iter().any(FetchItem::is_text) {
+            out.reserve(STEP);
+        }
         loop {
             while let Some(piece) = self.pieces.front_mut() {
                 if out.len() >= STEP {
@@ -116,8 +126,12 @@ impl Fetch {
                         window.left() == 0
                     }
                 };
-                if is_done {
-                    self.pieces.pop_front();
+                if is_done
+                    && let Some(Piece::Window(text, _)) = self.pieces.pop_front()
+                    && let Ok(text) = Arc::try_unwrap(text)
+                    && text.capacity() <= KEPT
+                {
+                    self.spare = text;
                 }
             }
             if out.len() >= STEP {
@@ -153,11 +167,15 @@ impl Fetch {
             out: std::mem::take(out),
             pieces: VecDeque::new(),
             text: None,
+            spare: std::mem::take(&mut self.spare),
             is_unknown: false,
             downgrade: std::mem::replace(&mut self.downgrade, Downgrade::new(false)),
         };
         let printed = self.items(number, entry, selected, messages, enabled, &mut response);
         self.downgrade = response.downgrade;
+        if response.text.is_none() {
+            self.spare = std::mem::take(&mut response.spare);
+        }
         *out = match response.pieces.pop_front() {
             // What was there before the first text of this message goes out now.
             Some(Piece::Ready(first, _)) => {
@@ -250,7 +268,7 @@ impl Fetch {
 
 /// Only a `literal8` may hold NUL (RFC 9051 §4.3.1), and BODY has none. The octet that stands in its place keeps every size as it is; text
 /// that has NUL is no text in any charset that could mind. BINARY gives the octets as they are.
-fn hide_nul(text: &mut [u8]) {
+pub(super) fn hide_nul(text: &mut [u8]) {
     let mut from = 0;
     while let Some(at) = memchr::memchr(0, &text[from..]) {
         text[from + at] = INSTEAD_OF_NUL;
@@ -304,6 +322,7 @@ struct Response {
     out: Vec<u8>,
     pieces: VecDeque<Piece>,
     text: Option<Arc<Vec<u8>>>,
+    spare: Vec<u8>,
     is_unknown: bool,
     downgrade: Downgrade,
 }
@@ -313,7 +332,7 @@ impl Response {
         if let Some(text) = &self.text {
             return Ok(text.clone());
         }
-        let text = Arc::new(self.downgrade.text(uid, messages.text(uid)?));
+        let text = Arc::new(self.downgrade.text(uid, messages.text_in(uid, std::mem::take(&mut self.spare))?));
         self.text = Some(text.clone());
         Ok(text)
     }

@@ -28,6 +28,7 @@ mod selected;
 mod texts;
 mod thread;
 mod trouble;
+mod url_auth;
 
 use super::login::LoginDesk;
 use super::{Moment, Service};
@@ -55,6 +56,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use trouble::Trouble;
+use url_auth::UrlFetch;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -134,6 +136,7 @@ const CAPABILITIES: &[&str] = &[
     "STATUS=SIZE",
     "UNAUTHENTICATE",
     "COMPRESS=DEFLATE",
+    "URLAUTH",
 ];
 
 type Run = Result<Outcome, Trouble>;
@@ -148,6 +151,8 @@ pub struct ImapService {
     selected: Option<Box<Selected>>,
     /// A command whose output is not all made.
     job: Option<Box<Job>>,
+    /// A URLFETCH whose output is not all made.
+    urls: Option<Box<UrlFetch>>,
     append: Option<Box<Appending>>,
     enabled: Enabled,
     is_idle: bool,
@@ -187,6 +192,7 @@ impl ImapService {
             account: None,
             selected: None,
             job: None,
+            urls: None,
             append: None,
             enabled: Enabled::default(),
             is_idle: false,
@@ -222,6 +228,7 @@ impl ImapService {
 
     fn forget(&mut self) {
         self.job = None;
+        self.urls = None;
         self.append = None;
         self.notifying = None;
         self.leave();
@@ -256,7 +263,7 @@ impl ImapService {
         self.enabled = request.enabled;
         self.note_command(&request.command, now);
         let result = self.command(request, now, &mut out);
-        if self.job.is_some() && result.is_ok() {
+        if (self.job.is_some() || self.urls.is_some()) && result.is_ok() {
             return self.more(out, now.instant);
         }
         let may_expunge = request.command.may_expunge();
@@ -373,8 +380,9 @@ impl ImapService {
             Command::DeleteAcl(name, identifier) => self.delete_acl(name, identifier),
             Command::ListRights(name, identifier) => self.list_rights(name, identifier, out),
             Command::MyRights(name) => self.my_rights(name, out),
-            // Not offered, so the machine does not understand them.
-            _ => Ok(Outcome { status: Status::Bad, ..Outcome::no(None, "not supported") }),
+            Command::GenUrlAuth(urls) => self.gen_url_auth(urls, out),
+            Command::UrlFetch(urls) => self.url_fetch(urls, now.time),
+            Command::ResetKey(mailbox, mechanisms) => self.reset_key(mailbox.as_ref(), mechanisms),
         }
     }
 
@@ -447,6 +455,9 @@ impl ImapService {
 
     /// The next piece of a command's output.
     fn more(&mut self, mut out: Vec<u8>, now: Instant) -> Answer {
+        if let Some(fetch) = self.urls.take() {
+            return self.more_of_urls(fetch, out);
+        }
         let Some(mut job) = self.job.take() else {
             return self.more_news(out);
         };

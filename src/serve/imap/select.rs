@@ -47,6 +47,7 @@ impl ImapService {
         ] {
             response::untagged(out, Status::Ok, Some(&code), text);
         }
+        Selected::tell_url_mechanisms(out);
         if enabled.has(Extension::Imap4Rev2) {
             let name = selected.name.as_str();
             let listed = response::Listed { delimiter: Some(SEPARATOR), name, ..response::Listed::default() };
@@ -76,6 +77,7 @@ impl ImapService {
             told_rights: place.rights,
             told: snapshot.highest_modseq,
             view: View::new(snapshot),
+            url_key: folder.url_key_mark(),
             folder,
             place: (!place.is_own).then_some(place),
             is_read_only: true,

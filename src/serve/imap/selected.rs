@@ -9,8 +9,7 @@ use crate::log;
 use crate::mailbox::{Entry, Flags, ModSeq, Rights, Snapshot, System, Uid, UidSet, View};
 use crate::msg::digest::{Digest, Part};
 use crate::proto::imap::{Enabled, MailboxName, Messages as Chosen, Set};
-use crate::store::{CacheReader, Cached, Folder, FolderError, Text};
-use std::io::Read;
+use crate::store::{CacheReader, Cached, Folder, FolderError, Text, UrlKeyMark};
 use std::sync::Arc;
 
 /// A selected mailbox.
@@ -34,6 +33,8 @@ pub(super) struct Selected {
     /// Up to here the client knows all changes; behind it an expunge may wait to be told (RFC 7162 §3.2).
     pub(super) told: ModSeq,
     pub(super) limits: MessageLimits,
+    /// Which key the URLs of the mailbox are authorised with.
+    pub(super) url_key: Option<UrlKeyMark>,
     /// Searches whose results are kept up to date.
     pub(super) contexts: Vec<Context>,
     /// What NOTIFY adds; `None` in a session that has not said it.
@@ -239,10 +240,12 @@ impl Messages<'_> {
 
     /// A message's stored text.
     pub(super) fn text(&self, uid: Uid) -> Result<Vec<u8>, FolderError> {
-        let mut file = self.folder.text(uid)?;
-        let size = file.metadata().map_or(0, |m| m.len());
-        let mut text = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
-        file.read_to_end(&mut text)?;
-        Ok(text)
+        self.text_in(uid, Vec::new())
+    }
+
+    /// The same in a buffer that held another one.
+    pub(super) fn text_in(&self, uid: Uid, mut buffer: Vec<u8>) -> Result<Vec<u8>, FolderError> {
+        self.folder.text_into(uid, &mut buffer)?;
+        Ok(buffer)
     }
 }

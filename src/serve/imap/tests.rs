@@ -15,6 +15,7 @@ mod notify;
 mod notify_shared;
 mod search;
 mod select;
+mod url_auth;
 
 use super::{ImapDesk, ImapService};
 use crate::addr::Address;

@@ -16,9 +16,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// From this many drafts on, one syncfs(2) is cheaper than a sync of each.
-const SYNCFS_FROM: usize = 4;
-
 /// A message to append.
 #[derive(Debug)]
 pub struct Append {
@@ -46,13 +43,7 @@ impl Folder {
         let now = (self.settings.clock)();
         let is_single = messages.len() == 1;
         let mut bases = Vec::with_capacity(messages.len());
-        let is_batch = messages.len() >= SYNCFS_FROM;
-        let begun = is_batch.then(|| fsx::FilesystemSync::begin(&self.dir)).transpose()?;
         for message in &mut messages {
-            // What was written before the common sync began is not covered by it.
-            if is_batch && message.draft.size() >= fsx::BUFFER as u64 {
-                message.draft.sync()?;
-            }
             let base = prepare(self, message, now)?;
             if !is_single {
                 message.draft.stage(self.dir.join("tmp").join(std::ffi::OsStr::from_bytes(&base)))?;
@@ -64,11 +55,8 @@ impl Folder {
         // look makes a message of what is there.
         if is_single {
             messages[0].draft.sync()?;
-        } else if let Some(begun) = begun {
-            begun.finish()?;
-            messages.iter_mut().for_each(|m| m.draft.believe_synced());
         } else {
-            messages.iter_mut().try_for_each(|m| m.draft.sync())?;
+            fsx::sync_all(&mut messages.iter_mut().map(|message| &mut message.draft).collect::<Vec<_>>())?;
             fsx::sync_dir(&self.dir.join("tmp"))?;
         }
         let mut writer = self.write()?;

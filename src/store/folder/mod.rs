@@ -269,11 +269,20 @@ impl Folder {
 
     /// A message's file, wherever other programs have moved it.
     pub fn text(&self, uid: Uid) -> Result<File, FolderError> {
+        self.find_text(uid, crate::fsx::open_read)
+    }
+
+    /// A message's text, into a buffer as [`crate::fsx::read_into`] uses it.
+    pub fn text_into(&self, uid: Uid, buffer: &mut Vec<u8>) -> Result<(), FolderError> {
+        self.find_text(uid, |path| crate::fsx::read_into(path, buffer))
+    }
+
+    fn find_text<T>(&self, uid: Uid, mut open: impl FnMut(&Path) -> io::Result<T>) -> Result<T, FolderError> {
         for attempt in 0..3 {
             // What we know may be old; then the file is not there, and we look again.
             let path = self.with_known(|state| state.index(uid).map(|index| look::path(&self.dir, state, index)))?;
             let Some(path) = path else { return Err(FolderError::Expunged) };
-            match crate::fsx::open_read(&path) {
+            match open(&path) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound && attempt < 2 => self.rescan()?,
                 other => return Ok(other?),
             };

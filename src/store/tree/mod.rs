@@ -10,24 +10,27 @@
 //! | `em-special` | text, special uses |
 //! | `em-annotations`, also in each folder; `em-annotations-account` | text, annotations (`annotations`) |
 //! | `em-acl`, in each folder that has one | text, who has which rights (`access`) |
+//! | `em-url-key`, in each folder | text, the secret of authorised URLs (`url_key`) |
 //! | `em-tree-lock` | flock(2) of who creates, renames, deletes or subscribes |
 //! | `..TIME.X.Y/` | the folder `.X.Y` being deleted: whoever deletes next goes on |
 //!
 //! A folder is renamed with all below it, the deepest first and itself last: a crash leaves the rest under the old name, for the same command
 //! to be repeated. Order of locks: tree, then one mailbox.
-//! RFC 9051 §6.3.4–6.3.9, RFC 6154, RFC 5464, RFC 4314.
+//! RFC 9051 §6.3.4–6.3.9, RFC 6154, RFC 5464, RFC 4314, RFC 4467.
 
 mod access;
 mod annotations;
 mod lists;
 mod naming;
 mod survey;
+mod url_key;
 
 pub(super) use access::AclCache;
 pub use access::AclError;
 pub use annotations::{AnnotateError, Annotations, VALUE_LIMIT};
 pub use naming::{INBOX, SEPARATOR};
 pub use survey::{Identity, Stamp, Surveyed};
+pub use url_key::{UrlKey, UrlKeyMark};
 
 use super::folder::{Folder, FolderError};
 use super::registry::Registry;

@@ -28,6 +28,7 @@ fn selected(home: &Path) -> Selected {
     let folder = registry.open(home, &home.join("Maildir")).unwrap();
     Selected {
         name: MailboxName::new("INBOX").unwrap(),
+        url_key: None,
         view: View::new(folder.refresh().unwrap()),
         folder,
         is_read_only: false,
