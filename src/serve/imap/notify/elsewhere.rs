@@ -151,7 +151,8 @@ impl Notifying {
         !Elsewhere::look(self.elsewhere.realms.clone(), at, is_meant).is_like(&self.elsewhere)
     }
 
-    /// Takes over what a look has found; gives what was known before. True when that is something else.
+    /// Takes over what a look has found; true when that is something else than before. Names in trees that were not looked at before are
+    /// added to those that were known.
     pub(super) fn found_elsewhere(&mut self, elsewhere: Elsewhere, before: &mut Names, me: &Address) -> bool {
         // What was there before anybody asked has not come.
         let prefixes = elsewhere.new_prefixes(&self.elsewhere, me);

@@ -34,8 +34,8 @@ pub(super) enum What {
     Subscription,
 }
 
-/// The difference: new names first, then names that came or went, then subscriptions. A mailbox that was renamed is not told as deleted and made; with it go those below it, without a word of
-/// their own if `is_told` of the one above: RFC 5465 §5.4.
+/// The difference: new names first, then names that came or went, then subscriptions. A mailbox that was renamed is not told as deleted and
+/// made; with it go those below it, without a word of their own if `is_told` of the one above: RFC 5465 §5.4.
 pub(super) fn difference(before: &Names, after: &Names, is_told: impl Fn(&str, &str) -> bool) -> Vec<Happened> {
     let is_same = |name: &str, one: &Name| {
         let other = after.get(name).filter(|other| other.exists);

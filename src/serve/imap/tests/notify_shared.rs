@@ -226,6 +226,52 @@ fn subscriptions_lead_to_others_and_personal_does_not() {
     );
 }
 
+/// Who may not read the selected mailbox any more is sent away at once, not at the next command.
+#[test]
+fn the_selected_mailbox_is_taken_away_between_commands() {
+    let world = World::new();
+    world.play(
+        "A: a CREATE box
+         a OK …
+         A: b SETACL box bob lrs
+         b OK …
+         O: a SELECT ~alice/box
+         ~
+         a OK …
+         O: b NOTIFY SET (selected (MessageNew MessageExpunge)) (subtree ~alice (MessageNew MessageExpunge))
+         b OK …
+         A: c SETACL box bob lr
+         c OK …
+         O!
+         * FLAGS (…
+         * OK [PERMANENTFLAGS ()] …
+         A: d APPEND box {3+}
+         A: abc
+         d OK …
+         O!
+         * 1 EXISTS
+         * … RECENT
+         A: e SETACL box bob l
+         e OK …
+         O!
+         * BYE …",
+    );
+}
+
+/// What lies in one's own tree under a name of another namespace is not there.
+#[test]
+fn reserved_names_in_ones_own_tree_are_not_told() {
+    let world = World::new();
+    let mut alice = world.client();
+    alice.say(b"a NOTIFY SET (personal (MessageNew MessageExpunge MailboxName)) (subtree (~bob ~x) (MailboxName))\r\n");
+    alice.heard();
+    for sub in ["new", "cur", "tmp"] {
+        std::fs::create_dir_all(world.maildir(".~bob.y").join(sub)).unwrap();
+    }
+    alice.say(b"b NOOP\r\n");
+    assert_eq!(alice.heard(), "b OK nothing done\r\n");
+}
+
 /// RFC 9755: what is fetched unasked has no header fields in UTF-8 either.
 #[test]
 fn news_has_headers_in_ascii() {
