@@ -11,6 +11,7 @@ mod emsend;
 mod faults;
 mod imap_corpus;
 mod imap_foreign;
+mod imap_notify;
 mod imap_stress;
 mod imap_urls;
 mod imap_wire;

@@ -296,7 +296,8 @@ impl Session for ImapSession {
 
     fn answer(&mut self, now: Instant, answer: Answer) {
         let Some(wait) = self.wait.take() else { return };
-        let is_for_idle = matches!(wait, Wait::Changes);
+        // What we tell by ourselves is no sign of life of the client.
+        let is_unasked = matches!(wait, Wait::Changes);
         match (wait, answer) {
             (_, Answer::Bye(text)) => self.bye(None, &text),
             (Wait::Connect, Answer::Verdict(Ok(()))) if self.context.implicit_tls => self.expects_tls = true,
@@ -332,7 +333,7 @@ impl Session for ImapSession {
             // A service that answers something else is broken; nothing must be promised then.
             _ => self.bye(Some(&Code::ServerBug), "internal error"),
         }
-        if !(is_for_idle && matches!(self.mode, Mode::Idle(_))) {
+        if !is_unasked {
             self.deadline = now + self.patience();
         }
     }

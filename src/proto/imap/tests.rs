@@ -416,6 +416,11 @@ fn notify_tells_changes_between_commands() {
     assert_eq!(talk.text(), "", "a command has begun");
     talk.say(b"OP\r\n");
     assert_eq!(talk.text(), "b OK done\r\n* 2 EXISTS\r\n");
+    let before = talk.session.deadline();
+    talk.now += Duration::from_secs(60);
+    talk.session.notified(talk.now);
+    talk.drain();
+    assert_eq!(talk.session.deadline(), before, "who only hears does not live");
     talk.say(b"c NOTIFY NONE\r\n");
     talk.forget();
     talk.session.notified(talk.now);

@@ -5,11 +5,13 @@
 //! and the same again when there is no such account.
 
 use super::names::{self, Target};
+use super::selected::Selected;
 use super::{ImapService, Trouble};
 use crate::addr::Address;
 use crate::mailbox::{Quota, Rights};
-use crate::proto::imap::MailboxName;
-use crate::store::{self, Folder, Listed, Realm, SEPARATOR, Tree, TreeError};
+use crate::proto::imap::response::{self, Code, Status};
+use crate::proto::imap::{Answer, MailboxName};
+use crate::store::{self, Folder, FolderError, Listed, Realm, SEPARATOR, Surveyed, Tree, TreeError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -59,6 +61,11 @@ impl Place {
     }
 }
 
+/// False for what lies in a tree, but can't be named by others, such as the root of one that nobody owns.
+fn is_there(shown: &str, name: &str, me: &Address) -> bool {
+    names::follow(shown, me).is_some_and(|target| target.name == name)
+}
+
 fn rights_at(realm: &Realm, tree: &Tree, name: &str, who: &Address) -> Result<Rights, TreeError> {
     match tree.acl(name) {
         Ok(acl) => Ok(realm.rights(acl.as_deref(), who)),
@@ -101,6 +108,21 @@ impl ImapService {
         Ok(Tree::existing(self.desk.registry.clone(), &home).map(|tree| (tree, quota)))
     }
 
+    /// All mailboxes of a realm that is not one's own, whether one may see them or not; `None` when there is no such tree, or it can't be read.
+    pub(super) fn mailboxes_of(&self, realm: &Realm) -> Option<(Tree, Vec<(Place, Surveyed)>)> {
+        let me = self.me().ok()?;
+        let (prefix, (tree, quota)) = (names::prefix(realm, me)?, self.tree_of(realm).ok()??);
+        let mut mailboxes = Vec::new();
+        for (name, surveyed) in tree.surveyed_all().ok()? {
+            let shown = MailboxName::new(&format!("{prefix}{name}"));
+            let Some(shown) = shown.filter(|shown| is_there(shown.as_str(), &name, me)) else { continue };
+            let rights = rights_at(realm, &tree, &name, me).unwrap_or_default();
+            let (realm, tree) = (realm.clone(), tree.clone());
+            mailboxes.push((Place { realm, tree, name, shown, rights, quota, is_own: false }, surveyed));
+        }
+        Some((tree, mailboxes))
+    }
+
     /// The place of a mailbox on which one has all of these rights.
     pub(super) fn reach(&self, name: &MailboxName, needed: Rights) -> Result<Place, Trouble> {
         self.reach_if(name, |rights| rights.holds(needed))
@@ -130,6 +152,40 @@ impl ImapService {
             }
             Err(trouble) => Err(trouble),
         }
+    }
+
+    /// Asks for the rights in the selected mailbox, when it is not one's own: they may be others than a moment ago.
+    pub(super) fn renew_rights(&mut self) -> Result<(), Trouble> {
+        let Some(Selected { place: Some(place), .. }) = self.selected.as_deref() else { return Ok(()) };
+        let rights = place.rights_of(self.me()?)?;
+        if let Some(selected) = self.selected.as_deref_mut() {
+            selected.rights = rights;
+        }
+        match rights.holds(Rights::READ) {
+            true => Ok(()),
+            false => Err(TreeError::Missing.into()),
+        }
+    }
+
+    /// Tells what may be changed in the selected mailbox when that is something else now (RFC 4314 §5.1.1). Who may not even read
+    /// it any more is sent away: the answer is the end of the session then.
+    pub(super) fn tell_rights(&mut self, out: &mut Vec<u8>) -> Result<(), Answer> {
+        match self.renew_rights() {
+            Ok(()) => {}
+            Err(Trouble::Tree(TreeError::Missing)) => return Err(self.lost(&FolderError::Gone)),
+            Err(Trouble::Tree(TreeError::Folder(error))) => return Err(self.lost(&error)),
+            Err(Trouble::Tree(TreeError::Io(error))) => return Err(self.lost(&FolderError::Io(error))),
+            Err(_) => return Err(Answer::Bye("the selected mailbox can't be read".to_string())),
+        }
+        if let Some(selected) = self.selected.as_deref_mut()
+            && std::mem::replace(&mut selected.told_rights, selected.rights) != selected.rights
+            && !selected.is_read_only
+        {
+            selected.tell_flags(out);
+            let code = Code::PermanentFlags(selected.permanent_flags());
+            response::untagged(out, Status::Ok, Some(&code), "your rights have changed");
+        }
+        Ok(())
     }
 
     /// The name as its tree has it, with the prefix of its namespace.
@@ -187,9 +243,8 @@ impl ImapService {
         };
         for row in tree.list().unwrap_or_default().into_iter().filter(|row| row.exists) {
             let name = format!("{prefix}{}", row.name);
-            let is_there = names::follow(&name, me).is_some_and(|target| target.name == row.name);
             let rights = rights_at(realm, &tree, &row.name, me).unwrap_or_default();
-            if !is_there || !rights.holds(Rights::LOOKUP) {
+            if !is_there(&name, &row.name, me) || !rights.holds(Rights::LOOKUP) {
                 continue;
             }
             for (at, _) in name.match_indices(SEPARATOR) {

@@ -221,6 +221,7 @@ impl ImapService {
     }
 
     pub(super) fn append_commit(&mut self) -> Answer {
+        self.note_append();
         let mut out = Vec::new();
         let result = match self.append.take() {
             Some(appending) => self.is_still_allowed(&appending).and_then(|()| Ok(self.commit(*appending, &mut out)?)),
@@ -248,15 +249,18 @@ impl ImapService {
         {
             let old = selected.choose(replaces).map(|numbers| selected.uids(&numbers)).unwrap_or_default();
             let old = old.uids().next().ok_or(FolderError::Expunged)?;
-            let uid = folder.replace(old, message)?;
-            let code = Code::AppendUid(folder.refresh()?.uid_validity, [uid].into_iter().collect());
+            let added: UidSet = [folder.replace(old, message)?].into_iter().collect();
+            self.note_added(&folder, &added);
+            let code = Code::AppendUid(folder.refresh()?.uid_validity, added);
             // RFC 8508 §3.4: the new one is told before the old one goes.
             response::untagged(out, Status::Ok, Some(&code), "the new message is stored");
             return Ok(Outcome::ok("replaced"));
         }
         let uids = folder.append(done)?;
         let validity = folder.refresh()?.uid_validity;
-        let code = Code::AppendUid(validity, uids.into_iter().collect::<UidSet>());
+        let uids: UidSet = uids.into_iter().collect();
+        self.note_added(&folder, &uids);
+        let code = Code::AppendUid(validity, uids);
         let (Some(replaces), Some(selected)) = (replaces, self.selected.as_deref_mut()) else {
             return Ok(Outcome::ok("appended").with_code(code));
         };

@@ -53,7 +53,8 @@ impl Selected {
             return Err(FolderError::Gone);
         }
         let known = self.view.snapshot().last_uid();
-        let mut touched = Vec::new();
+        let (mut touched, mut new) = (Vec::new(), Vec::new());
+        let hides_flags = self.news.as_deref().is_some_and(|news| news.hides_flags);
         for change in self.view.advance(latest, may_expunge) {
             if let (Change::Expunged { numbers, uids }, false) = (&change, self.contexts.is_empty()) {
                 let numbers: Vec<u32> = numbers.iter().rev().copied().collect();
@@ -71,8 +72,8 @@ impl Selected {
                 Change::Keywords => self.tell_flags(out),
                 Change::Exists(count) => {
                     let snapshot = self.view.snapshot();
-                    let new = snapshot.entries.iter().rev().take_while(|entry| Some(entry.uid) > known);
-                    touched.extend(new.map(|entry| entry.uid));
+                    let later = snapshot.entries.iter().rev().take_while(|entry| Some(entry.uid) > known);
+                    new.extend(later.map(|entry| entry.uid));
                     response::exists(out, count);
                 }
                 Change::Recent(_) if enabled.has(Extension::Imap4Rev2) => {}
@@ -82,15 +83,23 @@ impl Selected {
                     for number in numbers {
                         let Some(entry) = snapshot.at(number) else { continue };
                         touched.push(entry.uid);
-                        if !silent.contains(entry.uid.number()) {
+                        if !hides_flags && !silent.contains(entry.uid.number()) {
                             self.tell_entry(number, entry, enabled, out);
                         }
                     }
                 }
             }
         }
-        if !self.contexts.is_empty() && !touched.is_empty() {
-            self.tell_contexts(&touched.into_iter().collect(), enabled, out)?;
+        let gathers = !new.is_empty() && self.has_items_for_new();
+        if let (true, Some(news)) = (gathers, self.news.as_deref_mut()) {
+            // Their FETCH comes later, and what searches say of them with it.
+            news.new.extend(new);
+            news.touched.extend(touched);
+        } else {
+            touched.extend(new);
+            if !self.contexts.is_empty() && !touched.is_empty() {
+                self.tell_contexts(&touched.into_iter().collect(), enabled, out)?;
+            }
         }
         if !self.view.has_ghosts() {
             self.told = self.view.snapshot().highest_modseq;

@@ -1,4 +1,4 @@
-//! SEARCH, SORT and THREAD: running a prepared test over the mailbox, and printing what was found.
+//! SEARCH and SORT: running a prepared test over the mailbox, and printing what was found.
 
 use super::context::Context;
 use super::hunt::Hunt;
@@ -6,11 +6,11 @@ use super::search::{Prepared, Unsearchable};
 use super::selected::Selected;
 use super::{Run, Trouble, limit};
 use crate::clock::Timestamp;
-use crate::mailbox::{ModSeq, Threadable, Threads, UidSet};
+use crate::mailbox::{ModSeq, UidSet};
 use crate::msg::digest::{Digest, Part};
 use crate::proto::imap::response::{self, Code, Esearch, Status};
 use crate::proto::imap::{
-    Enabled, Extension, Outcome, PartialRange, Returns, Search, SearchKey, Sort, SortCriterion, Thread, ThreadAlgorithm,
+    Enabled, Extension, FetchItem, Outcome, PartialRange, Returns, Search, SearchKey, Sort, SortCriterion,
 };
 use crate::store::FolderError;
 use std::cmp::Ordering;
@@ -52,7 +52,7 @@ pub(super) fn matches(
 }
 
 /// The sequence numbers that match, and what the client is told when not all messages were looked at; `is_exact` takes FUZZY for nothing.
-fn matching(
+pub(super) fn matching(
     selected: &mut Selected,
     wanted: Wanted<'_>,
     is_exact: bool,
@@ -212,10 +212,16 @@ pub(super) fn context(
         charset: search.charset.clone(),
         criteria: None,
         is_uid,
+        items: items(search.returns.as_ref()),
         names_mailbox: !search.sources.is_empty(),
         now,
         results: selected.uids(&found.numbers).iter().collect(),
     }
+}
+
+/// UPDATE's items.
+fn items(returns: Option<&Returns>) -> Vec<FetchItem> {
+    returns.and_then(|returns| returns.update.clone()).unwrap_or_default()
 }
 
 /// SAVE: what was asked for alone is kept alone (RFC 5182 §2.4, RFC 9394 §3.2).
@@ -386,6 +392,7 @@ pub(super) fn sort(
                     charset: Some(sort.charset.clone()),
                     criteria: Some(sort.criteria.clone()),
                     is_uid,
+                    items: items(sort.returns.as_ref()),
                     names_mailbox: false,
                     now,
                     results: sorted.iter().filter_map(|n| snapshot.at(*n)).map(|e| e.uid.number()).collect(),
@@ -471,75 +478,6 @@ pub(super) fn in_sorted_order(
     });
     let _ = selected.folder.flush_cache();
     Ok(rows.into_iter().map(|(number, _)| number).collect())
-}
-
-/// What threading needs of a message, in memory.
-struct Letter {
-    number: u32,
-    date: i64,
-    subject: String,
-    is_reply: bool,
-    id: Vec<u8>,
-    references: Vec<Vec<u8>>,
-}
-
-/// THREAD and UID THREAD (RFC 5256 §3).
-pub(super) fn thread(
-    selected: &mut Selected,
-    thread: &Thread,
-    enabled: Enabled,
-    now: Timestamp,
-    out: &mut Vec<u8>,
-) -> Run {
-    selected.check_thread()?;
-    let wanted = Wanted { key: &thread.key, charset: Some(&thread.charset), now, is_limited: false };
-    let (numbers, _) = matching(selected, wanted, false, enabled, out)?;
-    let mut messages = selected.messages();
-    let snapshot = messages.snapshot().clone();
-    messages.prepare(&selected.uids(&numbers).uids().collect::<Vec<_>>())?;
-    let is_uid = thread.is_uid || enabled.has(Extension::UidOnly);
-    let mut letters = Vec::with_capacity(numbers.len() as usize);
-    for number in numbers.iter() {
-        let Some(entry) = snapshot.at(number) else { continue };
-        let record = match messages.digest(entry.uid) {
-            Err(FolderError::Expunged) => continue,
-            other => other?,
-        };
-        let Some(digest) = Digest::read(&record) else { continue };
-        let date = match digest.sent() {
-            Some(sent) => sent,
-            None => messages.internal_date(entry)?.seconds(),
-        };
-        letters.push(Letter {
-            number: if is_uid { entry.uid.number() } else { number },
-            date,
-            subject: String::from_utf8_lossy(digest.part(Part::BaseSubject)).into_owned(),
-            is_reply: digest.is_reply(),
-            id: digest.part(Part::MessageId).to_vec(),
-            references: digest.references().map(<[u8]>::to_vec).collect(),
-        });
-    }
-    let references: Vec<Vec<&[u8]>> =
-        letters.iter().map(|letter| letter.references.iter().map(Vec::as_slice).collect()).collect();
-    let rows: Vec<Threadable<'_>> = letters
-        .iter()
-        .zip(&references)
-        .map(|(letter, references)| Threadable {
-            number: letter.number,
-            date: letter.date,
-            subject: &letter.subject,
-            is_reply: letter.is_reply,
-            message_id: &letter.id,
-            references,
-        })
-        .collect();
-    let threads = match thread.algorithm {
-        ThreadAlgorithm::References => Threads::by_references(&rows),
-        ThreadAlgorithm::OrderedSubject => Threads::by_subject(&rows),
-    };
-    response::thread(out, &threads);
-    let _ = selected.folder.flush_cache();
-    Ok(Outcome::ok("threaded"))
 }
 
 #[cfg(test)]

@@ -112,11 +112,23 @@ impl Downgrade {
         match outcome.code.is_none() && outcome.status == Status::Ok && !enabled.has(Extension::Qresync) {
             true => outcome.with_code(code),
             false => {
-                response::untagged(out, Status::Ok, Some(&code), "shown with headers in ASCII");
+                untagged(&code, out);
                 outcome
             }
         }
     }
+
+    /// The same of what no command has asked for.
+    pub(super) fn tell_unasked(&mut self, out: &mut Vec<u8>) {
+        let done = std::mem::take(&mut self.done);
+        if !done.is_empty() {
+            untagged(&Code::Downgraded(done), out);
+        }
+    }
+}
+
+fn untagged(code: &Code, out: &mut Vec<u8>) {
+    response::untagged(out, Status::Ok, Some(code), "shown with headers in ASCII");
 }
 
 impl ImapService {

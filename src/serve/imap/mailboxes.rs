@@ -33,6 +33,7 @@ impl ImapService {
         }
         place.tree.create(&place.name, special_use)?;
         let id = place.folder()?.mailbox_id()?;
+        self.note_created(&place.shown);
         Ok(Outcome::ok("created").with_code(Code::MailboxId(id)))
     }
 
@@ -51,6 +52,7 @@ impl ImapService {
         let place = self.reach(name, Rights::DELETE)?;
         place.tree.delete(&place.name)?;
         let name = place.shown;
+        self.note_deleted(&name);
         if self.selected.as_ref().is_some_and(|selected| selected.name == name) {
             self.selected = None;
             return Ok(Outcome::ok("deleted; no mailbox is selected now").with_effect(Effect::Unselected));
@@ -66,6 +68,7 @@ impl ImapService {
         }
         source.tree.rename(&source.name, &target.name)?;
         let (from, to) = (source.shown, target.shown);
+        self.note_renamed(&from, &to);
         // The selected mailbox goes on under its new name. INBOX stays where it is, without its messages.
         let moved = self.selected.as_ref().filter(|_| !from.is_inbox()).and_then(|selected| {
             let rest = selected.name.as_str().strip_prefix(from.as_str())?;
@@ -112,6 +115,7 @@ impl ImapService {
         // A list of names: whether there is such a mailbox, or may be seen, is not asked.
         let name = self.canonical(name)?;
         self.tree()?.subscribe(name.as_str(), is_subscribed)?;
+        self.note_subscribed(&name, is_subscribed);
         Ok(Outcome::ok(if is_subscribed { "subscribed" } else { "unsubscribed" }))
     }
 

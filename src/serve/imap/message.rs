@@ -152,7 +152,7 @@ pub(super) fn copy(
     is_move: bool,
     enabled: Enabled,
     out: &mut Vec<u8>,
-) -> Run {
+) -> Result<(Outcome, UidSet), Trouble> {
     if is_move {
         // RFC 6851 §4.2: as STORE and EXPUNGE do.
         writable(selected, Rights::MARK.union(Rights::EXPUNGE))?;
@@ -161,7 +161,7 @@ pub(super) fn copy(
     let (numbers, limit) = if is_move { selected.limited(numbers) } else { (numbers, None) };
     let uids = selected.uids(&numbers);
     if uids.is_empty() {
-        return Ok(Outcome::ok("nothing to do"));
+        return Ok((Outcome::ok("nothing to do"), UidSet::default()));
     }
     // Within a mailbox, too: a message that moves gets another name and another identifier.
     let pairs = match is_move {
@@ -169,19 +169,19 @@ pub(super) fn copy(
         false => selected.folder.copy_keeping(&uids, target, kept)?,
     };
     if pairs.is_empty() {
-        return Ok(Outcome::no(Some(Code::ExpungeIssued), "the messages are gone"));
+        return Ok((Outcome::no(Some(Code::ExpungeIssued), "the messages are gone"), UidSet::default()));
     }
     let validity = target.refresh()?.uid_validity;
     let old: UidSet = pairs.iter().map(|(old, _)| *old).collect();
     let new: UidSet = pairs.iter().map(|(_, new)| *new).collect();
-    let code = Code::CopyUid(validity, old.clone(), new);
+    let code = Code::CopyUid(validity, old.clone(), new.clone());
     if !is_move {
-        return Ok(Outcome::ok("copied").with_code(code));
+        return Ok((Outcome::ok("copied").with_code(code), new));
     }
     // RFC 6851 §4.3: COPYUID comes before the EXPUNGEs.
     response::untagged(out, response::Status::Ok, Some(&code), "moved");
     selected.tell_changes(enabled, true, out)?;
-    Ok(limit::told(Outcome::ok("moved"), limit, out))
+    Ok((limit::told(Outcome::ok("moved"), limit, out), new))
 }
 
 /// EXPUNGE and UID EXPUNGE.
@@ -208,9 +208,10 @@ pub(super) fn expunge(selected: &mut Selected, set: Option<&Set>, enabled: Enabl
 }
 
 /// CLOSE: what is marked goes without a word; without the right to it, it stays without a word (RFC 4314 §4).
-pub(super) fn close(selected: &Selected) -> Result<(), FolderError> {
+pub(super) fn close(selected: &mut Selected) -> Result<(), FolderError> {
     if !selected.is_read_only && selected.rights.holds(Rights::EXPUNGE) {
-        selected.folder.expunge(None)?;
+        let gone = selected.folder.expunge(None)?;
+        selected.note_closed(&gone)?;
     }
     Ok(())
 }

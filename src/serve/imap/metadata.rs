@@ -71,7 +71,10 @@ impl ImapService {
         }
         let tree = place.as_ref().map_or(self.tree()?, |place| &place.tree);
         match tree.annotate(place.as_ref().map(|place| place.name.as_str()), values) {
-            Ok(()) => Ok(Outcome::ok("done")),
+            Ok(()) => {
+                self.note_annotated(place.as_ref().map(|place| &place.shown), values);
+                Ok(Outcome::ok("done"))
+            }
             Err(AnnotateError::Tree(error)) => Err(error.into()),
             Err(error) => {
                 let code = match error {
@@ -113,7 +116,8 @@ impl ImapService {
     }
 }
 
-fn is_private(entry: &str) -> bool {
+/// Entries that only the owner of a mailbox has.
+pub(super) fn is_private(entry: &str) -> bool {
     entry.starts_with("/private/")
 }
 

@@ -21,10 +21,13 @@ mod message;
 mod metadata;
 mod multisearch;
 mod names;
+mod notify;
 mod search;
 mod select;
 mod selected;
 mod texts;
+mod thread;
+mod trouble;
 mod url_auth;
 
 use super::login::LoginDesk;
@@ -39,18 +42,20 @@ use crate::proto::imap::{
     Outcome, Refusal, Request,
 };
 use crate::sasl::Evidence;
-use crate::store::{FolderError, Registry, Tree, TreeError};
+use crate::store::{Registry, Tree};
 use crate::users::{self, LoggedIn};
 use append::Appending;
 use fetch::Fetch;
 use find::Searching;
 use international::Downgrade;
 use limit::MessageLimits;
+use notify::{Notifying, Told};
 use selected::Selected;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+use trouble::Trouble;
 use url_auth::UrlFetch;
 
 /// What all connections share.
@@ -96,6 +101,7 @@ const CAPABILITIES: &[&str] = &[
     "LIST-METADATA",
     "LIST-MYRIGHTS",
     "METADATA",
+    "NOTIFY",
     "ACL",
     "RIGHTS=texk",
     "SPECIAL-USE",
@@ -136,34 +142,6 @@ const CAPABILITIES: &[&str] = &[
     "URLAUTH",
 ];
 
-/// Why a command is not done.
-#[derive(Debug)]
-enum Trouble {
-    /// A sequence number that no message has.
-    NoSuchMessage,
-    /// The mailbox was opened by EXAMINE.
-    ReadOnly,
-    /// The mailbox may be seen, and this not be done with it (RFC 4314 §4).
-    NoPerm,
-    /// There is no such mailbox, but there could be.
-    TryCreate,
-    /// Already an answer.
-    Told(Outcome),
-    Tree(TreeError),
-}
-
-impl From<FolderError> for Trouble {
-    fn from(error: FolderError) -> Trouble {
-        Trouble::Tree(TreeError::Folder(error))
-    }
-}
-
-impl From<TreeError> for Trouble {
-    fn from(error: TreeError) -> Trouble {
-        Trouble::Tree(error)
-    }
-}
-
 type Run = Result<Outcome, Trouble>;
 
 /// One connection's answers.
@@ -181,6 +159,8 @@ pub struct ImapService {
     append: Option<Box<Appending>>,
     enabled: Enabled,
     is_idle: bool,
+    /// `None` until the client says NOTIFY.
+    notifying: Option<Box<Notifying>>,
     watched: Box<[Arc<Path>]>,
 }
 
@@ -220,6 +200,7 @@ impl ImapService {
             append: None,
             enabled: Enabled::default(),
             is_idle: false,
+            notifying: None,
             watched: [].into(),
         }
     }
@@ -249,6 +230,7 @@ impl ImapService {
         let left = self.selected.take();
         if let Some(selected) = &left {
             selected.settle();
+            self.note_left(&selected.name, selected.view.snapshot());
         }
         left.is_some()
     }
@@ -257,6 +239,7 @@ impl ImapService {
         self.job = None;
         self.urls = None;
         self.append = None;
+        self.notifying = None;
         self.leave();
         self.account = None;
         self.enabled = Enabled::default();
@@ -287,6 +270,7 @@ impl ImapService {
             response::untagged(&mut out, Status::Ok, Some(&Code::HighestModSeq(selected.told)), "last change");
         }
         self.enabled = request.enabled;
+        self.note_command(&request.command, now);
         let result = self.command(request, now, &mut out);
         if (self.job.is_some() || self.urls.is_some()) && result.is_ok() {
             return self.more(out, now.instant);
@@ -307,6 +291,7 @@ impl ImapService {
             return ended;
         }
         if outcome.effect != Effect::Selected
+            && !self.is_quiet()
             && let Some(selected) = self.selected.as_deref_mut()
         {
             let was_late = selected.view.has_ghosts();
@@ -326,87 +311,19 @@ impl ImapService {
                 }
             }
         }
-        Answer::Output { bytes: out, outcome: Some(outcome) }
-    }
-
-    /// Asks for the rights in the selected mailbox, when it is not one's own: they may be others than a moment ago.
-    fn renew_rights(&mut self) -> Result<(), Trouble> {
-        let Some(Selected { place: Some(place), .. }) = self.selected.as_deref() else { return Ok(()) };
-        let rights = place.rights_of(self.me()?)?;
+        self.tell_others_when_due(&mut out);
+        let reads_utf8 = self.reads_utf8_headers();
         if let Some(selected) = self.selected.as_deref_mut() {
-            selected.rights = rights;
+            match selected.begin_news(self.enabled, reads_utf8, &mut out) {
+                Ok(false) => {}
+                Ok(true) => {
+                    selected.hold_outcome(outcome);
+                    return self.more_news(out);
+                }
+                Err(e) => return self.lost(&e),
+            }
         }
-        match rights.holds(Rights::READ) {
-            true => Ok(()),
-            false => Err(TreeError::Missing.into()),
-        }
-    }
-
-    /// Tells what may be changed in the selected mailbox when that is something else now (RFC 4314 §5.1.1). Who may not even read
-    /// it any more is sent away: the answer is the end of the session then.
-    fn tell_rights(&mut self, out: &mut Vec<u8>) -> Result<(), Answer> {
-        match self.renew_rights() {
-            Ok(()) => {}
-            Err(Trouble::Tree(TreeError::Missing)) => return Err(self.lost(&FolderError::Gone)),
-            Err(Trouble::Tree(TreeError::Folder(error))) => return Err(self.lost(&error)),
-            Err(Trouble::Tree(TreeError::Io(error))) => return Err(self.lost(&FolderError::Io(error))),
-            Err(_) => return Err(Answer::Bye("the selected mailbox can't be read".to_string())),
-        }
-        if let Some(selected) = self.selected.as_deref_mut()
-            && std::mem::replace(&mut selected.told_rights, selected.rights) != selected.rights
-            && !selected.is_read_only
-        {
-            selected.tell_flags(out);
-            let code = Code::PermanentFlags(selected.permanent_flags());
-            response::untagged(out, Status::Ok, Some(&code), "your rights have changed");
-        }
-        Ok(())
-    }
-
-    /// The selected mailbox can't be followed any more: only a new session can be right about it.
-    fn lost(&mut self, error: &FolderError) -> Answer {
-        let user = self.account.as_ref().map(|a| a.login.account().address.to_string());
-        log::event("mailbox-lost").maybe("user", user).field("reason", error).error().write();
-        Answer::Bye(match error {
-            FolderError::Gone => "the selected mailbox was deleted, made anew or taken away".to_string(),
-            _ => "the selected mailbox can't be read".to_string(),
-        })
-    }
-
-    fn explain(&self, trouble: Trouble) -> Outcome {
-        let bad = |text: &str| Outcome { status: Status::Bad, ..Outcome::no(None, text) };
-        match trouble {
-            Trouble::NoSuchMessage => bad("no such message"),
-            Trouble::ReadOnly => Outcome::no(Some(Code::ReadOnly), "the mailbox is open for reading only"),
-            Trouble::NoPerm => Outcome::no(Some(Code::NoPerm), "you have no right to do this here"),
-            Trouble::TryCreate => Outcome::no(Some(Code::TryCreate), TreeError::Missing.to_string()),
-            Trouble::Told(outcome) => outcome,
-            Trouble::Tree(error) => self.failed(&error),
-        }
-    }
-
-    /// What a failure of the store is to the client; causes that are ours go to the log.
-    fn failed(&self, error: &TreeError) -> Outcome {
-        let code = match error {
-            TreeError::BadName => Some(Code::Cannot),
-            TreeError::Exists => Some(Code::AlreadyExists),
-            TreeError::Missing | TreeError::Folder(FolderError::Gone) => Some(Code::NonExistent),
-            TreeError::Refused => Some(Code::Cannot),
-            TreeError::Folder(FolderError::Expunged) => Some(Code::ExpungeIssued),
-            TreeError::Folder(FolderError::Busy) => Some(Code::InUse),
-            _ => None,
-        };
-        if let Some(code) = code {
-            return Outcome::no(Some(code), error.to_string());
-        }
-        let user = self.account.as_ref().map(|a| a.login.account().address.to_string());
-        log::event("mailbox-failed").maybe("user", user).field("reason", error).error().write();
-        let is_full = matches!(error, TreeError::Io(e) | TreeError::Folder(FolderError::Io(e))
-            if matches!(e.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded));
-        match is_full {
-            true => Outcome::no(Some(Code::OverQuota), "no room is left on the disk; try later"),
-            false => Outcome::no(Some(Code::Unavailable), "the mailbox can't be used now; try later"),
-        }
+        Answer::Output { bytes: out, outcome: Some(outcome) }
     }
 
     fn command(&mut self, request: &Request, now: Moment, out: &mut Vec<u8>) -> Run {
@@ -449,7 +366,7 @@ impl ImapService {
                 Ok(Outcome::ok("searched"))
             }
             Command::Sort(sort) => find::sort(self.selected()?, sort, &request.tag, enabled, now.time, out),
-            Command::Thread(thread) => find::thread(self.selected()?, thread, enabled, now.time, out),
+            Command::Thread(thread) => thread::thread(self.selected()?, thread, enabled, now.time, out),
             Command::Fetch(fetch) => self.fetch(fetch, now.instant, out),
             Command::Store(store) => message::store(self.selected()?, store, enabled, out),
             Command::Copy(messages, name) => self.copy(messages, name, false, out),
@@ -466,6 +383,7 @@ impl ImapService {
             }
             Command::GetMetadata(get) => self.get_metadata(get, out),
             Command::SetMetadata(name, values) => self.set_metadata(name.as_ref(), values),
+            Command::Notify(notify) => self.notify(notify.as_ref(), out),
             Command::GetAcl(name) => self.get_acl(name, out),
             Command::SetAcl(name, identifier, change) => self.set_acl(name, identifier, change),
             Command::DeleteAcl(name, identifier) => self.delete_acl(name, identifier),
@@ -474,8 +392,6 @@ impl ImapService {
             Command::GenUrlAuth(urls) => self.gen_url_auth(urls, out),
             Command::UrlFetch(urls) => self.url_fetch(urls, now.time),
             Command::ResetKey(mailbox, mechanisms) => self.reset_key(mailbox.as_ref(), mechanisms),
-            // Not offered, so the machine does not understand them.
-            _ => Ok(Outcome { status: Status::Bad, ..Outcome::no(None, "not supported") }),
         }
     }
 
@@ -503,8 +419,10 @@ impl ImapService {
         if is_over {
             return Ok(Outcome::no(Some(Code::OverQuota), "the quota is exceeded"));
         }
-        let target = message::Target { folder: &target, kept: place.rights.flags() };
-        message::copy(self.selected()?, messages, target, is_move, enabled, out)
+        let to = message::Target { folder: &target, kept: place.rights.flags() };
+        let (outcome, added) = message::copy(self.selected()?, messages, to, is_move, enabled, out)?;
+        self.note_added(&target, &added);
+        Ok(outcome)
     }
 
     /// Prepares FETCH; the output is made by [`ImapService::more`].
@@ -550,7 +468,7 @@ impl ImapService {
             return self.more_of_urls(fetch, out);
         }
         let Some(mut job) = self.job.take() else {
-            return self.finish(Ok(Outcome::ok("done")), true, out);
+            return self.more_news(out);
         };
         let Some(selected) = self.selected.as_deref() else {
             return self.finish(Ok(not_now("select a mailbox first")), true, out);
@@ -599,25 +517,46 @@ impl ImapService {
         Ok(fetch.downgrade.tell(outcome, enabled, out))
     }
 
+    /// The next piece of what is fetched unasked before the end of a command.
+    fn more_news(&mut self, mut out: Vec<u8>) -> Answer {
+        let told = self.selected.as_deref_mut().map(|selected| selected.more_news(self.enabled, &mut out));
+        match told {
+            Some(Told::More) => Answer::Output { bytes: out, outcome: None },
+            Some(Told::All(Some(outcome))) => Answer::Output { bytes: out, outcome: Some(outcome) },
+            _ => self.finish(Ok(Outcome::ok("done")), true, out),
+        }
+    }
+
+    /// What is told without a command: all of it, or the next piece of what is fetched.
     fn untagged(&mut self) -> Answer {
         let mut out = Vec::new();
-        if let Err(ended) = self.tell_rights(&mut out) {
-            return ended;
+        let is_going_on = self.selected.as_deref().is_some_and(Selected::is_telling_news);
+        if !is_going_on {
+            if let Err(ended) = self.tell_rights(&mut out) {
+                return ended;
+            }
+            let (is_quiet, may_expunge) = (self.is_quiet(), self.may_expunge_unasked());
+            if let Some(selected) = self.selected.as_deref_mut().filter(|_| !is_quiet)
+                && let Err(e) = selected.tell_changes(self.enabled, may_expunge, &mut out)
+            {
+                return self.lost(&e);
+            }
+            self.tell_others(&mut out);
+            self.rewatch_when_due();
         }
-        if let Some(selected) = self.selected.as_deref_mut()
-            && let Err(e) = selected.tell_changes(self.enabled, true, &mut out)
-        {
-            return self.lost(&e);
+        let (mut is_more, reads_utf8) = (false, self.reads_utf8_headers());
+        if let Some(selected) = self.selected.as_deref_mut() {
+            if !is_going_on && let Err(e) = selected.begin_news(self.enabled, reads_utf8, &mut out) {
+                return self.lost(&e);
+            }
+            is_more = matches!(selected.more_news(self.enabled, &mut out), Told::More);
         }
-        Answer::Untagged { bytes: out, is_more: false }
+        Answer::Untagged { bytes: out, is_more }
     }
 
     fn watch(&mut self, is_idle: bool) {
         self.is_idle = is_idle;
-        self.watched = match (&self.selected, is_idle) {
-            (Some(selected), true) => selected.folder.watched().into_iter().map(Arc::from).collect(),
-            _ => [].into(),
-        };
+        self.rewatch();
     }
 }
 
@@ -676,8 +615,9 @@ impl Service for ImapService {
             }
             Ask::Changes => self.untagged(),
             Ask::IdleEnd => {
+                let answer = self.untagged();
                 self.watch(false);
-                self.untagged()
+                answer
             }
             Ask::AppendBegin(message) => self.append_begin(*message),
             Ask::AppendText(octets) => self.append_text(octets),

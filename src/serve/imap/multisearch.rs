@@ -113,7 +113,7 @@ impl ImapService {
 }
 
 /// How many levels a name stands below another one; `None` when it does not.
-fn depth(name: &str, top: &str) -> Option<usize> {
+pub(super) fn depth(name: &str, top: &str) -> Option<usize> {
     let rest = name.strip_prefix(top)?;
     (rest.is_empty() || rest.starts_with(SEPARATOR)).then(|| rest.matches(SEPARATOR).count())
 }

@@ -63,6 +63,15 @@ pub(super) fn canonical(name: &str, me: &Address) -> String {
     followed.unwrap_or_else(|| Tree::normal(name))
 }
 
+/// The same for a name that others stand below: all that an account shares is below `~bob`, which is no mailbox.
+pub(super) fn canonical_top(name: &str, me: &Address) -> String {
+    let below = || follow(&format!("{}{SEPARATOR}x", Tree::normal(name)), me);
+    match (follow(name, me), below().and_then(|target| prefix(&target.realm, me))) {
+        (None, Some(prefix)) => Tree::normal(&prefix),
+        _ => canonical(name, me),
+    }
+}
+
 /// What the names in a realm begin with; `None` when they have none.
 pub(super) fn prefix(realm: &Realm, me: &Address) -> Option<String> {
     match realm {
@@ -196,6 +205,17 @@ mod tests {
             ("#shared/*", "#shared/", true),
         ] {
             assert_eq!(may_match(pattern, prefix), may, "{pattern} {prefix}");
+        }
+        for (top, spelled) in [
+            ("~Bob", "~bob"),
+            ("~bob@a.test/", "~bob"),
+            ("~bob/inbox", "~bob/INBOX"),
+            ("~public", "~public"),
+            ("#shared/", "#shared"),
+            ("~", "~"),
+            ("a/", "a"),
+        ] {
+            assert_eq!(canonical_top(top, &me()), spelled, "{top}");
         }
         let owner = |pattern| named_owner(pattern, &me()).map(|owner| owner.to_string()).unwrap_or_default();
         assert_eq!(owner("~bob/*"), "bob@a.test");

@@ -59,6 +59,7 @@ impl ImapService {
         // RFC 4314 §5.2.
         let is_changeable = !select.is_examine && selected.rights.has_any(Rights::CHANGING);
         self.selected = Some(Box::new(selected));
+        self.arm_selected();
         let code = if is_changeable { Code::ReadWrite } else { Code::ReadOnly };
         Ok(Outcome::ok("selected").with_code(code).with_effect(Effect::Selected))
     }
@@ -84,6 +85,7 @@ impl ImapService {
             recent,
             limits: MessageLimits::of(&self.desk),
             contexts: Vec::new(),
+            news: None,
         })
     }
 

@@ -3,6 +3,7 @@
 use super::access::Place;
 use super::context::Context;
 use super::limit::MessageLimits;
+use super::notify::News;
 use crate::clock::Timestamp;
 use crate::log;
 use crate::mailbox::{Entry, Flags, ModSeq, Rights, Snapshot, System, Uid, UidSet, View};
@@ -36,6 +37,8 @@ pub(super) struct Selected {
     pub(super) url_key: Option<UrlKeyMark>,
     /// Searches whose results are kept up to date.
     pub(super) contexts: Vec<Context>,
+    /// What NOTIFY adds; `None` in a session that has not said it.
+    pub(super) news: Option<Box<News>>,
 }
 
 /// Names that are brought up to date at once when a session leaves; a renaming takes about ten microseconds.

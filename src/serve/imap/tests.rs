@@ -11,6 +11,8 @@ mod limit;
 mod mailboxes;
 mod messages;
 mod metadata;
+mod notify;
+mod notify_shared;
 mod search;
 mod select;
 mod url_auth;

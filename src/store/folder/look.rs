@@ -17,7 +17,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// File systems stamp changes with a clock that ticks some hundred times a second: two changes within this time may show the same.
-const TICK_NS: i64 = 30_000_000;
+pub const TICK_NS: i64 = 30_000_000;
 /// How long after our own change a directory is read again, for what others may have done at the same moment.
 const DOUBT_NS: i64 = 1_000_000_000;
 /// So many files in `new` are read again at once after our own change there.

@@ -62,6 +62,7 @@ pub use append::Append;
 pub use cache::{CacheReader, Cached};
 pub(super) use expunge::shown_system;
 pub use fulltext::Signatures;
+pub(super) use look::TICK_NS;
 pub(super) use name::{delivery_time, escape, size, unescape, unescape_octets};
 pub use reading::Text;
 pub use store::{FlagChange, FlagOutcome, How};
@@ -194,7 +195,17 @@ impl Folder {
 
     /// What must be watched to hear of changes: `new`, `cur`, and the folder itself, in which the log is written and replaced.
     pub fn watched(&self) -> [PathBuf; 3] {
-        [self.dir.join(Place::New.dir()), self.dir.join(Place::Cur.dir()), self.dir.clone()]
+        Folder::watched_in(&self.dir)
+    }
+
+    /// The same of the mailbox in this directory, without opening it.
+    pub fn watched_in(dir: &Path) -> [PathBuf; 3] {
+        [dir.join(Place::New.dir()), dir.join(Place::Cur.dir()), dir.to_path_buf()]
+    }
+
+    /// Whose attributes tell whether anything changed in the mailbox in this directory.
+    pub(super) fn changing(dir: &Path) -> [PathBuf; 3] {
+        [dir.join(Place::New.dir()), dir.join(Place::Cur.dir()), dir.join(log::NAME)]
     }
 
     /// The mailbox as it is now. Three looks at attributes when nothing has changed.

@@ -22,12 +22,14 @@ mod access;
 mod annotations;
 mod lists;
 mod naming;
+mod survey;
 mod url_key;
 
 pub(super) use access::AclCache;
 pub use access::AclError;
 pub use annotations::{AnnotateError, Annotations, VALUE_LIMIT};
 pub use naming::{INBOX, SEPARATOR};
+pub use survey::{Identity, Stamp, Surveyed};
 pub use url_key::{UrlKey, UrlKeyMark};
 
 use super::folder::{Folder, FolderError};

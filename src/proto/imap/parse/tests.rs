@@ -460,8 +460,20 @@ fn rights_quota_annotations_events() {
         notify.groups,
         [(Source::Selected, vec![Event::MessageNew(vec![FetchItem::Uid, FetchItem::Flags]), Event::MessageExpunge])]
     );
-    let refusal = parse("NOTIFY SET (personal (AnnotationChange))").unwrap_err();
-    assert!(refusal.status == Status::No && matches!(refusal.code, Some(Code::BadEvent(_))));
+    for (wire, expected) in [
+        ("NOTIFY SET (personal (MessageNew MessageExpunge AnnotationChange))", Status::No),
+        ("NOTIFY SET (personal (Thunder)) (selected (MessageNew MessageExpunge Lightning))", Status::No),
+        // Whatever else is wrong comes first.
+        ("NOTIFY SET (personal (AnnotationChange))", Status::Bad),
+        ("NOTIFY SET (personal (Thunder)", Status::Bad),
+        ("NOTIFY SET (personal (Thunder)) x", Status::Bad),
+        ("NOTIFY SET (personal (Thunder)) (subtree a (MessageNew))", Status::Bad),
+        ("NOTIFY SET (selected NONE) (personal (Thunder)) (selected NONE)", Status::Bad),
+    ] {
+        let refusal = parse(wire).unwrap_err();
+        assert_eq!(refusal.status, expected, "{wire}");
+        assert_eq!(matches!(refusal.code, Some(Code::BadEvent(_))), expected == Status::No, "{wire}");
+    }
 }
 
 #[test]

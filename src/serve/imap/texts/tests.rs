@@ -40,6 +40,7 @@ fn selected(home: &Path) -> Selected {
         told: ModSeq::ZERO,
         limits: Default::default(),
         contexts: Vec::new(),
+        news: None,
     }
 }
 
