@@ -11,10 +11,12 @@ mod batches;
 mod catenate;
 mod changes;
 mod context;
+mod desk;
 mod fetch;
 mod find;
 mod hunt;
 mod international;
+mod job;
 mod limit;
 mod mailboxes;
 mod message;
@@ -30,117 +32,29 @@ mod thread;
 mod trouble;
 mod url_auth;
 
-use super::login::LoginDesk;
 use super::{Moment, Service};
-use crate::config::Site;
 use crate::log;
-use crate::mailbox::{Entry, Rights, UidSet};
-use crate::policy::{Admission, Connections, Session, Sessions};
+use crate::mailbox::Entry;
+use crate::policy::{Admission, Session};
 use crate::proto::imap::response::{self, Code, Status};
 use crate::proto::imap::{
-    Answer, Ask, Command, Denial, Effect, Enabled, Extension, Fetch as FetchCommand, FetchItem, MailboxName, Messages,
-    Outcome, Refusal, Request,
+    Answer, Ask, Command, Denial, Effect, Enabled, Extension, MailboxName, Messages, Outcome, Refusal, Request,
 };
 use crate::sasl::Evidence;
-use crate::store::{Registry, Tree};
+use crate::store::Tree;
 use crate::users::{self, LoggedIn};
+pub use desk::ImapDesk;
+
 use append::Appending;
-use fetch::Fetch;
 use find::Searching;
-use international::Downgrade;
-use limit::MessageLimits;
+use job::{Job, Work};
 use notify::{Notifying, Told};
 use selected::Selected;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 use trouble::Trouble;
 use url_auth::UrlFetch;
-
-/// What all connections share.
-#[derive(Debug)]
-pub struct ImapDesk {
-    /// The site.
-    pub site: Arc<Site>,
-    /// Grants logins.
-    pub logins: Arc<LoginDesk>,
-    /// Counts connections.
-    pub connections: Arc<Connections>,
-    /// Counts the accounts' sessions.
-    pub sessions: Arc<Sessions>,
-    /// The open mailboxes.
-    pub registry: Arc<Registry>,
-}
-
-impl ImapDesk {
-    /// What this service does whole, to be offered as CAPABILITY.
-    pub fn capabilities(&self) -> Vec<String> {
-        let limit = format!("APPENDLIMIT={}", self.site.settings.smtp.message_size.0);
-        let limits = MessageLimits::of(self).capability();
-        let progress = (!self.site.settings.imap.progress.is_zero()).then(|| "INPROGRESS".to_string());
-        CAPABILITIES.iter().map(|name| name.to_string()).chain([limit]).chain(limits).chain(progress).collect()
-    }
-}
-
-const CAPABILITIES: &[&str] = &[
-    "IMAP4rev2",
-    "IMAP4rev1",
-    "LITERAL+",
-    "SASL-IR",
-    "ID",
-    "ENABLE",
-    "IDLE",
-    "NAMESPACE",
-    "UIDPLUS",
-    "MOVE",
-    "UNSELECT",
-    "CHILDREN",
-    "LIST-EXTENDED",
-    "LIST-STATUS",
-    "LIST-METADATA",
-    "LIST-MYRIGHTS",
-    "METADATA",
-    "NOTIFY",
-    "ACL",
-    "RIGHTS=texk",
-    "SPECIAL-USE",
-    "CREATE-SPECIAL-USE",
-    "ESEARCH",
-    "SEARCHRES",
-    "SORT",
-    "SORT=DISPLAY",
-    "ESORT",
-    "THREAD=ORDEREDSUBJECT",
-    "THREAD=REFERENCES",
-    "WITHIN",
-    "SEARCH=FUZZY",
-    "CONTEXT=SEARCH",
-    "CONTEXT=SORT",
-    "MULTISEARCH",
-    "PARTIAL",
-    "CONDSTORE",
-    "QRESYNC",
-    "UIDONLY",
-    "UIDBATCHES",
-    "QUOTA",
-    "QUOTA=RES-STORAGE",
-    "QUOTA=RES-MESSAGE",
-    "MULTIAPPEND",
-    "CATENATE",
-    "REPLACE",
-    "BINARY",
-    "UTF8=ACCEPT",
-    "I18NLEVEL=1",
-    "LANGUAGE",
-    "OBJECTID",
-    "PREVIEW",
-    "SAVEDATE",
-    "STATUS=SIZE",
-    "UNAUTHENTICATE",
-    "COMPRESS=DEFLATE",
-    "URLAUTH",
-];
 
 type Run = Result<Outcome, Trouble>;
 
@@ -170,20 +84,6 @@ struct Account {
     login: LoggedIn,
     tree: Tree,
     _session: Session,
-}
-
-#[derive(Debug)]
-struct Job {
-    work: Work,
-    may_expunge: bool,
-    /// When the client has last heard of it, or it began.
-    told: Instant,
-}
-
-#[derive(Debug)]
-enum Work {
-    Fetch(Box<Fetch>),
-    Search(Box<Searching>),
 }
 
 impl ImapService {
@@ -425,108 +325,6 @@ impl ImapService {
         Ok(outcome)
     }
 
-    /// Prepares FETCH; the output is made by [`ImapService::more`].
-    fn fetch(&mut self, fetch: &FetchCommand, now: Instant, out: &mut Vec<u8>) -> Run {
-        let enabled = self.enabled;
-        let selected = self.selected()?;
-        let mut numbers = selected.choose(&fetch.messages).ok_or(Trouble::NoSuchMessage)?;
-        if let Some(since) = fetch.changed_since {
-            if fetch.vanished {
-                select::tell_vanished(selected, since, &fetch.messages, out)?;
-            }
-            let snapshot = selected.view.snapshot();
-            numbers = numbers.iter().filter(|n| snapshot.at(*n).is_some_and(|e| e.modseq > since)).collect();
-        }
-        if let Some(range) = fetch.partial {
-            selected.limits.check_partial(range).map_err(Trouble::Told)?;
-            numbers = find::window(&numbers, range);
-        }
-        let (numbers, limit) = selected.limited(numbers);
-        let wants = |wanted: &FetchItem| fetch.items.contains(wanted);
-        if wants(&FetchItem::InternalDate) || wants(&FetchItem::Size) {
-            selected.measure(&numbers, wants(&FetchItem::Size), enabled, out)?;
-        }
-        let mut seen = UidSet::default();
-        // RFC 4314 §4: without the right to it nothing is marked as seen.
-        let may_see = !selected.is_read_only && selected.rights.holds(Rights::SEEN);
-        if fetch.items.iter().any(|item| item.sets_seen()) && may_see {
-            seen = message::see(selected, &numbers, enabled, out)?;
-        }
-        let mut items = fetch.items.clone();
-        complete(&mut items, fetch.messages.is_uid, fetch.changed_since.is_some(), enabled);
-        let mut fetch_job = Fetch::new(items, &numbers, fetch.messages.is_uid, seen, selected);
-        fetch_job.limit_to(limit);
-        fetch_job.downgrade = Downgrade::new(!self.reads_utf8_headers());
-        let may_expunge = fetch.messages.is_uid;
-        self.job = Some(Box::new(Job { work: Work::Fetch(Box::new(fetch_job)), may_expunge, told: now }));
-        Ok(Outcome::ok("fetched"))
-    }
-
-    /// The next piece of a command's output.
-    fn more(&mut self, mut out: Vec<u8>, now: Instant) -> Answer {
-        if let Some(fetch) = self.urls.take() {
-            return self.more_of_urls(fetch, out);
-        }
-        let Some(mut job) = self.job.take() else {
-            return self.more_news(out);
-        };
-        let Some(selected) = self.selected.as_deref() else {
-            return self.finish(Ok(not_now("select a mailbox first")), true, out);
-        };
-        let stepped = match &mut job.work {
-            Work::Fetch(fetch) => fetch.step(selected, self.enabled, &mut out),
-            Work::Search(search) => search.step(selected),
-        };
-        match stepped {
-            Ok(false) => {
-                self.tell_progress(&mut job, now, &mut out);
-                self.job = Some(job);
-                Answer::Output { bytes: out, outcome: None }
-            }
-            Ok(true) => {
-                let result = self.ended(job.work, &mut out);
-                self.finish(result, job.may_expunge, out)
-            }
-            Err(e) => self.finish(Err(e.into()), job.may_expunge, out),
-        }
-    }
-
-    /// RFC 9585 §3: a client that waits for a search hears from time to time that it goes on. A FETCH shows it by its own output.
-    fn tell_progress(&self, job: &mut Job, now: Instant, out: &mut Vec<u8>) {
-        let Work::Search(search) = &job.work else { return };
-        let every = self.desk.site.settings.imap.progress;
-        if !every.is_zero() && now.saturating_duration_since(job.told) >= every {
-            response::untagged(out, Status::Ok, Some(&search.progress()), "still searching");
-            job.told = now;
-        }
-    }
-
-    fn ended(&mut self, work: Work, out: &mut Vec<u8>) -> Run {
-        let enabled = self.enabled;
-        let mut fetch = match work {
-            Work::Search(search) => return search.finish(self.selected()?, enabled, out),
-            Work::Fetch(fetch) => fetch,
-        };
-        // RFC 2180 §4.1.2: the client learns that it did not get everything.
-        let outcome = match (fetch.has_unknown_encoding, fetch.has_gaps) {
-            (true, _) => Outcome::no(Some(Code::UnknownCte), "a part's encoding is not known"),
-            (_, true) => Outcome::no(Some(Code::ExpungeIssued), "some messages are gone"),
-            _ => Outcome::ok("fetched"),
-        };
-        let outcome = limit::told(outcome, fetch.limit.take(), out);
-        Ok(fetch.downgrade.tell(outcome, enabled, out))
-    }
-
-    /// The next piece of what is fetched unasked before the end of a command.
-    fn more_news(&mut self, mut out: Vec<u8>) -> Answer {
-        let told = self.selected.as_deref_mut().map(|selected| selected.more_news(self.enabled, &mut out));
-        match told {
-            Some(Told::More) => Answer::Output { bytes: out, outcome: None },
-            Some(Told::All(Some(outcome))) => Answer::Output { bytes: out, outcome: Some(outcome) },
-            _ => self.finish(Ok(Outcome::ok("done")), true, out),
-        }
-    }
-
     /// What is told without a command: all of it, or the next piece of what is fetched.
     fn untagged(&mut self) -> Answer {
         let mut out = Vec::new();
@@ -557,18 +355,6 @@ impl ImapService {
     fn watch(&mut self, is_idle: bool) {
         self.is_idle = is_idle;
         self.rewatch();
-    }
-}
-
-/// The items that a response has beside those asked for: UID (RFC 9051 §6.4.9), MODSEQ (RFC 7162 §3.1.4).
-fn complete(items: &mut Vec<FetchItem>, is_uid: bool, is_since: bool, enabled: Enabled) {
-    // Under UIDONLY the response itself begins with the identifier.
-    let wants_uid = is_uid && !enabled.has(Extension::UidOnly);
-    let wants_modseq = is_since || (enabled.has(Extension::Condstore) && items.contains(&FetchItem::Flags));
-    for (item, is_wanted) in [(FetchItem::Uid, wants_uid), (FetchItem::ModSeq, wants_modseq)] {
-        if is_wanted && !items.contains(&item) {
-            items.insert(0, item);
-        }
     }
 }
 

@@ -4,9 +4,9 @@
 //! no sequence number can shift any more. It goes out piece by piece, as the peer takes it. Nothing that is fetched in this way counts as
 //! read: `\Seen` stays as it is.
 
-use super::super::complete;
 use super::super::fetch::Fetch;
 use super::super::international::Downgrade;
+use super::super::job::complete;
 use super::super::selected::Selected;
 use crate::log;
 use crate::mailbox::{Uid, UidSet, View};
