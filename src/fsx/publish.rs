@@ -99,10 +99,10 @@ impl Draft {
 
     /// True where the name may come before the data: on local file systems that are known to write both out in any order and to
     /// lose neither. A stop of the machine can then leave a name with a shorter file, so that the name must tell the size.
-    pub fn may_name_first(&mut self) -> bool {
+    pub fn may_name_first(&mut self) -> io::Result<bool> {
         const KNOWN: [FsType; 3] = [statfs::EXT4_SUPER_MAGIC, statfs::XFS_SUPER_MAGIC, statfs::BTRFS_SUPER_MAGIC];
-        let Ok(file) = self.file() else { return false };
-        statfs::fstatfs(file).is_ok_and(|fs| KNOWN.contains(&fs.filesystem_type()))
+        let file = self.file()?;
+        Ok(statfs::fstatfs(file).is_ok_and(|fs| KNOWN.contains(&fs.filesystem_type())))
     }
 
     /// Has the disk begin with the data: a sync that follows soon waits less.

@@ -64,11 +64,15 @@ pub fn deliver(arrival: &mut Arrival, homes: &[PathBuf], now: Timestamp, host: &
     if let [home] = homes {
         return vec![deliver_one(draft, home, &target(home))];
     }
-    if homes.len() >= SYNCFS_FROM && draft.may_name_first() {
-        return deliver_batch(draft, homes, &homes.iter().map(|home| target(home)).collect::<Vec<_>>());
-    }
-    if let Err(error) = draft.sync() {
-        return homes.iter().map(|_| Err(again(&error))).collect();
+    match draft.may_name_first() {
+        Ok(true) if homes.len() >= SYNCFS_FROM => {
+            return deliver_batch(draft, homes, &homes.iter().map(|home| target(home)).collect::<Vec<_>>());
+        }
+        other => {
+            if let Err(error) = other.and_then(|_| draft.sync()) {
+                return homes.iter().map(|_| Err(again(&error))).collect();
+            }
+        }
     }
     let into = |home: &PathBuf| {
         let target = target(home);
@@ -129,7 +133,7 @@ fn link_all(draft: &Path, homes: &[PathBuf], targets: &[PathBuf]) -> Vec<io::Res
 }
 
 fn deliver_one(draft: &mut fsx::Draft, home: &Path, target: &Path) -> io::Result<()> {
-    let name_first = draft.may_name_first();
+    let name_first = draft.may_name_first()?;
     let place = |draft: &mut fsx::Draft| if name_first { draft.place_first(target) } else { draft.place(target) };
     match with_folders(home, || place(draft)) {
         Err(e) if is_elsewhere(&e) => {

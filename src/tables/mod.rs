@@ -1,7 +1,7 @@
 //! Text tables: etc/aliases and etc/routes.
 //!
 //! Called by `route`. A table is read whole into a sorted map and read again when the file's
-//! identity (inode, size, time) changes, so that edits are seen without a restart, a millisecond later.
+//! identity (inode, size, time) changes, so that edits are seen without a restart.
 //! A table with a mistake is not taken: the last good one stays in force in a running process; a process
 //! that has none yet answers "try again later", because guessing would lose or misdirect mail.
 
@@ -12,7 +12,7 @@ pub use aliases::{Alias, Aliases, Target};
 pub use routes::{Route, Routes};
 
 use crate::config::ConfigError;
-use crate::fsx::{self, Identity, Looked};
+use crate::fsx::{self, Identity};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -37,7 +37,6 @@ pub struct Watched<T> {
 #[derive(Debug)]
 struct Held<T> {
     identity: Option<Identity>,
-    looked: Looked,
     table: Arc<T>,
 }
 
@@ -59,20 +58,13 @@ impl<T: Table> Watched<T> {
         let Ok(mut held) = self.held.lock() else {
             return self.read().map(Arc::new);
         };
-        if let Some(held) = &*held
-            && held.looked.is_fresh()
-        {
-            return Ok(held.table.clone());
-        }
         let identity =
             Identity::of(&self.path).map_err(|e| ConfigError::whole(self.path.clone(), e.to_string(), ""))?;
-        let looked = Looked::now();
         let Some(old) = &mut *held else {
             let table = Arc::new(self.read()?);
-            *held = Some(Held { identity, looked, table: table.clone() });
+            *held = Some(Held { identity, table: table.clone() });
             return Ok(table);
         };
-        old.looked = looked;
         if old.identity == identity {
             return Ok(old.table.clone());
         }
@@ -148,16 +140,7 @@ mod tests {
         assert_eq!(found, ["a: b,\n   c\n\n# between\n\td", "e: f"]);
     }
 
-    /// Waits until a watched file is looked at again.
-    fn let_a_moment_pass() {
-        let looked = Looked::now();
-        while looked.is_fresh() {
-            std::thread::yield_now();
-        }
-    }
-
     fn has(table: &Watched<Aliases>, name: &str) -> bool {
-        let_a_moment_pass();
         table.current().unwrap().find(name).is_some()
     }
 

@@ -15,7 +15,7 @@ pub use password::{PasswordError, check as check_password, hash as hash_password
 use crate::addr::Address;
 use crate::config::Site;
 use crate::fields;
-use crate::fsx::{self, Identity, Lock, LockError, Looked};
+use crate::fsx::{self, Identity, Lock, LockError};
 use crate::mailbox::Quota;
 use crate::sasl::{Proven, ScramKeys};
 use crate::status::Failure;
@@ -201,7 +201,6 @@ pub struct Users {
 #[derive(Debug, Default)]
 struct Seen {
     file: Option<(Identity, Arc<File>)>,
-    looked: Option<Looked>,
     accounts: HashMap<String, Option<Arc<Account>>>,
 }
 
@@ -229,7 +228,7 @@ impl Users {
         &self.path
     }
 
-    /// One account, by binary search. A change of the file is seen a millisecond later.
+    /// One account, by binary search.
     pub fn lookup(&self, address: &Address) -> io::Result<Option<Arc<Account>>> {
         let key = name_key(address);
         let Ok(mut seen) = self.seen.lock() else {
@@ -238,15 +237,12 @@ impl Users {
                 None => Ok(None),
             };
         };
-        if !seen.looked.is_some_and(Looked::is_fresh) {
-            let now = Identity::of(&self.path)?;
-            if now.is_none() || seen.file.as_ref().is_none_or(|(identity, _)| Some(*identity) != now) {
-                *seen = Seen::default();
-            }
-            if let (Some(now), None) = (now, &seen.file) {
-                seen.file = Some((now, Arc::new(fsx::open_read(&self.path)?)));
-            }
-            seen.looked = Some(Looked::now());
+        let now = Identity::of(&self.path)?;
+        if now.is_none() || seen.file.as_ref().is_none_or(|(identity, _)| Some(*identity) != now) {
+            *seen = Seen::default();
+        }
+        if let (Some(now), None) = (now, &seen.file) {
+            seen.file = Some((now, Arc::new(fsx::open_read(&self.path)?)));
         }
         let Some((identity, file)) = seen.file.clone() else { return Ok(None) };
         if let Some(found) = seen.accounts.get(&key) {
@@ -319,9 +315,6 @@ impl Users {
             text.push('\n');
         }
         fsx::replace(&self.path, text.as_bytes(), 0o600)?;
-        if let Ok(mut seen) = self.seen.lock() {
-            seen.looked = None;
-        }
         Ok(result)
     }
 
