@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 
 /// Longest TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(30);
-/// Octets that may wait to be written before the machine is held back.
-const HIGH_WATER: usize = 256 << 10;
+/// Octets that may wait to be written before the machine is held back. Less than a piece of a large answer has: it then goes out
+/// as it was made, and is not copied behind another one.
+const HIGH_WATER: usize = 64 << 10;
 
 /// Octets that are inflated at once.
 const INFLATED: usize = 64 << 10;
