@@ -99,4 +99,31 @@ mod tests {
         }
         assert!(!Torn::new().takes(home.path(), b"missing"));
     }
+
+    #[test]
+    fn no_session_sees_a_delivery_that_was_cut_short() {
+        use crate::store::{LOCK_PATIENCE, PopMailbox, Registry, StoreSettings, Tree};
+        let settings = || StoreSettings {
+            clock: Timestamp::now,
+            host: "h".into(),
+            keeps_trash: false,
+            lock_patience: LOCK_PATIENCE,
+        };
+        let before = Timestamp(Timestamp::booted().0 - 5_000_000);
+        for is_pop in [true, false] {
+            let home = tempfile::tempdir().unwrap();
+            let tree = Tree::open(std::sync::Arc::new(Registry::new(settings())), home.path()).unwrap();
+            let new = home.path().join("Maildir/new");
+            for (text, size) in [("a: b\n\nc\n", 8), ("a: b\n", 8), ("", 8)] {
+                std::fs::write(new.join(super::super::name(before, "h", size, size)), text).unwrap();
+            }
+            let count = match is_pop {
+                true => PopMailbox::open(home.path()).unwrap().len(),
+                false => tree.folder("INBOX").unwrap().refresh().unwrap().len() as usize,
+            };
+            assert_eq!(count, 1, "POP3: {is_pop}");
+            let aside = std::fs::read_dir(home.path().join("Maildir/tmp")).unwrap();
+            assert_eq!(aside.filter(|entry| Torn::is_aside(&entry.as_ref().unwrap().path())).count(), 2);
+        }
+    }
 }
