@@ -92,7 +92,7 @@ impl Selected {
         if !self.contexts.is_empty() && !touched.is_empty() {
             self.tell_contexts(&touched.into_iter().collect(), enabled, out)?;
         }
-        if !self.view.has_ghosts() {
+        if !self.view.is_behind() {
             self.told = self.view.snapshot().highest_modseq;
         }
         Ok(())

@@ -278,6 +278,9 @@ impl ImapService {
             response::untagged(&mut out, Status::Ok, Some(&Code::HighestModSeq(selected.told)), "last change");
         }
         self.enabled = request.enabled;
+        if matches!(request.command, Command::Noop | Command::Check) {
+            self.hold_new(false);
+        }
         let result = self.command(request, now, &mut out);
         if (self.job.is_some() || self.urls.is_some()) && result.is_ok() {
             return self.more(out, now.instant);
@@ -300,11 +303,11 @@ impl ImapService {
         if outcome.effect != Effect::Selected
             && let Some(selected) = self.selected.as_deref_mut()
         {
-            let was_late = selected.view.has_ghosts();
+            let was_late = selected.view.is_behind();
             if let Err(e) = selected.tell_changes(self.enabled, may_expunge, &mut out) {
                 return self.lost(&e);
             }
-            let is_late = was_late || selected.view.has_ghosts();
+            let is_late = was_late || selected.view.is_behind();
             if outcome.status == Status::Ok && self.enabled.has(Extension::Qresync) && is_late {
                 // RFC 7162 §3.2: an expunge that was not told must not be behind what the client takes for known.
                 let code = Code::HighestModSeq(selected.told);
@@ -317,7 +320,16 @@ impl ImapService {
                 }
             }
         }
+        self.hold_new(true);
         Answer::Output { bytes: out, outcome: Some(outcome) }
+    }
+
+    /// With `imap.delays_new_mail`: whether new messages wait for a NOOP, a CHECK or an IDLE.
+    fn hold_new(&mut self, holds_new: bool) {
+        let is_set = self.desk.site.settings.imap.delays_new_mail;
+        if let Some(selected) = self.selected.as_deref_mut() {
+            selected.view.hold_new(is_set && holds_new);
+        }
     }
 
     /// Asks for the rights in the selected mailbox, when it is not one's own: they may be others than a moment ago.
@@ -595,11 +607,13 @@ impl ImapService {
         if let Err(ended) = self.tell_rights(&mut out) {
             return ended;
         }
+        self.hold_new(false);
         if let Some(selected) = self.selected.as_deref_mut()
             && let Err(e) = selected.tell_changes(self.enabled, true, &mut out)
         {
             return self.lost(&e);
         }
+        self.hold_new(true);
         Answer::Untagged { bytes: out, is_more: false }
     }
 
