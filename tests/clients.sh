@@ -5,7 +5,7 @@
 set -u
 cd "$(dirname "$0")/.."
 
-commands="swaks:swaks curl:curl msmtp:msmtp s-nail:s-nail mutt:mutt fetchmail:fetchmail getmail:getmail6 mpop:mpop
+commands="swaks:swaks curl:curl msmtp:msmtp s-nail:s-nail mutt:mutt neomutt:neomutt fetchmail:fetchmail getmail:getmail6 mpop:mpop
 python3:python3 php:php-cli git:git inetd:openbsd-inetd mandoc:mandoc strace:strace openssl:openssl
 mbsync:isync offlineimap:offlineimap3"
 

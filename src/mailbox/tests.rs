@@ -121,15 +121,36 @@ fn a_view_that_may_not_tell_expunges_keeps_every_number() {
     assert_eq!(view.advance(later, true), []);
 }
 
+#[test]
+fn a_view_that_holds_new_messages_tells_all_else() {
+    let mut view = View::new(snapshot(&[(1, 1), (2, 1), (3, 1)]));
+    view.hold_new(true);
+    let later = snapshot(&[(1, 1), (3, 5), (4, 6)]);
+    let uids = [2].into_iter().collect();
+    let changes = view.advance(later.clone(), true);
+    assert_eq!(changes, [Change::Expunged { numbers: vec![2], uids }, Change::Flags(vec![2])]);
+    assert_eq!((view.snapshot().len(), view.is_behind()), (2, true));
+    assert_eq!(view.advance(later.clone(), true), []);
+    // Nothing is left that the client knows, and the new one still waits.
+    let uids = [1, 3].into_iter().collect();
+    let changes = view.advance(snapshot(&[(4, 6)]), true);
+    assert_eq!(changes, [Change::Expunged { numbers: vec![2, 1], uids }]);
+    assert_eq!(view.advance(snapshot(&[(4, 6), (5, 7)]), true), []);
+    view.hold_new(false);
+    assert_eq!(view.advance(snapshot(&[(4, 6), (5, 7)]), true), [Change::Exists(2), Change::Recent(0)]);
+    assert!(!view.is_behind());
+}
+
 proptest! {
     /// A client that applies what it is told always has the same list as the server's view.
     #[test]
-    fn a_client_that_listens_knows_the_mailbox(steps in prop::collection::vec((prop::collection::btree_set(1u32..40, 0..30), any::<bool>()), 1..8)) {
+    fn a_client_that_listens_knows_the_mailbox(steps in prop::collection::vec((prop::collection::btree_set(1u32..40, 0..30), any::<bool>(), any::<bool>()), 1..8)) {
         let mut client: Vec<u32> = Vec::new();
         let mut view = View::new(snapshot(&[]));
         let mut seen_before = std::collections::BTreeSet::new();
         let mut base = 0;
-        for (members, may_expunge) in steps {
+        for (members, may_expunge, holds_new) in steps {
+            view.hold_new(holds_new);
             // Identifiers are never used again: what was gone comes back under new ones.
             let kept: Vec<u32> = client.iter().copied().filter(|u| members.contains(&(u % 40))).collect();
             base += 40;
@@ -143,6 +164,7 @@ proptest! {
                         for n in numbers { client.remove(n as usize - 1); }
                     }
                     Change::Exists(n) => {
+                        prop_assert!(!holds_new);
                         let known = client.len();
                         client.extend((known as u32..n).map(|i| view.snapshot().at(i + 1).unwrap().uid.number()));
                     }

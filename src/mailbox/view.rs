@@ -30,12 +30,16 @@ pub struct View {
     known: Arc<Snapshot>,
     /// Identifiers that are gone from the mailbox, and that the client may not be told yet (RFC 9051 §7.5.1).
     ghosts: UidSet,
+    /// New messages wait until this is off again.
+    holds_new: bool,
+    /// Some do wait.
+    is_holding: bool,
 }
 
 impl View {
     /// The view of a session that has just selected; its client is told everything.
     pub fn new(snapshot: Arc<Snapshot>) -> View {
-        View { known: snapshot, ghosts: UidSet::default() }
+        View { known: snapshot, ghosts: UidSet::default(), holds_new: false, is_holding: false }
     }
 
     /// What the client knows. Messages that are gone but not announced are still in it.
@@ -48,9 +52,16 @@ impl View {
         self.ghosts.contains(uid.number())
     }
 
-    /// True when some message is gone, though the client has not been told.
-    pub fn has_ghosts(&self) -> bool {
-        !self.ghosts.is_empty()
+    /// From now on new messages are not told and have no numbers, or are as always. What waits is told by the next [`View::advance`]
+    /// after that. Flags and messages that go are told all the same.
+    pub fn hold_new(&mut self, holds_new: bool) {
+        self.holds_new = holds_new;
+    }
+
+    /// True when the client has not been told everything: a message is gone, or a new one waits. The modification sequence of the
+    /// snapshot is then not yet the client's (RFC 7162 §3.2).
+    pub fn is_behind(&self) -> bool {
+        !self.ghosts.is_empty() || self.is_holding
     }
 
     /// Goes on to a newer state; gives what the client must be told. Without `may_expunge` messages that are gone keep their numbers.
@@ -58,6 +69,8 @@ impl View {
         if self.ghosts.is_empty() && Arc::ptr_eq(&self.known, &latest) {
             return Vec::new();
         }
+        self.is_holding = self.holds_new && latest.last_uid() > self.known.last_uid();
+        let latest = if self.is_holding { Arc::new(without_new(&self.known, &latest)) } else { latest };
         let known = std::mem::replace(&mut self.known, latest.clone());
         let mut changes = Vec::new();
         let (gone, numbers) = missing(&known, &latest);
@@ -104,6 +117,13 @@ fn missing(known: &Snapshot, latest: &Snapshot) -> (UidSet, Vec<u32>) {
         }
     }
     (uids, numbers)
+}
+
+/// The newer state without the messages that the client has not been told of.
+fn without_new(known: &Snapshot, latest: &Snapshot) -> Snapshot {
+    let last = known.last_uid();
+    let entries: Vec<Entry> = latest.entries.iter().take_while(|entry| Some(entry.uid) <= last).copied().collect();
+    Snapshot { entries: entries.into(), ..latest.clone() }
 }
 
 /// The newer state with the messages that may not go yet.

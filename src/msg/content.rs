@@ -116,7 +116,7 @@ impl<'a> Content<'a> {
                 "id" => first(&mut content.id, || field.unfolded()),
                 "description" => first(&mut content.description, || field.unfolded()),
                 "md5" => first(&mut content.md5, || field.unfolded()),
-                "location" => first(&mut content.location, || field.unfolded()),
+                "location" => first(&mut content.location, || location(field.body())),
                 "transfer-encoding" if content.encoding.is_none() => {
                     content.encoding = Some(Cursor { rest: field.body() }.token()).filter(|token| !token.is_empty());
                 }
@@ -158,6 +158,29 @@ fn languages(body: &[u8]) -> Vec<&[u8]> {
         if !cursor.take(b',') {
             return found;
         }
+    }
+}
+
+/// The URI of Content-Location: without comments around it, without the blanks that folding left in it, and without the quotes that
+/// some programs add (RFC 2557 §4.2, RFC 2557 §4.4.3). Parentheses inside a word are part of the URI.
+fn location(body: &[u8]) -> Cow<'_, [u8]> {
+    let mut cursor = Cursor { rest: body };
+    let mut found = Cow::Borrowed(&b""[..]);
+    loop {
+        cursor.skip_blanks();
+        let end = cursor.rest.iter().position(u8::is_ascii_whitespace).unwrap_or(cursor.rest.len());
+        match cursor.cut(end) {
+            b"" => break,
+            word if found.is_empty() => found = Cow::Borrowed(word),
+            word => found.to_mut().extend_from_slice(word),
+        }
+    }
+    match found {
+        Cow::Borrowed([b'"', inside @ .., b'"']) => Cow::Borrowed(inside),
+        Cow::Owned(ref quoted) if quoted.len() > 1 && quoted.starts_with(b"\"") && quoted.ends_with(b"\"") => {
+            Cow::Owned(quoted[1..quoted.len() - 1].to_vec())
+        }
+        found => found,
     }
 }
 
@@ -440,5 +463,21 @@ mod tests {
         assert_eq!(content.language, [&b"en"[..], b"de", b"ja"]);
         assert_eq!(content.location.as_deref(), Some(&b"http://a.test/x"[..]));
         assert_eq!(Content::read(b""), Content::default());
+    }
+
+    #[test]
+    fn locations() {
+        for (body, expected) in [
+            (" http://a.test/x", "http://a.test/x"),
+            (" (before) http://a.test/x (and after)", "http://a.test/x"),
+            (" \"http://a.test/long/\n   way/\n\tx\" ", "http://a.test/long/way/x"),
+            (" \"a\"", "a"),
+            (" \"", "\""),
+            (" http://a.test/a_(b)", "http://a.test/a_(b)"),
+            (" (open http://a.test/x", ""),
+            ("", ""),
+        ] {
+            assert_eq!(location(body.as_bytes()), expected.as_bytes(), "{body}");
+        }
     }
 }

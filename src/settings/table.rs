@@ -154,6 +154,8 @@ settings! {
         message_limit: u32 = 0, "Most messages that one command handles, announced as MESSAGELIMIT; clients that don't know it miss older messages. 0 for no limit; less than 1000 is not allowed by the standard.";
         save_limit: u32 = 0, "The same for COPY and APPEND alone, announced as SAVELIMIT where there is no imap.message_limit.";
         submission_servers: Vec<String> = Vec::new(), "Accounts as which submission servers log in: they alone follow URLs that are authorised for submission (URLAUTH=submit+).";
+        delays_new_mail: bool = false, "Tell of new messages at NOOP, CHECK and IDLE alone, for old Outlook Express, which loses messages that it is told of at other times.";
+        lsub_shows_noselect: bool = false, "LSUB marks subscribed names that have no mailbox as Noselect, so that Thunderbird shows them in grey instead of failing to open them.";
         tolerates_spaces: bool = false, "Take more than one blank between the words of a command, as some old clients send.";
         tolerates_utf8_headers: bool = false, "Take and show header fields in raw UTF-8 as they are, also from and to clients that did not say ENABLE UTF8=ACCEPT: for moving old mail in, and for backups.";
     }

@@ -155,26 +155,40 @@ impl Imap {
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
-        self.reader.get_mut().write_all(bytes).unwrap();
+        self.try_send(bytes).unwrap();
+    }
+
+    /// The same, to a server that may have gone.
+    pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.reader.get_mut().write_all(bytes)
     }
 
     /// One response with its literals, without the last line end.
     pub fn response(&mut self) -> Vec<u8> {
+        self.try_response().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same; the error says that the connection ended, or that nothing came.
+    pub fn try_response(&mut self) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
         loop {
             let start = bytes.len();
-            self.reader.read_until(b'\n', &mut bytes).unwrap_or_else(|e| panic!("{e} behind {}", bytes.escape_ascii()));
-            assert!(bytes.ends_with(b"\r\n"), "the connection ended: {}", bytes.escape_ascii());
+            if let Err(error) = self.reader.read_until(b'\n', &mut bytes) {
+                return Err(format!("{error} behind {}", bytes.escape_ascii()));
+            }
+            if !bytes.ends_with(b"\r\n") {
+                return Err(format!("the connection ended: {}", bytes.escape_ascii()));
+            }
             bytes.truncate(bytes.len() - 2);
             let size = bytes[start..].strip_suffix(b"}").and_then(|line| {
                 let digits = line.rsplit(|b| *b == b'{').next()?;
                 std::str::from_utf8(digits).ok()?.parse::<usize>().ok()
             });
-            let Some(size) = size else { return bytes };
+            let Some(size) = size else { return Ok(bytes) };
             bytes.extend_from_slice(b"\r\n");
             let start = bytes.len();
             bytes.resize(start + size, 0);
-            self.reader.read_exact(&mut bytes[start..]).unwrap();
+            self.reader.read_exact(&mut bytes[start..]).map_err(|error| error.to_string())?;
         }
     }
 

@@ -17,6 +17,7 @@ mod imap_urls;
 mod imap_wire;
 mod imaptest;
 mod inetd;
+mod james;
 mod main_job;
 mod pop3;
 mod queue;

@@ -97,7 +97,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Takes spaces that should not be there, where that is tolerated; true when there were some.
-    fn extra_spaces(&mut self) -> bool {
+    pub(super) fn extra_spaces(&mut self) -> bool {
         self.config.tolerates_spaces && !self.run(|b| b == b' ').is_empty()
     }
 

@@ -101,7 +101,7 @@ impl Selected {
                 self.tell_contexts(&touched.into_iter().collect(), enabled, out)?;
             }
         }
-        if !self.view.has_ghosts() {
+        if !self.view.is_behind() {
             self.told = self.view.snapshot().highest_modseq;
         }
         Ok(())

@@ -197,6 +197,8 @@ impl ImapService {
                 continue;
             }
             let attributes = match row.is_subscribed {
+                // Others take this for "not subscribed" (RFC 3501 §6.3.9), so that it must be asked for.
+                true if !row.exists && self.desk.site.settings.imap.lsub_shows_noselect => vec!["\\Noselect"],
                 true => Vec::new(),
                 // With "%" a name above subscribed ones stands for them.
                 false if pattern.contains('%') && below(&rows, row).iter().any(|row| row.is_subscribed) => {

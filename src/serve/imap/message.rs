@@ -201,7 +201,7 @@ pub(super) fn expunge(selected: &mut Selected, set: Option<&Set>, enabled: Enabl
     selected.tell_changes(enabled, true, out)?;
     let outcome = Outcome::ok("expunged");
     let outcome = match enabled.has(Extension::Condstore) {
-        true => outcome.with_code(Code::HighestModSeq(selected.view.snapshot().highest_modseq)),
+        true => outcome.with_code(Code::HighestModSeq(selected.told)),
         false => outcome,
     };
     Ok(limit::told(outcome, limit, out))

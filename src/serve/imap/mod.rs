@@ -171,6 +171,9 @@ impl ImapService {
         }
         self.enabled = request.enabled;
         self.note_command(&request.command, now);
+        if matches!(request.command, Command::Noop | Command::Check) {
+            self.hold_new(false);
+        }
         let result = self.command(request, now, &mut out);
         if (self.job.is_some() || self.urls.is_some()) && result.is_ok() {
             return self.more(out, now.instant);
@@ -194,11 +197,11 @@ impl ImapService {
             && !self.is_quiet()
             && let Some(selected) = self.selected.as_deref_mut()
         {
-            let was_late = selected.view.has_ghosts();
+            let was_late = selected.view.is_behind();
             if let Err(e) = selected.tell_changes(self.enabled, may_expunge, &mut out) {
                 return self.lost(&e);
             }
-            let is_late = was_late || selected.view.has_ghosts();
+            let is_late = was_late || selected.view.is_behind();
             if outcome.status == Status::Ok && self.enabled.has(Extension::Qresync) && is_late {
                 // RFC 7162 §3.2: an expunge that was not told must not be behind what the client takes for known.
                 let code = Code::HighestModSeq(selected.told);
@@ -211,6 +214,7 @@ impl ImapService {
                 }
             }
         }
+        self.hold_new(true);
         self.tell_others_when_due(&mut out);
         let reads_utf8 = self.reads_utf8_headers();
         if let Some(selected) = self.selected.as_deref_mut() {
@@ -224,6 +228,14 @@ impl ImapService {
             }
         }
         Answer::Output { bytes: out, outcome: Some(outcome) }
+    }
+
+    /// With `imap.delays_new_mail`: whether new messages wait for a NOOP, a CHECK or an IDLE.
+    fn hold_new(&mut self, holds_new: bool) {
+        let is_set = self.desk.site.settings.imap.delays_new_mail;
+        if let Some(selected) = self.selected.as_deref_mut() {
+            selected.view.hold_new(is_set && holds_new);
+        }
     }
 
     fn command(&mut self, request: &Request, now: Moment, out: &mut Vec<u8>) -> Run {
@@ -333,6 +345,7 @@ impl ImapService {
             if let Err(ended) = self.tell_rights(&mut out) {
                 return ended;
             }
+            self.hold_new(false);
             let (is_quiet, may_expunge) = (self.is_quiet(), self.may_expunge_unasked());
             if let Some(selected) = self.selected.as_deref_mut().filter(|_| !is_quiet)
                 && let Err(e) = selected.tell_changes(self.enabled, may_expunge, &mut out)
@@ -342,6 +355,7 @@ impl ImapService {
             self.tell_others(&mut out);
             self.rewatch_when_due();
         }
+        self.hold_new(true);
         let (mut is_more, reads_utf8) = (false, self.reads_utf8_headers());
         if let Some(selected) = self.selected.as_deref_mut() {
             if !is_going_on && let Err(e) = selected.begin_news(self.enabled, reads_utf8, &mut out) {

@@ -112,7 +112,17 @@ fn curl() {
 
 #[test]
 fn mutt() {
-    if !has("mutt") || !has("script") {
+    read_and_file_with("mutt");
+}
+
+#[test]
+fn neomutt() {
+    read_and_file_with("neomutt");
+}
+
+/// mutt and its relatives: copies all letters, flags them, deletes the first.
+fn read_and_file_with(program: &str) {
+    if !has(program) || !has("script") {
         return;
     }
     let world = running();
@@ -121,7 +131,7 @@ fn mutt() {
         assert!(world.run_with("emlocal", &["-d", "bob@example.test"], text.as_bytes()).status.success());
     }
     let url = format!("imap://127.0.0.1:{}", world.port("imap"));
-    // mutt wants a terminal and keys.
+    // It wants a terminal and keys.
     let keys = "<tag-pattern>~A<enter><tag-prefix><copy-message>=Copy<enter><tag-prefix><set-flag>!\
                 <untag-pattern>~A<enter><delete-message><sync-mailbox><quit>";
     let config = format!(
@@ -131,7 +141,7 @@ fn mutt() {
     );
     let config = write(&world, "muttrc", &config);
     let mut command = client(&world, "script");
-    let line = format!("stty rows 24 cols 80; mutt -n -F {} -f {url}/INBOX", config.display());
+    let line = format!("stty rows 24 cols 80; {program} -n -F {} -f {url}/INBOX", config.display());
     succeed(command.env("TERM", "xterm").args(["-qec", &line, "/dev/null"]), b"");
     let bob = world.path("mail/example.test/bob/Maildir");
     wait_until("flags in the files' names", || letters(&bob).values().all(|(_, flags)| flags.contains('F')));

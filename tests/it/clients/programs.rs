@@ -14,7 +14,17 @@ fn sendmail(world: &World) -> String {
 
 #[test]
 fn mutt() {
-    if !has("mutt") {
+    send_with("mutt");
+}
+
+#[test]
+fn neomutt() {
+    send_with("neomutt");
+}
+
+/// mutt and its relatives: a letter with an attachment and a hidden copy.
+fn send_with(program: &str) {
+    if !has(program) {
         return;
     }
     let world = World::new();
@@ -24,7 +34,7 @@ fn mutt() {
     );
     let config = write(&world, "muttrc", &config);
     let attachment = write(&world, "data.bin", "\u{0}\u{1}binary\r\n.\r\n");
-    let mut command = client(&world, "mutt");
+    let mut command = client(&world, program);
     command.arg("-n").arg("-F").arg(&config).args(["-s", "Gr\u{fc}\u{df}e", "-a"]).arg(&attachment);
     succeed(command.args(["-b", "alice@example.test", "--", "bob@example.test"]), b"hello\n.dot\n");
     for user in ["alice", "bob"] {

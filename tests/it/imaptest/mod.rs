@@ -36,7 +36,7 @@ struct Heard {
 }
 
 /// A status response ends with free text, of which only the code is looked at.
-fn parse(line: &[u8]) -> Result<Vec<Value>, String> {
+pub fn parse(line: &[u8]) -> Result<Vec<Value>, String> {
     let mut rest = line;
     let mut all = Vec::new();
     while !rest.is_empty() {

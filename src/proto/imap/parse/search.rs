@@ -205,12 +205,18 @@ fn key(scan: &mut Scan) -> Parsed<SearchKey> {
 
 fn in_parentheses(scan: &mut Scan) -> Parsed<Vec<SearchKey>> {
     scan.expect(b'(')?;
+    scan.extra_spaces();
     let mut keys = vec![key(scan)?];
-    while !scan.eat(b')') {
-        scan.sp()?;
+    loop {
+        let has_space = scan.extra_spaces();
+        if scan.eat(b')') {
+            return Ok(keys);
+        }
+        if !has_space {
+            scan.sp()?;
+        }
         keys.push(key(scan)?);
     }
-    Ok(keys)
 }
 
 /// `"OR" SP search-key SP search-key`; clients chain them by the hundred, so that a second key that is an OR goes on here.

@@ -485,6 +485,7 @@ fn extra_spaces_are_tolerated_where_that_is_set() {
         "UID FETCH 1   (FLAGS)  (CHANGEDSINCE  5)",
         "ID (\"name\" \"x\" \"version\" 102.7.1)",
         "SEARCH RETURN  (COUNT)  ALL",
+        "SEARCH OR ( FROM o  TO o ) ( DRAFT )",
     ] {
         assert!(parse(wire).is_err(), "{wire}");
         let (config, pieces) = (Config { tolerates_spaces: true, ..config(ALL) }, pieces(wire.as_bytes()));
