@@ -5,6 +5,7 @@
 //! number of lines; empty lines and spaces before a line don't count. `A!` has A hear that something changed in what it watches.
 
 mod acl;
+mod acl_names;
 mod context;
 mod international;
 mod limit;
