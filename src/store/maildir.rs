@@ -7,10 +7,11 @@ use super::torn::Torn;
 use crate::clock::Timestamp;
 use crate::fsx;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// From this many mailboxes on, one syncfs(2) is cheaper than a sync of each folder.
 const SYNCFS_FROM: usize = 4;
@@ -191,7 +192,7 @@ fn copy(draft: &mut fsx::Draft, home: &Path, target: &Path) -> io::Result<()> {
     use std::io::{Read, Seek};
     let file_name = target.file_name().unwrap_or_default();
     let tmp = home.join("Maildir").join("tmp");
-    clean(&tmp);
+    clean(&tmp, SystemTime::now());
     let mut copied = fsx::Draft::new(tmp.join(file_name), 0o600);
     let file = draft.file()?;
     file.rewind()?;
@@ -206,10 +207,13 @@ fn copy(draft: &mut fsx::Draft, home: &Path, target: &Path) -> io::Result<()> {
 }
 
 /// Removes what a crash has left in a mailbox's tmp, by Maildir's own rule: nobody writes one message for so long.
-fn clean(tmp: &Path) {
+///
+/// The time of the inode counts: an old message that is on its way through tmp has an old time of its text, but came a moment ago.
+fn clean(tmp: &Path, now: SystemTime) {
     let Ok(entries) = std::fs::read_dir(tmp) else { return };
     for entry in entries.flatten() {
-        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+        let changed = |m: std::fs::Metadata| UNIX_EPOCH + Duration::from_secs(m.ctime().max(0) as u64);
+        let age = entry.metadata().ok().and_then(|m| now.duration_since(changed(m)).ok());
         if age.is_some_and(|age| age > TMP_AGE) && !Torn::is_aside(&entry.path()) {
             let _ = fsx::remove(&entry.path());
         }
@@ -234,7 +238,6 @@ mod tests {
     use super::super::usage;
     use super::*;
     use crate::fsx::fault::{Plan, with_plan};
-    use std::os::unix::fs::MetadataExt;
 
     fn arrival(dir: &Path) -> Arrival {
         let mut draft = fsx::Draft::new(dir.join("draft"), 0o600);
@@ -262,7 +265,23 @@ mod tests {
     }
 
     #[test]
-    fn a_mailbox_on_another_file_system_gets_a_copy_and_a_clean_tmp() {
+    fn tmp_is_cleaned_of_what_has_lain_there_for_long() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        // An old message that is being replaced or appended: only its text is old.
+        std::fs::File::create(dir.path().join("a")).unwrap().set_modified(now - 10 * TMP_AGE).unwrap();
+        std::fs::write(dir.path().join("b.torn"), "").unwrap();
+        let left = |later: Duration| {
+            clean(dir.path(), now + later);
+            std::fs::read_dir(dir.path()).unwrap().count()
+        };
+        assert_eq!((left(Duration::ZERO), left(TMP_AGE - Duration::from_secs(60))), (2, 2));
+        assert_eq!(left(TMP_AGE + Duration::from_secs(60)), 1);
+        assert!(dir.path().join("b.torn").exists());
+    }
+
+    #[test]
+    fn a_mailbox_on_another_file_system_gets_a_copy() {
         let (dir, far) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm"));
         let Ok(far) = far else { return println!("skipped: no /dev/shm") };
         if far.path().metadata().unwrap().dev() == dir.path().metadata().unwrap().dev() {
@@ -270,15 +289,9 @@ mod tests {
         }
         let homes = [far.path().join("far"), dir.path().join("near")];
         for some in [&homes[..1], &homes[..]] {
-            let tmp = homes[0].join("Maildir/tmp");
-            std::fs::create_dir_all(&tmp).unwrap();
-            for (name, age) in [("old", 40), ("young", 1), ("old.torn", 40)] {
-                let then = std::time::SystemTime::now() - Duration::from_secs(age * 3600);
-                std::fs::File::create(tmp.join(name)).unwrap().set_modified(then).unwrap();
-            }
             let results = deliver(&mut arrival(dir.path()), some, Timestamp(1), "h");
             assert!(results.iter().all(Result::is_ok), "{results:?}");
-            assert!(!tmp.join("old").exists() && tmp.join("young").exists() && tmp.join("old.torn").exists());
+            assert_eq!(std::fs::read_dir(homes[0].join("Maildir/tmp")).unwrap().count(), 0);
         }
         assert_eq!((messages(&homes[0]), messages(&homes[1])), (2, 1));
     }
