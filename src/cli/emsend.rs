@@ -6,6 +6,7 @@
 mod arguments;
 mod deliver;
 mod options;
+mod testmode;
 
 use super::{Ended, say};
 use crate::addr::Address;
@@ -33,6 +34,8 @@ Takes a message from standard input, as sendmail does.
   -bm              deliver a message (the default)
   -bs              speak SMTP on standard input and output
   -bv              show where recipients go, send nothing
+  -bt              test rewriting rules: etc/em.cf, or the file of -C
+  -C FILE          a sendmail.cf for -bt
   -bp              list the queue (as mailq)
   -bi              check the aliases (as newaliases)
   -bd, -bD         run all services: in the background (as emd start), in the foreground (as emd run)
@@ -44,7 +47,7 @@ Takes a message from standard input, as sendmail does.
   -oe MODE         m, w: return errors by mail; p: print them; q: exit code only
   -v               say what is done
   -O OPTION=VALUE  the long names of the same; others have no effect
-  -A -C -c -D -d -G -h -L -M -m -n -p -s -T -U -X -x: taken for compatibility, without effect
+  -A -c -D -d -G -h -L -M -m -n -p -s -T -U -X -x: taken for compatibility, without effect
       --root DIR   one folder with etc, spool and mail below it (also EM_ROOT)
       --help       this text
       --version    the version
@@ -76,6 +79,7 @@ fn run(arguments: Arguments) -> super::Done {
         Mode::Newaliases => return newaliases(&root),
         Mode::Queue(selection, every) => return super::emqueue::run_for_sendmail(&root, selection.clone(), *every),
         Mode::Daemon => return super::emd::start(&root),
+        Mode::Test => return testmode::run(&root, arguments.rules.as_deref()),
         Mode::Foreground => return super::emd::run_foreground(&root),
         Mode::Check => return super::emconf::check_all(&root),
         Mode::HostStatus => return say("Host status information is not kept\n").map(|()| Exit::Ok),

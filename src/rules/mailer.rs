@@ -175,7 +175,7 @@ impl Mailer {
             }
         }
         match &self.path[..] {
-            b"[TCP]" => say(format!("M{name}: P=[TCP] is deprecated, use P=[IPC] instead")),
+            b"[TCP]" => say(format!("M{name}: P=[TCP] must be replaced by P=[IPC]")),
             b"[IPC]" if self.arguments.len() < 2 => {
                 say(format!("M{name}: too few parameters for [IPC] mailer"));
             }

@@ -127,6 +127,9 @@ impl Map {
             line,
         };
         while let Some(flag) = words.flag() {
+            // A column or a record type may stand apart from its flag.
+            let apart = matches!(flag, b"k" | b"v") || (flag == b"R" && map.class == "dns");
+            let flag = if apart { &[flag, words.next()].concat() } else { flag };
             if let Err(letter) = map.flag(flag) {
                 faults.push(format!("Illegal option {letter} map {shown}"));
             }
@@ -184,7 +187,7 @@ impl Map {
                     Class::Null
                 }
             },
-            "stab" | "implicit" if self.rest.is_empty() => {
+            "hash" | "btree" | "dbm" | "cdb" | "lmdb" | "stab" | "implicit" if self.rest.is_empty() => {
                 faults.push(format!("No file name for {} map {shown}", self.class));
                 Class::Asked
             }

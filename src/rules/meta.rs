@@ -32,7 +32,7 @@ pub const CALL: u8 = 0x8b;
 /// `$?`.
 pub const IF: u8 = 0x8c;
 /// `$|`.
-pub const ELSE: u8 = 0x8d;
+pub const ELSE: u8 = 0x9b;
 /// `$.`.
 pub const END_IF: u8 = 0x8e;
 /// `$[`.
@@ -126,6 +126,12 @@ fn printable(byte: u8, out: &mut Vec<u8>) {
         // Other controls are not shown at all.
         _ => {}
     }
+}
+
+/// Text of a file as messages of the reader show it: its dollars as the byte 0x01.
+pub fn said(text: &[u8]) -> String {
+    let plain: Vec<u8> = text.iter().map(|b| if *b == MACRO { 0x01 } else { *b }).collect();
+    String::from_utf8_lossy(&plain).into_owned()
 }
 
 /// [`show`] as a value, for messages.

@@ -4,6 +4,7 @@
 
 use super::map::Map;
 use super::meta;
+use super::pure;
 use super::world::{Looked, exit};
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -47,6 +48,11 @@ impl Pattern {
             return if found.is_some() { none } else { self.value(map, key, Vec::new()) };
         }
         let Some(found) = found else { return none };
+        // What a rule could not tokenise, or would tokenise into more, is no answer.
+        let asked = self.parts.iter().flatten().map(|n| found.get(*n).map_or(&b""[..], |m| m.as_bytes()));
+        if asked.into_iter().any(|part| !pure::is_whole(part)) {
+            return none;
+        }
         let part = |n: usize| found.get(n).map_or(&b""[..], |m| m.as_bytes());
         let value = match &self.parts {
             None => Vec::new(),

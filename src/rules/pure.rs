@@ -99,6 +99,29 @@ pub fn dequote(map: &Map, key: &[u8]) -> Looked {
     }
 }
 
+/// True for text without blanks outside quotes, whose quotes, angles and comments are balanced.
+pub fn is_whole(text: &[u8]) -> bool {
+    let (mut quoted, mut escaped, mut angles, mut comments) = (false, false, 0, 0);
+    for &byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b' ' => return false,
+            b'(' => comments += 1,
+            b')' => comments -= 1,
+            b'<' => angles += 1,
+            b'>' => angles -= 1,
+            _ => {}
+        }
+        if angles < 0 || comments < 0 {
+            return false;
+        }
+    }
+    !quoted && !escaped && angles == 0 && comments == 0
+}
+
 /// Looks a key up in the text of a `text` map: -k and -v number its columns from 0, -z separates them.
 pub fn text(map: &Map, text: &[u8], key: &[u8]) -> Looked {
     let column = |letter| map.value(letter).map_or(0, |v| usize::try_from(number(v)).unwrap_or(0));
@@ -116,7 +139,7 @@ pub fn text(map: &Map, text: &[u8], key: &[u8]) -> Looked {
         let Some(found) = field(line, column(b'k'), separator) else { continue };
         let same = if map.has(b'f') { found == key } else { found.eq_ignore_ascii_case(key) };
         if same && let Some(value) = field(line, column(b'v'), separator) {
-            return Looked::found(value.trim_ascii_end());
+            return Looked::found(value);
         }
     }
     Looked::missing()
@@ -181,9 +204,26 @@ mod tests {
     }
 
     #[test]
+    fn whole_text_is_balanced_and_has_no_bare_blank() {
+        for (text, expected) in [
+            ("a", true),
+            ("a b", false),
+            ("\"a b\"", true),
+            ("a\"", false),
+            ("<a", false),
+            ("a)", false),
+            ("a\\", false),
+            ("a\\\"", true),
+            ("(a)<b>", true),
+        ] {
+            assert_eq!(is_whole(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn columns_of_a_text_map() {
         let file = b"# c\njoe: Joe Smith \nann:x\nANN: y\n";
-        assert_eq!(text(&map(b"t text -z: -v1 f"), file, b"joe"), Looked::found(" Joe Smith"));
+        assert_eq!(text(&map(b"t text -z: -v1 f"), file, b"joe"), Looked::found(" Joe Smith "));
         assert_eq!(text(&map(b"t text -z: -v1 f"), file, b"ann"), Looked::found("x"));
         assert_eq!(text(&map(b"t text -z: f"), file, b"ann"), Looked::found("ann"));
         assert_eq!(text(&map(b"t text -v1 f"), file, b"joe:"), Looked::found("Joe"));

@@ -186,13 +186,14 @@ impl Reader<'_> {
             }
             b'M' => self.mailer(line, rest),
             b'O' => self.option(line, rest),
-            b'P' => self.precedence(rest),
+            b'P' if rest.contains(&b'=') => self.precedence(rest),
             b'V' => self.version(line, rest),
             b'T' => {
                 for word in self.expanded(rest).split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()) {
                     self.rules.classes.add(b"t", word);
                 }
             }
+            b'Q' if rest.is_empty() => self.fault(line, b"", "name required for queue".to_string()),
             b'E' | b'Q' => self.rules.others.push((kind, rest.to_vec())),
             b'X' => match rest.iter().position(|b| *b == b',') {
                 Some(comma) if comma > 0 => self.rules.others.push((kind, rest.to_vec())),
@@ -223,7 +224,7 @@ impl Reader<'_> {
         match self.rules.sets.enter(&text) {
             Ok(set) => {
                 if !self.rules.set(set).is_empty() {
-                    let shown = String::from_utf8_lossy(&text).into_owned();
+                    let shown = meta::said(&text);
                     self.warn(line, b"", format!("WARNING: Ruleset {shown} has multiple definitions"));
                 }
                 self.set = Some(set);
@@ -275,7 +276,7 @@ impl Reader<'_> {
         let name = colon.map(|colon| rest[..colon].trim_ascii_end());
         let (Some(colon), Some(name)) = (colon, name.filter(|n| !n.is_empty() && n.iter().all(u8::is_ascii_graphic)))
         else {
-            let shown = String::from_utf8_lossy(text).into_owned();
+            let shown = meta::said(text);
             return self.fault(line, b"", format!("header syntax error, line \"{shown}\""));
         };
         let value = rest[colon + 1..].trim_ascii_start().to_vec();

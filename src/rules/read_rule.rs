@@ -9,7 +9,7 @@ use super::token::Token;
 
 impl Reader<'_> {
     pub(super) fn rule(&mut self, line: &Line, text: &[u8]) {
-        let shown = || String::from_utf8_lossy(&meta::shown(&[b"R", text].concat())).into_owned();
+        let shown = || meta::said(&[b"R", text].concat());
         let Some(set) = self.set else {
             return self.fault(line, b"", format!("missing valid ruleset for \"{}\"", shown()));
         };

@@ -53,7 +53,11 @@ impl<'a> Run<'a> {
 
     /// Tokens of mail text; what is unbalanced is complained about.
     pub fn scan(&mut self, text: &[u8]) -> Result<Vec<Token>, ScanError> {
-        match self.rules.alphabet().scan(text, 0, Style::Mail) {
+        self.scan_as(text, Style::Mail)
+    }
+
+    fn scan_as(&mut self, text: &[u8], style: Style) -> Result<Vec<Token>, ScanError> {
+        match self.rules.alphabet().scan(text, 0, style) {
             Ok(found) => {
                 for complaint in found.complaints {
                     self.watch.complains(&about(text, complaint));
@@ -77,20 +81,26 @@ impl<'a> Run<'a> {
     fn apply(&mut self, set: usize, workspace: &mut Vec<Token>) -> u8 {
         let rules = self.rules;
         let name = rules.set_name(set);
+        self.watch.enters(&name, workspace);
         if self.depth > rules.recursion_limit {
             let text = format!("rewrite: excessive recursion (max {}), ruleset {name}", rules.recursion_limit);
             self.watch.complains(text.as_bytes());
             return exit::CONFIG;
         }
         self.depth += 1;
-        self.watch.enters(&name, workspace);
-        let status = self.rules_of(rules.set(set), &name, workspace);
-        self.watch.leaves(&name, workspace);
+        let done = self.rules_of(rules.set(set), &name, workspace);
         self.depth -= 1;
-        status
+        match done {
+            Ok(status) => {
+                self.watch.leaves(&name, workspace);
+                status
+            }
+            // Broken off: the set does not return.
+            Err(status) => status,
+        }
     }
 
-    fn rules_of(&mut self, set: &[Rule], name: &str, workspace: &mut Vec<Token>) -> u8 {
+    fn rules_of(&mut self, set: &[Rule], name: &str, workspace: &mut Vec<Token>) -> Result<u8, u8> {
         let mut status = exit::OK;
         let mut bits = bits_of(workspace);
         let mut bounds = Bounds::default();
@@ -117,19 +127,13 @@ impl<'a> Run<'a> {
                 Found::TooMuch => {
                     let text = format!("rewrite: too much work (max {STEP_LIMIT} steps), ruleset {name}");
                     self.watch.complains(text.as_bytes());
-                    return exit::TEMPORARY;
+                    return Err(exit::TEMPORARY);
                 }
             }
-            let mut built = match self.build(rule, workspace, &bounds) {
-                Ok(built) => built,
-                Err(failed) => return failed,
-            };
+            let mut built = self.build(rule, name, workspace, &bounds)?;
             let mut later = exit::OK;
             if built.iter().any(|t| t.is(meta::HOST_BEGIN) || t.is(meta::MAP_BEGIN)) {
-                match self.look_ups(built, &mut later) {
-                    Ok(done) => built = done,
-                    Err(failed) => return failed,
-                }
+                built = self.look_ups(built, &mut later)?;
             }
             let called = self.calls(&mut built);
             for now in [later, called] {
@@ -149,7 +153,7 @@ impl<'a> Run<'a> {
                 Prefix::Return => break,
             }
         }
-        status
+        Ok(status)
     }
 
     fn search(&mut self, rule: &Rule, workspace: &[Token], bits: u64, bounds: &mut Bounds) -> Found {
@@ -170,7 +174,7 @@ impl<'a> Run<'a> {
     }
 
     /// The right side with what matched and the macros of now.
-    fn build(&mut self, rule: &Rule, workspace: &[Token], bounds: &Bounds) -> Result<Vec<Token>, u8> {
+    fn build(&mut self, rule: &Rule, name: &str, workspace: &[Token], bounds: &Bounds) -> Result<Vec<Token>, u8> {
         let right = match rule.prefix {
             Prefix::Repeat => &rule.right[..],
             _ => &rule.right[1..],
@@ -180,7 +184,7 @@ impl<'a> Run<'a> {
             if token.is(meta::MATCHED) {
                 let n = token.get(1).map_or(0, |digit| usize::from(digit.wrapping_sub(b'0')));
                 let Some(bound) = bounds.of(n) else {
-                    let text = format!("rewrite: replacement ${n} out of bounds");
+                    let text = format!("rewrite: ruleset {name}: replacement ${n} out of bounds");
                     self.watch.complains(text.as_bytes());
                     return Err(exit::CONFIG);
                 };
@@ -271,16 +275,23 @@ impl<'a> Run<'a> {
                 let text = alphabet.join(key, map.blank.unwrap_or(rules.blank));
                 let mut call = map::Call { rules, message: self.message, world: self.world };
                 let looked = call.look_up(map, &text, &arguments);
+                if let Some(complaint) = self.world.complaint() {
+                    self.watch.complains(complaint.as_bytes());
+                }
                 if looked.status == exit::TEMPORARY {
                     *later = exit::TEMPORARY;
                 }
                 looked.value
             }
         };
-        match looked.or_else(|| default.map(|tokens| alphabet.join(tokens, rules.blank))) {
+        let (value, style) = match looked {
+            Some(value) => (Some(value), Style::Mail),
+            None => (default.map(|tokens| alphabet.join(tokens, rules.blank)), Style::Default),
+        };
+        match value {
             None => Ok(key.to_vec()),
             Some(value) if value.is_empty() => Ok(Vec::new()),
-            Some(value) => match self.scan(&value) {
+            Some(value) => match self.scan_as(&value, style) {
                 Ok(tokens) if !tokens.is_empty() => Ok(tokens),
                 _ => Err(exit::DATA),
             },
@@ -295,10 +306,15 @@ impl<'a> Run<'a> {
         while at + 1 < built.len() {
             if built[at].is(meta::CALL) {
                 let name = unquoted(&built[at + 1]);
-                let Some(set) = self.rules.find_set(&name) else {
-                    let text = [b"Unknown ruleset ", &name[..]].concat();
-                    self.watch.complains(&text);
-                    return exit::CONFIG;
+                let set = match self.rules.sets.find(&name) {
+                    Ok(set) => set,
+                    Err(said) => {
+                        if !said.is_empty() {
+                            self.watch.complains(said.as_bytes());
+                        }
+                        self.watch.complains(&[b"Unknown ruleset ", &name[..]].concat());
+                        return exit::CONFIG;
+                    }
                 };
                 if calls.len() == CALL_LIMIT {
                     let text = format!("rewrite: too many subroutine calls ({CALL_LIMIT} max)");

@@ -37,8 +37,10 @@ pub struct Alphabet {
 /// How parentheses and imbalance are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// Mail text: comments vanish, imbalance is repaired and reported.
+    /// Mail text, values of macros and maps: comments vanish, imbalance is repaired and reported, operators are ordinary characters.
     Mail,
+    /// A map's default: as `Mail`, but operators count, so that it may call a subroutine.
+    Default,
     /// Lines of `-bt`: parentheses are delimiters, imbalance is repaired and reported.
     Typed,
     /// Rules: parentheses are delimiters, nothing is repaired.
@@ -190,7 +192,7 @@ impl<'a> Scanner<'a> {
                 continue;
             }
             self.take(byte)?;
-            if self.alphabet.kind(byte) == Kind::Named && !self.quoted {
+            if self.kind(byte) == Kind::Named && !self.quoted {
                 let length = meta::name_length(&self.text[at..]);
                 for name in &self.text[at..at + length] {
                     self.push(*name)?;
@@ -225,7 +227,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn take(&mut self, byte: u8) -> Result<(), ScanError> {
-        let strips = matches!(self.style, Style::Mail | Style::OldRule);
+        let strips = matches!(self.style, Style::Mail | Style::Default | Style::OldRule);
         if self.quoted {
             self.push(byte)?;
             if byte == b'"' {
@@ -261,7 +263,7 @@ impl<'a> Scanner<'a> {
             },
             _ => {}
         }
-        let kind = self.alphabet.kind(byte);
+        let kind = self.kind(byte);
         match kind {
             Kind::Space => self.end_token(),
             Kind::Quote => {
@@ -315,8 +317,15 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    fn kind(&self, byte: u8) -> Kind {
+        match self.alphabet.kind(byte) {
+            Kind::Operator | Kind::Named if self.style == Style::Mail && !byte.is_ascii() => Kind::Atom,
+            kind => kind,
+        }
+    }
+
     fn repairs(&self) -> bool {
-        matches!(self.style, Style::Mail | Style::Typed)
+        matches!(self.style, Style::Mail | Style::Default | Style::Typed)
     }
 
     fn complain(&mut self, text: &'static str) {

@@ -59,22 +59,24 @@ impl Sets {
             Word::Name(name, rest) => (name, rest),
         };
         let shown = String::from_utf8_lossy(name).into_owned();
+        // Messages show the whole definition.
+        let said = String::from_utf8_lossy(text.trim_ascii_start()).into_owned();
         let old = self.names.get(name).copied();
         let number = match (rest.strip_prefix(b"="), old) {
             (Some(number), _) => {
                 let digits = number.trim_ascii_start();
                 let length = digits.iter().take_while(|b| b.is_ascii_digit()).count();
                 let Ok(number) = String::from_utf8_lossy(&digits[..length]).parse::<usize>() else {
-                    return Err(format!("bad ruleset definition \"{shown}\" (number required after `=')"));
+                    return Err(format!("bad ruleset definition \"{said}\" (number required after `=')"));
                 };
                 if number >= NUMBER_LIMIT {
-                    return Err(format!("bad ruleset number {number} in \"{shown}\" ({NUMBER_LIMIT} max)"));
+                    return Err(format!("bad ruleset number {number} in \"{said}\" ({NUMBER_LIMIT} max)"));
                 }
                 number
             }
             (None, Some(old)) => old,
             (None, None) if self.next == NUMBER_LIMIT => {
-                return Err(format!("{shown}: too many named rulesets ({NUMBER_LIMIT} max)"));
+                return Err(format!("{said}: too many named rulesets ({NUMBER_LIMIT} max)"));
             }
             (None, None) => {
                 self.next -= 1;
@@ -82,7 +84,7 @@ impl Sets {
             }
         };
         if let Some(old) = old.filter(|old| *old != number) {
-            return Err(format!("{shown}: ruleset changed value (old {old}, new {number})"));
+            return Err(format!("{said}: ruleset changed value (old {old}, new {number})"));
         }
         self.names.insert(name.to_vec(), number);
         self.shown[number] = Some(shown);
@@ -131,8 +133,8 @@ mod tests {
         assert_eq!(sets.find(b"nobody"), Err(String::new()));
         let table: &[(&[u8], &str)] = &[
             (b"500", "bad ruleset 500 (100 max)"),
-            (b"x=500", "bad ruleset number 500 in \"x\" (100 max)"),
-            (b"canonify=4", "canonify: ruleset changed value (old 3, new 4)"),
+            (b"x=500", "bad ruleset number 500 in \"x=500\" (100 max)"),
+            (b"canonify=4", "canonify=4: ruleset changed value (old 3, new 4)"),
             (b"", "invalid ruleset name: \"\""),
             (b"_x", "invalid ruleset name: \"_x\""),
         ];

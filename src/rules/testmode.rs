@@ -2,7 +2,7 @@
 //!
 //! Pure: a line in, text out; look-ups go to the [`World`]. The prompt and the reading of lines are the caller's.
 
-use super::address::{Role, Target, unusable};
+use super::address::{Role, Target, place, unusable};
 use super::macros::{Layers, Macros, Values};
 use super::map;
 use super::meta;
@@ -30,6 +30,7 @@ $m               :print the value of macro $m.
 $=c              :print the contents of class $=c.
 /mx host         :returns the mail hosts for `host'.
 /parse address   :parse address, returning the value of crackaddr, and the parsed address.
+/sender address  :take the address as the sender of a message.
 /try mailer addr :rewrite address into the form it will have when presented to the indicated mailer.
 /tryflags flags  :set flags used by parsing: `H' for header or `E' for envelope, and `S' for sender or `R' for recipient.
 /canon hostname  :try to canonify hostname.
@@ -69,7 +70,7 @@ impl Printer {
 
     fn workspace(&mut self, set: &str, what: &str, workspace: &[Token]) {
         let name: String = set.chars().take(16).collect();
-        self.out.extend(format!("{name:<16} {what:>8}:").into_bytes());
+        self.out.extend(format!("{name:<16}{what:>8}:").into_bytes());
         for token in workspace {
             self.out.push(b' ');
             meta::show(token, &mut self.out);
@@ -235,6 +236,8 @@ impl TestMode {
             b"map" => self.map(rest, world, printer),
             b"parse" if rest.is_empty() => printer.line("Usage: /parse address"),
             b"parse" => self.parse(rest, world, printer),
+            b"sender" if rest.is_empty() => printer.line("Usage: /sender address"),
+            b"sender" => self.sender(rest, world, printer),
             b"try" => self.attempt(rest, world, printer),
             b"tryflags" if rest.is_empty() => printer.line("Usage: /tryflags [Hh|Ee][Ss|Rr]"),
             b"tryflags" => {
@@ -273,6 +276,9 @@ impl TestMode {
         }
         let mut call = map::Call { rules: &self.rules, message: &mut self.message, world };
         let looked = call.look_up(map, key, &[]);
+        if let Some(complaint) = world.complaint() {
+            printer.line(complaint);
+        }
         let mut text = [b"map_lookup: ", name, b" (", key, b") "].concat();
         match looked.value {
             Some(value) => text.extend([b"returns ", &value[..], b" (0)"].concat()),
@@ -311,6 +317,20 @@ impl TestMode {
         }
         text.extend([b", user ", &user[..]].concat());
         printer.line(text);
+    }
+
+    /// `/sender`: as the envelope sender of a message is taken.
+    fn sender(&mut self, address: &[u8], world: &mut dyn World, printer: &mut Printer) {
+        let mut run = Run::new(&self.rules, &mut self.message, world, printer);
+        let (target, _) = run.parse(address, Role { header: false, sender: true });
+        if let Ok(mut workspace) = run.scan(address) {
+            for set in [place::CANONIFY, place::SENDER, place::FINAL] {
+                run.rewrite(set, &mut workspace);
+            }
+        }
+        if let Target::Mailer { user, .. } = target {
+            printer.line([b"addr=", &user[..]].concat());
+        }
     }
 
     fn attempt(&mut self, rest: &[u8], world: &mut dyn World, printer: &mut Printer) {

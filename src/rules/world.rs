@@ -65,6 +65,11 @@ pub trait World {
         true
     }
 
+    /// What went wrong in the last look-up and has not been told yet.
+    fn complaint(&mut self) -> Option<String> {
+        None
+    }
+
     /// The text of the file a `text` map names; `None` when it can't be read.
     fn text(&mut self, file: &[u8]) -> Option<Vec<u8>>;
 
