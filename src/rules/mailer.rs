@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 /// Most mailers of a file.
 pub const MAILER_LIMIT: usize = 25;
-/// Line limit that flag `L` gives (RFC 821's line without its end), in octets.
+/// Line limit that flag `L` gives, in octets.
 const SMTP_LINE: i64 = 990;
 
 /// Which rule set a side of a mailer names: on the envelope and in headers.

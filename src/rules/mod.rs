@@ -44,5 +44,8 @@ pub use lines::Fault;
 pub use read::Rules;
 pub use run::Run;
 
+#[cfg(test)]
+mod tests;
+
 /// The version of sendmail whose language this is; its messages name it.
 pub const VERSION: &str = "8.17.1.9";

@@ -12,15 +12,28 @@ pub fn translated(text: &[u8], basic: bool) -> String {
                 let Some(&next) = text.get(at) else { break };
                 at += 1;
                 match next {
-                    b'(' | b')' | b'{' | b'}' | b'|' | b'+' | b'?' if basic => out.push(char::from(next)),
+                    b'{' if basic => {
+                        let length = text[at..].windows(2).position(|w| w == b"\\}").unwrap_or(0);
+                        out.push('{');
+                        out.push_str(&String::from_utf8_lossy(&text[at..at + length]));
+                        out.push('}');
+                        at += (length + 2).min(text.len() - at);
+                    }
+                    b'(' | b')' | b'|' | b'+' | b'?' if basic => out.push(char::from(next)),
                     b'<' | b'>' | b'b' | b'B' | b'w' | b'W' | b's' | b'S' => word(next, &mut out),
                     _ => literal(next, &mut out),
                 }
             }
             b'(' | b')' | b'{' | b'}' | b'|' | b'+' | b'?' if basic => literal(byte, &mut out),
             b'*' if basic && (out.is_empty() || out == "^" || out.ends_with('(')) => literal(byte, &mut out),
-            b'{' if !is_bound(&text[at..]) => literal(byte, &mut out),
-            b'(' | b')' | b'{' | b'}' | b'|' | b'+' | b'?' | b'*' | b'.' | b'^' | b'$' => out.push(char::from(byte)),
+            b'{' if !basic && is_bound(&text[at..]) => {
+                let length = text[at..].iter().position(|b| *b == b'}').map_or(0, |end| end + 1);
+                out.push('{');
+                out.push_str(&String::from_utf8_lossy(&text[at..at + length]));
+                at += length;
+            }
+            b'{' | b'}' => literal(byte, &mut out),
+            b'(' | b')' | b'|' | b'+' | b'?' | b'*' | b'.' | b'^' | b'$' => out.push(char::from(byte)),
             _ => literal(byte, &mut out),
         }
     }
@@ -102,6 +115,8 @@ mod tests {
             ("^[]x]$", false, "]", true),
             ("^a{2}$", false, "aa", true),
             ("^a{x$", false, "a{x", true),
+            ("^([0-9]{1,3}\\.){3}$", false, "1.22.333.", true),
+            ("^a\\{1,2\\}$", true, "aa", true),
             ("^[[:digit:]]+$", false, "12", true),
             ("^a\\(b\\)*$", true, "abb", true),
             ("^a(b)$", true, "a(b)", true),

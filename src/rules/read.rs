@@ -343,7 +343,7 @@ impl Reader<'_> {
             return self.fault(line, text, format!("invalid argument to V line: \"{shown}\""));
         };
         self.rules.level = level;
-        // RFC 1123's full name is in `$j`; from level 5 on `$w` is the short one.
+        // The full name is in `$j`; from level 5 on `$w` is the short one.
         if level >= 5
             && let Some(name) = self.rules.macros.value(b"w")
         {
@@ -377,6 +377,11 @@ impl Reader<'_> {
         }
         if self.rules.mailer(b"local").is_none() {
             self.rules.faults.push(Fault::whole(file, "No local mailer defined".to_string()));
+        }
+        // The full name is one of ours, whatever class lines say.
+        let full = self.expanded(&[meta::MACRO, b'j']);
+        if !full.is_empty() {
+            self.rules.classes.add(b"w", &full);
         }
         self.rules.alphabet();
     }

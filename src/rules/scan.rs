@@ -78,9 +78,7 @@ impl Alphabet {
     /// The table for these `OperatorChars`.
     pub fn new(operators: &[u8]) -> Alphabet {
         let mut kinds = [Kind::Atom; 256];
-        for byte in 0x80..0xa0 {
-            kinds[byte] = Kind::Operator;
-        }
+        kinds[0x80..0xa0].fill(Kind::Operator);
         kinds[usize::from(meta::MACRO)] = Kind::Atom;
         for named in [meta::CLASS, meta::NOT_CLASS, meta::MATCHED, meta::DELAYED] {
             kinds[usize::from(named)] = Kind::Named;

@@ -18,6 +18,7 @@ mod main_job;
 mod pop3;
 mod queue;
 mod relay;
+mod rules;
 mod sessions;
 mod settings;
 mod trash;

@@ -135,7 +135,8 @@ impl Machine {
             let Some(storage) = interface.address else { continue };
             if let Some(v4) = storage.as_sockaddr_in() {
                 rules.classes.add(b"w", format!("[{}]", v4.ip()).as_bytes());
-            } else if let Some(v6) = storage.as_sockaddr_in6().filter(|v6| v6.scope_id() == 0) {
+            } else if let Some(v6) = storage.as_sockaddr_in6().filter(|v6| !v6.ip().is_loopback() && v6.scope_id() == 0)
+            {
                 rules.classes.add(b"w", format!("[IPv6:{}]", v6.ip()).as_bytes());
             }
         }
