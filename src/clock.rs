@@ -17,6 +17,15 @@ impl Timestamp {
         Timestamp::from(SystemTime::now())
     }
 
+    /// When this machine started, by the present setting of its clock.
+    pub fn booted() -> Timestamp {
+        use nix::time::{ClockId, clock_gettime};
+        // Without that clock, which Linux has had since 2.6.39, the machine has just started.
+        let up = clock_gettime(ClockId::CLOCK_BOOTTIME)
+            .map_or(0, |up| up.tv_sec().saturating_mul(1_000_000) + up.tv_nsec() / 1000);
+        Timestamp(Timestamp::now().0 - up)
+    }
+
     /// Whole seconds since the epoch.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
@@ -50,6 +59,37 @@ impl Timestamp {
     /// `2026-11-24T12:07:51.000123Z`: logs and JSON (RFC 3339).
     pub fn rfc3339(self) -> String {
         self.zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+    }
+
+    /// Reads `date-time` of RFC 3339 §5.6, with any offset and any fraction of a second; `None` for everything else.
+    pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+        let (date, rest) = text.split_at_checked(11)?;
+        let (time, rest) = rest.split_at_checked(8)?;
+        let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<i16>().ok()).flatten();
+        let three = |text: &str, mark: char| -> Option<(i16, i8, i8)> {
+            let mut parts = text.split(mark).map(|part| if part.is_empty() { None } else { number(part) });
+            let three = (parts.next()??, i8::try_from(parts.next()??).ok()?, i8::try_from(parts.next()??).ok()?);
+            parts.next().is_none().then_some(three)
+        };
+        let is_apart = |text: &str, mark: u8, at: [usize; 2]| at.iter().all(|at| text.as_bytes()[*at] == mark);
+        let date = date.strip_suffix(['T', 't']).filter(|date| is_apart(date, b'-', [4, 7]))?;
+        let (hour, minute, second) = three(Some(time).filter(|time| is_apart(time, b':', [2, 5]))?, ':')?;
+        let (fraction, zone) = match rest.strip_prefix('.') {
+            Some(rest) => rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?),
+            None => ("0", rest),
+        };
+        let offset = match zone.as_bytes() {
+            [b'Z' | b'z'] => 0,
+            [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+                let (hours, minutes) = (number(&zone[1..3])?, number(&zone[4..])?);
+                let offset = i32::from(hours) * 60 + i32::from(minutes);
+                (hours < 24 && minutes < 60).then_some(if *sign == b'-' { -offset } else { offset })?
+            }
+            _ => return None,
+        };
+        let microseconds = format!("{:0<6.6}", fraction).parse::<i64>().ok().filter(|_| !fraction.is_empty())?;
+        let whole = Timestamp::from_civil(three(date, '-')?, (i8::try_from(hour).ok()?, minute, second), offset)?;
+        Some(Timestamp(whole.0 + microseconds))
     }
 
     /// `Nov 24 12:07:51` in the local zone: syslog lines and queue listings.
@@ -111,6 +151,45 @@ impl From<SystemTime> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_rfc3339() {
+        let seconds = |text: &str| Timestamp::parse_rfc3339(text).map(|t| t.0);
+        let noon = 1_795_522_071_000_000;
+        for (text, expected) in [
+            ("2026-11-24T12:07:51Z", noon),
+            ("2026-11-24t12:07:51z", noon),
+            ("2026-11-24T12:07:51.5Z", noon + 500_000),
+            ("2026-11-24T12:07:51.123456789Z", noon + 123_456),
+            ("2026-11-24T21:07:51+09:00", noon),
+            ("2026-11-24T11:37:51-00:30", noon),
+            ("2016-12-31T23:59:60Z", 1_483_228_799_000_000),
+        ] {
+            assert_eq!(seconds(text), Some(expected), "{text}");
+        }
+        for bad in [
+            "",
+            "2026-11-24",
+            "2026-11-24T12:07:51",
+            "2026-11-24 12:07:51Z",
+            "2026-11-24T12:07Z",
+            "2026-13-24T12:07:51Z",
+            "2026-02-30T12:07:51Z",
+            "2026-11-24T24:07:51Z",
+            "2026-11-24T12:07:51.Z",
+            "2026-11-24T12:07:51.5",
+            "2026-11-24T12:07:51+0900",
+            "2026-11-24T12:07:51+24:00",
+            "2026-11-24T12:07:51+09:60",
+            "2026-11-24T12:07:51+\u{e9}:00",
+            "+026-11-24T12:07:51Z",
+            "26-11-0024T12:07:51Z",
+            "2026-11-24T12:07:51Zx",
+            "2026-1\u{e9}24T12:07:51Z",
+        ] {
+            assert_eq!(seconds(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn prints_rfc3339() {

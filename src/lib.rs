@@ -40,5 +40,6 @@ pub mod spool;
 pub mod status;
 pub mod store;
 pub mod submit;
+mod syscall;
 pub mod tables;
 pub mod users;

@@ -6,7 +6,7 @@ use crate::status::{Enhanced, Reply};
 use crate::users::LoggedIn;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counts a service's connections, in all and by client.
 #[derive(Debug)]
@@ -65,6 +65,51 @@ impl Drop for Admission {
     }
 }
 
+/// Counts an account's sessions with a service, wherever they come from.
+#[derive(Debug)]
+pub struct Sessions {
+    most: u32,
+    counts: Mutex<HashMap<String, u32>>,
+}
+
+/// One counted session; dropped, it is counted no more.
+#[derive(Debug)]
+pub struct Session {
+    sessions: Arc<Sessions>,
+    account: String,
+}
+
+impl Sessions {
+    /// A counter with its limit.
+    pub fn new(most: u32) -> Arc<Sessions> {
+        Arc::new(Sessions { most, counts: Mutex::default() })
+    }
+
+    /// One more session of this account; `None` when it has as many as it may have.
+    pub fn begin(self: &Arc<Sessions>, account: &str) -> Option<Session> {
+        // A panic while they were held leaves numbers that are as good as before.
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(account.to_string()).or_insert(0);
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Session { sessions: self.clone(), account: account.to_string() })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let mut counts = self.sessions.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.account) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.account);
+            }
+        }
+    }
+}
+
 /// What one client has: one IPv4 address, or one /64 of IPv6. Limits and pauses count by it.
 pub fn client_network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
@@ -111,6 +156,18 @@ mod tests {
         assert!(connections.admit(ip("192.0.2.3")).is_err());
         drop(first);
         assert!(connections.admit(ip("192.0.2.1")).is_ok());
+    }
+
+    #[test]
+    fn an_account_has_so_many_sessions_and_no_more() {
+        let sessions = Sessions::new(2);
+        let first = sessions.begin("alice@a.test").unwrap();
+        let second = sessions.begin("alice@a.test").unwrap();
+        assert!(sessions.begin("alice@a.test").is_none() && sessions.begin("bob@a.test").is_some());
+        drop(first);
+        assert!(sessions.begin("alice@a.test").is_some());
+        drop(second);
+        assert!(sessions.counts.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! emconf: the configuration from the shell.
 
 mod manual;
+mod testmode;
 
+use super::emsend::Mode;
 use super::{Ended, RootOption, say};
 use crate::addr::normal_domain;
 use crate::config::{self, ConfigError, OFFSETS, Ports, Site};
@@ -79,7 +81,22 @@ enum Action {
 
 /// The program.
 pub fn main() -> ExitCode {
-    super::run("emconf", run)
+    let handed_over = super::emsend::handed_over(|mode, root| match mode {
+        Mode::Check => check(&config::load(root)?),
+        Mode::Newaliases => newaliases(root),
+        Mode::Test(file) => testmode::run(root, file.as_deref()),
+        _ => super::emsend::not_mine(),
+    });
+    handed_over.unwrap_or_else(|| super::run("emconf", run))
+}
+
+/// newaliases: there is no database to rebuild; the table is checked.
+fn newaliases(root: &settings::Root) -> super::Done {
+    let site = super::site("newaliases", root)?;
+    let table = crate::tables::Watched::<crate::tables::Aliases>::new(site.root.etc.join("aliases"));
+    let aliases = table.read()?;
+    say(&format!("{}: {} aliases\n", table.path().display(), aliases.iter().count()))?;
+    Ok(Exit::Ok)
 }
 
 fn run(arguments: Arguments) -> super::Done {
@@ -127,11 +144,6 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Manual => say(&manual::settings_list())?,
     }
     Ok(Exit::Ok)
-}
-
-/// `sendmail -bC`.
-pub(super) fn check_all(root: &settings::Root) -> super::Done {
-    check(&config::load(root)?)
 }
 
 fn choose_ports(base: u16, free: bool) -> Result<Vec<(&'static str, u16)>, Ended> {

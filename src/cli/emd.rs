@@ -1,5 +1,6 @@
 //! emd: the supervisor.
 
+use super::emsend::Mode;
 use super::{Ended, RootOption, say};
 use crate::config::Site;
 use crate::drive::{Control, Signals, Status, Supervisor, answer_file, ensure_certificate, request_file, silent};
@@ -59,7 +60,12 @@ enum Action {
 
 /// The program.
 pub fn main() -> ExitCode {
-    super::run("emd", run)
+    let handed_over = super::emsend::handed_over(|mode, root| match mode {
+        Mode::Daemon => start(root),
+        Mode::Foreground => supervise(root, false),
+        _ => super::emsend::not_mine(),
+    });
+    handed_over.unwrap_or_else(|| super::run("emd", run))
 }
 
 fn run(arguments: Arguments) -> super::Done {
@@ -80,11 +86,6 @@ fn run(arguments: Arguments) -> super::Done {
     }
 }
 
-/// `sendmail -bd`.
-pub(super) fn run_foreground(root: &Root) -> super::Done {
-    supervise(root, false)
-}
-
 fn lock_file(root: &Root) -> std::path::PathBuf {
     root.run().join("emd.lock")
 }
@@ -99,14 +100,14 @@ fn pid(root: &Root) -> Option<Pid> {
     }
 }
 
-pub(super) fn start(root: &Root) -> super::Done {
+fn start(root: &Root) -> super::Done {
     // Mistakes are shown here, not in a log.
     crate::config::load(root)?;
     if let Some(pid) = pid(root) {
         say(&format!("emd runs already (process {pid})\n"))?;
         return Ok(Exit::Ok);
     }
-    // `sendmail -bd` comes here too: the program is not always ourselves.
+    // `sendmail -bd` comes here too, under its own name.
     let mut command = Command::new(super::bin_dir().join("emd"));
     if let Some(dir) = &root.dir {
         command.arg("--root").arg(dir);

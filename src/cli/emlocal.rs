@@ -120,7 +120,7 @@ fn deliver(
     if delivery.mailer == Mailer::System {
         return system::deliver(site, &delivery.user, sender, text);
     }
-    let postman = Postman::new(site.clone(), super::emlocal_path());
+    let postman = Postman::new(site.clone(), router.users().clone(), super::emlocal_path());
     let id = Id::new(now);
     let mut reader = text;
     let mut letter = Letter { sender, original: &address, text: &mut reader };

@@ -3,12 +3,11 @@
 use super::{RootOption, server};
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::drive::{Conn, Port, TlsSource, peer_of_stdin, run_stdio};
+use crate::drive::{Conn, TlsSource};
 use crate::policy::{Connections, plaintext_allowed};
 use crate::proto::pop3::{Config, Context, Pop3Session};
 use crate::sasl::Mechanism;
 use crate::serve::{LoginDesk, Pop3Desk, Pop3Service};
-use crate::status::Exit;
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -41,26 +40,15 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> super::Done {
-    let root = arguments.root.root();
-    let sockets = server::sockets(&arguments.listen, &SERVICES, "pop3", arguments.check)?;
-    super::become_em(&root)?;
-    let site = Arc::new(super::site("empop", &root)?);
-    if arguments.check {
-        return Ok(Exit::Ok);
-    }
-    let needs = arguments.service == "pop3s" || sockets.iter().any(|s| s.service == "pop3s");
-    let house = House::new(site.clone(), server::tls_source(&site, needs, !sockets.is_empty())?);
-    if sockets.is_empty() {
-        let ip = peer_of_stdin().map(|(ip, _)| ip);
-        run_stdio(house.connection(&arguments.service, ip))?;
-        return Ok(Exit::Ok);
-    }
-    let house = Arc::new(house);
-    let ports = sockets.into_iter().map(|server::Listening { service, socket }| {
-        let house = house.clone();
-        Port { socket, make: Box::new(move |peer| house.connection(&service, Some(peer.ip()))) }
-    });
-    server::serve(ports.collect())
+    let call = server::Call {
+        program: "empop",
+        services: &SERVICES,
+        root: arguments.root.root(),
+        listen: &arguments.listen,
+        service: &arguments.service,
+        is_check: arguments.check,
+    };
+    server::run(call, House::new, |house, service, peer| house.connection(service, peer.map(|(ip, _)| ip)))
 }
 
 struct House {

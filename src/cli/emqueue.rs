@@ -4,6 +4,7 @@ mod list;
 mod requeue;
 mod trace;
 
+use super::emsend::Mode;
 use super::{Ended, RootOption, say};
 use crate::clock::Timestamp;
 use crate::config::Site;
@@ -119,7 +120,13 @@ enum Action {
 
 /// The program.
 pub fn main() -> ExitCode {
-    super::run("emqueue", run)
+    let handed_over = super::emsend::handed_over(|mode, root| match mode {
+        Mode::Mailq(selection) => mailq(root, selection),
+        Mode::Queue(selection, every) => run_for_sendmail(root, selection.clone(), *every),
+        Mode::Count => count(root),
+        _ => super::emsend::not_mine(),
+    });
+    handed_over.unwrap_or_else(|| super::run("emqueue", run))
 }
 
 fn run(arguments: Arguments) -> super::Done {
@@ -173,8 +180,15 @@ fn run(arguments: Arguments) -> super::Done {
     }
 }
 
+/// `sendmail -bP`.
+fn count(root: &Root) -> super::Done {
+    super::become_em(root)?;
+    let site = super::site("emqueue", root)?;
+    super::say(&format!("Total requests: {}\n", Spool::of(&site).scan()?.len())).map(|()| Exit::Ok)
+}
+
 /// `mailq`.
-pub(super) fn mailq(root: &Root, selection: &Selection) -> super::Done {
+fn mailq(root: &Root, selection: &Selection) -> super::Done {
     super::become_em(root)?;
     let site = super::site("mailq", root)?;
     let spool = Spool::of(&site);
@@ -182,7 +196,7 @@ pub(super) fn mailq(root: &Root, selection: &Selection) -> super::Done {
 }
 
 /// `sendmail -q`: once, or again and again.
-pub(super) fn run_for_sendmail(root: &Root, selection: Selection, every: Option<Duration>) -> super::Done {
+fn run_for_sendmail(root: &Root, selection: Selection, every: Option<Duration>) -> super::Done {
     super::become_em(root)?;
     let site = Arc::new(super::site("emqueue", root)?);
     loop {

@@ -2,19 +2,25 @@
 //!
 //! The command line is sendmail's, so it is read by hand: flags may be glued to their values, `-o` takes a letter and a value, and what
 //! a flag means depends on the name we are called by (`sendmail`, `mailq`, `newaliases`).
+//!
+//! This program takes messages, and starts a thousand times an hour on some hosts: it stays small. For what another command does, it
+//! puts that command in its place, under the same name and with the same command line ([`handed_over`]).
 
 mod arguments;
 mod deliver;
 mod options;
-mod testmode;
+
+pub(super) use arguments::Mode;
+pub(super) use deliver::may_write_queue;
 
 use super::{Ended, say};
 use crate::addr::Address;
 use crate::config::Site;
 use crate::route::Steps;
 use crate::serve::Gate;
+use crate::settings::Root;
 use crate::status::Exit;
-use arguments::{Arguments, Mode};
+use arguments::Arguments;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -60,11 +66,60 @@ pub fn main() -> ExitCode {
     let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let own = words.next().unwrap_or_default();
     let called_as = own.rsplit('/').next().unwrap_or("emsend").to_string();
-    let arguments = match arguments::parse(&called_as, words.collect()) {
+    let words: Vec<String> = words.collect();
+    let arguments = match arguments::parse(&called_as, words.clone()) {
         Ok(arguments) => arguments,
         Err(text) => return super::end("emsend", Err(Ended::new(Exit::Usage, text))),
     };
-    super::end("emsend", run(arguments))
+    match command_of(&arguments.mode) {
+        Some(command) => super::end("emsend", hand_over(command, &called_as, &words)),
+        None => super::end("emsend", run(arguments)),
+    }
+}
+
+/// Whose work a mode is, when it is not ours.
+fn command_of(mode: &Mode) -> Option<&'static str> {
+    match mode {
+        Mode::Mailq(_) | Mode::Queue(..) | Mode::Count => Some("emqueue"),
+        Mode::Smtp => Some("emsmtp"),
+        Mode::Daemon | Mode::Foreground => Some("emd"),
+        Mode::Check | Mode::Newaliases | Mode::Test(_) => Some("emconf"),
+        _ => None,
+    }
+}
+
+/// Puts another command in our place; returns only when that fails.
+fn hand_over(command: &str, called_as: &str, words: &[String]) -> super::Done {
+    use nix::unistd::{getgid, setresgid};
+    use std::os::unix::process::CommandExt;
+    // The drop folder's group is for taking messages only, and the program found beside us need not be the one we think.
+    setresgid(getgid(), getgid(), getgid()).map_err(|e| Ended::new(Exit::OsErr, format!("giving up a group: {e}")))?;
+    let program = super::bin_dir().join(command);
+    let name = if NAMES.contains(&called_as) { called_as } else { NAMES[0] };
+    let error = std::process::Command::new(&program).arg0(name).args(words).exec();
+    Err(Ended::new(Exit::OsFile, format!("{}: {error}", program.display())))
+}
+
+/// The names under which a command reads sendmail's command line.
+const NAMES: [&str; 4] = ["emsend", "sendmail", "mailq", "newaliases"];
+
+/// What a command does that stands in emsend's place, which it knows by its name; `None` when it does not.
+pub(super) fn handed_over(act: impl FnOnce(&Mode, &Root) -> super::Done) -> Option<ExitCode> {
+    let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let called_as = words.next().unwrap_or_default();
+    if !NAMES.contains(&called_as.as_str()) {
+        return None;
+    }
+    super::start_faults();
+    let done = arguments::parse(&called_as, words.collect())
+        .map_err(|text| Ended::new(Exit::Usage, text))
+        .and_then(|arguments| act(&arguments.mode, &super::root(arguments.root.as_deref())));
+    Some(super::end("emsend", done))
+}
+
+/// What a command says of a mode that is not its.
+pub(super) fn not_mine() -> super::Done {
+    Err(Ended::new(Exit::Usage, "this is the work of another command"))
 }
 
 fn run(arguments: Arguments) -> super::Done {
@@ -74,29 +129,15 @@ fn run(arguments: Arguments) -> super::Done {
         _ => {}
     }
     let root = super::root(arguments.root.as_deref());
-    match &arguments.mode {
-        Mode::Mailq(selection) => return super::emqueue::mailq(&root, selection),
-        Mode::Newaliases => return newaliases(&root),
-        Mode::Queue(selection, every) => return super::emqueue::run_for_sendmail(&root, selection.clone(), *every),
-        Mode::Daemon => return super::emd::start(&root),
-        Mode::Test => return testmode::run(&root, arguments.rules.as_deref()),
-        Mode::Foreground => return super::emd::run_foreground(&root),
-        Mode::Check => return super::emconf::check_all(&root),
-        Mode::HostStatus => return say("Host status information is not kept\n").map(|()| Exit::Ok),
-        _ => {}
+    if arguments.mode == Mode::HostStatus {
+        return say("Host status information is not kept\n").map(|()| Exit::Ok);
     }
     let caller = nix::unistd::getuid();
     super::become_em(&root)?;
     let site = Arc::new(super::site("emsend", &root)?);
-    let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
+    let gate = Gate::new(site, super::emlocal_path());
     match arguments.mode {
         Mode::Verify => verify(&gate, &arguments.recipients),
-        Mode::Count => say(&format!("Total requests: {}\n", gate.spool.scan()?.len())).map(|()| Exit::Ok),
-        Mode::Smtp if !deliver::may_write_queue(&gate.site) => Err(Ended::new(
-            Exit::NoPerm,
-            "-bs: you may only leave messages in the drop folder; name recipients, or use -t",
-        )),
-        Mode::Smtp => super::emsmtp::session_on_stdin(site, gate).map(|()| Exit::Ok),
         _ => deliver::run(&arguments, &gate, caller),
     }
 }
@@ -137,13 +178,4 @@ fn verify(gate: &Gate, recipients: &[String]) -> super::Done {
 
 fn recipients_of(recipients: &[String], site: &Site) -> Result<Vec<Address>, Ended> {
     crate::submit::command_line_recipients(recipients, site).map_err(|text| Ended::new(Exit::Usage, text))
-}
-
-/// newaliases: there is no database to rebuild; the table is checked.
-fn newaliases(root: &crate::settings::Root) -> super::Done {
-    let site = super::site("newaliases", root)?;
-    let table = crate::tables::Watched::<crate::tables::Aliases>::new(site.root.etc.join("aliases"));
-    let aliases = table.read()?;
-    say(&format!("{}: {} aliases\n", table.path().display(), aliases.iter().count()))?;
-    Ok(Exit::Ok)
 }

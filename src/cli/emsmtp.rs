@@ -1,14 +1,15 @@
 //! emsmtp: SMTP, submission and LMTP.
 
+use super::emsend::Mode;
 use super::{Ended, RootOption, server};
 use crate::config::Site;
-use crate::drive::{Conn, Port, TlsSource, peer_of_stdin, run_stdio, stdin_is_network};
+use crate::drive::{Conn, TlsSource, peer_of_stdin, run_stdio, stdin_is_network};
 use crate::policy::{Connections, plaintext_allowed};
 use crate::proto::smtp::{Config, Context, Kind, Limits, SmtpSession};
 use crate::sasl::Mechanism;
 use crate::serve::{Gate, LoginDesk, SmtpDesk, SmtpService};
+use crate::settings::Root;
 use crate::status::Exit;
-use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,51 +37,50 @@ struct Arguments {
 
 /// The program.
 pub fn main() -> ExitCode {
-    super::run("emsmtp", run)
+    let handed_over = super::emsend::handed_over(|mode, root| match mode {
+        Mode::Smtp => session_on_stdin(root),
+        _ => super::emsend::not_mine(),
+    });
+    handed_over.unwrap_or_else(|| super::run("emsmtp", run))
 }
 
 fn run(arguments: Arguments) -> super::Done {
-    let root = arguments.root.root();
-    let sockets = server::sockets(&arguments.listen, &SERVICES, "smtp", arguments.check)?;
-    super::become_em(&root)?;
-    let site = Arc::new(super::site("emsmtp", &root)?);
-    if arguments.check {
-        return Ok(Exit::Ok);
-    }
-    let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
-    serve_with(&arguments.service, sockets, site, gate)
+    let call = server::Call {
+        program: "emsmtp",
+        services: &SERVICES,
+        root: arguments.root.root(),
+        listen: &arguments.listen,
+        service: &arguments.service,
+        is_check: arguments.check,
+    };
+    let open = |site: Arc<Site>, tls| {
+        let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
+        House::new(site, gate, false, tls)
+    };
+    server::run(call, open, House::connection)
 }
-
-fn serve_with(service: &str, sockets: Vec<server::Listening>, site: Arc<Site>, gate: Arc<Gate>) -> super::Done {
-    let implicit = |name: &str| name == "submissions";
-    let needs = implicit(service) || sockets.iter().any(|s| implicit(&s.service));
-    let house = House::new(site.clone(), gate, false, server::tls_source(&site, needs, !sockets.is_empty())?);
-    if sockets.is_empty() {
-        let (ip, port) = peer_of_stdin().map_or((None, 0), |(ip, port)| (Some(ip), port));
-        run_stdio(house.connection(service, ip, port))?;
-        return Ok(Exit::Ok);
-    }
-    let house = Arc::new(house);
-    let ports = sockets.into_iter().map(|Listening { service, socket }| {
-        let house = house.clone();
-        Port { socket, make: Box::new(move |peer| house.connection(&service, Some(peer.ip()), peer.port())) }
-    });
-    server::serve(ports.collect())
-}
-
-use server::Listening;
 
 /// Runs one session of `sendmail -bs` on standard input: a local program's pipe, or under inetd a connection.
-pub(super) fn session_on_stdin(site: Arc<Site>, gate: Arc<Gate>) -> Result<(), Ended> {
+fn session_on_stdin(root: &Root) -> super::Done {
+    super::become_em(root)?;
+    let site = Arc::new(super::site("emsend", root)?);
+    if !super::emsend::may_write_queue(&site) {
+        let text = "-bs: you may only leave messages in the drop folder; name recipients, or use -t";
+        return Err(Ended::new(Exit::NoPerm, text));
+    }
+    let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
     let house = House::new(site, gate, !stdin_is_network(), None);
-    let (ip, port) = peer_of_stdin().map_or((None, 0), |(ip, port)| (Some(ip), port));
-    Ok(run_stdio(house.connection("smtp", ip, port))?)
+    run_stdio(house.connection("smtp", peer_of_stdin()))?;
+    Ok(Exit::Ok)
 }
 
 /// What all connections share.
 struct House {
     site: Arc<Site>,
+    /// Where other servers connect.
     tls: Option<Arc<TlsSource>>,
+    /// Where users do: they may have certificates.
+    tls_of_users: Option<Arc<TlsSource>>,
     configs: Vec<(&'static str, Arc<Config>, Arc<SmtpDesk>)>,
 }
 
@@ -119,14 +119,15 @@ impl House {
             (name, Arc::new(config), Arc::new(desk))
         };
         let configs = SERVICES.map(make).into();
-        House { site, tls, configs }
+        let servers = tls.as_ref().map(|tls| tls.without_client_certificates());
+        House { site, tls: servers, tls_of_users: tls, configs }
     }
 
-    fn connection(&self, service: &str, ip: Option<IpAddr>, port: u16) -> Conn<SmtpSession, SmtpService> {
+    fn connection(&self, service: &str, peer: server::Peer) -> Conn<SmtpSession, SmtpService> {
         // Names were checked against SERVICES; the first stands in for none.
         let index = self.configs.iter().position(|(name, ..)| *name == service).unwrap_or(0);
         let (_, config, desk) = &self.configs[index];
-        let ip = ip.map(|ip| ip.to_canonical());
+        let (ip, port) = peer.map_or((None, 0), |(ip, port)| (Some(ip.to_canonical()), port));
         let context = Context {
             ip,
             port,
@@ -138,6 +139,7 @@ impl House {
         };
         let session = SmtpSession::new(config.clone(), context, Instant::now());
         let patience = self.site.settings.smtp.timeout_command;
-        Conn::new(session, SmtpService::new(desk.clone()), self.tls.clone(), patience)
+        let tls = if config.kind == Kind::Submission { &self.tls_of_users } else { &self.tls };
+        Conn::new(session, SmtpService::new(desk.clone()), tls.clone(), patience)
     }
 }

@@ -1,15 +1,17 @@
 //! emuser: accounts and their mailboxes, from the shell.
 
 mod check;
+mod owner;
+mod share;
 mod trash;
 
 use super::{Ended, RootOption, say};
 use crate::addr::{Address, normal_domain};
-use crate::clock::Timestamp;
 use crate::config::Site;
+use crate::mailbox::Quota;
 use crate::settings::Size;
 use crate::status::Exit;
-use crate::store::{FolderError, LOCK_PATIENCE, Registry, StoreSettings, Tree, TreeError};
+use crate::store::{FolderError, TreeError};
 use crate::users::{self, Account, Users};
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::process::ExitCode;
@@ -87,6 +89,12 @@ enum Action {
     Purge(trash::Purge),
     /// Check an account's mailboxes, and mend what can be mended
     CheckMail(check::CheckMail),
+    /// Show and change the rights on a mailbox
+    #[command(subcommand)]
+    Acl(share::AclAction),
+    /// Make, delete and list mailboxes that no account owns
+    #[command(subcommand)]
+    Share(share::ShareAction),
 }
 
 #[derive(Debug, clap::Args)]
@@ -113,6 +121,9 @@ struct Fields {
     /// Mailbox quota, such as 1G; 0 for none
     #[arg(long)]
     quota: Option<String>,
+    /// Most messages in the mailboxes; 0 for no limit
+    #[arg(long, value_name = "NUMBER")]
+    quota_messages: Option<u32>,
     /// Services that may be used, with commas: smtp, submission, pop3, imap, poppass; "all" for all
     #[arg(long)]
     services: Option<String>,
@@ -125,7 +136,8 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> super::Done {
     let root = arguments.root.root();
-    if matches!(arguments.action, Action::Undelete(_) | Action::Purge(_) | Action::CheckMail(_)) {
+    use Action::{Acl, CheckMail, Purge, Share, Undelete};
+    if matches!(arguments.action, Undelete(_) | Purge(_) | CheckMail(_) | Acl(_) | Share(_)) {
         // Mail belongs to em, and so must all that is written beside it.
         super::become_em(&root)?;
     }
@@ -135,6 +147,8 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Undelete(action) => return trash::undelete(&site, &users, &action),
         Action::Purge(action) => return trash::purge(&site, &users, &action),
         Action::CheckMail(action) => return check::check_mail(&site, &users, &action),
+        Action::Acl(action) => return share::acl(&site, &users, &action),
+        Action::Share(action) => return share::share(&site, &users, &action),
         Action::Add { address, password, fields } => {
             let address = own_address(&address, &site)?;
             let mut account = Account::new(&address);
@@ -152,7 +166,8 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Passwd { address, password } => {
             let address = parse(&address, &site)?;
             // Hashed before the lock is taken: others need not wait for that.
-            let mut fresh = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
+            let found = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
+            let mut fresh = Arc::unwrap_or_clone(found);
             set_password(&password, &mut fresh, &site)?;
             edit(&users, &address, |account| {
                 for field in ["pw", "scram", "apop"] {
@@ -163,7 +178,10 @@ fn run(arguments: Arguments) -> super::Done {
         }
         Action::Modify { address, fields, lock, unlock, no_apop } => {
             let address = parse(&address, &site)?;
-            let says_something = fields.name.is_some() || fields.quota.is_some() || fields.services.is_some();
+            let says_something = fields.name.is_some()
+                || fields.quota.is_some()
+                || fields.quota_messages.is_some()
+                || fields.services.is_some();
             if !(says_something || lock || unlock || no_apop) {
                 return Err(Ended::new(Exit::Usage, "nothing to change; see emuser modify --help"));
             }
@@ -247,19 +265,8 @@ fn own_address(text: &str, site: &Site) -> Result<Address, Ended> {
 /// The account of this name.
 fn account(text: &str, site: &Site, users: &Users) -> Result<Account, Ended> {
     let address = parse(text, site)?;
-    users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))
-}
-
-/// The mailboxes of an account.
-fn tree(site: &Site, account: &Account) -> Result<Tree, Ended> {
-    let settings = StoreSettings {
-        clock: Timestamp::now,
-        host: site.hostname(),
-        keeps_trash: !site.settings.imap.trash.is_zero(),
-        lock_patience: LOCK_PATIENCE,
-    };
-    let home = users::home(&site.root.mail, &account.address);
-    Tree::open(Arc::new(Registry::new(settings)), &home).map_err(|e| of_store(&e))
+    let found = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
+    Ok(Arc::unwrap_or_clone(found))
 }
 
 /// What a failure of the store is to the shell.
@@ -319,6 +326,9 @@ fn apply(fields: &Fields, account: &mut Account) -> Result<(), Ended> {
     if let Some(quota) = &fields.quota {
         let size: Size = quota.parse().map_err(|e: String| Ended::new(Exit::Usage, format!("--quota: {e}")))?;
         account.put("quota", Some(size.0.to_string()));
+    }
+    if let Some(messages) = fields.quota_messages {
+        account.put("quota_messages", Some(messages.to_string()));
     }
     if let Some(services) = &fields.services {
         let known = ["smtp", "submission", "pop3", "imap", "poppass"];
@@ -389,7 +399,7 @@ fn prompt(text: &str) -> Result<String, Ended> {
 }
 
 fn to_text(account: &Account, site: &Site) -> String {
-    let quota = Size(account.quota(site.settings.accounts.quota.0));
+    let quota = account.quota(site.default_quota());
     let mut text = format!("address   {}\n", account.address);
     let mut line = |name: &str, value: &str| {
         if !value.is_empty() {
@@ -399,7 +409,7 @@ fn to_text(account: &Account, site: &Site) -> String {
     line("name", account.name());
     line("password", scheme(account));
     line("apop", if account.secret().is_some() { "yes (the password is kept readable)" } else { "" });
-    line("quota", &if quota.0 == 0 { "none".to_string() } else { quota.to_string() });
+    line("quota", &quota_text(quota));
     line("services", account.field("services").unwrap_or("all"));
     line("login", if account.is_locked() { "locked" } else { "" });
     line("home", &users::home(&site.root.mail, &account.address).display().to_string());
@@ -413,13 +423,22 @@ fn scheme(account: &Account) -> &str {
     }
 }
 
+fn quota_text(quota: Quota) -> String {
+    let octets = (quota.octets > 0).then(|| Size(quota.octets).to_string());
+    let messages = (quota.messages > 0).then(|| format!("{} messages", quota.messages));
+    let limits: Vec<String> = octets.into_iter().chain(messages).collect();
+    if limits.is_empty() { "none".to_string() } else { limits.join(", ") }
+}
+
 fn to_json(account: &Account, site: &Site) -> serde_json::Value {
+    let quota = account.quota(site.default_quota());
     serde_json::json!({
         "address": account.address.to_string(),
         "name": account.name(),
         "password": scheme(account),
         "apop": account.secret().is_some(),
-        "quota": account.quota(site.settings.accounts.quota.0),
+        "quota": quota.octets,
+        "quota_messages": quota.messages,
         "services": account.field("services").map(|s| s.split(',').collect::<Vec<_>>()),
         "locked": account.is_locked(),
         "home": users::home(&site.root.mail, &account.address),

@@ -1,12 +1,17 @@
 //! What all servers share: where their connections come from.
 
 use super::Ended;
-use crate::drive::{EventLoop, Port, Signals, TlsSource, ensure_certificate, inherited, listen, log_panics};
+use crate::config::Site;
+use crate::drive::{
+    Conn, EventLoop, Port, Signals, TlsSource, ensure_certificate, inherited, listen, log_panics, peer_of_stdin,
+    run_stdio,
+};
 use crate::log;
 use crate::proto::Session;
 use crate::serve::Service;
+use crate::settings::Root;
 use crate::status::Exit;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Threads for what blocks. Syncs wait together on the disk, so more of them than processors pay.
@@ -16,6 +21,63 @@ const WORKERS: usize = 32;
 pub(super) struct Listening {
     pub(super) service: String,
     pub(super) socket: std::net::TcpListener,
+}
+
+/// The services whose connections begin with TLS.
+const TLS_FIRST: [&str; 3] = ["submissions", "pop3s", "imaps"];
+
+/// Address and port of a peer; `None` where there is no network.
+pub(super) type Peer = Option<(IpAddr, u16)>;
+
+/// How a server was called.
+pub(super) struct Call<'a> {
+    /// Its name.
+    pub(super) program: &'static str,
+    /// The services it knows; the first is meant where none is named.
+    pub(super) services: &'static [&'static str],
+    /// The installation.
+    pub(super) root: Root,
+    /// `--listen`.
+    pub(super) listen: &'a [String],
+    /// The service of standard input.
+    pub(super) service: &'a str,
+    /// Only look whether it could run.
+    pub(super) is_check: bool,
+}
+
+/// Runs a mail server: on its sockets, or on standard input where there are none.
+///
+/// `open` makes what all connections share, as user em; `connect` makes a connection for a service and a peer.
+pub(super) fn run<H, S, V>(
+    call: Call<'_>,
+    open: impl FnOnce(Arc<Site>, Option<Arc<TlsSource>>) -> H,
+    connect: fn(&H, &str, Peer) -> Conn<S, V>,
+) -> super::Done
+where
+    H: Send + Sync + 'static,
+    S: Session + Send + 'static,
+    S::Ask: Send,
+    V: Service<Ask = S::Ask, Answer = S::Answer> + 'static,
+{
+    let sockets = sockets(call.listen, call.services, call.services[0], call.is_check)?;
+    super::become_em(&call.root)?;
+    let site = Arc::new(super::site(call.program, &call.root)?);
+    if call.is_check {
+        return Ok(Exit::Ok);
+    }
+    let needs_tls = TLS_FIRST.contains(&call.service) || sockets.iter().any(|s| TLS_FIRST.contains(&&*s.service));
+    let tls = tls_source(&site, needs_tls, !sockets.is_empty())?;
+    let house = open(site, tls);
+    if sockets.is_empty() {
+        run_stdio(connect(&house, call.service, peer_of_stdin()))?;
+        return Ok(Exit::Ok);
+    }
+    let house = Arc::new(house);
+    let ports = sockets.into_iter().map(|Listening { service, socket }| {
+        let house = house.clone();
+        Port { socket, make: Box::new(move |peer| connect(&house, &service, Some((peer.ip(), peer.port())))) }
+    });
+    serve(ports.collect())
 }
 
 /// The sockets from `--listen`, or those inherited; none means standard input is the connection.
@@ -74,11 +136,7 @@ where
 /// Where none is configured and nobody made the self-signed one yet (no `emd` under inetd), it is made here, if we may.
 /// A server that stays reads it now (`is_server`): one that can't be read is said in the log and TLS is not offered, because an
 /// offer that fails at each handshake turns mail away. Under inetd it is read by those who speak TLS.
-pub(super) fn tls_source(
-    site: &crate::config::Site,
-    needs: bool,
-    is_server: bool,
-) -> Result<Option<Arc<TlsSource>>, Ended> {
+fn tls_source(site: &Site, needs: bool, is_server: bool) -> Result<Option<Arc<TlsSource>>, Ended> {
     let missing = "TLS needs a certificate: set tls.certificate and tls.key, or let emd make one";
     if TlsSource::of(site).is_none()
         && let Err(reason) = ensure_certificate(site)

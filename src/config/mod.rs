@@ -10,6 +10,7 @@ pub use edit::{remove, set};
 pub use init::{OFFSETS, Ports, init, make_tree};
 
 use crate::fsx;
+use crate::mailbox::Quota;
 use crate::settings::{self, Root, Settings};
 use std::fmt;
 use std::net::SocketAddr;
@@ -30,6 +31,18 @@ pub struct Site {
 }
 
 impl Site {
+    /// The quota of accounts that have none of their own.
+    pub fn default_quota(&self) -> Quota {
+        let accounts = &self.settings.accounts;
+        Quota { octets: accounts.quota.0, messages: accounts.quota_messages.into() }
+    }
+
+    /// The quota of a domain's shared mailboxes, and that of its public ones.
+    pub fn shared_quota(&self) -> Quota {
+        let accounts = &self.settings.accounts;
+        Quota { octets: accounts.quota_shared.0, messages: accounts.quota_shared_messages.into() }
+    }
+
     /// Our own name.
     pub fn hostname(&self) -> String {
         if !self.settings.server.hostname.is_empty() {
@@ -236,6 +249,9 @@ fn check(settings: &mut Settings) -> Result<(), (KeyName, String)> {
     if settings.tls.certificate.is_empty() != settings.tls.key.is_empty() {
         return Err((("tls", "key"), "certificate and key are set together or not at all".to_string()));
     }
+    if settings.tls.client_ca.is_empty() && !settings.tls.client_crl.is_empty() {
+        return Err((("tls", "client_crl"), "means nothing without tls.client_ca".to_string()));
+    }
     if settings.delivery.program_user == "root" {
         return Err((("delivery", "program_user"), "programs never run as root".to_string()));
     }
@@ -282,6 +298,7 @@ mod tests {
             error("[accounts]\npassword_scheme = \"md5\"\n")
                 .contains("2:19: accounts.password_scheme: expected one of")
         );
+        assert!(error("[tls]\nclient_crl = \"x\"\n").contains("2:14: tls.client_crl: means nothing without"));
         for separator in ["++", "@", "a", " "] {
             assert!(
                 error(&format!("[server]\ndetail_separator = \"{separator}\"\n")).contains("em.toml:2:20"),

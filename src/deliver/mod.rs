@@ -16,6 +16,7 @@ use crate::config::Site;
 use crate::dot;
 use crate::envelope::{Delivery, Mailer};
 use crate::fsx;
+use crate::mailbox::Quota;
 use crate::status::Failure;
 use crate::store::{self, Arrival};
 use crate::users::{self, Directory, Users};
@@ -43,9 +44,8 @@ pub struct Letter<'a> {
 }
 
 impl Postman {
-    /// A postman; `emlocal` is the program for system accounts.
-    pub fn new(site: Arc<Site>, emlocal: PathBuf) -> Postman {
-        let users = Users::of(&site);
+    /// A postman; `users` are the site's accounts, `emlocal` is the program for system accounts.
+    pub fn new(site: Arc<Site>, users: Users, emlocal: PathBuf) -> Postman {
         let host = site.hostname();
         Postman { site, users, host, emlocal }
     }
@@ -61,14 +61,16 @@ impl Postman {
     pub fn check_quota(&self, delivery: &Delivery, size: u64) -> Result<(), Failure> {
         let account = if delivery.host.is_empty() { &delivery.user } else { &delivery.host };
         let Ok(address) = Address::parse(account) else { return Ok(()) };
-        let default = self.site.settings.accounts.quota.0;
-        let quota = self.users.find(&address)?.map_or(0, |a| a.quota(default));
-        if quota == 0 {
+        let default = self.site.default_quota();
+        let quota = self.users.find(&address)?.map_or(Quota::default(), |a| a.quota(default));
+        if quota.is_none() {
             return Ok(());
         }
-        let usage = store::usage(&self.home(delivery)?).map_err(|e| Failure::local(&e))?.octets;
-        if usage.saturating_add(size) > quota {
-            let cause = format!("{usage} octets used of {quota}");
+        let used = store::usage(&self.home(delivery)?).map_err(|e| Failure::local(&e))?;
+        // Also when the size is not known yet, there will be something of it.
+        if quota.is_exceeded((used.octets, used.messages), (size.max(1), 1)) {
+            let Quota { octets, messages } = quota;
+            let cause = format!("{} octets of {octets}, {} messages of {messages}", used.octets, used.messages);
             return Err(Failure::temporary((2, 2), "Mailbox full", cause).with_code(452));
         }
         Ok(())

@@ -26,6 +26,9 @@ const HIGH_WATER: usize = 256 << 10;
 /// Octets that are inflated at once.
 const INFLATED: usize = 64 << 10;
 
+/// A worker that has been at it for so long lets what there is go out before the next answer, which may take as long.
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
+
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
@@ -57,6 +60,8 @@ pub struct Conn<S: Session, V> {
     /// The end of that wait; `None` while nothing waits to be written.
     out_until: Option<Instant>,
     pending: Option<S::Ask>,
+    /// [`FLUSH_AFTER`], but for tests.
+    flush_after: Duration,
     input_ended: bool,
     end_told: bool,
     is_closing: bool,
@@ -84,6 +89,7 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
             patience,
             out_until: None,
             pending: None,
+            flush_after: FLUSH_AFTER,
             input_ended: false,
             end_told: false,
             is_closing: false,
@@ -179,7 +185,8 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                 if !self.tls_told {
                     self.tls_told = true;
                     self.handshake_until = None;
-                    let facts = facts(tls);
+                    let names = self.tls_source.as_ref().map(|source| source.client_names(tls));
+                    let facts = facts(tls, names.unwrap_or_default());
                     self.session.tls_started(now.instant, facts);
                 }
             }
@@ -191,6 +198,12 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                 Step::Ask(ask) if !on_worker && self.service.may_block(&ask) => {
                     self.pending = Some(ask);
                     return Want::Worker;
+                }
+                Step::Ask(ask)
+                    if on_worker && !self.outgoing().is_empty() && now.instant.elapsed() >= self.flush_after =>
+                {
+                    self.pending = Some(ask);
+                    return Want::Again;
                 }
                 Step::Ask(ask) => {
                     again = on_worker && self.service.may_block(&ask);
@@ -382,7 +395,7 @@ fn incoming<'a>(input: &'a mut Vec<u8>, deflate: &'a mut Option<Box<Deflate>>) -
     }
 }
 
-fn facts(tls: &ServerConnection) -> TlsFacts {
+fn facts(tls: &ServerConnection, client_names: Vec<String>) -> TlsFacts {
     let version = match tls.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
         Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
@@ -396,6 +409,7 @@ fn facts(tls: &ServerConnection) -> TlsFacts {
         cipher,
         exporter: exporter.map(|e| e.to_vec()),
         sni: tls.server_name().map(str::to_string),
+        client_names,
     }
 }
 

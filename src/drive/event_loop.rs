@@ -143,7 +143,7 @@ where
                 match event.token() {
                     WAKER => {}
                     WATCHER => {
-                        let told = self.watcher.read();
+                        let told = self.watcher.read(Instant::now());
                         self.tell(told);
                     }
                     SIGNAL => {

@@ -1,6 +1,6 @@
 //! Listening sockets: bound here, or inherited from emd or systemd.
 
-use super::fds;
+use crate::syscall;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -41,8 +41,8 @@ pub fn inherited() -> io::Result<Vec<Inherited>> {
     let names = variable("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
     let mut found = Vec::new();
-    for number in fds::FIRST..fds::FIRST.saturating_add(count.clamp(0, 64)) {
-        let socket = Socket::from(fds::adopt(number)?);
+    for number in syscall::FIRST..syscall::FIRST.saturating_add(count.clamp(0, 64)) {
+        let socket = Socket::from(syscall::adopt(number)?);
         let name = names.next().unwrap_or("").to_string();
         // Asking what is no socket at all is an error, too.
         let is_ours = socket.is_listener().unwrap_or(false)

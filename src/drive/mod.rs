@@ -6,7 +6,6 @@
 mod conn;
 mod deflate;
 mod event_loop;
-mod fds;
 mod jobs;
 mod listen;
 mod net;

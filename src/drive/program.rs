@@ -1,9 +1,9 @@
 //! A program under the supervisor: its sockets, its process, how it is started and ended.
 
-use super::fds;
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::status::Exit;
+use crate::syscall;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
@@ -67,7 +67,7 @@ pub(super) fn command(site: &Site, bin: &Path, argv: &[String], drops_to: Option
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0).env_remove("NOTIFY_SOCKET");
     // Without it glibc keeps the 19 MiB of a password hash for each thread that ever made one.
     command.env("MALLOC_MMAP_THRESHOLD_", "1048576");
-    fds::end_with_parent(&mut command);
+    syscall::end_with_parent(&mut command);
     if let Some((uid, gid)) = drops_to {
         command.uid(uid).gid(gid);
     }
@@ -83,7 +83,7 @@ pub(super) fn spawn(site: &Site, bin: &Path, program: &Program, drops_to: Option
     let sockets: Vec<&TcpListener> = program.sockets.iter().map(|(_, _, s)| s).collect();
     let names: Vec<&str> = program.sockets.iter().map(|(name, ..)| *name).collect();
     command.env_remove("LISTEN_PID").env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
-    fds::pass(&mut command, &sockets);
+    syscall::pass(&mut command, &sockets);
     command.spawn()
 }
 

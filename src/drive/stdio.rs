@@ -79,11 +79,15 @@ where
         }
         let poll_at = watcher.deadline().map(|d| d.saturating_duration_since(Instant::now()));
         let patience = [patience, poll_at].into_iter().flatten().min();
-        if !wait_readable(stdin.as_fd(), watcher.as_fd(), patience)? {
-            let has_news = !watcher.read().is_empty() || !watcher.poll(Instant::now()).is_empty();
-            match has_news {
-                true => conn.notify(),
-                false => conn.tick(),
+        let has_input = wait_readable(stdin.as_fd(), watcher.as_fd(), patience)?;
+        // Also when there is input: a client that always has some must not be kept from its news.
+        let has_news = !watcher.read(Instant::now()).is_empty() || !watcher.poll(Instant::now()).is_empty();
+        if has_news {
+            conn.notify();
+        }
+        if !has_input {
+            if !has_news {
+                conn.tick();
             }
             continue;
         }

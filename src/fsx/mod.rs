@@ -6,26 +6,29 @@
 //!
 //! Rules kept here:
 //! * a new file is created exclusively and never through a symbolic link;
-//! * publishing = write, fsync the file, rename or link, fsync the directory;
+//! * publishing = write, fsync the file, rename or link, fsync the directory; only names that tell the file's size may come before
+//!   both syncs ([`Draft::place_first`]);
 //! * a failed fsync means that the file is lost: it is not retried on the same descriptor, because
 //!   the kernel may have dropped the dirty pages (RELIABILITY R5);
 //! * locks are flock(2) held by a guard, and re-checked after locking.
 
 mod dir;
 pub mod fault;
+mod identity;
 mod lock;
 mod publish;
 
 pub use dir::Dir;
+pub use identity::{Identity, Looked, TRUSTED_FOR};
 pub use lock::{Lock, LockError};
-pub use publish::{BUFFER, Draft, replace, replace_cache};
+pub use publish::{BUFFER, Draft, replace, replace_cache, sync_all};
 
 use fault::checkpoint;
 use nix::fcntl::OFlag;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// An error with what was being done, and to which path.
@@ -94,6 +97,30 @@ fn regular(file: &File) -> io::Result<fs::Metadata> {
         true => Ok(metadata),
         false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
     }
+}
+
+/// Reads a whole file that nobody changes into a buffer whose memory, and what of its length fits, is used again.
+pub fn read_into(path: &Path, buffer: &mut Vec<u8>) -> io::Result<()> {
+    use std::io::Read;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(path)
+        .map_err(|e| context("open", path, e))?;
+    let size = regular(&file).map_err(|e| context("open", path, e))?.len();
+    let size = usize::try_from(size).map_err(|_| context("read", path, io::ErrorKind::FileTooLarge.into()))?;
+    buffer.resize(size, 0);
+    let mut filled = 0;
+    while filled < size {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(context("read", path, e)),
+        }
+    }
+    buffer.truncate(filled);
+    Ok(())
 }
 
 /// Reads a whole regular file of at most `limit` bytes.
@@ -170,6 +197,11 @@ pub fn sync_file(file: &File, path: &Path) -> io::Result<()> {
     file.sync_all().map_err(|e| context("fsync", path, e))
 }
 
+/// Has the kernel begin to write a file's data out, without waiting. Only a hint: what matters is the sync that follows.
+pub fn start_write_back(file: &File) {
+    crate::syscall::start_write_back(file);
+}
+
 /// Makes a directory's entries durable.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
     checkpoint("fsync-dir", path)?;
@@ -187,14 +219,28 @@ pub fn open_append_existing(path: &Path) -> io::Result<File> {
         .map_err(|e| context("open", path, e))
 }
 
-/// Makes everything written so far to the file system of `path` durable, in one act.
+/// One sync for many files and directories of a file system, in place of a [`sync_file`] or [`sync_dir`] for each.
 ///
-/// One call replaces many [`sync_file`] and [`sync_dir`] calls. Linux ≥ 5.8 reports write-back errors
-/// of the whole file system here.
-pub fn sync_filesystem(path: &Path) -> io::Result<()> {
-    checkpoint("syncfs", path)?;
-    let dir = File::open(path).map_err(|e| context("open", path, e))?;
-    nix::unistd::syncfs(&dir).map_err(|e| context("syncfs", path, e.into()))
+/// Linux (from 5.8 on) tells of data that could not be written, to whoever had the file system open when that happened. So it
+/// is begun before the first of the files is written, and finished after the last.
+#[derive(Debug)]
+pub struct FilesystemSync {
+    dir: File,
+    path: PathBuf,
+}
+
+impl FilesystemSync {
+    /// Begins on the file system of this directory.
+    pub fn begin(path: &Path) -> io::Result<FilesystemSync> {
+        let dir = File::open(path).map_err(|e| context("open", path, e))?;
+        Ok(FilesystemSync { dir, path: path.to_path_buf() })
+    }
+
+    /// Makes all that was written durable. An error means that any of the files may be lost.
+    pub fn finish(self) -> io::Result<()> {
+        checkpoint("syncfs", &self.path)?;
+        nix::unistd::syncfs(&self.dir).map_err(|e| context("syncfs", &self.path, e.into()))
+    }
 }
 
 /// Gives an existing file a second name. Fails when the name is taken.
@@ -269,6 +315,12 @@ mod tests {
         assert!(open_read(&linked).is_err());
         assert!(open_read(&fifo).is_err());
         assert!(open_read(dir.path()).is_err());
+        let mut buffer = b"older and longer".to_vec();
+        for path in [linked.as_path(), &fifo, dir.path()] {
+            assert!(read_into(path, &mut buffer).is_err());
+        }
+        read_into(&plain, &mut buffer).unwrap();
+        assert_eq!(buffer, b"x");
     }
 
     #[test]

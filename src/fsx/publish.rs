@@ -1,6 +1,7 @@
 //! The one atomic-write helper: a draft becomes a named, durable file, or leaves nothing.
 
-use super::{create_new, remove, rename, sync_dir, sync_file, write_all};
+use super::{create_new, remove, rename, start_write_back, sync_dir, sync_file, write_all};
+use nix::sys::statfs::{self, FsType};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -96,12 +97,44 @@ impl Draft {
         self.is_synced = self.pending.is_empty();
     }
 
+    /// True where the name may come before the data: on local file systems that are known to write both out in any order and to
+    /// lose neither. A stop of the machine can then leave a name with a shorter file, so that the name must tell the size.
+    pub fn may_name_first(&mut self) -> bool {
+        const KNOWN: [FsType; 3] = [statfs::EXT4_SUPER_MAGIC, statfs::XFS_SUPER_MAGIC, statfs::BTRFS_SUPER_MAGIC];
+        let Ok(file) = self.file() else { return false };
+        statfs::fstatfs(file).is_ok_and(|fs| KNOWN.contains(&fs.filesystem_type()))
+    }
+
+    /// Has the disk begin with the data: a sync that follows soon waits less.
+    pub fn start_sync(&mut self) -> io::Result<()> {
+        self.flush()?;
+        if let Some(file) = &self.file {
+            start_write_back(file);
+        }
+        Ok(())
+    }
+
+    /// Renames the draft to `name` before its data is durable, where [`Draft::may_name_first`]. The caller syncs the directory and
+    /// then the draft, or removes the name.
+    pub fn place_first(&mut self, name: &Path) -> io::Result<()> {
+        self.start_sync()?;
+        rename(&self.path, name)?;
+        self.path = name.to_path_buf();
+        self.keep = true;
+        Ok(())
+    }
+
     /// Syncs the data and renames the draft to `name`; the directory is not synced yet.
     pub fn place(&mut self, name: &Path) -> io::Result<()> {
         self.sync()?;
         rename(&self.path, name)?;
         self.keep = true;
         Ok(())
+    }
+
+    /// Leaves the file where it lies: something durable tells of it.
+    pub fn leave(mut self) {
+        self.keep = true;
     }
 
     /// Syncs the data, renames the draft to the free name `name` and syncs the directory: on return the file is durable.
@@ -123,6 +156,32 @@ impl Drop for Draft {
             let _ = remove(&self.path);
         }
     }
+}
+
+/// Most threads that sync at once: the disk takes that many writes together, more make it no faster.
+const SYNCING: usize = 8;
+/// For so many drafts another thread is worth its start.
+const WORTHWHILE: usize = 4;
+
+/// [`Draft::sync`] for many, at once. After an error any of them may be lost.
+pub fn sync_all(drafts: &mut [&mut Draft]) -> io::Result<()> {
+    for draft in drafts.iter_mut() {
+        draft.start_sync()?;
+    }
+    let threads = (drafts.len() / WORTHWHILE).clamp(1, SYNCING);
+    let share = drafts.len().div_ceil(threads).max(1);
+    let sync = |drafts: &mut [&mut Draft]| drafts.iter_mut().try_for_each(|draft| draft.sync());
+    let mut shares = drafts.chunks_mut(share);
+    let own = shares.next().unwrap_or_default();
+    std::thread::scope(|scope| {
+        let others: Vec<_> = shares.map(|share| scope.spawn(move || sync(share))).collect();
+        let mut result = sync(own);
+        for other in others {
+            let theirs = other.join().unwrap_or_else(|_| Err(io::Error::other("a thread ended early")));
+            result = result.and(theirs);
+        }
+        result
+    })
 }
 
 /// Replaces (or creates) `path` with `bytes`, atomically and durably; the draft lies in the same directory.

@@ -73,6 +73,9 @@ impl Flags {
     /// No flags.
     pub const NONE: Flags = Flags { system: 0, keywords: 0 };
 
+    /// All flags that there may be, as a mask.
+    pub const ALL: Flags = Flags { system: 31, keywords: u64::MAX };
+
     /// True when the system flag is set.
     pub fn has(self, flag: System) -> bool {
         self.system & flag as u8 != 0
@@ -92,6 +95,11 @@ impl Flags {
     /// Without those of the other.
     pub fn minus(self, other: Flags) -> Flags {
         Flags { system: self.system & !other.system, keywords: self.keywords & !other.keywords }
+    }
+
+    /// Those that are in both.
+    pub fn within(self, mask: Flags) -> Flags {
+        Flags { system: self.system & mask.system, keywords: self.keywords & mask.keywords }
     }
 
     /// True when all flags of the other are set.

@@ -6,13 +6,17 @@
 //! construction, however many sessions and programs write to the mailbox.
 //! RFC 9051 §2.3.1, RFC 7162 (modification sequences).
 
+mod acl;
 mod flags;
+mod quota;
 mod sequence;
 mod snapshot;
 mod thread;
 mod view;
 
+pub use acl::{ACL_LIMIT, Acl, AclChange, Identifier, Rights, Subject};
 pub use flags::{Flags, KEYWORDS_LIMIT, Keywords, System, is_keyword};
+pub use quota::Quota;
 pub use sequence::{SeqSet, SetError, UidSet};
 pub use snapshot::{Entry, Snapshot};
 pub use thread::{Threadable, Threads};

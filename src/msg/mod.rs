@@ -7,6 +7,7 @@
 //! |---|---|
 //! | raw: as the message has it | this file, `content`, `structure`, `address`, `envelope`, `section` |
 //! | printed for IMAP | `nstring`, `bodystructure` |
+//! | rewritten for clients that read ASCII headers only | `surrogate` |
 //! | decoded: for people who search and read | `charset`, `transfer`, `words`, `html`, `text`, `folding`, `subject`, `date` |
 
 pub mod address;
@@ -24,6 +25,7 @@ pub mod nstring;
 pub mod section;
 pub mod structure;
 pub mod subject;
+pub mod surrogate;
 pub mod text;
 pub mod transfer;
 pub mod words;

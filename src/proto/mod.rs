@@ -87,4 +87,6 @@ pub struct TlsFacts {
     pub exporter: Option<Vec<u8>>,
     /// The server name asked for.
     pub sni: Option<String>,
+    /// The addresses in the client's certificate, where there is one and it was verified.
+    pub client_names: Vec<String>,
 }

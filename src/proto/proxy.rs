@@ -22,6 +22,17 @@ const TEXT_LIMIT: usize = 107;
 /// Longest binary header taken.
 pub const LIMIT: usize = 1024;
 
+/// Adds what has come to what is `held` of a header. Gives what that makes, and how much of `bytes` was taken.
+pub fn gather(held: &mut Vec<u8>, bytes: &[u8]) -> (Header, usize) {
+    let before = held.len();
+    held.extend_from_slice(&bytes[..bytes.len().min(LIMIT - before)]);
+    match parse(held) {
+        Header::More if held.len() < LIMIT => (Header::More, held.len() - before),
+        Header::Done(length, client) => (Header::Done(length, client), length - before),
+        _ => (Header::Bad, bytes.len()),
+    }
+}
+
 /// Reads a header from the start of a connection.
 pub fn parse(bytes: &[u8]) -> Header {
     let common = bytes.len().min(12);

@@ -133,6 +133,10 @@ impl Run<'_> {
             let text = unquoted(&alphabet.join(&user, b' '));
             return Target::Mailer { mailer: number, host: Vec::new(), user: text[":include:".len()..].to_vec() };
         }
+        // A user with `@` in front is local for good: no rule set is to send it elsewhere.
+        if mailer.has(b'@') && user.first().is_some_and(|t| &t[..] == b"@") {
+            user.remove(0);
+        }
         let mut host = host.unwrap_or_default();
         self.message.set(b"h", host.clone());
         if rules.level >= 10 || role == Role::default() {

@@ -331,7 +331,12 @@ impl<'a> Run<'a> {
             inner.drain(..2.min(inner.len()));
             if !self.rules.set(set).is_empty() {
                 let now = self.apply(set, &mut inner);
-                if status == exit::OK || now == exit::TEMPORARY {
+                if !matches!(now, exit::OK | exit::TEMPORARY) {
+                    // The calls to the left of one that failed stay as they are.
+                    built.append(&mut inner);
+                    return now;
+                }
+                if now == exit::TEMPORARY {
                     status = now;
                 }
             }

@@ -1,16 +1,22 @@
-//! The server's side of SASL: PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-256 and SCRAM-SHA-256-PLUS. No I/O.
+//! The server's side of SASL: EXTERNAL, PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-256 and SCRAM-SHA-256-PLUS. No I/O.
 //!
 //! Called by the protocol machines through [`Dialog`], which also does the base64 lines that SMTP, POP3 and
 //! IMAP share. What is stored about a user comes in by [`Dialog::found`]; whether a login is granted is decided by
 //! the directory alone, from the [`Evidence`] that comes out.
 //! Trust: input is hostile. Secrets are compared in constant time; an unknown user looks like a wrong password.
+//! What EXTERNAL relies on, a verified certificate and the addresses in it, is the TLS driver's word (see `certificate`).
 //! RFC 4422, RFC 4616 (PLAIN), RFC 2195 (CRAM-MD5), RFC 5802 and RFC 7677 (SCRAM), RFC 9266 (channel binding).
 //! Not done: SASLprep (RFC 4013). Passwords are compared as the UTF-8 that was sent.
 
+mod certificate;
+mod channel;
 mod scram;
 
+pub use certificate::addresses as certificate_addresses;
+pub use channel::Channel;
 pub use scram::{ScramKeys, hmac_sha256};
 
+use crate::addr::Address;
 use encodify::base64;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
@@ -23,6 +29,8 @@ pub const MESSAGE_LIMIT: usize = 8 << 10;
 /// The mechanisms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mechanism {
+    /// RFC 4422 appendix A: a client certificate.
+    External,
     /// RFC 4616.
     Plain,
     /// The old two-question form.
@@ -39,6 +47,7 @@ impl Mechanism {
     /// Its registered name.
     pub fn name(self) -> &'static str {
         match self {
+            Mechanism::External => "EXTERNAL",
             Mechanism::Plain => "PLAIN",
             Mechanism::Login => "LOGIN",
             Mechanism::CramMd5 => "CRAM-MD5",
@@ -50,7 +59,9 @@ impl Mechanism {
     /// Reads a name in any case.
     pub fn parse(name: &str) -> Option<Mechanism> {
         use Mechanism::*;
-        [Plain, Login, CramMd5, ScramSha256, ScramSha256Plus].into_iter().find(|m| m.name().eq_ignore_ascii_case(name))
+        [External, Plain, Login, CramMd5, ScramSha256, ScramSha256Plus]
+            .into_iter()
+            .find(|m| m.name().eq_ignore_ascii_case(name))
     }
 
     /// True when the password itself crosses the wire.
@@ -142,11 +153,19 @@ pub enum Step {
 
 #[derive(Debug)]
 enum State {
+    /// The names that the connection proves.
+    External(Vec<String>),
     Plain,
     LoginUser,
     LoginPassword(String),
-    Cram { challenge: String },
-    CramLook { challenge: String, user: String, digest: String },
+    Cram {
+        challenge: String,
+    },
+    CramLook {
+        challenge: String,
+        user: String,
+        digest: String,
+    },
     Scram(Box<Scram>),
     Done,
 }
@@ -160,23 +179,24 @@ pub struct Dialog {
 impl Dialog {
     /// Starts an exchange. `initial` is the initial response as it stood in the command (`=` is the empty one).
     ///
-    /// `nonce` must be unpredictable and never used twice; `host` is our name (for CRAM-MD5); `exporter` is the channel
-    /// binding where TLS has one.
+    /// `nonce` must be unpredictable and never used twice; `host` is our name (for CRAM-MD5); `plus_offered` says whether the
+    /// client could see SCRAM-SHA-256-PLUS.
     pub fn start(
         mechanism: Mechanism,
         initial: Option<&str>,
         nonce: &str,
         host: &str,
-        exporter: Option<&[u8]>,
+        channel: &Channel<'_>,
         plus_offered: bool,
     ) -> (Dialog, Step) {
         let state = match mechanism {
+            Mechanism::External => State::External(channel.client_names.to_vec()),
             Mechanism::Plain => State::Plain,
             Mechanism::Login => State::LoginUser,
             Mechanism::CramMd5 => State::Cram { challenge: format!("<{nonce}@{host}>") },
             Mechanism::ScramSha256 => State::Scram(Box::new(Scram::new(nonce, None, plus_offered))),
             Mechanism::ScramSha256Plus => {
-                State::Scram(Box::new(Scram::new(nonce, Some(exporter.unwrap_or_default()), true)))
+                State::Scram(Box::new(Scram::new(nonce, Some(channel.exporter.unwrap_or_default()), true)))
             }
         };
         let mut dialog = Dialog { state };
@@ -230,6 +250,7 @@ impl Dialog {
 
     fn input(&mut self, message: &[u8]) -> Step {
         match std::mem::replace(&mut self.state, State::Done) {
+            State::External(names) => external(&names, message),
             State::Plain => plain(message),
             State::LoginUser => match text(message) {
                 Some(user) => {
@@ -299,6 +320,20 @@ fn plain(message: &[u8]) -> Step {
     }
 }
 
+/// RFC 4422 appendix A: the identity to act as, or nothing for the one that the channel proves first.
+fn external(names: &[String], message: &[u8]) -> Step {
+    let Some(wanted) = text(message) else { return Step::Malformed };
+    let key = |name: &str| Address::parse(name).ok().map(|address| address.to_key());
+    let name = match wanted.is_empty() {
+        true => names.first(),
+        false => key(&wanted).and_then(|wanted| names.iter().find(|name| key(name).as_ref() == Some(&wanted))),
+    };
+    match name {
+        Some(name) => Step::Login(Evidence::Proven(Proven { user: name.clone(), mechanism: "EXTERNAL" })),
+        None => Step::Refused,
+    }
+}
+
 fn text(message: &[u8]) -> Option<String> {
     if message.contains(&0) {
         return None;
@@ -315,7 +350,7 @@ mod tests {
     use super::*;
 
     fn start(mechanism: Mechanism, initial: Option<&str>) -> (Dialog, Step) {
-        Dialog::start(mechanism, initial, "1896.697170952", "postoffice.reston.mci.net", None, false)
+        Dialog::start(mechanism, initial, "1896.697170952", "postoffice.reston.mci.net", &Channel::default(), false)
     }
 
     #[test]
@@ -334,6 +369,32 @@ mod tests {
         }
         assert_eq!(start(Mechanism::Plain, Some("not base64!")).1, Step::Malformed);
         assert_eq!(start(Mechanism::Plain, Some("*")).1, Step::Cancelled);
+    }
+
+    #[test]
+    fn external_takes_the_identities_of_the_certificate_and_no_other() {
+        let names = ["alice@example.test".to_string(), "sales@example.test".to_string()];
+        let channel = Channel { client_names: &names, ..Channel::default() };
+        let start = |initial: Option<&str>| Dialog::start(Mechanism::External, initial, "n", "h", &channel, false);
+        let proven = |user: &str| Step::Login(Evidence::Proven(Proven { user: user.into(), mechanism: "EXTERNAL" }));
+        assert_eq!(start(Some("=")).1, proven("alice@example.test"));
+        let (mut dialog, step) = start(None);
+        assert_eq!(step, Step::Challenge(String::new()));
+        assert_eq!(dialog.line(b""), proven("alice@example.test"));
+        assert_eq!(dialog.line(b""), Step::Malformed);
+        for (wanted, name) in
+            [("sales@example.test", "sales@example.test"), ("Alice@EXAMPLE.test", "alice@example.test")]
+        {
+            assert_eq!(start(Some(&encode(wanted.as_bytes()))).1, proven(name));
+        }
+        for wanted in ["bob@example.test", "alice", "alice@example.test ", "alice@example.tes", "*"] {
+            assert_eq!(start(Some(&encode(wanted.as_bytes()))).1, Step::Refused, "{wanted}");
+        }
+        for bad in [&b"alice@example.test\0"[..], b"\0", b"\xff"] {
+            assert_eq!(start(Some(&encode(bad))).1, Step::Malformed);
+        }
+        let nobody = Channel::default();
+        assert_eq!(Dialog::start(Mechanism::External, Some("="), "n", "h", &nobody, false).1, Step::Refused);
     }
 
     #[test]

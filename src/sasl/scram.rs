@@ -224,7 +224,7 @@ impl Scram {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Dialog, Found, Mechanism};
+    use super::super::{Channel, Dialog, Found, Mechanism};
     use super::*;
 
     /// The exchange of RFC 7677 §3.
@@ -234,7 +234,8 @@ mod tests {
         let keys = ScramKeys::derive_rounds("pencil", &salt, 4096);
         let nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
         let first = encode(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
-        let (mut dialog, step) = Dialog::start(Mechanism::ScramSha256, Some(&first), nonce, "h", None, false);
+        let (mut dialog, step) =
+            Dialog::start(Mechanism::ScramSha256, Some(&first), nonce, "h", &Channel::default(), false);
         assert_eq!(step, Step::Look(Lookup::Scram("user".into())));
         let server_first = dialog.found(Found::Scram(keys));
         assert_eq!(
@@ -258,7 +259,7 @@ mod tests {
         let keys = ScramKeys::derive_rounds("x", b"0123456789abcdef", 10);
         assert_eq!(ScramKeys::parse(&keys.print()), Some(keys.clone()));
         let (mut dialog, _) =
-            Dialog::start(Mechanism::ScramSha256, Some(&encode(b"n,,n=u,r=c")), "s", "h", None, false);
+            Dialog::start(Mechanism::ScramSha256, Some(&encode(b"n,,n=u,r=c")), "s", "h", &Channel::default(), false);
         dialog.found(Found::Scram(keys));
         let wrong = encode(format!("c=biws,r=cs,p={}", encode(&[7; 32])).as_bytes());
         assert_eq!(dialog.line(wrong.as_bytes()), Step::Login(Evidence::Wrong { user: "u".into() }));
@@ -268,7 +269,7 @@ mod tests {
     fn a_stripped_plus_is_noticed() {
         let start = |flag: &str, plus| {
             let first = encode(format!("{flag},,n=u,r=c").as_bytes());
-            Dialog::start(Mechanism::ScramSha256, Some(&first), "s", "h", None, plus).1
+            Dialog::start(Mechanism::ScramSha256, Some(&first), "s", "h", &Channel::default(), plus).1
         };
         assert_eq!(start("y", true), Step::Failed);
         assert!(matches!(start("y", false), Step::Look(_)));
@@ -279,7 +280,7 @@ mod tests {
     fn names_are_unescaped_strictly() {
         let start = |name: &str| {
             let first = encode(format!("n,,n={name},r=c").as_bytes());
-            Dialog::start(Mechanism::ScramSha256, Some(&first), "s", "h", None, false).1
+            Dialog::start(Mechanism::ScramSha256, Some(&first), "s", "h", &Channel::default(), false).1
         };
         assert_eq!(start("a=2Cb=3D2C"), Step::Look(Lookup::Scram("a,b=2C".into())));
         for bad in ["a=", "a=2c", "=41", ""] {

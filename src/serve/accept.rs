@@ -40,9 +40,10 @@ pub struct Gate {
 impl Gate {
     /// The gate of a site; `emlocal` is the program for system accounts.
     pub fn new(site: Arc<Site>, emlocal: PathBuf) -> Gate {
+        let router = Router::new(site.clone());
         Gate {
-            router: Router::new(site.clone()),
-            postman: Postman::new(site.clone(), emlocal),
+            postman: Postman::new(site.clone(), router.users().clone(), emlocal),
+            router,
             spool: Spool::of(&site),
             host: site.hostname(),
             site,

@@ -60,6 +60,11 @@ impl LoginDesk {
         self.users.has_secrets()
     }
 
+    /// The account of an address, whether it may log in or not.
+    pub fn find(&self, address: &Address) -> Result<Option<Arc<Account>>, Failure> {
+        self.users.find(address)
+    }
+
     /// A nonce that nobody can guess.
     pub fn nonce(&self) -> String {
         let mut bytes = [0; 18];
@@ -71,7 +76,7 @@ impl LoginDesk {
     }
 
     /// The account's address for a login name. Nothing but the address itself: `Alice <alice@example.org>` is no name.
-    fn address(&self, user: &str) -> Option<Address> {
+    pub(super) fn address(&self, user: &str) -> Option<Address> {
         match user.contains('@') {
             true => Address::parse(user).ok(),
             false => Address::new(user, &self.site.default_domain()).ok(),
@@ -95,7 +100,8 @@ impl LoginDesk {
         })
     }
 
-    fn account(&self, user: &str) -> Result<Option<Account>, Failure> {
+    /// The account of a login name, also one that is locked.
+    pub(super) fn account(&self, user: &str) -> Result<Option<Arc<Account>>, Failure> {
         match self.address(user) {
             Some(address) => self.users.find(&address),
             None => Ok(None),

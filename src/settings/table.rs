@@ -109,6 +109,8 @@ settings! {
     tls: Tls {
         certificate: String = String::new(), "PEM file with our certificate and its chain; empty uses a self-signed one in etc/tls, made at the first start.";
         key: String = String::new(), "PEM file with the certificate's private key.";
+        client_ca: String = String::new(), "PEM file with the certificates of those who certify our users: their client certificates log in without a password (SASL EXTERNAL) by IMAP, POP3 and submission; empty asks for none.";
+        client_crl: String = String::new(), "PEM file with the revocation lists of everybody who issued client certificates; empty knows none revoked.";
         minimum: String = "1.2".to_string(), "The oldest TLS version taken: \"1.2\" or \"1.3\".";
     }
     /// Limits and policy of the SMTP, submission and LMTP server.
@@ -141,18 +143,24 @@ settings! {
     imap: Imap {
         connections: u32 = 20000, "Most connections at once.";
         connections_per_client: u32 = 20000, "Most connections at once from one address.";
+        connections_per_user: u32 = 100, "Most connections at once of one account.";
         login: Duration = minutes(3), "Wait for a login.";
         autologout: Duration = minutes(30), "Wait for a command after login; at least 30 minutes, says the standard.";
         idle: Duration = minutes(29), "Longest IDLE; clients begin anew before that.";
         errors: u32 = 20, "Bad commands in a row before the connection is closed.";
         trash: Duration = hours(0), "How long expunged messages are kept in the account's trash, to be restored; 0 removes them at once.";
         proxy_from: Vec<Network> = Vec::new(), "Networks whose connections begin with a PROXY protocol header.";
+        progress: Duration = seconds(10), "How often a client hears that its search goes on (INPROGRESS); 0 never tells.";
+        message_limit: u32 = 0, "Most messages that one command handles, announced as MESSAGELIMIT; clients that don't know it miss older messages. 0 for no limit; less than 1000 is not allowed by the standard.";
+        save_limit: u32 = 0, "The same for COPY and APPEND alone, announced as SAVELIMIT where there is no imap.message_limit.";
+        submission_servers: Vec<String> = Vec::new(), "Accounts as which submission servers log in: they alone follow URLs that are authorised for submission (URLAUTH=submit+).";
         tolerates_spaces: bool = false, "Take more than one blank between the words of a command, as some old clients send.";
+        tolerates_utf8_headers: bool = false, "Take and show header fields in raw UTF-8 as they are, also from and to clients that did not say ENABLE UTF8=ACCEPT: for moving old mail in, and for backups.";
     }
     /// Logging in.
     auth: Auth {
         plaintext_without_tls: Plaintext = Plaintext::Never, "When passwords may cross the wire without TLS.";
-        mechanisms: Vec<String> = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN"].map(String::from).to_vec(), "SASL mechanisms offered, best first.";
+        mechanisms: Vec<String> = ["EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN"].map(String::from).to_vec(), "SASL mechanisms offered where they can work, best first.";
         cache: Duration = minutes(5), "How long a verified password is remembered (as a keyed digest in memory).";
         failure_delay: Duration = seconds(1), "Pause before the answer to a failed login; doubles with each failure of a client, up to 15 seconds.";
         attempts: u32 = 5, "Failed logins before the connection is closed.";
@@ -162,6 +170,9 @@ settings! {
         password_scheme: String = "argon2id".to_string(), "How new passwords are hashed: argon2id, yescrypt, sha512-crypt or bcrypt.";
         system: bool = false, "Accounts of the operating system are recipients too.";
         quota: Size = Size(0), "Quota of accounts that have none of their own; 0 for none.";
+        quota_messages: u32 = 0, "The same in messages.";
+        quota_shared: Size = Size(0), "Quota of each domain's shared mailboxes together, and of its public ones; 0 for none.";
+        quota_shared_messages: u32 = 0, "The same in messages.";
     }
     /// The queue.
     queue: Queue {

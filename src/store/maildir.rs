@@ -1,5 +1,9 @@
 //! Delivery into Maildirs: one data write and one flush, whatever the number of mailboxes.
+//!
+//! Where the file system is known to allow it, the file gets its name before either is durable: the disk then writes the data while the
+//! folder is synced. `torn` tells what that can leave.
 
+use super::torn::Torn;
 use crate::clock::Timestamp;
 use crate::fsx;
 use std::io;
@@ -10,6 +14,8 @@ use std::time::Duration;
 
 /// From this many mailboxes on, one syncfs(2) is cheaper than a sync of each folder.
 const SYNCFS_FROM: usize = 4;
+/// From this many mailboxes on, two threads make the links.
+const THREADS_FROM: usize = 64;
 /// A file in a mailbox's tmp older than this was left there by a crash.
 const TMP_AGE: Duration = Duration::from_secs(36 * 3600);
 
@@ -54,45 +60,96 @@ pub fn name(now: Timestamp, host: &str, size: u64, wire_size: u64) -> String {
 pub fn deliver(arrival: &mut Arrival, homes: &[PathBuf], now: Timestamp, host: &str) -> Vec<io::Result<()>> {
     let Arrival { draft, size, wire_size } = arrival;
     let (size, wire_size) = (*size, *wire_size);
-    let target = |home: &Path| home.join("Maildir").join("new").join(name(now, host, size, wire_size));
+    let target = |home: &Path| new_of(home).join(name(now, host, size, wire_size));
     if let [home] = homes {
         return vec![deliver_one(draft, home, &target(home))];
+    }
+    if homes.len() >= SYNCFS_FROM && draft.may_name_first() {
+        return deliver_batch(draft, homes, &homes.iter().map(|home| target(home)).collect::<Vec<_>>());
     }
     if let Err(error) = draft.sync() {
         return homes.iter().map(|_| Err(again(&error))).collect();
     }
-    let mut any_copied = false;
-    let targets: Vec<PathBuf> = homes.iter().map(|home| target(home)).collect();
-    let mut results: Vec<io::Result<()>> =
-        homes.iter().zip(&targets).map(|(home, target)| link(draft, home, target, &mut any_copied)).collect();
-    // A link proves that the mailbox lies on the draft's file system; a copy elsewhere needs its own syncs.
-    if homes.len() >= SYNCFS_FROM && !any_copied {
-        let synced = draft.path().parent().map_or(Ok(()), fsx::sync_filesystem);
-        for (target, result) in targets.iter().zip(&mut results).filter(|(_, result)| result.is_ok()) {
-            if let Err(error) = &synced {
-                *result = undo(target, again(error));
-            }
+    let into = |home: &PathBuf| {
+        let target = target(home);
+        link(draft, home, &target)?;
+        sync(home, &target)
+    };
+    homes.iter().map(into).collect()
+}
+
+/// Links into many mailboxes; one sync of the file system makes the data and all names durable.
+fn deliver_batch(draft: &mut fsx::Draft, homes: &[PathBuf], targets: &[PathBuf]) -> Vec<io::Result<()>> {
+    let begun = match draft.path().parent().map(fsx::FilesystemSync::begin) {
+        Some(Ok(begun)) => begun,
+        other => {
+            let error = other.and_then(Result::err).unwrap_or_else(|| io::Error::other("a draft without a folder"));
+            return homes.iter().map(|_| Err(again(&error))).collect();
         }
-    } else {
-        for ((home, target), result) in homes.iter().zip(&targets).zip(&mut results).filter(|(_, r)| r.is_ok()) {
-            *result = sync(home, target);
-        }
+    };
+    if let Err(error) = draft.start_sync() {
+        return homes.iter().map(|_| Err(again(&error))).collect();
     }
-    results
+    let linked = link_all(draft.path(), homes, targets);
+    // A link proves that the mailbox lies on the draft's file system, so that this sync is for it too.
+    let synced = begun.finish();
+    let settle = |(linked, (home, target)): (io::Result<()>, (&PathBuf, &PathBuf))| match (linked, &synced) {
+        (Ok(()), Ok(())) => Ok(()),
+        (Ok(()), Err(error)) => undo(target, again(error)),
+        (Err(error), Ok(())) if is_elsewhere(&error) => {
+            copy(draft, home, target)?;
+            sync(home, target)
+        }
+        (Err(error), _) => Err(error),
+    };
+    linked.into_iter().zip(homes.iter().zip(targets)).map(settle).collect()
+}
+
+/// Links into each of these mailboxes. Half of the work of a link is finding its place, which two can do at once.
+fn link_all(draft: &Path, homes: &[PathBuf], targets: &[PathBuf]) -> Vec<io::Result<()>> {
+    let link_some = |homes: &[PathBuf], targets: &[PathBuf]| -> Vec<io::Result<()>> {
+        let link = |(home, target): (&PathBuf, &PathBuf)| with_folders(home, || fsx::link(draft, target));
+        homes.iter().zip(targets).map(link).collect()
+    };
+    if homes.len() < THREADS_FROM {
+        return link_some(homes, targets);
+    }
+    let (first, second) = (homes.split_at(homes.len() / 2), targets.split_at(targets.len() / 2));
+    std::thread::scope(|scope| {
+        let other = std::thread::Builder::new().spawn_scoped(scope, || link_some(first.1, second.1));
+        let mut results = link_some(first.0, second.0);
+        match other.map(|other| other.join()) {
+            Ok(Ok(rest)) => results.extend(rest),
+            // No thread to be had.
+            Err(_) => results.extend(link_some(first.1, second.1)),
+            Ok(Err(_)) => results.extend(first.1.iter().map(|_| Err(io::Error::other("a thread ended early")))),
+        }
+        results
+    })
 }
 
 fn deliver_one(draft: &mut fsx::Draft, home: &Path, target: &Path) -> io::Result<()> {
-    draft.sync()?;
-    match with_folders(home, || draft.place(target)) {
-        Err(e) if is_elsewhere(&e) => copy(draft, home, target)?,
+    let name_first = draft.may_name_first();
+    let place = |draft: &mut fsx::Draft| if name_first { draft.place_first(target) } else { draft.place(target) };
+    match with_folders(home, || place(draft)) {
+        Err(e) if is_elsewhere(&e) => {
+            copy(draft, home, target)?;
+            return sync(home, target);
+        }
         other => other?,
     }
-    sync(home, target)
+    // The directory's blocks are written while the data is on its way.
+    sync(home, target)?;
+    draft.sync().or_else(|error| undo(target, error))
+}
+
+fn new_of(home: &Path) -> PathBuf {
+    home.join("Maildir").join("new")
 }
 
 /// Makes a name in `new` durable.
 fn sync(home: &Path, target: &Path) -> io::Result<()> {
-    fsx::sync_dir(&home.join("Maildir").join("new")).or_else(|error| undo(target, error))
+    fsx::sync_dir(&new_of(home)).or_else(|error| undo(target, error))
 }
 
 /// Takes back what could not be made durable: it will be delivered again.
@@ -118,12 +175,9 @@ fn with_folders(home: &Path, mut act: impl FnMut() -> io::Result<()>) -> io::Res
     }
 }
 
-fn link(draft: &mut fsx::Draft, home: &Path, target: &Path, any_copied: &mut bool) -> io::Result<()> {
+fn link(draft: &mut fsx::Draft, home: &Path, target: &Path) -> io::Result<()> {
     match with_folders(home, || fsx::link(draft.path(), target)) {
-        Err(e) if is_elsewhere(&e) => {
-            *any_copied = true;
-            copy(draft, home, target)
-        }
+        Err(e) if is_elsewhere(&e) => copy(draft, home, target),
         other => other,
     }
 }
@@ -152,7 +206,7 @@ fn clean(tmp: &Path) {
     let Ok(entries) = std::fs::read_dir(tmp) else { return };
     for entry in entries.flatten() {
         let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
-        if age.is_some_and(|age| age > TMP_AGE) {
+        if age.is_some_and(|age| age > TMP_AGE) && !Torn::is_aside(&entry.path()) {
             let _ = fsx::remove(&entry.path());
         }
     }
@@ -214,13 +268,13 @@ mod tests {
         for some in [&homes[..1], &homes[..]] {
             let tmp = homes[0].join("Maildir/tmp");
             std::fs::create_dir_all(&tmp).unwrap();
-            for (name, age) in [("old", 40), ("young", 1)] {
+            for (name, age) in [("old", 40), ("young", 1), ("old.torn", 40)] {
                 let then = std::time::SystemTime::now() - Duration::from_secs(age * 3600);
                 std::fs::File::create(tmp.join(name)).unwrap().set_modified(then).unwrap();
             }
             let results = deliver(&mut arrival(dir.path()), some, Timestamp(1), "h");
             assert!(results.iter().all(Result::is_ok), "{results:?}");
-            assert!(!tmp.join("old").exists() && tmp.join("young").exists());
+            assert!(!tmp.join("old").exists() && tmp.join("young").exists() && tmp.join("old.torn").exists());
         }
         assert_eq!((messages(&homes[0]), messages(&homes[1])), (2, 1));
     }

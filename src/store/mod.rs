@@ -7,15 +7,19 @@
 //! | state | meaning | after a crash |
 //! |---|---|---|
 //! | draft in spool/tmp | being written, nothing promised | `emqueue sweep` removes it when it is old |
-//! | name in `new`, folder not synced | delivered, not yet acknowledged | the sender tries again: at most a duplicate |
-//! | name in `new`, folder synced | delivered and acknowledged | – |
+//! | name in `new`, file and folder not both synced | delivered, not yet acknowledged | the sender tries again: at most a duplicate; a file that is shorter than its name says is set aside by whoever looks first ([`torn`]) |
+//! | name in `new`, file and folder synced | delivered and acknowledged | – |
+//! | `tmp/NAME.torn` | set aside: never acknowledged | for the administrator to look at and delete |
 //!
 //! Delivery takes no lock. The POP3 lock is `HOME/.pop3.lock`, held for a session.
 
 pub mod folder;
 mod maildir;
 mod pop;
+mod realm;
 mod registry;
+mod shares;
+mod torn;
 mod trash;
 mod tree;
 mod usage;
@@ -26,7 +30,12 @@ pub use folder::{
 };
 pub use maildir::{Arrival, deliver, name};
 pub use pop::{PopEntry, PopError, PopMailbox};
+pub use realm::Realm;
 pub use registry::Registry;
+pub use shares::{owners_sharing_with, share_marks};
 pub use trash::{Trash, Trashed};
-pub use tree::{AnnotateError, Annotations, INBOX, Listed, SEPARATOR, Tree, TreeError, VALUE_LIMIT};
+pub use tree::{
+    AclError, AnnotateError, Annotations, INBOX, Identity, Listed, SEPARATOR, Stamp, Surveyed, Tree, TreeError, UrlKey,
+    UrlKeyMark, VALUE_LIMIT,
+};
 pub use usage::{Usage, usage};

@@ -3,6 +3,7 @@
 //! Names are packed into one string, so that a held session of a hundred messages costs some kilobytes.
 
 use super::folder::size;
+use super::torn::Torn;
 use crate::dot;
 use crate::fsx::{self, Lock, LockError};
 use std::fs::File;
@@ -66,6 +67,7 @@ impl PopMailbox {
             Err(LockError::Held | LockError::Gone) => return Err(PopError::InUse),
         };
         let mut found: Vec<(String, bool, u64)> = Vec::new();
+        let torn = Torn::new();
         for (sub, is_new) in [("cur", false), ("new", true)] {
             let dir = maildir.join(sub);
             let entries = match std::fs::read_dir(&dir) {
@@ -76,6 +78,9 @@ impl PopMailbox {
                 let entry = entry?;
                 let Ok(name) = entry.file_name().into_string() else { continue };
                 if name.starts_with('.') || name.len() > usize::from(u16::MAX) {
+                    continue;
+                }
+                if is_new && torn.takes(&maildir, name.as_bytes()) {
                     continue;
                 }
                 let wire_size = match size(name.as_bytes(), b",W=") {

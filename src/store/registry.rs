@@ -3,6 +3,7 @@
 //! The last ones that were opened are kept for whoever comes next: a client that logs in every minute need not have them read again.
 
 use super::folder::{Folder, FolderError, StoreSettings};
+use super::tree::AclCache;
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -17,6 +18,8 @@ const KEPT_MESSAGES: usize = 200_000;
 pub struct Registry {
     settings: Arc<StoreSettings>,
     folders: Mutex<Open>,
+    /// The lists of rights that were read.
+    pub(super) acls: AclCache,
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +34,7 @@ struct Open {
 impl Registry {
     /// Without open mailboxes.
     pub fn new(settings: StoreSettings) -> Registry {
-        Registry { settings: Arc::new(settings), folders: Mutex::default() }
+        Registry { settings: Arc::new(settings), folders: Mutex::default(), acls: AclCache::default() }
     }
 
     /// What its mailboxes share.

@@ -80,6 +80,11 @@ impl Bin {
         fsx::rename(from, &self.dir.join(OsStr::from_bytes(&message.file)))
     }
 
+    /// Takes a message that for now stays where it is, too.
+    pub(super) fn link(&self, from: &Path, message: &Trashed) -> io::Result<()> {
+        fsx::link(from, &self.dir.join(OsStr::from_bytes(&message.file)))
+    }
+
     /// Makes what was taken durable.
     pub(super) fn sync(&self) -> io::Result<()> {
         fsx::sync_dir(&self.dir)

@@ -15,13 +15,13 @@ pub use password::{PasswordError, check as check_password, hash as hash_password
 use crate::addr::Address;
 use crate::config::Site;
 use crate::fields;
-use crate::fsx::{self, Lock, LockError};
+use crate::fsx::{self, Identity, Lock, LockError, Looked};
+use crate::mailbox::Quota;
 use crate::sasl::{Proven, ScramKeys};
 use crate::status::Failure;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -63,9 +63,13 @@ impl Account {
         self.field("apop")
     }
 
-    /// Quota in octets, 0 for none; `default` where the account has no own.
-    pub fn quota(&self, default: u64) -> u64 {
-        self.field("quota").and_then(|q| q.parse().ok()).unwrap_or(default)
+    /// Its quota; of `default` what the account has no own value for.
+    pub fn quota(&self, default: Quota) -> Quota {
+        let own = |key: &str| self.field(key).and_then(|value| value.parse().ok());
+        Quota {
+            octets: own("quota").unwrap_or(default.octets),
+            messages: own("quota_messages").unwrap_or(default.messages),
+        }
     }
 
     /// The person's name.
@@ -143,10 +147,16 @@ fn name_key(address: &Address) -> String {
 /// A `/` or a leading dot in a local part can't leave the tree: such bytes are written `%XX`.
 pub fn home(mail: &std::path::Path, address: &Address) -> PathBuf {
     let key = address.to_key();
-    mail.join(directory_name(key.domain())).join(directory_name(key.local()))
+    domain_home(mail, key.domain()).join(directory_name(key.local()))
 }
 
-fn directory_name(text: &str) -> String {
+/// Where the homes of a domain lie. No account's home begins with a dot there.
+pub fn domain_home(mail: &std::path::Path, domain: &str) -> PathBuf {
+    mail.join(directory_name(domain))
+}
+
+/// A text as one name in a directory: no `/`, no leading dot. `fields::decode` reads it again.
+pub fn directory_name(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     for (i, c) in text.chars().enumerate() {
         match c {
@@ -161,7 +171,7 @@ fn directory_name(text: &str) -> String {
 /// A login that was granted; only [`Users::log_in`] and [`Users::log_in_proven`] make one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedIn {
-    account: Account,
+    account: Arc<Account>,
 }
 
 impl LoggedIn {
@@ -174,7 +184,7 @@ impl LoggedIn {
 /// Where accounts are looked up: the file here; other directories may stand behind the same questions.
 pub trait Directory: Send + Sync {
     /// The account of an address, without regard to case.
-    fn find(&self, address: &Address) -> Result<Option<Account>, Failure>;
+    fn find(&self, address: &Address) -> Result<Option<Arc<Account>>, Failure>;
 }
 
 /// etc/users.
@@ -190,18 +200,16 @@ pub struct Users {
 /// What was found in one state of the file.
 #[derive(Debug, Default)]
 struct Seen {
-    file: Option<(FileIdentity, Arc<File>)>,
-    accounts: HashMap<String, Option<Account>>,
+    file: Option<(Identity, Arc<File>)>,
+    looked: Option<Looked>,
+    accounts: HashMap<String, Option<Arc<Account>>>,
 }
-
-/// Inode, size and time of change: another one after each change, because changes are renames.
-type FileIdentity = (u64, u64, i64, i64);
 
 /// Most accounts remembered.
 const SEEN_LIMIT: usize = 10_000;
 
 impl Directory for Users {
-    fn find(&self, address: &Address) -> Result<Option<Account>, Failure> {
+    fn find(&self, address: &Address) -> Result<Option<Arc<Account>>, Failure> {
         self.lookup(address).map_err(|e| Failure::local(&e))
     }
 }
@@ -221,33 +229,34 @@ impl Users {
         &self.path
     }
 
-    /// One account, by binary search.
-    pub fn lookup(&self, address: &Address) -> io::Result<Option<Account>> {
+    /// One account, by binary search. A change of the file is seen a millisecond later.
+    pub fn lookup(&self, address: &Address) -> io::Result<Option<Arc<Account>>> {
         let key = name_key(address);
-        let now = match std::fs::metadata(&self.path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(fsx::context("stat", &self.path, e)),
-            Ok(m) => (m.ino(), m.size(), m.mtime(), m.mtime_nsec()),
+        let Ok(mut seen) = self.seen.lock() else {
+            return match Identity::of(&self.path)? {
+                Some(_) => self.search(&fsx::open_read(&self.path)?, &key),
+                None => Ok(None),
+            };
         };
-        let Ok(mut seen) = self.seen.lock() else { return self.search(&fsx::open_read(&self.path)?, &key) };
-        let file = match &seen.file {
-            Some((identity, file)) if *identity == now => {
-                if let Some(found) = seen.accounts.get(&key) {
-                    return Ok(found.clone());
-                }
-                file.clone()
+        if !seen.looked.is_some_and(Looked::is_fresh) {
+            let now = Identity::of(&self.path)?;
+            if now.is_none() || seen.file.as_ref().is_none_or(|(identity, _)| Some(*identity) != now) {
+                *seen = Seen::default();
             }
-            _ => {
-                let file = Arc::new(fsx::open_read(&self.path)?);
-                *seen = Seen { file: Some((now, file.clone())), accounts: HashMap::new() };
-                file
+            if let (Some(now), None) = (now, &seen.file) {
+                seen.file = Some((now, Arc::new(fsx::open_read(&self.path)?)));
             }
-        };
+            seen.looked = Some(Looked::now());
+        }
+        let Some((identity, file)) = seen.file.clone() else { return Ok(None) };
+        if let Some(found) = seen.accounts.get(&key) {
+            return Ok(found.clone());
+        }
         // Others need not wait for our reading.
         drop(seen);
         let found = self.search(&file, &key)?;
         if let Ok(mut seen) = self.seen.lock()
-            && seen.file.as_ref().is_some_and(|(identity, _)| *identity == now)
+            && seen.file.as_ref().is_some_and(|(now, _)| *now == identity)
         {
             if seen.accounts.len() >= SEEN_LIMIT {
                 seen.accounts.clear();
@@ -257,7 +266,7 @@ impl Users {
         Ok(found)
     }
 
-    fn search(&self, file: &File, key: &str) -> io::Result<Option<Account>> {
+    fn search(&self, file: &File, key: &str) -> io::Result<Option<Arc<Account>>> {
         let line = file
             .metadata()
             .and_then(|m| file::search(file, m.len(), key))
@@ -265,7 +274,7 @@ impl Users {
         match line {
             None => Ok(None),
             Some(line) => match Account::parse(&line) {
-                Some(account) => Ok(Some(account)),
+                Some(account) => Ok(Some(Arc::new(account))),
                 None => Err(fsx::context("read", &self.path, invalid(&format!("damaged line for {key}")))),
             },
         }
@@ -310,19 +319,22 @@ impl Users {
             text.push('\n');
         }
         fsx::replace(&self.path, text.as_bytes(), 0o600)?;
+        if let Ok(mut seen) = self.seen.lock() {
+            seen.looked = None;
+        }
         Ok(result)
     }
 
     /// Grants a login by name and password; unknown users cost the same time as known ones.
     pub fn log_in(&self, address: &Address, password: &str) -> Result<Option<LoggedIn>, Failure> {
         let account = self.find(address)?;
-        let hash = account.as_ref().and_then(Account::password);
+        let hash = account.as_deref().and_then(Account::password);
         let is_right = check_password(password, hash);
         Ok(account.filter(|a| is_right && !a.is_locked()).map(|account| LoggedIn { account }))
     }
 
     /// Grants a login whose password was verified a moment ago against the same stored hash.
-    pub fn log_in_again(&self, account: Account, _seen: &Remembered) -> Option<LoggedIn> {
+    pub fn log_in_again(&self, account: Arc<Account>, _seen: &Remembered) -> Option<LoggedIn> {
         (!account.is_locked()).then_some(LoggedIn { account })
     }
 
@@ -434,7 +446,10 @@ mod tests {
         add(&users, &["alice@b.test"]);
         let text = std::fs::read_to_string(dir.path().join("users")).unwrap();
         assert_eq!(text, "# em-users 1\nalice@b.test\nbob@b.test future=x%20y quota=5\n");
-        assert_eq!(users.lookup(&address("bob@b.test")).unwrap().unwrap().quota(9), 5);
+        assert_eq!(
+            users.lookup(&address("bob@b.test")).unwrap().unwrap().quota(Quota { octets: 9, messages: 7 }),
+            Quota { octets: 5, messages: 7 }
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("fsx", 0),
     ("clock", 0),
     ("log", 0),
+    ("syscall", 0),
     ("addr", 10),
     ("envelope", 10),
     ("mailbox", 10),

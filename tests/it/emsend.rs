@@ -126,7 +126,9 @@ fn a_caller_without_rights_hands_in_and_the_queue_takes_over() {
     // nobody can't run a binary below a closed folder: a copy in an open one.
     let bins = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o755)).tempdir().unwrap();
     let copy = bins.path().join("emsend");
-    std::fs::copy(bin("emsend"), &copy).unwrap();
+    for command in ["emsend", "emsmtp"] {
+        std::fs::copy(bin(command), bins.path().join(command)).unwrap();
+    }
     use std::os::unix::process::CommandExt;
     let call = |arguments: &[&str]| {
         let mut command = Command::new(&copy);

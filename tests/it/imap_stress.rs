@@ -294,13 +294,13 @@ fn stress(loses_indexes: bool) {
 }
 
 /// A second process that serves the same mailboxes.
-struct Second {
+pub struct Second {
     process: std::process::Child,
-    address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 impl Second {
-    fn start(world: &World) -> Second {
+    pub fn start(world: &World) -> Second {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let process = world.command("emimap").args(["--listen", &address.to_string()]).spawn().unwrap();
         wait_until("the second server", || std::net::TcpStream::connect(address).is_ok());

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod aliases;
+mod certificates;
 mod clients;
 mod crash;
 mod dialogues;
@@ -10,7 +11,9 @@ mod emsend;
 mod faults;
 mod imap_corpus;
 mod imap_foreign;
+mod imap_notify;
 mod imap_stress;
+mod imap_urls;
 mod imap_wire;
 mod imaptest;
 mod inetd;
@@ -21,6 +24,7 @@ mod relay;
 mod rules;
 mod sessions;
 mod settings;
+mod shared;
 mod trash;
 mod wire;
 mod world;

@@ -2,7 +2,9 @@
 
 use super::{MECHANISMS, Random, drive, fuzz};
 use expressmail::proto::imap::response::Code;
-use expressmail::proto::imap::{Answer, Ask, Config, Context, Denial, Effect, ImapSession, Limits, Outcome, Refusal};
+use expressmail::proto::imap::{
+    Answer, Ask, AuthorizedUrl, Config, Context, Denial, Effect, ImapSession, Limits, MessageUrl, Outcome, Refusal,
+};
 use expressmail::sasl;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -155,4 +157,40 @@ fn answer(random: &mut Random, ask: Ask, is_honest: bool) -> Answer {
         _ if random.below(50) == 0 => Answer::Bye("x".into()),
         _ => Answer::Verdict(Ok(())),
     }
+}
+
+#[test]
+fn urls_and_certificates() {
+    let words = [
+        "imap://",
+        "a@h",
+        "a%40b",
+        "/",
+        "INBOX",
+        ";UIDVALIDITY=1",
+        "/;UID=1",
+        "/;SECTION=",
+        "1.2",
+        "/;PARTIAL=1.2",
+        "%",
+        ";EXPIRE=",
+        "2026-11-24T12:07:51",
+        ".5",
+        "+09:00",
+        "Z",
+        ";URLAUTH=",
+        "user+",
+        "anonymous",
+        ":INTERNAL:",
+        "01ab",
+    ];
+    fuzz("urls", &words, |_, input| {
+        let text = String::from_utf8_lossy(input);
+        let _ = MessageUrl::parse(&text);
+        if let Ok(url) = AuthorizedUrl::parse(&text) {
+            assert!(text.starts_with(url.rump), "{text}");
+            assert_eq!(url.proof.is_none(), url.rump.len() == text.len(), "{text}");
+        }
+        let _ = sasl::certificate_addresses(input);
+    });
 }

@@ -353,7 +353,7 @@ fn sasl_replies_and_bodies() {
     ];
     fuzz("sasl, replies, bodies", &words, |random, input| {
         let mechanism = MECHANISMS[random.below(4)];
-        let (mut dialog, _) = sasl::Dialog::start(mechanism, None, "n", "h", None, false);
+        let (mut dialog, _) = sasl::Dialog::start(mechanism, None, "n", "h", &sasl::Channel::default(), false);
         for piece in input.split(|b| *b == b'\n') {
             if let sasl::Step::Look(lookup) = dialog.line(piece) {
                 let _ = dialog.found(match lookup {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(in crate::cli) enum Mode {
     Deliver,
     Smtp,
     Verify,
@@ -24,8 +24,8 @@ pub(super) enum Mode {
     Check,
     /// -bh, -bH: the status of hosts, which is not kept.
     HostStatus,
-    /// -bt: test the rules.
-    Test,
+    /// -bt: test the rules, of the file of -C if there is one.
+    Test(Option<PathBuf>),
     Queue(Selection, Option<Duration>),
     Help,
     Version,
@@ -106,6 +106,9 @@ pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, St
         } else {
             arguments.recipients.push(word);
         }
+    }
+    if let Mode::Test(file) = &mut arguments.mode {
+        *file = arguments.rules.take();
     }
     Ok(arguments)
 }
@@ -230,7 +233,7 @@ fn mode(letter: &str, before: &Mode) -> Result<Mode, String> {
         "D" => Mode::Foreground,
         "C" => Mode::Check,
         "h" | "H" => Mode::HostStatus,
-        "t" => Mode::Test,
+        "t" => Mode::Test(None),
         other => return Err(format!("-b{other}: one of -bm -bs -bv -bt -bp -bP -bi -bd -bD -bC -bh -bH")),
     })
 }

@@ -5,19 +5,19 @@ use super::{Ended, recipients_of};
 use crate::addr::{Address, AddressError, Mailbox, parse_list, parse_path};
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::queue::Runner;
 use crate::serve::Gate;
 use crate::spool::Id;
 use crate::status::{Exit, Failure};
 use crate::submit::{self, Completion, Errors, Message, Submission, TextReader};
 use nix::unistd::{AccessFlags, Uid, User, access, geteuid};
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
 /// Users that may name any sender without a warning.
 const TRUSTED: [&str; 4] = ["root", "daemon", "em", "uucp"];
 
-pub(super) fn run(arguments: &Arguments, gate: &std::sync::Arc<Gate>, caller: Uid) -> super::super::Done {
+pub(super) fn run(arguments: &Arguments, gate: &Gate, caller: Uid) -> super::super::Done {
     let submission = submission(arguments, &gate.site, caller)?;
     if submission.recipients.is_empty() && !submission.from_header {
         return Err(Ended::new(Exit::Usage, "no recipients: name them, or take them from the header with -t"));
@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &Arguments, gate: &std::sync::Arc<Gate>, caller: Ui
 }
 
 /// A caller of the set-gid binary may only use the drop folder.
-pub(super) fn may_write_queue(site: &Site) -> bool {
+pub(in crate::cli) fn may_write_queue(site: &Site) -> bool {
     let dirs = [site.root.spool.join("queue"), site.root.spool.join("tmp"), site.root.mail.clone()];
     dirs.iter().all(|dir| access(dir, AccessFlags::W_OK).is_ok())
 }
@@ -118,14 +118,8 @@ fn person(gecos: &str, login: &str) -> String {
 }
 
 /// With a daemon the poke was enough; otherwise one runner for this message: in front of us with -v, behind us without.
-fn start_delivery(gate: &std::sync::Arc<Gate>, id: &Id, verbose: bool) -> Result<(), Ended> {
+fn start_delivery(gate: &Gate, id: &Id, verbose: bool) -> Result<(), Ended> {
     if gate.spool.poke() {
-        return Ok(());
-    }
-    if verbose {
-        let net = std::sync::Arc::new(crate::drive::Outgoing::default());
-        let attempted = Runner::new(gate.clone(), net).run(id, Timestamp::now)?;
-        let _ = writeln!(std::io::stderr(), "{id}: {attempted:?}");
         return Ok(());
     }
     let mut command = Command::new(super::super::bin_dir().join("emqueue"));
@@ -133,6 +127,12 @@ fn start_delivery(gate: &std::sync::Arc<Gate>, id: &Id, verbose: bool) -> Result
         command.arg("--root").arg(dir);
     }
     command.arg("run").arg(id.as_str()).current_dir("/");
+    if verbose {
+        // What it says is for the terminal; our output stays the caller's.
+        let err = std::io::stderr().as_fd().try_clone_to_owned()?;
+        let status = command.stdin(Stdio::null()).stdout(err).status();
+        return status.map(|_| ()).map_err(|e| Ended::new(Exit::OsFile, format!("emqueue: {e}")));
+    }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // The message is safe in the queue; who runs it next is a matter of time only.
     if let Err(e) = std::os::unix::process::CommandExt::process_group(&mut command, 0).spawn() {

@@ -1,6 +1,7 @@
 //! `emuser check-mail`: an account's mailboxes against their files.
 
-use super::{account, of_store, tree};
+use super::of_store;
+use super::owner::{owner, tree};
 use crate::cli::{Done, Ended, say};
 use crate::config::Site;
 use crate::fsx;
@@ -14,7 +15,7 @@ use std::path::Path;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckMail {
-    /// user@domain
+    /// user@domain, shared[:domain] or public[:domain]
     user: String,
     /// Forget em-index and em-cache first; they are made anew
     #[arg(long)]
@@ -28,15 +29,15 @@ pub(super) struct CheckMail {
 }
 
 pub(super) fn check_mail(site: &Site, users: &Users, wanted: &CheckMail) -> Done {
-    let account = account(&wanted.user, site, users)?;
-    let tree = tree(site, &account)?;
+    let realm = owner(&wanted.user, site, users)?;
+    let tree = tree(site, &realm)?;
     let (mut exit, mut failed) = (Exit::Ok, None);
     for listed in tree.list().map_err(|e| of_store(&e))?.into_iter().filter(|listed| listed.exists) {
         match check_one(&tree, &listed.name, wanted) {
             Ok(findings) => {
                 exit = worse(exit, &findings);
                 if findings.has_mended() || findings.has_faults() {
-                    let event = log::event("mailbox-checked").field("user", &account.address);
+                    let event = log::event("mailbox-checked").field("user", &realm);
                     let event = event.field("folder", &listed.name).field("mended", findings.has_mended());
                     event.field("faults", findings.has_faults()).write();
                 }
@@ -59,6 +60,12 @@ pub(super) fn check_mail(site: &Site, users: &Users, wanted: &CheckMail) -> Done
     }
     if check_usage(tree.home())? {
         let _ = writeln!(std::io::stderr(), "emuser: em-usage was wrong: the quota's sums are made anew");
+        exit = if exit == Exit::Ok { Exit::No } else { exit };
+    }
+    if let Some(owner) = realm.owner()
+        && tree.mend_shares(owner, &site.root.mail).map_err(|e| of_store(&e))?
+    {
+        let _ = writeln!(std::io::stderr(), "emuser: others did not find what is shared with them: they do now");
         exit = if exit == Exit::Ok { Exit::No } else { exit };
     }
     let kept = Trash::of(tree.home()).list()?.len();
@@ -113,7 +120,7 @@ fn check_usage(home: &Path) -> Result<bool, Ended> {
     Ok(known != store::usage(home)?)
 }
 
-fn printable(name: &str) -> String {
+pub(super) fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
@@ -125,7 +132,7 @@ fn to_text(name: &str, findings: &Findings) -> String {
             text.push_str(&format!("  {what}\n"));
         }
     };
-    let Findings { arrived, gone, measured, unsettled, drafts, .. } = findings;
+    let Findings { arrived, gone, measured, unsettled, drafts, torn, .. } = findings;
     line(*arrived > 0, format!("{arrived} new"));
     line(*gone > 0, format!("{gone} gone"));
     line(*measured > 0, format!("{measured} measured"));
@@ -136,6 +143,10 @@ fn to_text(name: &str, findings: &Findings) -> String {
     let records = &findings.wrong_records;
     line(!records.is_empty(), format!("mended: the cache told of other texts: UID {records}"));
     line(*drafts > 0, format!("mended: {drafts} old drafts removed from tmp"));
+    line(
+        *torn > 0,
+        format!("{torn} deliveries cut short by a stop of the machine, in tmp/*.torn; their senders kept them"),
+    );
     let names = &findings.wrong_names;
     line(!names.is_empty(), format!("wrong: names say other sizes than the files have: UID {names}"));
     for (uid, reason) in &findings.unreadable {
@@ -158,6 +169,7 @@ fn to_json(name: &str, findings: &Findings) -> serde_json::Value {
         "wrong_sizes": findings.wrong_sizes.to_string(),
         "wrong_records": findings.wrong_records.to_string(),
         "drafts": findings.drafts,
+        "torn": findings.torn,
         "wrong_names": findings.wrong_names.to_string(),
         "unreadable": unreadable.map(|(uid, e)| serde_json::json!({"uid": uid.number(), "reason": e})).collect::<Vec<_>>(),
     })

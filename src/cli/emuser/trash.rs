@@ -1,6 +1,8 @@
 //! `emuser undelete` and `emuser purge`: expunged mail comes back, or goes for good.
 
-use super::{account, damaged, of_store, tree};
+use super::owner::{owner, tree};
+use super::share::ownerless_trees;
+use super::{damaged, of_store};
 use crate::cli::{Done, Ended, say};
 use crate::clock::Timestamp;
 use crate::config::Site;
@@ -8,15 +10,15 @@ use crate::log;
 use crate::mailbox::{System, Uid};
 use crate::msg::{HEADER_LIMIT, all_fields, header_end, words::decode_text};
 use crate::status::Exit;
-use crate::store::{Folder, INBOX, SEPARATOR, Trash, Trashed, Tree, TreeError};
-use crate::users::{self, Account, Users};
+use crate::store::{Folder, INBOX, Realm, SEPARATOR, Trash, Trashed, Tree, TreeError};
+use crate::users::Users;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Undelete {
-    /// user@domain
+    /// user@domain, shared[:domain] or public[:domain]
     user: String,
     /// Only what was in this mailbox, by its name as mail clients show it
     #[arg(long, value_name = "MAILBOX")]
@@ -38,9 +40,9 @@ pub(super) struct Undelete {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct Purge {
-    /// user@domain
+    /// user@domain, shared[:domain] or public[:domain]
     user: Option<String>,
-    /// All accounts
+    /// All accounts, and what no account owns
     #[arg(long)]
     all: bool,
 }
@@ -52,8 +54,8 @@ struct Title {
 }
 
 pub(super) fn undelete(site: &Site, users: &Users, wanted: &Undelete) -> Done {
-    let account = account(&wanted.user, site, users)?;
-    let tree = tree(site, &account)?;
+    let realm = owner(&wanted.user, site, users)?;
+    let tree = tree(site, &realm)?;
     let trash = Trash::of(tree.home());
     let from = wanted.since.map(|span| {
         let span = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
@@ -80,7 +82,7 @@ pub(super) fn undelete(site: &Site, users: &Users, wanted: &Undelete) -> Done {
         };
         count += 1;
         if !wanted.dry_run {
-            let event = log::event("undeleted").field("user", &account.address).field("folder", &name);
+            let event = log::event("undeleted").field("user", &realm).field("folder", &name);
             event.maybe("uid", uid).field("message-id", &title.message_id).write();
         }
         say(&match wanted.json {
@@ -89,7 +91,7 @@ pub(super) fn undelete(site: &Site, users: &Users, wanted: &Undelete) -> Done {
         })?;
     }
     if count == 0 {
-        return Err(Ended::new(Exit::No, format!("nothing like that in the trash of {}", account.address)));
+        return Err(Ended::new(Exit::No, format!("nothing like that in the trash of {realm}")));
     }
     Ok(Exit::Ok)
 }
@@ -165,17 +167,20 @@ fn to_json(message: &Trashed, name: &str, uid: Option<Uid>, title: &Title) -> se
 }
 
 pub(super) fn purge(site: &Site, users: &Users, wanted: &Purge) -> Done {
-    let accounts = match &wanted.user {
-        Some(user) => vec![account(user, site, users)?],
-        None => users.list().map_err(damaged)?,
+    let realms = match &wanted.user {
+        Some(user) => vec![owner(user, site, users)?],
+        None => {
+            let accounts = users.list().map_err(damaged)?.into_iter();
+            accounts.map(|account| Realm::Account(account.address)).chain(ownerless_trees(site)).collect()
+        }
     };
     let (mut count, mut exit) = (0, Exit::Ok);
-    for account in &accounts {
-        match purge_one(site, account) {
+    for realm in &realms {
+        match purge_one(site, realm) {
             Ok(purged) => count += purged,
             // One account's trouble keeps nobody else's trash.
             Err(e) => {
-                let _ = writeln!(std::io::stderr(), "emuser: {}: {e}", account.address);
+                let _ = writeln!(std::io::stderr(), "emuser: {realm}: {e}");
                 exit = Ended::from(e).exit;
             }
         }
@@ -186,11 +191,11 @@ pub(super) fn purge(site: &Site, users: &Users, wanted: &Purge) -> Done {
     Ok(exit)
 }
 
-fn purge_one(site: &Site, account: &Account) -> std::io::Result<u64> {
-    let home = users::home(&site.root.mail, &account.address);
+fn purge_one(site: &Site, realm: &Realm) -> std::io::Result<u64> {
+    let home = realm.home(&site.root.mail);
     let count = Trash::of(&home).purge(Timestamp::now(), site.settings.imap.trash)?;
     if count > 0 {
-        log::event("trash-purged").field("user", &account.address).field("messages", count).write();
+        log::event("trash-purged").field("user", realm).field("messages", count).write();
     }
     Ok(count)
 }

@@ -111,3 +111,78 @@ fn a_long_line_comes_in_pieces_and_nonsense_ends_the_connection() {
     conn.feed(b"in clear\n");
     assert_eq!(conn.step(false), Want::Close);
 }
+
+/// Asks three times before it waits, and sends each answer.
+struct Asker {
+    left: u32,
+    out: Vec<u8>,
+}
+
+impl Session for Asker {
+    type Ask = u32;
+    type Answer = u8;
+
+    fn input(&mut self, _now: Instant, bytes: &[u8]) -> usize {
+        bytes.len()
+    }
+
+    fn input_closed(&mut self, _now: Instant) {}
+
+    fn answer(&mut self, _now: Instant, answer: u8) {
+        self.out.push(answer);
+    }
+
+    fn tls_started(&mut self, _now: Instant, _tls: TlsFacts) {}
+
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    fn timeout(&mut self, _now: Instant) {}
+
+    fn next(&mut self) -> Step<u32> {
+        match (self.out.is_empty(), self.left) {
+            (false, _) => Step::Send(std::mem::take(&mut self.out)),
+            (true, 0) => Step::Wait,
+            (true, left) => {
+                self.left -= 1;
+                Step::Ask(left)
+            }
+        }
+    }
+}
+
+struct Counter;
+
+impl Service for Counter {
+    type Ask = u32;
+    type Answer = u8;
+
+    fn may_block(&self, _ask: &u32) -> bool {
+        true
+    }
+
+    fn answer(&mut self, _now: Moment, ask: u32) -> u8 {
+        b'0' + ask as u8
+    }
+}
+
+#[test]
+fn what_a_long_command_says_meanwhile_goes_out_before_it_goes_on() {
+    let conn = |flush_after| {
+        let asker = Asker { left: 3, out: Vec::new() };
+        let mut conn = Conn::new(asker, Counter, None, Duration::from_secs(60));
+        conn.flush_after = flush_after;
+        conn
+    };
+    let mut slow = conn(Duration::ZERO);
+    for (sent, want) in [(b"3", Want::Again), (b"2", Want::Again), (b"1", Want::Io)] {
+        assert_eq!(slow.step(true), want);
+        assert_eq!(slow.outgoing(), sent);
+        slow.wrote(1);
+    }
+    let mut fast = conn(Duration::from_secs(60));
+    assert_eq!(fast.step(false), Want::Worker);
+    assert_eq!(fast.step(true), Want::Io);
+    assert_eq!(fast.outgoing(), b"321");
+}

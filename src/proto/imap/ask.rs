@@ -191,6 +191,8 @@ pub enum Denial {
     Wrong(Duration),
     /// Right, but not allowed here.
     Forbidden(String),
+    /// Right, but a limit is reached.
+    Limit(String),
     /// Our trouble.
     Unavailable(String),
 }

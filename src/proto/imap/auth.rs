@@ -3,7 +3,7 @@
 use super::ask::{Ask, Denial, Refusal};
 use super::response::{self, Code, Status};
 use super::server::{ImapSession, Mode, Phase, Wait};
-use crate::sasl::{Dialog, Evidence, Found, Mechanism, Step};
+use crate::sasl::{Channel, Dialog, Evidence, Found, Mechanism, Step};
 use std::time::Instant;
 
 impl ImapSession {
@@ -11,14 +11,18 @@ impl ImapSession {
         self.tls.is_some() || self.context.plaintext_allowed
     }
 
+    fn channel(&self) -> Channel<'_> {
+        Channel {
+            exporter: self.tls.as_ref().and_then(|tls| tls.exporter.as_deref()),
+            client_names: self.tls.as_ref().map_or(&[], |tls| &tls.client_names),
+            may_send_password: self.may_send_password(),
+            has_secrets: self.context.has_secrets,
+            has_nonce: !self.context.nonce.is_empty(),
+        }
+    }
+
     fn mechanisms(&self) -> Vec<Mechanism> {
-        let has_exporter = self.tls.as_ref().is_some_and(|tls| tls.exporter.is_some());
-        let usable = |mechanism: &Mechanism| {
-            (*mechanism != Mechanism::ScramSha256Plus || has_exporter)
-                && (!mechanism.is_plaintext() || self.may_send_password())
-                && (*mechanism != Mechanism::CramMd5 || self.context.has_secrets)
-        };
-        self.config.mechanisms.iter().copied().filter(usable).collect()
+        self.channel().offered(&self.config.mechanisms)
     }
 
     /// What is offered as the connection stands.
@@ -54,9 +58,8 @@ impl ImapSession {
         };
         self.nonces += 1;
         let nonce = format!("{}.{}", self.context.nonce, self.nonces);
-        let exporter = self.tls.as_ref().and_then(|tls| tls.exporter.as_deref());
         let plus = offered.contains(&Mechanism::ScramSha256Plus);
-        let (dialog, step) = Dialog::start(mechanism, initial, &nonce, &self.config.host, exporter, plus);
+        let (dialog, step) = Dialog::start(mechanism, initial, &nonce, &self.config.host, &self.channel(), plus);
         self.mode = Mode::Auth(tag, Box::new(dialog));
         self.auth_step(step);
     }
@@ -110,6 +113,7 @@ impl ImapSession {
             Err(Denial::Forbidden(text)) => {
                 self.refuse(Some(&tag), &Refusal::no(Some(Code::AuthorizationFailed), text));
             }
+            Err(Denial::Limit(text)) => self.refuse(Some(&tag), &Refusal::no(Some(Code::Limit), text)),
             Err(Denial::Unavailable(text)) => self.refuse(Some(&tag), &Refusal::no(Some(Code::Unavailable), text)),
         }
     }

@@ -392,7 +392,7 @@ pub enum MetadataDepth {
 pub struct Notify {
     /// STATUS responses for the mailboxes at once.
     pub status: bool,
-    /// What to tell of which mailboxes; the first group that holds a mailbox counts.
+    /// What to tell of which mailboxes: all that the groups say of one, up to a group without events (NONE).
     pub groups: Vec<(Source, Vec<Event>)>,
 }
 

@@ -66,6 +66,15 @@ impl FetchItem {
             _ => false,
         }
     }
+
+    /// True when it is mostly text of the message, and so has no bound.
+    pub fn is_text(&self) -> bool {
+        match self {
+            FetchItem::Rfc822 | FetchItem::Rfc822Text | FetchItem::Binary { .. } => true,
+            FetchItem::Section { section, .. } => matches!(section.text, None | Some(SectionText::Text)),
+            _ => false,
+        }
+    }
 }
 
 /// As a client writes it.

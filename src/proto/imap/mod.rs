@@ -7,6 +7,7 @@
 mod append;
 mod ask;
 mod auth;
+mod authorized_url;
 mod command;
 mod commands;
 mod config;
@@ -25,6 +26,7 @@ mod server;
 mod url;
 
 pub use ask::{Answer, AppendMessage, Ask, Denial, Effect, Outcome, Refusal, Request};
+pub use authorized_url::{Access, AuthorizedUrl};
 pub use command::{
     Command, Event, Fetch, Flag, GetMetadata, List, ListReturns, MailboxName, Messages, MetadataDepth, Notify,
     PartialRange, Qresync, RightsChange, Search, Select, Set, Sort, SortCriterion, Store, StoreAction, Thread,

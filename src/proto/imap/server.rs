@@ -146,15 +146,10 @@ impl ImapSession {
 
     /// Reads the PROXY header.
     fn take_proxy(&mut self, mut held: Vec<u8>, bytes: &[u8]) -> usize {
-        let before = held.len();
-        held.extend_from_slice(&bytes[..bytes.len().min(proxy::LIMIT - before)]);
-        match proxy::parse(&held) {
-            proxy::Header::More if held.len() < proxy::LIMIT => {
-                let taken = held.len() - before;
-                self.mode = Mode::Proxy(held);
-                taken
-            }
-            proxy::Header::Done(length, client) => {
+        let (header, taken) = proxy::gather(&mut held, bytes);
+        match header {
+            proxy::Header::More => self.mode = Mode::Proxy(held),
+            proxy::Header::Done(_, client) => {
                 if let Some((ip, _)) = client {
                     let ip = ip.to_canonical();
                     self.context.ip = Some(ip);
@@ -163,14 +158,13 @@ impl ImapSession {
                 }
                 self.mode = Mode::Command;
                 self.ask_connect();
-                length - before
             }
-            _ => {
+            proxy::Header::Bad => {
                 self.mode = Mode::Command;
                 self.is_closing = true;
-                bytes.len()
             }
         }
+        taken
     }
 
     fn greet(&mut self) {
@@ -302,7 +296,8 @@ impl Session for ImapSession {
 
     fn answer(&mut self, now: Instant, answer: Answer) {
         let Some(wait) = self.wait.take() else { return };
-        let is_for_idle = matches!(wait, Wait::Changes);
+        // What we tell by ourselves is no sign of life of the client.
+        let is_unasked = matches!(wait, Wait::Changes);
         match (wait, answer) {
             (_, Answer::Bye(text)) => self.bye(None, &text),
             (Wait::Connect, Answer::Verdict(Ok(()))) if self.context.implicit_tls => self.expects_tls = true,
@@ -338,7 +333,7 @@ impl Session for ImapSession {
             // A service that answers something else is broken; nothing must be promised then.
             _ => self.bye(Some(&Code::ServerBug), "internal error"),
         }
-        if !(is_for_idle && matches!(self.mode, Mode::Idle(_))) {
+        if !is_unasked {
             self.deadline = now + self.patience();
         }
     }

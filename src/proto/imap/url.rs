@@ -5,7 +5,7 @@ use super::item::Section;
 use crate::mailbox::{Uid, UidValidity};
 
 /// Longest URL read, in octets.
-const LIMIT: usize = 4096;
+pub(super) const LIMIT: usize = 4096;
 
 /// A message, or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl MessageUrl {
 }
 
 /// What stands before and behind the first `mark`, in any case.
-fn split<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
+pub(super) fn split<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
     let at = text.as_bytes().windows(mark.len()).position(|part| part.eq_ignore_ascii_case(mark.as_bytes()))?;
     Some((text.get(..at)?, text.get(at + mark.len()..)?))
 }
@@ -77,7 +77,7 @@ fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
 }
 
 /// `%41` is `A`; the octets are UTF-8 (RFC 5092 §3).
-fn decode(text: &str) -> Option<String> {
+pub(super) fn decode(text: &str) -> Option<String> {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {

@@ -1,21 +1,23 @@
 //! USER, PASS, APOP and AUTH (RFC 1939 §7, RFC 5034).
 
 use super::server::{Ask, Denial, Mailbox, Pop3Session, Wait};
-use crate::sasl::{Dialog, Evidence, Found, Mechanism, Step};
+use crate::sasl::{Channel, Dialog, Evidence, Found, Mechanism, Step};
 use std::time::Instant;
 
 impl Pop3Session {
+    fn channel(&self) -> Channel<'_> {
+        Channel {
+            exporter: self.tls.as_ref().and_then(|tls| tls.exporter.as_deref()),
+            client_names: self.tls.as_ref().map_or(&[], |tls| &tls.client_names),
+            may_send_password: self.may_send_password(),
+            // A stamp is only made where APOP, and so CRAM-MD5, can work.
+            has_secrets: !self.context.stamp.is_empty(),
+            has_nonce: !self.context.nonce.is_empty(),
+        }
+    }
+
     pub(super) fn offered(&self) -> Vec<Mechanism> {
-        let has_exporter = self.tls.as_ref().is_some_and(|t| t.exporter.is_some());
-        let may_send_password = self.may_send_password();
-        let usable = |m: &Mechanism| {
-            (*m != Mechanism::ScramSha256Plus || has_exporter)
-                && (!m.is_plaintext() || may_send_password)
-                // Without randomness an old proof could be used again.
-                && (m.is_plaintext() || !self.context.nonce.is_empty())
-                && (*m != Mechanism::CramMd5 || !self.context.stamp.is_empty())
-        };
-        self.config.mechanisms.iter().copied().filter(usable).collect()
+        self.channel().offered(&self.config.mechanisms)
     }
 
     pub(super) fn user(&mut self, argument: &str) {
@@ -70,9 +72,8 @@ impl Pop3Session {
         };
         self.nonces += 1;
         let nonce = format!("{}.{}", self.context.nonce, self.nonces);
-        let exporter = self.tls.as_ref().and_then(|t| t.exporter.as_deref());
         let plus = offered.contains(&Mechanism::ScramSha256Plus);
-        let (dialog, step) = Dialog::start(mechanism, initial, &nonce, &self.config.host, exporter, plus);
+        let (dialog, step) = Dialog::start(mechanism, initial, &nonce, &self.config.host, &self.channel(), plus);
         self.dialog = Some(Box::new(dialog));
         self.auth_step(step);
     }

@@ -3,7 +3,6 @@
 mod auth;
 mod commands;
 mod server;
-mod surrogate;
 
 pub use server::{Answer, Ask, Config, Context, Denial, Listed, Listing, Pop3Session};
 

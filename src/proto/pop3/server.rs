@@ -5,9 +5,9 @@
 //! shown again; an idle session holds no buffer and one bit a message.
 
 use super::commands;
-use super::surrogate::surrogate;
 use crate::dot::DotEncoder;
 use crate::line::{LineEvent, LineSplitter};
+use crate::msg::surrogate;
 use crate::proto::{Session, Step, TlsFacts};
 use crate::sasl::{Dialog, Evidence, Found, Lookup, Mechanism};
 use std::collections::VecDeque;
@@ -302,7 +302,7 @@ impl Pop3Session {
         }
         let was_in_header = sending.in_header;
         let (text, header, is_done) = cut(&mut sending, &text);
-        let surrogate = if was_in_header && !self.utf8 { surrogate(&text[..header]) } else { None };
+        let surrogate = if was_in_header && !self.utf8 { surrogate::header(&text[..header]) } else { None };
         match surrogate {
             Some(made) => {
                 sending.encoder.feed(&made, &mut self.out);

@@ -1,6 +1,8 @@
 //! AUTH (RFC 4954): SASL's steps as SMTP replies.
 
-use super::server::{Ask, Kind, Mode, SmtpSession, Wait};
+use super::ask::Ask;
+use super::config::Kind;
+use super::server::{Mode, SmtpSession, Wait};
 use crate::sasl::{Dialog, Found, Mechanism, Step};
 use crate::status::{Enhanced, Reply};
 use std::time::{Duration, Instant};
@@ -31,9 +33,9 @@ impl SmtpSession {
         };
         self.nonces += 1;
         let nonce = format!("{}.{}", self.context.nonce, self.nonces);
-        let exporter = self.tls.as_ref().and_then(|t| t.exporter.as_deref());
         let plus_offered = offered.contains(&Mechanism::ScramSha256Plus);
-        let (dialog, step) = Dialog::start(mechanism, initial, &nonce, &self.config.host, exporter, plus_offered);
+        let (dialog, step) =
+            Dialog::start(mechanism, initial, &nonce, &self.config.host, &self.channel(), plus_offered);
         self.mode = Mode::Auth(dialog);
         self.auth_step(step);
     }

@@ -1,6 +1,7 @@
 //! DATA and BDAT: the text, to its one true end.
 
-use super::server::{Ask, Mode, SmtpSession, Wait};
+use super::ask::Ask;
+use super::server::{Mode, SmtpSession, Wait};
 use crate::dot::{DotDecoder, Progress};
 use crate::status::{Enhanced, Reply};
 

@@ -1,7 +1,9 @@
 //! The commands: one row each, with what it takes, then the acting functions.
 
+use super::ask::{Ask, Begin};
+use super::config::Kind;
 use super::params;
-use super::server::{Ask, Begin, Kind, Mode, SmtpSession, Txn, Wait};
+use super::server::{Mode, SmtpSession, Txn, Wait};
 use crate::addr::Address;
 use crate::proto::digits;
 use crate::status::{Enhanced, Reply};

@@ -1,8 +1,9 @@
 //! HELO, EHLO, LHLO and XCLIENT: who the peer says it is, and what we offer.
 
+use super::config::Kind;
 use super::params;
-use super::server::{Kind, SmtpSession};
-use crate::sasl::Mechanism;
+use super::server::SmtpSession;
+use crate::sasl::{Channel, Mechanism};
 use crate::status::Reply;
 use std::net::IpAddr;
 
@@ -68,23 +69,24 @@ impl SmtpSession {
         self.reply(&Reply { code: 250, enhanced: None, lines });
     }
 
+    pub(super) fn channel(&self) -> Channel<'_> {
+        Channel {
+            exporter: self.tls.as_ref().and_then(|tls| tls.exporter.as_deref()),
+            client_names: self.tls.as_ref().map_or(&[], |tls| &tls.client_names),
+            may_send_password: self.tls.is_some() || self.context.plaintext_allowed,
+            has_secrets: self.context.has_secrets,
+            has_nonce: !self.context.nonce.is_empty(),
+        }
+    }
+
     /// The mechanisms that may be used now.
     pub(super) fn offered(&self) -> Vec<Mechanism> {
-        let has_exporter = self.tls.as_ref().is_some_and(|t| t.exporter.is_some());
-        let may_send_password = self.tls.is_some() || self.context.plaintext_allowed;
-        self.config
-            .mechanisms
-            .iter()
-            .copied()
-            .filter(|m| *m != Mechanism::ScramSha256Plus || has_exporter)
-            .filter(|m| !m.is_plaintext() || may_send_password)
-            // Without randomness an old proof could be used again.
-            .filter(|m| m.is_plaintext() || !self.context.nonce.is_empty())
-            // Many clients take CRAM-MD5 wherever it is offered; it must not stand in the way of accounts without a secret.
-            .filter(|m| *m != Mechanism::CramMd5 || self.context.has_secrets)
+        let channel = self.channel();
+        match self.config.kind {
             // A submission port asks for TLS before any login (RFC 8314 §3.3), except where plaintext is allowed.
-            .filter(|_| self.config.kind != Kind::Submission || may_send_password)
-            .collect()
+            Kind::Submission if !channel.may_send_password => Vec::new(),
+            _ => channel.offered(&self.config.mechanisms),
+        }
     }
 
     /// Checks and keeps the name. EHLO also resets (RFC 5321 §4.1.4).
@@ -135,8 +137,11 @@ impl SmtpSession {
         context.plaintext_allowed &= context.ip.is_some_and(|ip| ip.is_loopback());
         self.context = context;
         self.helo = helo;
-        // Nobody is logged in before the directory says so.
+        // Nobody is logged in before the directory says so, and a certificate is the front end's own.
         self.user = None;
+        if let Some(tls) = &mut self.tls {
+            tls.client_names.clear();
+        }
         self.vouched = user;
         self.ask_connect();
     }

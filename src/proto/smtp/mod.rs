@@ -1,15 +1,19 @@
 //! SMTP, submission and LMTP: the server's machine, the commands' grammar, and the reader of replies for the client.
 
+mod ask;
 mod auth;
 mod body;
 mod commands;
+mod config;
 mod hello;
 mod params;
 pub mod reply;
 mod server;
 
+pub use ask::{Answer, Ask, Begin};
+pub use config::{Config, Context, Kind, Limits};
 pub use params::{Mail, Rcpt};
-pub use server::{Answer, Ask, Begin, Config, Context, Kind, Limits, SmtpSession};
+pub use server::SmtpSession;
 
 #[cfg(test)]
 mod tests;

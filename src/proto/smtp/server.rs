@@ -6,18 +6,18 @@
 //! one true end even when it is refused; plaintext behind STARTTLS never reaches this machine (the driver closes).
 //! RFC 5321, RFC 2033 (LMTP), RFC 6409 (submission), RFC 3030 (CHUNKING without BINARYMIME), RFC 2034, RFC 3207, RFC 4954, RFC 9422.
 
+use super::ask::{Answer, Ask};
 use super::commands;
-use super::params::{Mail, Rcpt};
+use super::config::{Config, Context, Kind};
 use crate::addr::Address;
 use crate::dot::{CrlfDecoder, DotDecoder};
 use crate::line::{Ending, LineEvent, LineSplitter};
 use crate::proto::proxy;
 use crate::proto::{Session, Step, TlsFacts};
-use crate::sasl::{self, Dialog, Evidence, Found, Lookup, Mechanism};
+use crate::sasl::{self, Dialog};
 use crate::settings::Network;
 use crate::status::{Enhanced, Reply};
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,131 +30,6 @@ const AUTH_LIMIT: usize = 12288;
 const PACE: u64 = 512;
 /// Most body octets decoded for one question.
 const PIECE: usize = 64 << 10;
-
-/// What the port is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Mail from other servers.
-    Smtp,
-    /// Mail from users: a login is required (RFC 6409).
-    Submission,
-    /// Local transfer: one reply a recipient (RFC 2033).
-    Lmtp,
-}
-
-/// Numbers that end a session or a transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Octets of one message.
-    pub message_size: u64,
-    /// Recipients of one message.
-    pub recipients: u32,
-    /// Bad commands and refused recipients.
-    pub errors: u32,
-    /// Commands without a message between.
-    pub commands: u32,
-    /// Failed logins.
-    pub attempts: u32,
-    /// Wait for a command.
-    pub timeout_command: Duration,
-    /// Wait for a piece of a body.
-    pub timeout_data: Duration,
-}
-
-/// What is fixed for all sessions of a port.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Our name.
-    pub host: String,
-    /// What the port is for.
-    pub kind: Kind,
-    /// The limits.
-    pub limits: Limits,
-    /// SASL mechanisms, best first; empty switches AUTH off.
-    pub mechanisms: Vec<Mechanism>,
-    /// STARTTLS is offered.
-    pub starttls: bool,
-    /// ETRN is offered to these.
-    pub etrn: Vec<Network>,
-    /// XCLIENT is offered to these.
-    pub xclient_from: Vec<Network>,
-}
-
-/// What differs between two connections.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Context {
-    /// The peer's address.
-    pub ip: Option<IpAddr>,
-    /// The peer's port.
-    pub port: u16,
-    /// Passwords may be sent without TLS.
-    pub plaintext_allowed: bool,
-    /// Some account has the secret that CRAM-MD5 needs.
-    pub has_secrets: bool,
-    /// A PROXY header comes first.
-    pub expects_proxy: bool,
-    /// TLS comes before the greeting.
-    pub implicit_tls: bool,
-    /// Unpredictable; makes the challenges of SASL.
-    pub nonce: String,
-}
-
-/// Questions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ask {
-    /// May this peer connect? Asked again when XCLIENT or PROXY names another one.
-    Connect(Option<IpAddr>, u16),
-    /// SASL looks something up.
-    Look(Lookup),
-    /// A login.
-    Login(Evidence),
-    /// May this sender send?
-    Sender(Box<Begin>),
-    /// Is this recipient taken?
-    Recipient(Box<Rcpt>),
-    /// The text will come now.
-    Open,
-    /// A piece of text, LF line ends.
-    Chunk(Vec<u8>),
-    /// The last piece; make the message durable.
-    Commit(Vec<u8>),
-    /// The transaction is over without a message.
-    Abort,
-    /// VRFY.
-    Verify(String),
-    /// EXPN.
-    Expand(String),
-    /// ETRN.
-    Etrn(String),
-}
-
-/// A transaction's beginning, with what the session knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Begin {
-    /// MAIL FROM.
-    pub mail: Mail,
-    /// The name from EHLO.
-    pub helo: Option<String>,
-    /// `ESMTPSA` and its kin (RFC 3848).
-    pub protocol: String,
-    /// TLS version and cipher.
-    pub tls: Option<(String, String)>,
-}
-
-/// Answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// To Connect, Sender, Recipient, Open, Chunk: go on, or refuse with this reply.
-    Verdict(Result<(), Reply>),
-    /// To Look.
-    Found(Found),
-    /// To Login: the account's name; or the pause and, for other trouble than wrong credentials, the reply.
-    Login(Result<String, (Duration, Option<Reply>)>),
-    /// To Commit: one reply, or for LMTP one for each accepted recipient. To Verify, Expand and Etrn: the reply.
-    Replies(Vec<Reply>),
-    /// To Abort.
-    Done,
-}
 
 /// A transaction.
 #[derive(Debug)]
@@ -331,15 +206,10 @@ impl SmtpSession {
 
     /// Reads the PROXY header.
     fn take_proxy(&mut self, mut held: Vec<u8>, bytes: &[u8]) -> usize {
-        let before = held.len();
-        held.extend_from_slice(&bytes[..bytes.len().min(proxy::LIMIT - before)]);
-        match proxy::parse(&held) {
-            proxy::Header::More if held.len() < proxy::LIMIT => {
-                let taken = held.len() - before;
-                self.mode = Mode::Proxy(held);
-                taken
-            }
-            proxy::Header::Done(length, client) => {
+        let (header, taken) = proxy::gather(&mut held, bytes);
+        match header {
+            proxy::Header::More => self.mode = Mode::Proxy(held),
+            proxy::Header::Done(_, client) => {
                 if let Some((ip, port)) = client {
                     let ip = ip.to_canonical();
                     self.context.ip = Some(ip);
@@ -349,14 +219,13 @@ impl SmtpSession {
                 }
                 self.mode = Mode::Command;
                 self.ask_connect();
-                length - before
             }
-            _ => {
+            proxy::Header::Bad => {
                 self.mode = Mode::Command;
                 self.is_closing = true;
-                bytes.len()
             }
         }
+        taken
     }
 
     /// Waits for the next command, or the next piece of a text.

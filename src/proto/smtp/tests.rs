@@ -1,5 +1,5 @@
-use super::server::{Answer, Ask, Config, Context, Kind, Limits, SmtpSession};
-use crate::proto::{Session, Step};
+use super::{Answer, Ask, Config, Context, Kind, Limits, SmtpSession};
+use crate::proto::{Session, Step, TlsFacts};
 use crate::sasl::{Evidence, Mechanism};
 use crate::status::{Enhanced, Reply};
 use std::sync::Arc;
@@ -384,4 +384,32 @@ fn a_front_end_vouches_for_a_login_that_the_directory_grants() {
 fn no_mechanism_that_needs_a_nonce_without_one() {
     let out = talk(Kind::Smtp, Context { has_secrets: true, ..Context::default() }, b"EHLO c\r\n", 9).0;
     assert!(!out.contains("CRAM-MD5"), "{out}");
+}
+
+#[test]
+fn a_front_ends_certificate_is_not_its_clients() {
+    let mut config = config(Kind::Submission);
+    config.mechanisms.insert(0, Mechanism::External);
+    let now = Instant::now();
+    let context = Context { ip: Some("192.0.2.9".parse().unwrap()), ..Context::default() };
+    let mut session = SmtpSession::new(Arc::new(config), context, now);
+    assert!(matches!(session.next(), Step::Ask(Ask::Connect(..))));
+    session.answer(now, Answer::Verdict(Ok(())));
+    session.tls_started(now, TlsFacts { client_names: vec!["front@b.test".into()], ..TlsFacts::default() });
+    let mut said = |line: &[u8]| {
+        assert_eq!(session.input(now, line), line.len());
+        let mut out = Vec::new();
+        loop {
+            match session.next() {
+                Step::Send(bytes) => out.extend(bytes),
+                Step::Ask(Ask::Connect(..)) => session.answer(now, Answer::Verdict(Ok(()))),
+                Step::Wait => return String::from_utf8(out).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    assert!(said(b"EHLO c\r\n").contains("AUTH EXTERNAL PLAIN"));
+    assert!(said(b"XCLIENT ADDR=198.51.100.7\r\n").starts_with("220"));
+    assert!(said(b"EHLO c\r\n").contains("AUTH PLAIN"));
+    assert!(said(b"AUTH EXTERNAL =\r\n").starts_with("504"));
 }

@@ -3,10 +3,14 @@
 //! Stored text has LF line ends: CR LF becomes LF while it comes in; a CR alone stays; a LF alone is a line end like any other, and
 //! goes out as CR LF.
 
-use super::message::split_flags;
+use super::access::Place;
+use super::international::HeaderWatch;
+use super::limit::MessageLimits;
+use super::message::{permitted, split_flags, writable};
+use super::selected::Selected;
 use super::{ImapService, Trouble};
 use crate::dot::{self, CrlfDecoder};
-use crate::mailbox::{Entry, System, UidSet};
+use crate::mailbox::{Entry, Rights, System, UidSet};
 use crate::proto::imap::response::{self, Code, Status};
 use crate::proto::imap::{Answer, AppendMessage, Messages, Outcome, Refusal};
 use crate::store::{Append, FlagChange, Folder, FolderError, How, TreeError};
@@ -16,6 +20,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Appending {
     folder: Arc<Folder>,
+    place: Place,
     done: Vec<Append>,
     current: Option<Current>,
     replaces: Option<Messages>,
@@ -33,11 +38,19 @@ struct Current {
     announced: u64,
     /// It came as a literal8: every octet counts.
     is_binary: bool,
+    header: HeaderWatch,
 }
 
 impl Current {
     fn new(append: Append, announced: u64) -> Current {
-        Current { append, decoder: CrlfDecoder::keeping_bare(), ends_in_cr: false, announced, is_binary: false }
+        Current {
+            append,
+            decoder: CrlfDecoder::keeping_bare(),
+            ends_in_cr: false,
+            announced,
+            is_binary: false,
+            header: HeaderWatch::default(),
+        }
     }
 
     fn write(&mut self, octets: &[u8]) -> std::io::Result<()> {
@@ -50,6 +63,7 @@ impl Current {
         let Some(last) = text.last() else { return Ok(()) };
         self.append.wire_size += dot::crlf_size(text) - u64::from(self.ends_in_cr && text[0] == b'\n');
         self.ends_in_cr = *last == b'\r';
+        self.header.feed(text);
         self.append.draft.write(text)
     }
 
@@ -80,28 +94,32 @@ impl ImapService {
                 format!("a message has at most {} octets", self.append_limit()),
             ));
         }
+        if let Err(Outcome { status, code, text, .. }) =
+            MessageLimits::of(&self.desk).check_append(message.index.saturating_add(1))
+        {
+            return Err(Refusal { status, code, text });
+        }
         let mut freed = 0;
         if let Some(replaces) = &message.replaces {
             freed = self.may_replace(replaces).map_err(|trouble| self.refusal(trouble))?;
         }
         if self.append.is_none() {
-            let folder = self.target(&message.mailbox).map_err(|trouble| self.refusal(trouble))?;
-            let replaces = message.replaces.clone();
-            self.append = Some(Box::new(Appending { folder, done: Vec::new(), current: None, replaces, octets: 0 }));
+            let (place, folder) = self.target(&message.mailbox).map_err(|trouble| self.refusal(trouble))?;
+            let (replaces, done) = (message.replaces.clone(), Vec::new());
+            self.append = Some(Box::new(Appending { folder, place, done, current: None, replaces, octets: 0 }));
         }
         let held = self.append.as_ref().map_or(0, |append| append.octets);
-        match self.is_over_quota(held.saturating_add(size).saturating_sub(freed)) {
-            Ok(false) => {}
-            Ok(true) => return Err(Refusal::no(Some(Code::OverQuota), "the quota is exceeded")),
-            Err(trouble) => return Err(self.refusal(trouble)),
-        }
+        let freed = if self.append.as_deref().is_some_and(|append| self.frees_room(append)) { freed } else { 0 };
+        self.check_quota(held.saturating_add(size).saturating_sub(freed))?;
         let Some(appending) = &mut self.append else { return Err(Refusal::bad("no APPEND")) };
+        // RFC 4314 §4: flags that may not be set are left out without a word.
         let (system, keywords) = split_flags(&message.flags);
+        let (system, keywords) = permitted(appending.place.rights.flags(), system, &keywords).unwrap_or_default();
         let append = Append {
             draft: appending.folder.draft(),
             wire_size: 0,
             system,
-            keywords: keywords.into_iter().map(str::to_string).collect(),
+            keywords: keywords.iter().map(|name| name.to_string()).collect(),
             internal_date: message.date,
         };
         appending.octets = appending.octets.saturating_add(size);
@@ -112,9 +130,8 @@ impl ImapService {
     /// True when REPLACE may remove this message; gives the octets that its removal frees (RFC 8508 §3.2).
     fn may_replace(&mut self, replaces: &Messages) -> Result<u64, Trouble> {
         let selected = self.selected()?;
-        if selected.is_read_only {
-            return Err(Trouble::ReadOnly);
-        }
+        // RFC 8508 §4.1: as STORE and EXPUNGE do.
+        writable(selected, Rights::MARK.union(Rights::EXPUNGE))?;
         let numbers = selected.choose(replaces).ok_or(Trouble::NoSuchMessage)?;
         let snapshot = selected.view.snapshot();
         let found = numbers.iter().filter_map(|number| snapshot.at(number)).find(|e| !selected.view.is_ghost(e.uid));
@@ -145,7 +162,22 @@ impl ImapService {
         }
         appending.octets = appending.octets.saturating_add(octets);
         let held = appending.octets;
-        match self.is_over_quota(held) {
+        self.check_quota(held)
+    }
+
+    /// True when a message goes for the one that comes. What goes from one account frees nothing in another.
+    fn frees_room(&self, append: &Appending) -> bool {
+        let is_same = |selected: &Selected| selected.folder.home() == append.folder.home();
+        append.replaces.is_some() && self.selected.as_deref().is_some_and(is_same)
+    }
+
+    /// Fails when so many more octets, and the message that is coming, are too much for the tree that is written to.
+    fn check_quota(&self, octets: u64) -> Result<(), Refusal> {
+        let is_over = |append: &Appending| {
+            let messages = append.done.len() as u64 + u64::from(!self.frees_room(append));
+            append.place.is_over_quota(octets, messages)
+        };
+        match self.append.as_deref().map_or(Ok(false), is_over) {
             Ok(false) => Ok(()),
             Ok(true) => Err(Refusal::no(Some(Code::OverQuota), "the quota is exceeded")),
             Err(trouble) => Err(self.refusal(trouble)),
@@ -172,6 +204,11 @@ impl ImapService {
             let text = "a CR or LF that is no line end can't be kept; encode the part";
             return Answer::Verdict(Err(Refusal::no(Some(Code::UnknownCte), text)));
         }
+        // RFC 9755 §4. Header and body are whole now, but for an end of line that is still open.
+        if !self.reads_utf8_headers() && current.as_ref().is_some_and(|current| current.header.is_international()) {
+            let text = "header fields in UTF-8 need ENABLE UTF8=ACCEPT first";
+            return Answer::Verdict(Err(Refusal::no(None, text)));
+        }
         let finished = current.map(Current::finish);
         Answer::Verdict(match (finished, &mut self.append) {
             (Some(Ok(append)), Some(appending)) => {
@@ -184,19 +221,46 @@ impl ImapService {
     }
 
     pub(super) fn append_commit(&mut self) -> Answer {
+        self.note_append();
         let mut out = Vec::new();
         let result = match self.append.take() {
-            Some(appending) => self.commit(*appending, &mut out).map_err(Trouble::from),
+            Some(appending) => self.is_still_allowed(&appending).and_then(|()| Ok(self.commit(*appending, &mut out)?)),
             None => Ok(super::not_now("no APPEND")),
         };
         self.finish(result, true, out)
     }
 
+    /// The messages may have taken their time: what was allowed when they began must be allowed still.
+    fn is_still_allowed(&mut self, appending: &Appending) -> Result<(), Trouble> {
+        if !appending.place.rights_of(self.me()?)?.holds(Rights::INSERT) {
+            return Err(Trouble::NoPerm);
+        }
+        match appending.replaces {
+            Some(_) => writable(self.selected()?, Rights::MARK.union(Rights::EXPUNGE)),
+            None => Ok(()),
+        }
+    }
+
     fn commit(&mut self, appending: Appending, out: &mut Vec<u8>) -> Result<Outcome, FolderError> {
-        let Appending { folder, done, replaces, .. } = appending;
+        let Appending { folder, mut done, replaces, .. } = appending;
+        if let (Some(replaces), Some(selected)) = (&replaces, self.selected.as_deref_mut())
+            && selected.folder.dir() == folder.dir()
+            && let Some(message) = done.pop()
+        {
+            let old = selected.choose(replaces).map(|numbers| selected.uids(&numbers)).unwrap_or_default();
+            let old = old.uids().next().ok_or(FolderError::Expunged)?;
+            let added: UidSet = [folder.replace(old, message)?].into_iter().collect();
+            self.note_added(&folder, &added);
+            let code = Code::AppendUid(folder.refresh()?.uid_validity, added);
+            // RFC 8508 §3.4: the new one is told before the old one goes.
+            response::untagged(out, Status::Ok, Some(&code), "the new message is stored");
+            return Ok(Outcome::ok("replaced"));
+        }
         let uids = folder.append(done)?;
         let validity = folder.refresh()?.uid_validity;
-        let code = Code::AppendUid(validity, uids.into_iter().collect::<UidSet>());
+        let uids: UidSet = uids.into_iter().collect();
+        self.note_added(&folder, &uids);
+        let code = Code::AppendUid(validity, uids);
         let (Some(replaces), Some(selected)) = (replaces, self.selected.as_deref_mut()) else {
             return Ok(Outcome::ok("appended").with_code(code));
         };

@@ -3,9 +3,10 @@
 use super::fetch::ranges;
 use super::{ImapService, Trouble};
 use crate::dot::CrlfWindow;
+use crate::mailbox::Rights;
 use crate::proto::imap::response::Code;
 use crate::proto::imap::{Answer, MessageUrl, Refusal};
-use crate::store::{FolderError, TreeError};
+use crate::store::{Folder, FolderError, TreeError};
 use std::io::Read;
 
 impl ImapService {
@@ -18,9 +19,8 @@ impl ImapService {
         let url = MessageUrl::parse(text).ok_or_else(bad)?;
         let octets = match self.text_at(&url) {
             Ok(octets) => octets.ok_or_else(bad)?,
-            Err(Trouble::Tree(
-                TreeError::Missing | TreeError::BadName | TreeError::Folder(FolderError::Gone | FolderError::Expunged),
-            )) => return Err(bad()),
+            Err(Trouble::NoPerm) => return Err(bad()),
+            Err(trouble) if leads_nowhere(&trouble) => return Err(bad()),
             Err(trouble) => return Err(self.refusal(trouble)),
         };
         self.make_room(octets.len() as u64)?;
@@ -28,22 +28,37 @@ impl ImapService {
     }
 
     /// The octets that a URL leads to, as FETCH gives them; nothing is marked as seen.
-    fn text_at(&self, url: &MessageUrl) -> Result<Option<Vec<u8>>, Trouble> {
+    fn text_at(&mut self, url: &MessageUrl) -> Result<Option<Vec<u8>>, Trouble> {
         let folder = match (&url.mailbox, &self.selected) {
-            (Some(name), _) => self.tree()?.folder(name.as_str())?,
-            (None, Some(selected)) => selected.folder.clone(),
+            (Some(name), _) => self.reach(name, Rights::READ)?.folder()?,
+            (None, Some(_)) => self.selected()?.folder.clone(),
             (None, None) => return Ok(None),
         };
-        let snapshot = folder.refresh()?;
-        let is_another = url.uid_validity.is_some_and(|validity| validity != snapshot.uid_validity);
-        if is_another || snapshot.find(url.uid).is_none() {
-            return Ok(None);
-        }
-        let mut text = Vec::new();
-        folder.text(url.uid)?.read_to_end(&mut text).map_err(FolderError::from)?;
-        let Some(ranges) = ranges(&text, &url.section) else { return Ok(None) };
-        let mut octets = Vec::new();
-        CrlfWindow::new(&text, ranges, url.partial).fill(&text, usize::MAX, &mut octets);
-        Ok(Some(octets))
+        let found = window_at(&folder, url)?.map(|(text, mut window)| {
+            let mut octets = Vec::new();
+            window.fill(&text, usize::MAX, &mut octets);
+            octets
+        });
+        Ok(found)
     }
+}
+
+/// A message's stored text, and the part of it that a URL names; `None` when there is no such part.
+pub(super) fn window_at(folder: &Folder, url: &MessageUrl) -> Result<Option<(Vec<u8>, CrlfWindow)>, Trouble> {
+    let snapshot = folder.refresh()?;
+    let is_another = url.uid_validity.is_some_and(|validity| validity != snapshot.uid_validity);
+    if is_another || snapshot.find(url.uid).is_none() {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    folder.text(url.uid)?.read_to_end(&mut text).map_err(FolderError::from)?;
+    let Some(ranges) = ranges(&text, &url.section) else { return Ok(None) };
+    let window = CrlfWindow::new(&text, ranges, url.partial);
+    Ok(Some((text, window)))
+}
+
+/// True when a URL's mailbox or message is not there, or not any more.
+pub(super) fn leads_nowhere(trouble: &Trouble) -> bool {
+    use FolderError::{Expunged, Gone};
+    matches!(trouble, Trouble::Tree(TreeError::Missing | TreeError::BadName | TreeError::Folder(Gone | Expunged)))
 }

@@ -16,13 +16,19 @@ impl Selected {
         out: &mut Vec<u8>,
     ) -> Result<(), FolderError> {
         let latest = self.latest()?;
-        self.tell(latest, enabled, may_expunge, &UidSet::default(), out)
+        let before = self.view.snapshot().highest_modseq;
+        self.tell(latest, enabled, may_expunge, &UidSet::default(), out)?;
+        // RESETKEY counts as a change.
+        if self.view.snapshot().highest_modseq != before {
+            self.tell_new_url_key(out);
+        }
+        Ok(())
     }
 
     /// The mailbox as it is now; recent messages become this session's.
     pub(super) fn latest(&mut self) -> Result<Arc<Snapshot>, FolderError> {
         let latest = self.folder.refresh()?;
-        if self.is_read_only || latest.recent_from >= latest.uid_next {
+        if self.is_passive() || latest.recent_from >= latest.uid_next {
             return Ok(latest);
         }
         let taken = self.folder.take_recent()?;
@@ -47,7 +53,8 @@ impl Selected {
             return Err(FolderError::Gone);
         }
         let known = self.view.snapshot().last_uid();
-        let mut touched = Vec::new();
+        let (mut touched, mut new) = (Vec::new(), Vec::new());
+        let hides_flags = self.news.as_deref().is_some_and(|news| news.hides_flags);
         for change in self.view.advance(latest, may_expunge) {
             if let (Change::Expunged { numbers, uids }, false) = (&change, self.contexts.is_empty()) {
                 let numbers: Vec<u32> = numbers.iter().rev().copied().collect();
@@ -65,8 +72,8 @@ impl Selected {
                 Change::Keywords => self.tell_flags(out),
                 Change::Exists(count) => {
                     let snapshot = self.view.snapshot();
-                    let new = snapshot.entries.iter().rev().take_while(|entry| Some(entry.uid) > known);
-                    touched.extend(new.map(|entry| entry.uid));
+                    let later = snapshot.entries.iter().rev().take_while(|entry| Some(entry.uid) > known);
+                    new.extend(later.map(|entry| entry.uid));
                     response::exists(out, count);
                 }
                 Change::Recent(_) if enabled.has(Extension::Imap4Rev2) => {}
@@ -76,15 +83,23 @@ impl Selected {
                     for number in numbers {
                         let Some(entry) = snapshot.at(number) else { continue };
                         touched.push(entry.uid);
-                        if !silent.contains(entry.uid.number()) {
+                        if !hides_flags && !silent.contains(entry.uid.number()) {
                             self.tell_entry(number, entry, enabled, out);
                         }
                     }
                 }
             }
         }
-        if !self.contexts.is_empty() && !touched.is_empty() {
-            self.tell_contexts(&touched.into_iter().collect(), enabled, out)?;
+        let gathers = !new.is_empty() && self.has_items_for_new();
+        if let (true, Some(news)) = (gathers, self.news.as_deref_mut()) {
+            // Their FETCH comes later, and what searches say of them with it.
+            news.new.extend(new);
+            news.touched.extend(touched);
+        } else {
+            touched.extend(new);
+            if !self.contexts.is_empty() && !touched.is_empty() {
+                self.tell_contexts(&touched.into_iter().collect(), enabled, out)?;
+            }
         }
         if !self.view.has_ghosts() {
             self.told = self.view.snapshot().highest_modseq;

@@ -9,7 +9,7 @@ use super::selected::Selected;
 use crate::clock::Timestamp;
 use crate::mailbox::{SeqSet, Uid, UidSet};
 use crate::proto::imap::response::{self, Code, Esearch, Status};
-use crate::proto::imap::{Enabled, SearchKey, Set, SortCriterion};
+use crate::proto::imap::{Enabled, FetchItem, SearchKey, Set, SortCriterion};
 use crate::store::FolderError;
 
 /// Most contexts of a session.
@@ -24,6 +24,8 @@ pub(super) struct Context {
     pub(super) charset: Option<String>,
     /// SORT's.
     pub(super) criteria: Option<Vec<(SortCriterion, bool)>>,
+    /// What to fetch of new messages that match (RFC 5465 §7).
+    pub(super) items: Vec<FetchItem>,
     /// Updates hold identifiers.
     pub(super) is_uid: bool,
     /// ESEARCH: the mailbox is named (RFC 7377 §2.1).
@@ -48,6 +50,9 @@ impl Selected {
             return response::untagged(out, Status::No, Some(&code), "too many searches are kept up to date");
         }
         context.key = self.fixed(&context.key);
+        if !context.items.is_empty() {
+            self.news.get_or_insert_default();
+        }
         self.contexts.push(context);
     }
 
@@ -97,7 +102,7 @@ impl Selected {
         out: &mut Vec<u8>,
     ) -> Result<(), FolderError> {
         let key = SearchKey::And(vec![SearchKey::Uids(Set::These(set.clone())), context.key.clone()]);
-        let wanted = Wanted { key: &key, charset: context.charset.as_deref(), now: context.now };
+        let wanted = Wanted { key: &key, charset: context.charset.as_deref(), now: context.now, is_limited: false };
         let found = match find::matches(self, wanted, false, enabled, out) {
             Ok(found) => self.uids(&found.numbers),
             Err(Trouble::Tree(crate::store::TreeError::Folder(error))) => return Err(error),

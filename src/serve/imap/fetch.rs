@@ -4,14 +4,15 @@
 //! while they go out, so that of a large message only its stored text is held.
 
 use super::changes::begin;
-use super::selected::{Messages, Selected, TOGETHER};
+use super::international::Downgrade;
+use super::selected::{Messages, Record, Selected, TOGETHER};
 use crate::dot::CrlfWindow;
 use crate::mailbox::{Entry, Uid, UidSet};
 use crate::msg::digest::{Digest, Part};
 use crate::msg::section;
 use crate::msg::structure::{Shape, Structure};
 use crate::msg::transfer::Transfer;
-use crate::proto::imap::response::FetchPrinter;
+use crate::proto::imap::response::{Code, FetchPrinter};
 use crate::proto::imap::{Enabled, Extension};
 use crate::proto::imap::{FetchItem, Section, SectionText};
 use crate::store::FolderError;
@@ -19,7 +20,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Octets of output of one step, more or less.
-const STEP: usize = 128 << 10;
+pub(super) const STEP: usize = 128 << 10;
+/// Largest buffer of a text that is kept for the next one, in octets.
+const KEPT: usize = 1 << 20;
+/// From so many messages with texts on, room for a whole step is made at once.
+const MANY: usize = 16;
 
 /// What stands for NUL: no octet of ASCII, and none that begins a character of UTF-8.
 const INSTEAD_OF_NUL: u8 = 0x80;
@@ -30,17 +35,23 @@ pub(super) struct Fetch {
     items: Vec<FetchItem>,
     /// The messages were named by identifiers: those that are gone are left out without a word (RFC 9051 §6.4.9).
     is_uid: bool,
-    /// Sequence numbers still to come, ascending, and their identifiers.
+    /// Sequence numbers still to come, ascending unless there is a limit, and their identifiers.
     rest: VecDeque<(u32, Uid)>,
     /// Messages whose `\Seen` this command has set: they show their flags.
     seen: UidSet,
     /// So many of the next messages have their records made.
     prepared: usize,
     pieces: VecDeque<Piece>,
+    /// The buffer of a text that has gone out: asking for memory and giving it back costs more than reading a small message.
+    spare: Vec<u8>,
     /// Some message is gone, though the client has not been told.
     pub(super) has_gaps: bool,
     /// A part's encoding is not known.
     pub(super) has_unknown_encoding: bool,
+    /// What the client is told when there are more messages than one command handles.
+    pub(super) limit: Option<Code>,
+    /// What the client may not see of headers; nothing is hidden until this is set.
+    pub(super) downgrade: Downgrade,
 }
 
 /// Output that is not made yet.
@@ -68,9 +79,20 @@ impl Fetch {
             seen,
             prepared: 0,
             pieces: VecDeque::new(),
+            spare: Vec::new(),
             has_gaps: false,
             has_unknown_encoding: false,
+            limit: None,
+            downgrade: Downgrade::new(false),
         }
+    }
+
+    /// These are not all: they go out from the newest down, as RFC 9738 §3.1 requires.
+    pub(super) fn limit_to(&mut self, limit: Option<Code>) {
+        if limit.is_some() {
+            self.rest.make_contiguous().reverse();
+        }
+        self.limit = limit;
     }
 
     /// Appends the next piece of output; true when that was the last.
@@ -81,6 +103,9 @@ impl Fetch {
         out: &mut Vec<u8>,
     ) -> Result<bool, FolderError> {
         let mut messages = selected.messages();
+        if self.rest.len() >= MANY && self.items.iter().any(FetchItem::is_text) {
+            out.reserve(STEP);
+        }
         loop {
             while let Some(piece) = self.pieces.front_mut() {
                 if out.len() >= STEP {
@@ -101,8 +126,12 @@ impl Fetch {
                         window.left() == 0
                     }
                 };
-                if is_done {
-                    self.pieces.pop_front();
+                if is_done
+                    && let Some(Piece::Window(text, _)) = self.pieces.pop_front()
+                    && let Ok(text) = Arc::try_unwrap(text)
+                    && text.capacity() <= KEPT
+                {
+                    self.spare = text;
                 }
             }
             if out.len() >= STEP {
@@ -134,9 +163,19 @@ impl Fetch {
         out: &mut Vec<u8>,
     ) -> Result<(), FolderError> {
         let start = out.len();
-        let mut response =
-            Response { out: std::mem::take(out), pieces: VecDeque::new(), text: None, is_unknown: false };
+        let mut response = Response {
+            out: std::mem::take(out),
+            pieces: VecDeque::new(),
+            text: None,
+            spare: std::mem::take(&mut self.spare),
+            is_unknown: false,
+            downgrade: std::mem::replace(&mut self.downgrade, Downgrade::new(false)),
+        };
         let printed = self.items(number, entry, selected, messages, enabled, &mut response);
+        self.downgrade = response.downgrade;
+        if response.text.is_none() {
+            self.spare = std::mem::take(&mut response.spare);
+        }
         *out = match response.pieces.pop_front() {
             // What was there before the first text of this message goes out now.
             Some(Piece::Ready(first, _)) => {
@@ -229,7 +268,7 @@ impl Fetch {
 
 /// Only a `literal8` may hold NUL (RFC 9051 §4.3.1), and BODY has none. The octet that stands in its place keeps every size as it is; text
 /// that has NUL is no text in any charset that could mind. BINARY gives the octets as they are.
-fn hide_nul(text: &mut [u8]) {
+pub(super) fn hide_nul(text: &mut [u8]) {
     let mut from = 0;
     while let Some(at) = memchr::memchr(0, &text[from..]) {
         text[from + at] = INSTEAD_OF_NUL;
@@ -269,7 +308,10 @@ fn digest(
     messages: &mut Messages<'_>,
     response: &mut Response,
 ) -> Result<(), FolderError> {
-    let record = messages.digest(uid)?;
+    let mut record = messages.digest(uid)?;
+    if response.downgrade.concerns(&record, part) {
+        record = Record::Fresh(Digest::of(&response.text(uid, messages)?));
+    }
     let value = Digest::read(&record).map(|digest| digest.part(part)).unwrap_or_default();
     fetch.printed(&mut response.out, name, value);
     Ok(())
@@ -280,7 +322,9 @@ struct Response {
     out: Vec<u8>,
     pieces: VecDeque<Piece>,
     text: Option<Arc<Vec<u8>>>,
+    spare: Vec<u8>,
     is_unknown: bool,
+    downgrade: Downgrade,
 }
 
 impl Response {
@@ -288,7 +332,7 @@ impl Response {
         if let Some(text) = &self.text {
             return Ok(text.clone());
         }
-        let text = Arc::new(messages.text(uid)?);
+        let text = Arc::new(self.downgrade.text(uid, messages.text_in(uid, std::mem::take(&mut self.spare))?));
         self.text = Some(text.clone());
         Ok(text)
     }

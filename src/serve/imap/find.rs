@@ -1,15 +1,16 @@
-//! SEARCH, SORT and THREAD: running a prepared test over the mailbox, and printing what was found.
+//! SEARCH and SORT: running a prepared test over the mailbox, and printing what was found.
 
 use super::context::Context;
+use super::hunt::Hunt;
 use super::search::{Prepared, Unsearchable};
 use super::selected::Selected;
-use super::{Run, Trouble};
+use super::{Run, Trouble, limit};
 use crate::clock::Timestamp;
-use crate::mailbox::{ModSeq, Threadable, Threads, Uid, UidSet};
+use crate::mailbox::{ModSeq, UidSet};
 use crate::msg::digest::{Digest, Part};
-use crate::proto::imap::response::{self, Esearch};
+use crate::proto::imap::response::{self, Code, Esearch, Status};
 use crate::proto::imap::{
-    Enabled, Extension, Outcome, PartialRange, Returns, Search, SearchKey, Sort, SortCriterion, Thread, ThreadAlgorithm,
+    Enabled, Extension, FetchItem, Outcome, PartialRange, Returns, Search, SearchKey, Sort, SortCriterion,
 };
 use crate::store::FolderError;
 use std::cmp::Ordering;
@@ -20,6 +21,8 @@ pub(super) struct Wanted<'a> {
     pub(super) key: &'a SearchKey,
     pub(super) charset: Option<&'a str>,
     pub(super) now: Timestamp,
+    /// No more messages are looked at than one command may (RFC 9738 §3.1).
+    pub(super) is_limited: bool,
 }
 
 /// What was found: sequence numbers.
@@ -28,6 +31,8 @@ pub(super) struct Matches {
     pub(super) numbers: UidSet,
     /// Those that match without FUZZY, where scores are asked for.
     exact: UidSet,
+    /// Not all messages were looked at.
+    limit: Option<Code>,
 }
 
 /// Searches.
@@ -38,49 +43,47 @@ pub(super) fn matches(
     enabled: Enabled,
     out: &mut Vec<u8>,
 ) -> Result<Matches, Trouble> {
-    let numbers = matching(selected, wanted, false, enabled, out)?;
+    let (numbers, limit) = matching(selected, wanted, false, enabled, out)?;
     let exact = match is_scored {
-        true => matching(selected, wanted, true, enabled, out)?,
+        true => matching(selected, wanted, true, enabled, out)?.0,
         false => UidSet::default(),
     };
-    Ok(Matches { numbers, exact })
+    Ok(Matches { numbers, exact, limit })
 }
 
-/// The sequence numbers that match; `is_exact` takes FUZZY for nothing.
-fn matching(
+/// The sequence numbers that match, and what the client is told when not all messages were looked at; `is_exact` takes FUZZY for nothing.
+pub(super) fn matching(
     selected: &mut Selected,
     wanted: Wanted<'_>,
     is_exact: bool,
     enabled: Enabled,
     out: &mut Vec<u8>,
-) -> Result<UidSet, Trouble> {
-    let Wanted { key, charset, now } = wanted;
+) -> Result<(UidSet, Option<Code>), Trouble> {
+    let (mut hunt, limit) = hunt(selected, wanted, is_exact, enabled, out)?;
+    while !hunt.step(selected)? {}
+    Ok((hunt.found(), limit))
+}
+
+/// A search that has not begun to read.
+fn hunt(
+    selected: &mut Selected,
+    wanted: Wanted<'_>,
+    is_exact: bool,
+    enabled: Enabled,
+    out: &mut Vec<u8>,
+) -> Result<(Hunt, Option<Code>), Trouble> {
+    let Wanted { key, charset, now, is_limited } = wanted;
     let prepared = Prepared::new(key, charset, &selected.messages(), now, is_exact).map_err(|why| refused(&why))?;
     let test = &prepared.test;
+    // Only those named can match.
+    let count = selected.view.snapshot().len();
+    let all = || UidSet::from_ranges(if count == 0 { Vec::new() } else { vec![(1, count)] });
+    let candidates = test.numbers().cloned().unwrap_or_else(all);
+    let (candidates, limit) = if is_limited { selected.limited(candidates) } else { (candidates, None) };
     if test.needs_dates() || test.needs_sizes() {
-        let all = UidSet::from_ranges(vec![(1, selected.view.snapshot().len())]);
-        let numbers = test.numbers().unwrap_or(&all);
-        selected.measure(numbers, test.needs_sizes(), enabled, out)?;
+        selected.measure(&candidates, test.needs_sizes(), enabled, out)?;
     }
-    let selected = &*selected;
-    let mut messages = selected.messages();
-    let snapshot = messages.snapshot().clone();
-    let is_there = |number: &u32| snapshot.at(*number).is_some_and(|entry| !selected.view.is_ghost(entry.uid));
-    if test.needs_digests() {
-        let uids: Vec<Uid> = match test.numbers() {
-            Some(numbers) => selected.uids(numbers).uids().collect(),
-            None => snapshot.entries.iter().map(|entry| entry.uid).collect(),
-        };
-        messages.prepare(&uids)?;
-    }
-    let found = match test.numbers() {
-        // Only those named can match.
-        Some(numbers) => prepared.find(numbers.iter().filter(is_there), &mut messages)?,
-        None => prepared.find((1..=snapshot.len()).filter(is_there), &mut messages)?,
-    };
-    // What was learnt of messages is worth keeping; a search that fails to keep it has not failed.
-    let _ = selected.folder.flush_cache();
-    Ok(found)
+    Ok((Hunt::new(prepared, candidates), limit))
 }
 
 fn refused(why: &Unsearchable) -> Trouble {
@@ -97,32 +100,75 @@ fn scores(exact: &UidSet, numbers: impl IntoIterator<Item = u32>) -> Vec<u8> {
     numbers.into_iter().map(|number| if exact.contains(number) { EXACT } else { FUZZY }).collect()
 }
 
-/// SEARCH and UID SEARCH.
-pub(super) fn search(
+/// SEARCH and UID SEARCH on its way.
+#[derive(Debug)]
+pub(super) struct Searching {
+    search: Search,
+    tag: Box<str>,
+    now: Timestamp,
+    hunt: Hunt,
+    /// The same search without FUZZY, where scores are asked for.
+    exact: Option<Hunt>,
+    limit: Option<Code>,
+}
+
+impl Searching {
+    pub(super) fn begin(
+        selected: &mut Selected,
+        search: &Search,
+        tag: &str,
+        enabled: Enabled,
+        now: Timestamp,
+        out: &mut Vec<u8>,
+    ) -> Result<Searching, Trouble> {
+        let returns = search.returns.as_ref();
+        if returns.is_some_and(|r| r.update.is_some()) && selected.has_context(tag) {
+            return Err(Trouble::Told(super::not_now("this tag is in use")));
+        }
+        let wanted = Wanted { key: &search.key, charset: search.charset.as_deref(), now, is_limited: true };
+        let is_scored = returns.is_some_and(|r| r.relevancy);
+        let begun = hunt(selected, wanted, false, enabled, out).and_then(|(all, limit)| {
+            let exact = is_scored.then(|| hunt(selected, wanted, true, enabled, out)).transpose()?;
+            Ok((all, exact.map(|(exact, _)| exact), limit))
+        });
+        if returns.is_some_and(|r| r.save) {
+            // RFC 5182 §2.1: a search that fails leaves an empty result. What the key says of the old one is read by now.
+            selected.saved = UidSet::default();
+        }
+        let (hunt, exact, limit) = begun?;
+        Ok(Searching { search: search.clone(), tag: tag.into(), now, hunt, exact, limit })
+    }
+
+    /// Does the next piece; true when that was the last.
+    pub(super) fn step(&mut self, selected: &Selected) -> Result<bool, FolderError> {
+        Ok(self.hunt.step(selected)? && self.exact.as_mut().map_or(Ok(true), |exact| exact.step(selected))?)
+    }
+
+    /// Its tag, and how far it is (RFC 9585).
+    pub(super) fn progress(&self) -> Code {
+        let (done, all) = self.hunt.progress();
+        Code::InProgress(self.tag.clone(), Some((done, all)).filter(|(done, all)| done < all))
+    }
+
+    /// Tells what was found.
+    pub(super) fn finish(self, selected: &mut Selected, enabled: Enabled, out: &mut Vec<u8>) -> Run {
+        let exact = self.exact.map(Hunt::found).unwrap_or_default();
+        let found = Matches { numbers: self.hunt.found(), exact, limit: self.limit };
+        searched(selected, &self.search, &self.tag, found, enabled, self.now, out)
+    }
+}
+
+/// Tells what SEARCH has found.
+fn searched(
     selected: &mut Selected,
     search: &Search,
     tag: &str,
+    found: Matches,
     enabled: Enabled,
     now: Timestamp,
     out: &mut Vec<u8>,
 ) -> Run {
     let updates = search.returns.as_ref().is_some_and(|r| r.update.is_some());
-    if updates && selected.has_context(tag) {
-        return Ok(super::not_now("this tag is in use"));
-    }
-    let saves = search.returns.as_ref().is_some_and(|r| r.save);
-    let is_scored = search.returns.as_ref().is_some_and(|r| r.relevancy);
-    let wanted = Wanted { key: &search.key, charset: search.charset.as_deref(), now };
-    let found = match matches(selected, wanted, is_scored, enabled, out) {
-        Ok(found) => found,
-        Err(trouble) => {
-            if saves {
-                // RFC 5182 §2.1: a search that failed leaves an empty result.
-                selected.saved = UidSet::default();
-            }
-            return Err(trouble);
-        }
-    };
     match &search.returns {
         None if !enabled.has(Extension::Imap4Rev2) => {
             let top = highest(selected, &found.numbers).filter(|_| search.key.has_modseq());
@@ -138,13 +184,17 @@ pub(super) fn search(
             let line = Esearch { tag, is_uid, ..Esearch::default() };
             tell(selected, line, &found, returns, search.key.has_modseq(), enabled, out);
             keep(selected, &found.numbers, returns);
-            if updates {
+            if updates && found.limit.is_some() {
+                // What was not looked at can't be kept up to date.
+                let code = Code::NoUpdate(tag.to_string());
+                response::untagged(out, Status::No, Some(&code), "not all messages were searched");
+            } else if updates {
                 let context = context(selected, search, tag, now, &found, is_uid);
                 selected.keep_up(context, out);
             }
         }
     }
-    Ok(Outcome::ok("searched"))
+    Ok(limit::told(Outcome::ok("searched"), found.limit, out))
 }
 
 /// UPDATE: what is to be kept up to date.
@@ -162,10 +212,16 @@ pub(super) fn context(
         charset: search.charset.clone(),
         criteria: None,
         is_uid,
+        items: items(search.returns.as_ref()),
         names_mailbox: !search.sources.is_empty(),
         now,
         results: selected.uids(&found.numbers).iter().collect(),
     }
+}
+
+/// UPDATE's items.
+fn items(returns: Option<&Returns>) -> Vec<FetchItem> {
+    returns.and_then(|returns| returns.update.clone()).unwrap_or_default()
 }
 
 /// SAVE: what was asked for alone is kept alone (RFC 5182 §2.4, RFC 9394 §3.2).
@@ -284,14 +340,14 @@ pub(super) fn sort(
     now: Timestamp,
     out: &mut Vec<u8>,
 ) -> Run {
-    let wanted = Wanted { key: &sort.key, charset: Some(&sort.charset), now };
+    let wanted = Wanted { key: &sort.key, charset: Some(&sort.charset), now, is_limited: false };
     let updates = sort.returns.as_ref().is_some_and(|returns| returns.update.is_some());
     if updates && selected.has_context(tag) {
         return Ok(super::not_now("this tag is in use"));
     }
     let needs = |wanted: SortCriterion| sort.criteria.iter().any(|(criterion, _)| *criterion == wanted);
     let is_scored = sort.returns.as_ref().is_some_and(|returns| returns.relevancy);
-    let Matches { numbers, exact } =
+    let Matches { numbers, exact, .. } =
         matches(selected, wanted, is_scored || needs(SortCriterion::Relevancy), enabled, out)?;
     if needs(SortCriterion::Arrival) || needs(SortCriterion::Size) {
         selected.measure(&numbers, needs(SortCriterion::Size), enabled, out)?;
@@ -336,6 +392,7 @@ pub(super) fn sort(
                     charset: Some(sort.charset.clone()),
                     criteria: Some(sort.criteria.clone()),
                     is_uid,
+                    items: items(sort.returns.as_ref()),
                     names_mailbox: false,
                     now,
                     results: sorted.iter().filter_map(|n| snapshot.at(*n)).map(|e| e.uid.number()).collect(),
@@ -421,74 +478,6 @@ pub(super) fn in_sorted_order(
     });
     let _ = selected.folder.flush_cache();
     Ok(rows.into_iter().map(|(number, _)| number).collect())
-}
-
-/// What threading needs of a message, in memory.
-struct Letter {
-    number: u32,
-    date: i64,
-    subject: String,
-    is_reply: bool,
-    id: Vec<u8>,
-    references: Vec<Vec<u8>>,
-}
-
-/// THREAD and UID THREAD (RFC 5256 §3).
-pub(super) fn thread(
-    selected: &mut Selected,
-    thread: &Thread,
-    enabled: Enabled,
-    now: Timestamp,
-    out: &mut Vec<u8>,
-) -> Run {
-    let wanted = Wanted { key: &thread.key, charset: Some(&thread.charset), now };
-    let numbers = matching(selected, wanted, false, enabled, out)?;
-    let mut messages = selected.messages();
-    let snapshot = messages.snapshot().clone();
-    messages.prepare(&selected.uids(&numbers).uids().collect::<Vec<_>>())?;
-    let is_uid = thread.is_uid || enabled.has(Extension::UidOnly);
-    let mut letters = Vec::with_capacity(numbers.len() as usize);
-    for number in numbers.iter() {
-        let Some(entry) = snapshot.at(number) else { continue };
-        let record = match messages.digest(entry.uid) {
-            Err(FolderError::Expunged) => continue,
-            other => other?,
-        };
-        let Some(digest) = Digest::read(&record) else { continue };
-        let date = match digest.sent() {
-            Some(sent) => sent,
-            None => messages.internal_date(entry)?.seconds(),
-        };
-        letters.push(Letter {
-            number: if is_uid { entry.uid.number() } else { number },
-            date,
-            subject: String::from_utf8_lossy(digest.part(Part::BaseSubject)).into_owned(),
-            is_reply: digest.is_reply(),
-            id: digest.part(Part::MessageId).to_vec(),
-            references: digest.references().map(<[u8]>::to_vec).collect(),
-        });
-    }
-    let references: Vec<Vec<&[u8]>> =
-        letters.iter().map(|letter| letter.references.iter().map(Vec::as_slice).collect()).collect();
-    let rows: Vec<Threadable<'_>> = letters
-        .iter()
-        .zip(&references)
-        .map(|(letter, references)| Threadable {
-            number: letter.number,
-            date: letter.date,
-            subject: &letter.subject,
-            is_reply: letter.is_reply,
-            message_id: &letter.id,
-            references,
-        })
-        .collect();
-    let threads = match thread.algorithm {
-        ThreadAlgorithm::References => Threads::by_references(&rows),
-        ThreadAlgorithm::OrderedSubject => Threads::by_subject(&rows),
-    };
-    response::thread(out, &threads);
-    let _ = selected.folder.flush_cache();
-    Ok(Outcome::ok("threaded"))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Commands on mailboxes as such: CREATE, DELETE, RENAME, SUBSCRIBE, LIST, LSUB, NAMESPACE, STATUS, and quotas.
 
-use super::select::canonical;
+use super::access::Place;
+use super::names;
 use super::{ImapService, Run, Trouble};
-use crate::mailbox::{Entry, System, UidSet};
+use crate::addr::Address;
+use crate::mailbox::{Entry, Quota, Rights, System, UidSet};
 use crate::proto::imap::response::{self, Code, Namespace, StatusValue};
 use crate::proto::imap::{Effect, Enabled, Extension, List, MailboxName, Outcome, StatusItem};
 use crate::store::{self, Folder, INBOX, Listed, SEPARATOR, TreeError};
@@ -10,12 +12,12 @@ use std::sync::Arc;
 
 /// Special uses that a mailbox can be given (RFC 6154 §2); `\All` and `\Flagged` would be views of others.
 const USES: [&str; 5] = ["\\Archive", "\\Drafts", "\\Junk", "\\Sent", "\\Trash"];
-/// The one quota root: all that an account has.
+/// The quota root of one's own: all that an account has. Others' are called as their mailboxes begin.
 const ROOT: &str = "";
 
 impl ImapService {
     pub(super) fn create(&mut self, name: &MailboxName, uses: &[String]) -> Run {
-        let tree = self.tree()?;
+        let place = self.new_place(name)?;
         let known = |wanted: &String| USES.into_iter().find(|known| known.eq_ignore_ascii_case(wanted));
         let special_use = match uses {
             [] => None,
@@ -25,14 +27,32 @@ impl ImapService {
             },
             _ => return Ok(Outcome::no(Some(Code::UseAttr), "a mailbox has one special use here")),
         };
-        tree.create(name.as_str(), special_use)?;
-        let id = tree.folder(name.as_str())?.mailbox_id()?;
+        if special_use.is_some() && !place.is_own {
+            // Whose drafts would they be?
+            return Ok(Outcome::no(Some(Code::UseAttr), "only one's own mailboxes have special uses"));
+        }
+        place.tree.create(&place.name, special_use)?;
+        let id = place.folder()?.mailbox_id()?;
+        self.note_created(&place.shown);
         Ok(Outcome::ok("created").with_code(Code::MailboxId(id)))
     }
 
+    /// Where a mailbox is to be made: `k` is needed on the nearest one above (RFC 4314 §4). A name that leads nowhere and one where nothing
+    /// is allowed are refused alike.
+    fn new_place(&self, name: &MailboxName) -> Result<Place, Trouble> {
+        let place = self.place(name)?.ok_or(Trouble::NoPerm)?;
+        match place.rights_above(self.me()?)?.holds(Rights::CREATE) {
+            true => Ok(place),
+            false if place.rights.holds(Rights::LOOKUP) => Err(TreeError::Exists.into()),
+            false => Err(Trouble::NoPerm),
+        }
+    }
+
     pub(super) fn delete(&mut self, name: &MailboxName) -> Run {
-        self.tree()?.delete(name.as_str())?;
-        let name = canonical(name);
+        let place = self.reach(name, Rights::DELETE)?;
+        place.tree.delete(&place.name)?;
+        let name = place.shown;
+        self.note_deleted(&name);
         if self.selected.as_ref().is_some_and(|selected| selected.name == name) {
             self.selected = None;
             return Ok(Outcome::ok("deleted; no mailbox is selected now").with_effect(Effect::Unselected));
@@ -41,31 +61,68 @@ impl ImapService {
     }
 
     pub(super) fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Run {
-        self.tree()?.rename(from.as_str(), to.as_str())?;
-        let (from, to) = (canonical(from), canonical(to));
+        let source = self.renamed(from)?;
+        let target = self.new_place(to)?;
+        if source.realm != target.realm {
+            return Ok(Outcome::no(Some(Code::Cannot), "a mailbox stays with its owner"));
+        }
+        source.tree.rename(&source.name, &target.name)?;
+        let (from, to) = (source.shown, target.shown);
+        self.note_renamed(&from, &to);
         // The selected mailbox goes on under its new name. INBOX stays where it is, without its messages.
         let moved = self.selected.as_ref().filter(|_| !from.is_inbox()).and_then(|selected| {
             let rest = selected.name.as_str().strip_prefix(from.as_str())?;
             (rest.is_empty() || rest.starts_with(SEPARATOR)).then(|| format!("{}{rest}", to.as_str()))
         });
         if let Some(name) = moved.and_then(|name| MailboxName::new(&name)) {
-            let folder = self.tree()?.folder(name.as_str())?;
+            let place = self.reach(&name, Rights::READ)?;
+            let folder = place.folder()?;
             if let Some(selected) = self.selected.as_deref_mut() {
                 selected.folder = folder;
                 selected.name = name;
+                selected.place = (!place.is_own).then_some(place);
             }
         }
         Ok(Outcome::ok("renamed"))
     }
 
+    /// What is to be renamed: `x` is needed on it, and where there is only a name above others, on all of those (RFC 4314 §4). Renaming
+    /// another's INBOX would take its messages away; that is its owner's to do.
+    fn renamed(&self, name: &MailboxName) -> Result<Place, Trouble> {
+        let place = self.place(name)?.ok_or(TreeError::Missing)?;
+        if place.is_own {
+            return Ok(place);
+        }
+        if place.tree.exists(&place.name)? {
+            let place = self.reach(name, Rights::DELETE)?;
+            return if place.name == INBOX { Err(Trouble::NoPerm) } else { Ok(place) };
+        }
+        // Nothing there, and nothing that may be seen, are the same.
+        let (mut is_seen, mut may_rename) = (false, true);
+        for row in place.tree.list()?.iter().filter(|row| row.exists && is_below(&row.name, &place.name)) {
+            let rights = Place { name: row.name.clone(), ..place.clone() }.rights_of(self.me()?)?;
+            is_seen |= rights.holds(Rights::LOOKUP);
+            may_rename &= rights.holds(Rights::DELETE);
+        }
+        match (is_seen, may_rename) {
+            (false, _) => Err(TreeError::Missing.into()),
+            (true, false) => Err(Trouble::NoPerm),
+            (true, true) => Ok(place),
+        }
+    }
+
     pub(super) fn subscribe(&mut self, name: &MailboxName, is_subscribed: bool) -> Run {
+        // A list of names: whether there is such a mailbox, or may be seen, is not asked.
+        let name = self.canonical(name)?;
         self.tree()?.subscribe(name.as_str(), is_subscribed)?;
+        self.note_subscribed(&name, is_subscribed);
         Ok(Outcome::ok(if is_subscribed { "subscribed" } else { "unsubscribed" }))
     }
 
     pub(super) fn namespace(&mut self, out: &mut Vec<u8>) -> Run {
-        let personal = [Namespace { prefix: "", delimiter: Some(SEPARATOR) }];
-        response::namespace(out, &personal, &[], &[], self.enabled);
+        let namespace = |prefix| Namespace { prefix, delimiter: Some(SEPARATOR) };
+        let shared = [namespace(names::SHARED), namespace(names::PUBLIC)];
+        response::namespace(out, &[namespace("")], &[namespace(names::OTHERS)], &shared, self.enabled);
         Ok(Outcome::ok("done"))
     }
 
@@ -84,7 +141,7 @@ impl ImapService {
         }
         let patterns: Vec<String> =
             list.patterns.iter().map(|pattern| format!("{}{pattern}", list.reference)).collect();
-        let rows = self.tree()?.list()?;
+        let rows = self.rows(&patterns)?;
         let is_named = |row: &Listed| patterns.iter().any(|pattern| matches(pattern, &row.name));
         for row in rows.iter().filter(|row| is_named(row)) {
             let is_wanted = wanted(row, list);
@@ -112,6 +169,9 @@ impl ImapService {
             if !list.returns.status.is_empty() && row.exists && is_wanted {
                 self.status_of_listed(&row.name, &list.returns.status, out);
             }
+            if list.returns.my_rights && row.exists && is_wanted {
+                self.my_rights_of_listed(&row.name, out);
+            }
             if !list.returns.metadata.is_empty() && row.exists && is_wanted {
                 self.metadata_of_listed(&row.name, &list.returns.metadata, out);
             }
@@ -121,8 +181,9 @@ impl ImapService {
 
     /// STATUS beside LIST (RFC 5819 §2): a mailbox that can't be read has none.
     fn status_of_listed(&self, name: &str, items: &[StatusItem], out: &mut Vec<u8>) {
-        let values = self.tree().and_then(|tree| Ok(tree.folder(name)?)).and_then(|folder| self.values(&folder, items));
-        if let (Ok(values), Some(name)) = (values, MailboxName::new(name)) {
+        let Some(name) = MailboxName::new(name) else { return };
+        let folder = self.reach(&name, Rights::READ).and_then(|place| Ok(place.folder()?));
+        if let Ok(values) = folder.and_then(|folder| self.values(&folder, items)) {
             response::status(out, &name, &values, self.enabled);
         }
     }
@@ -130,7 +191,7 @@ impl ImapService {
     /// LSUB (RFC 3501 §6.3.9).
     pub(super) fn lsub(&mut self, reference: &str, pattern: &str, out: &mut Vec<u8>) -> Run {
         let pattern = format!("{reference}{pattern}");
-        let rows = self.tree()?.list()?;
+        let rows = self.rows(std::slice::from_ref(&pattern))?;
         for row in &rows {
             if !matches(&pattern, &row.name) {
                 continue;
@@ -155,7 +216,7 @@ impl ImapService {
     }
 
     pub(super) fn status(&mut self, name: &MailboxName, items: &[StatusItem], out: &mut Vec<u8>) -> Run {
-        let folder = self.tree()?.folder(name.as_str())?;
+        let folder = self.reach(name, Rights::READ)?.folder()?;
         let values = self.values(&folder, items)?;
         response::status(out, name, &values, self.enabled);
         Ok(Outcome::ok("done"))
@@ -194,47 +255,84 @@ impl ImapService {
         Ok(values)
     }
 
-    /// The account's quota in octets; 0 for none.
-    pub(super) fn quota(&self) -> u64 {
-        let default = self.desk.site.settings.accounts.quota.0;
-        self.account.as_ref().map_or(0, |account| account.login.account().quota(default))
-    }
-
-    /// True when so many more octets would exceed the quota.
-    pub(super) fn is_over_quota(&self, octets: u64) -> Result<bool, Trouble> {
-        let quota = self.quota();
-        if quota == 0 {
-            return Ok(false);
-        }
-        let used = store::usage(self.tree()?.home()).map_err(TreeError::Io)?;
-        Ok(used.octets.saturating_add(octets) > quota)
-    }
-
-    fn tell_quota(&self, out: &mut Vec<u8>) -> Result<(), Trouble> {
-        let quota = self.quota();
-        if quota > 0 {
-            let used = store::usage(self.tree()?.home()).map_err(TreeError::Io)?;
-            // RFC 9208 §5.1: in units of 1024 octets.
-            response::quota(out, ROOT, &[("STORAGE", used.octets.div_ceil(1024), quota / 1024)]);
-        }
-        Ok(())
+    /// The account's quota.
+    pub(super) fn quota(&self) -> Quota {
+        let default = self.desk.site.default_quota();
+        self.account.as_ref().map_or(Quota::default(), |account| account.login.account().quota(default))
     }
 
     pub(super) fn get_quota(&mut self, root: &str, out: &mut Vec<u8>) -> Run {
-        if root != ROOT || self.quota() == 0 {
-            return Ok(Outcome::no(Some(Code::NonExistent), "no such quota root"));
+        let place = match root {
+            ROOT => MailboxName::new(INBOX).map(|inbox| self.reach(&inbox, Rights::READ)).transpose()?,
+            _ => self.readable_in(root)?,
+        };
+        match place.filter(|place| !place.quota.is_none()) {
+            Some(place) => place.tell_quota(root, out)?,
+            None => return Ok(Outcome::no(Some(Code::NonExistent), "no such quota root")),
         }
-        self.tell_quota(out)?;
         Ok(Outcome::ok("done"))
     }
 
     pub(super) fn get_quota_root(&mut self, name: &MailboxName, out: &mut Vec<u8>) -> Run {
-        // RFC 9208 §4.1.3: there need be no such mailbox.
-        let roots: &[&str] = if self.quota() > 0 { &[ROOT] } else { &[] };
+        // RFC 9208 §4.1.3: there need be no such mailbox. Of another's the sums are told to those who read it (RFC 9208 §6).
+        let place = self.reach(name, Rights::READ)?;
+        let root = place.root(self.me()?);
+        let roots: &[&str] = if place.quota.is_none() { &[] } else { &[&root] };
         response::quota_root(out, name, roots, self.enabled);
-        self.tell_quota(out)?;
+        if !place.quota.is_none() {
+            place.tell_quota(&root, out)?;
+        }
         Ok(Outcome::ok("done"))
     }
+
+    /// Some mailbox of another's under this quota root that one may read.
+    fn readable_in(&self, root: &str) -> Result<Option<Place>, Trouble> {
+        // Any name in that tree will do.
+        let Some(name) = MailboxName::new(&format!("{root}{SEPARATOR}x")) else { return Ok(None) };
+        let Some(place) = self.place(&name)? else { return Ok(None) };
+        if place.is_own || place.root(self.me()?) != root {
+            return Ok(None);
+        }
+        for row in place.tree.list()?.into_iter().filter(|row| row.exists) {
+            let one = Place { name: row.name, ..place.clone() };
+            if one.rights_of(self.me()?)?.holds(Rights::READ) {
+                return Ok(Some(one));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Place {
+    /// True when so many more octets and messages would exceed its tree's quota.
+    pub(super) fn is_over_quota(&self, octets: u64, messages: u64) -> Result<bool, Trouble> {
+        if self.quota.is_none() {
+            return Ok(false);
+        }
+        let used = store::usage(self.tree.home()).map_err(TreeError::Io)?;
+        Ok(self.quota.is_exceeded((used.octets, used.messages), (octets, messages)))
+    }
+
+    fn tell_quota(&self, root: &str, out: &mut Vec<u8>) -> Result<(), Trouble> {
+        let used = store::usage(self.tree.home()).map_err(TreeError::Io)?;
+        // RFC 9208 §5.1: in units of 1024 octets.
+        let storage = ("STORAGE", used.octets.div_ceil(1024), self.quota.octets / 1024);
+        let messages = ("MESSAGE", used.messages, self.quota.messages);
+        let limits = [(storage, self.quota.octets), (messages, self.quota.messages)];
+        let set: Vec<_> = limits.into_iter().filter(|(_, limit)| *limit > 0).map(|(resource, _)| resource).collect();
+        response::quota(out, root, &set);
+        Ok(())
+    }
+
+    /// The name of its quota root.
+    fn root(&self, me: &Address) -> String {
+        let prefix = names::prefix(&self.realm, me).unwrap_or_default();
+        prefix.strip_suffix(SEPARATOR).unwrap_or(ROOT).to_string()
+    }
+}
+
+fn is_below(name: &str, above: &str) -> bool {
+    name.strip_prefix(above).is_some_and(|rest| rest.starts_with(SEPARATOR))
 }
 
 /// True when the selection options of a LIST choose this name.

@@ -1,8 +1,11 @@
 //! GETMETADATA and SETMETADATA: annotations of mailboxes and of the server (RFC 5464), and those beside LIST (RFC 9590).
 //!
-//! All mailboxes are one account's own: private and shared entries are kept alike. What all users of the server share is not theirs to set.
+//! In one's own mailboxes private and shared entries are kept alike. In others' there are only shared ones: the private ones that lie there
+//! are their owner's, and nobody else's to see. What all users of the server share is not theirs to set.
 
+use super::access::Place;
 use super::{ImapService, Run, Trouble};
+use crate::mailbox::Rights;
 use crate::proto::imap::response::{self, Code, Status};
 use crate::proto::imap::{GetMetadata, MailboxName, MetadataDepth, Outcome};
 use crate::store::{AnnotateError, Annotations, VALUE_LIMIT};
@@ -56,8 +59,22 @@ impl ImapService {
                 return Ok(Outcome::no(Some(Code::NoPerm), "annotations of the server are its administrator's"));
             }
         }
-        match self.tree()?.annotate(mailbox.map(MailboxName::as_str), values) {
-            Ok(()) => Ok(Outcome::ok("done")),
+        let place = mailbox.map(|name| self.annotated(name)).transpose()?;
+        if let Some(place) = place.as_ref().filter(|place| !place.is_own) {
+            if values.iter().any(|(entry, _)| is_private(&entry.to_ascii_lowercase())) {
+                return Ok(Outcome::no(Some(Code::MetadataNoPrivate), "only the owner has private annotations here"));
+            }
+            // RFC 5464 §3.3 asks for less; who may only read a mailbox should not write what all its readers see.
+            if !place.rights.holds(Rights::WRITE) {
+                return Err(Trouble::NoPerm);
+            }
+        }
+        let tree = place.as_ref().map_or(self.tree()?, |place| &place.tree);
+        match tree.annotate(place.as_ref().map(|place| place.name.as_str()), values) {
+            Ok(()) => {
+                self.note_annotated(place.as_ref().map(|place| &place.shown), values);
+                Ok(Outcome::ok("done"))
+            }
             Err(AnnotateError::Tree(error)) => Err(error.into()),
             Err(error) => {
                 let code = match error {
@@ -80,13 +97,28 @@ impl ImapService {
     }
 
     fn annotations(&self, mailbox: Option<&MailboxName>) -> Result<Annotations, Trouble> {
-        let mut annotations = self.tree()?.annotations(mailbox.map(MailboxName::as_str))?;
-        if mailbox.is_none() {
+        let Some(name) = mailbox else {
+            let mut annotations = self.tree()?.annotations(None)?;
             let admin = format!("mailto:postmaster@{}", self.desk.site.default_domain());
             annotations.insert(ADMIN.to_string(), admin.into_bytes());
-        }
+            return Ok(annotations);
+        };
+        let place = self.annotated(name)?;
+        let mut annotations = place.tree.annotations(Some(&place.name))?;
+        annotations.retain(|entry, _| place.is_own || !is_private(entry));
         Ok(annotations)
     }
+
+    /// A mailbox whose annotations one may see (RFC 5464 §3.3).
+    fn annotated(&self, name: &MailboxName) -> Result<Place, Trouble> {
+        let using = Rights::READ.union(Rights::SEEN).union(Rights::WRITE).union(Rights::INSERT).union(Rights::POST);
+        self.reach_if(name, |rights| rights.holds(Rights::LOOKUP) && rights.has_any(using))
+    }
+}
+
+/// Entries that only the owner of a mailbox has.
+pub(super) fn is_private(entry: &str) -> bool {
+    entry.starts_with("/private/")
 }
 
 /// True when an entry is the one that was asked for, or stands so far below it (RFC 5464 §4.2.2).

@@ -1,44 +1,62 @@
 //! Answers the IMAP machine's questions from the mailboxes of an account.
 //!
-//! One [`ImapDesk`] serves a process; an [`ImapService`] serves a connection. A command runs to its end in one answer, but for what sends
-//! texts or looks through them: that goes on piece by piece, as the peer takes it. Before each tagged reply the client is told what has
+//! One [`ImapDesk`] serves a process; an [`ImapService`] serves a connection. A command runs to its end in one answer, but for FETCH, which goes
+//! on piece by piece as the peer takes it, and SEARCH, which may take long. Before each tagged reply the client is told what has
 //! changed in the selected mailbox (RFC 9051 §5.2).
 
+mod access;
+mod acl;
 mod append;
+mod batches;
 mod catenate;
 mod changes;
 mod context;
 mod fetch;
 mod find;
+mod hunt;
+mod international;
+mod limit;
 mod mailboxes;
 mod message;
 mod metadata;
 mod multisearch;
+mod names;
+mod notify;
 mod search;
 mod select;
 mod selected;
 mod texts;
+mod thread;
+mod trouble;
+mod url_auth;
 
 use super::login::LoginDesk;
 use super::{Moment, Service};
 use crate::config::Site;
 use crate::log;
-use crate::mailbox::{Entry, UidSet};
-use crate::policy::{Admission, Connections};
+use crate::mailbox::{Entry, Rights, UidSet};
+use crate::policy::{Admission, Connections, Session, Sessions};
 use crate::proto::imap::response::{self, Code, Status};
 use crate::proto::imap::{
     Answer, Ask, Command, Denial, Effect, Enabled, Extension, Fetch as FetchCommand, FetchItem, MailboxName, Messages,
     Outcome, Refusal, Request,
 };
 use crate::sasl::Evidence;
-use crate::store::{Folder, FolderError, Registry, Tree, TreeError};
+use crate::store::{Registry, Tree};
 use crate::users::{self, LoggedIn};
 use append::Appending;
 use fetch::Fetch;
+use find::Searching;
+use international::Downgrade;
+use limit::MessageLimits;
+use notify::{Notifying, Told};
 use selected::Selected;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
+use trouble::Trouble;
+use url_auth::UrlFetch;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -49,6 +67,8 @@ pub struct ImapDesk {
     pub logins: Arc<LoginDesk>,
     /// Counts connections.
     pub connections: Arc<Connections>,
+    /// Counts the accounts' sessions.
+    pub sessions: Arc<Sessions>,
     /// The open mailboxes.
     pub registry: Arc<Registry>,
 }
@@ -57,7 +77,9 @@ impl ImapDesk {
     /// What this service does whole, to be offered as CAPABILITY.
     pub fn capabilities(&self) -> Vec<String> {
         let limit = format!("APPENDLIMIT={}", self.site.settings.smtp.message_size.0);
-        CAPABILITIES.iter().map(|name| name.to_string()).chain([limit]).collect()
+        let limits = MessageLimits::of(self).capability();
+        let progress = (!self.site.settings.imap.progress.is_zero()).then(|| "INPROGRESS".to_string());
+        CAPABILITIES.iter().map(|name| name.to_string()).chain([limit]).chain(limits).chain(progress).collect()
     }
 }
 
@@ -77,7 +99,11 @@ const CAPABILITIES: &[&str] = &[
     "LIST-EXTENDED",
     "LIST-STATUS",
     "LIST-METADATA",
+    "LIST-MYRIGHTS",
     "METADATA",
+    "NOTIFY",
+    "ACL",
+    "RIGHTS=texk",
     "SPECIAL-USE",
     "CREATE-SPECIAL-USE",
     "ESEARCH",
@@ -96,8 +122,10 @@ const CAPABILITIES: &[&str] = &[
     "CONDSTORE",
     "QRESYNC",
     "UIDONLY",
+    "UIDBATCHES",
     "QUOTA",
     "QUOTA=RES-STORAGE",
+    "QUOTA=RES-MESSAGE",
     "MULTIAPPEND",
     "CATENATE",
     "REPLACE",
@@ -111,31 +139,8 @@ const CAPABILITIES: &[&str] = &[
     "STATUS=SIZE",
     "UNAUTHENTICATE",
     "COMPRESS=DEFLATE",
+    "URLAUTH",
 ];
-
-/// Why a command is not done.
-#[derive(Debug)]
-enum Trouble {
-    /// A sequence number that no message has.
-    NoSuchMessage,
-    /// The mailbox was opened by EXAMINE.
-    ReadOnly,
-    /// Already an answer.
-    Told(Outcome),
-    Tree(TreeError),
-}
-
-impl From<FolderError> for Trouble {
-    fn from(error: FolderError) -> Trouble {
-        Trouble::Tree(TreeError::Folder(error))
-    }
-}
-
-impl From<TreeError> for Trouble {
-    fn from(error: TreeError) -> Trouble {
-        Trouble::Tree(error)
-    }
-}
 
 type Run = Result<Outcome, Trouble>;
 
@@ -149,9 +154,13 @@ pub struct ImapService {
     selected: Option<Box<Selected>>,
     /// A command whose output is not all made.
     job: Option<Box<Job>>,
+    /// A URLFETCH whose output is not all made.
+    urls: Option<Box<UrlFetch>>,
     append: Option<Box<Appending>>,
     enabled: Enabled,
     is_idle: bool,
+    /// `None` until the client says NOTIFY.
+    notifying: Option<Box<Notifying>>,
     watched: Box<[Arc<Path>]>,
 }
 
@@ -160,12 +169,21 @@ pub struct ImapService {
 struct Account {
     login: LoggedIn,
     tree: Tree,
+    _session: Session,
 }
 
 #[derive(Debug)]
 struct Job {
-    fetch: Fetch,
+    work: Work,
     may_expunge: bool,
+    /// When the client has last heard of it, or it began.
+    told: Instant,
+}
+
+#[derive(Debug)]
+enum Work {
+    Fetch(Box<Fetch>),
+    Search(Box<Searching>),
 }
 
 impl ImapService {
@@ -178,9 +196,11 @@ impl ImapService {
             account: None,
             selected: None,
             job: None,
+            urls: None,
             append: None,
             enabled: Enabled::default(),
             is_idle: false,
+            notifying: None,
             watched: [].into(),
         }
     }
@@ -191,12 +211,17 @@ impl ImapService {
             Some(f) if f.is_temporary() => Denial::Unavailable(f.public),
             Some(f) => Denial::Forbidden(f.public),
         })?;
-        let home = users::home(&self.desk.site.root.mail, &login.account().address);
+        let address = &login.account().address;
+        let session = self.desk.sessions.begin(&address.to_string()).ok_or_else(|| {
+            log::event("session-refused").field("user", address).maybe("ip", self.ip).write();
+            Denial::Limit("the account has as many sessions as it may have".to_string())
+        })?;
+        let home = users::home(&self.desk.site.root.mail, address);
         let tree = Tree::open(self.desk.registry.clone(), &home).map_err(|e| {
             log::event("mailbox-failed").field("user", &login.account().address).field("reason", e).error().write();
             Denial::Unavailable("the mailboxes can't be opened".to_string())
         })?;
-        self.account = Some(Box::new(Account { login, tree }));
+        self.account = Some(Box::new(Account { login, tree, _session: session }));
         Ok(())
     }
 
@@ -205,13 +230,16 @@ impl ImapService {
         let left = self.selected.take();
         if let Some(selected) = &left {
             selected.settle();
+            self.note_left(&selected.name, selected.view.snapshot());
         }
         left.is_some()
     }
 
     fn forget(&mut self) {
         self.job = None;
+        self.urls = None;
         self.append = None;
+        self.notifying = None;
         self.leave();
         self.account = None;
         self.enabled = Enabled::default();
@@ -225,6 +253,7 @@ impl ImapService {
     }
 
     fn selected(&mut self) -> Result<&mut Selected, Trouble> {
+        self.renew_rights()?;
         let selected = self.selected.as_deref_mut().ok_or_else(|| Trouble::Told(not_now("select a mailbox first")))?;
         selected.check()?;
         Ok(selected)
@@ -241,9 +270,10 @@ impl ImapService {
             response::untagged(&mut out, Status::Ok, Some(&Code::HighestModSeq(selected.told)), "last change");
         }
         self.enabled = request.enabled;
+        self.note_command(&request.command, now);
         let result = self.command(request, now, &mut out);
-        if self.job.is_some() && result.is_ok() {
-            return self.more(out);
+        if (self.job.is_some() || self.urls.is_some()) && result.is_ok() {
+            return self.more(out, now.instant);
         }
         let may_expunge = request.command.may_expunge();
         self.finish(result, may_expunge, out)
@@ -256,63 +286,44 @@ impl ImapService {
             Err(trouble) => self.explain(trouble),
         };
         if outcome.effect != Effect::Selected
+            && let Err(ended) = self.tell_rights(&mut out)
+        {
+            return ended;
+        }
+        if outcome.effect != Effect::Selected
+            && !self.is_quiet()
             && let Some(selected) = self.selected.as_deref_mut()
         {
             let was_late = selected.view.has_ghosts();
             if let Err(e) = selected.tell_changes(self.enabled, may_expunge, &mut out) {
                 return self.lost(&e);
             }
-            let is_plain = outcome.status == Status::Ok && outcome.code.is_none();
-            if is_plain && self.enabled.has(Extension::Qresync) && (was_late || selected.view.has_ghosts()) {
+            let is_late = was_late || selected.view.has_ghosts();
+            if outcome.status == Status::Ok && self.enabled.has(Extension::Qresync) && is_late {
                 // RFC 7162 §3.2: an expunge that was not told must not be behind what the client takes for known.
-                outcome.code = Some(Code::HighestModSeq(selected.told));
+                let code = Code::HighestModSeq(selected.told);
+                match outcome.code {
+                    None => outcome.code = Some(code),
+                    Some(Code::MessageLimit(..)) => {
+                        response::untagged(&mut out, Status::Ok, Some(&code), "last change")
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        self.tell_others_when_due(&mut out);
+        let reads_utf8 = self.reads_utf8_headers();
+        if let Some(selected) = self.selected.as_deref_mut() {
+            match selected.begin_news(self.enabled, reads_utf8, &mut out) {
+                Ok(false) => {}
+                Ok(true) => {
+                    selected.hold_outcome(outcome);
+                    return self.more_news(out);
+                }
+                Err(e) => return self.lost(&e),
             }
         }
         Answer::Output { bytes: out, outcome: Some(outcome) }
-    }
-
-    /// The selected mailbox can't be followed any more: only a new session can be right about it.
-    fn lost(&mut self, error: &FolderError) -> Answer {
-        let user = self.account.as_ref().map(|a| a.login.account().address.to_string());
-        log::event("mailbox-lost").maybe("user", user).field("reason", error).error().write();
-        Answer::Bye(match error {
-            FolderError::Gone => "the selected mailbox was deleted or made anew".to_string(),
-            _ => "the selected mailbox can't be read".to_string(),
-        })
-    }
-
-    fn explain(&self, trouble: Trouble) -> Outcome {
-        let bad = |text: &str| Outcome { status: Status::Bad, ..Outcome::no(None, text) };
-        match trouble {
-            Trouble::NoSuchMessage => bad("no such message"),
-            Trouble::ReadOnly => Outcome::no(Some(Code::ReadOnly), "the mailbox is open for reading only"),
-            Trouble::Told(outcome) => outcome,
-            Trouble::Tree(error) => self.failed(&error),
-        }
-    }
-
-    /// What a failure of the store is to the client; causes that are ours go to the log.
-    fn failed(&self, error: &TreeError) -> Outcome {
-        let code = match error {
-            TreeError::BadName => Some(Code::Cannot),
-            TreeError::Exists => Some(Code::AlreadyExists),
-            TreeError::Missing | TreeError::Folder(FolderError::Gone) => Some(Code::NonExistent),
-            TreeError::Refused => Some(Code::Cannot),
-            TreeError::Folder(FolderError::Expunged) => Some(Code::ExpungeIssued),
-            TreeError::Folder(FolderError::Busy) => Some(Code::InUse),
-            _ => None,
-        };
-        if let Some(code) = code {
-            return Outcome::no(Some(code), error.to_string());
-        }
-        let user = self.account.as_ref().map(|a| a.login.account().address.to_string());
-        log::event("mailbox-failed").maybe("user", user).field("reason", error).error().write();
-        let is_full = matches!(error, TreeError::Io(e) | TreeError::Folder(FolderError::Io(e))
-            if matches!(e.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded));
-        match is_full {
-            true => Outcome::no(Some(Code::OverQuota), "no room is left on the disk; try later"),
-            false => Outcome::no(Some(Code::Unavailable), "the mailbox can't be used now; try later"),
-        }
     }
 
     fn command(&mut self, request: &Request, now: Moment, out: &mut Vec<u8>) -> Run {
@@ -347,33 +358,53 @@ impl ImapService {
             Command::Search(search) if !search.sources.is_empty() => {
                 self.search_all(search, &request.tag, now.time, out)
             }
-            Command::Search(search) => find::search(self.selected()?, search, &request.tag, enabled, now.time, out),
+            Command::Search(search) => {
+                let selected = self.selected()?;
+                let work = Searching::begin(selected, search, &request.tag, enabled, now.time, out)?;
+                let may_expunge = request.command.may_expunge();
+                self.job = Some(Box::new(Job { work: Work::Search(Box::new(work)), may_expunge, told: now.instant }));
+                Ok(Outcome::ok("searched"))
+            }
             Command::Sort(sort) => find::sort(self.selected()?, sort, &request.tag, enabled, now.time, out),
-            Command::Thread(thread) => find::thread(self.selected()?, thread, enabled, now.time, out),
-            Command::Fetch(fetch) => self.fetch(fetch, out),
+            Command::Thread(thread) => thread::thread(self.selected()?, thread, enabled, now.time, out),
+            Command::Fetch(fetch) => self.fetch(fetch, now.instant, out),
             Command::Store(store) => message::store(self.selected()?, store, enabled, out),
             Command::Copy(messages, name) => self.copy(messages, name, false, out),
             Command::Move(messages, name) => self.copy(messages, name, true, out),
             Command::GetQuota(root) => self.get_quota(root, out),
             Command::GetQuotaRoot(name) => self.get_quota_root(name, out),
             Command::SetQuota(..) => Ok(Outcome::no(Some(Code::NoPerm), "quotas are set by the administrator")),
+            Command::UidBatches(size, wanted) => {
+                batches::uid_batches(self.selected()?, *size, *wanted, &request.tag, out)
+            }
             Command::CancelUpdate(tags) => {
                 self.selected()?.cancel(tags);
                 Ok(Outcome::ok("no more updates"))
             }
             Command::GetMetadata(get) => self.get_metadata(get, out),
             Command::SetMetadata(name, values) => self.set_metadata(name.as_ref(), values),
-            // Not offered, so the machine does not understand them.
-            _ => Ok(Outcome { status: Status::Bad, ..Outcome::no(None, "not supported") }),
+            Command::Notify(notify) => self.notify(notify.as_ref(), out),
+            Command::GetAcl(name) => self.get_acl(name, out),
+            Command::SetAcl(name, identifier, change) => self.set_acl(name, identifier, change),
+            Command::DeleteAcl(name, identifier) => self.delete_acl(name, identifier),
+            Command::ListRights(name, identifier) => self.list_rights(name, identifier, out),
+            Command::MyRights(name) => self.my_rights(name, out),
+            Command::GenUrlAuth(urls) => self.gen_url_auth(urls, out),
+            Command::UrlFetch(urls) => self.url_fetch(urls, now.time),
+            Command::ResetKey(mailbox, mechanisms) => self.reset_key(mailbox.as_ref(), mechanisms),
         }
     }
 
     fn copy(&mut self, messages: &Messages, name: &MailboxName, is_move: bool, out: &mut Vec<u8>) -> Run {
-        let target = self.target(name)?;
+        let (place, target) = self.target(name)?;
         let enabled = self.enabled;
-        let is_over = match is_move {
+        if !is_move {
+            let selected = self.selected()?;
+            selected.check_copy(&selected.choose(messages).ok_or(Trouble::NoSuchMessage)?)?;
+        }
+        let is_over = match is_move && self.selected()?.folder.home() == target.home() {
             true => false,
-            false if self.quota() == 0 => false,
+            false if place.quota.is_none() => false,
             false => {
                 let selected = self.selected()?;
                 let numbers = selected.choose(messages).ok_or(Trouble::NoSuchMessage)?;
@@ -382,25 +413,20 @@ impl ImapService {
                 let snapshot = selected.view.snapshot();
                 let octets = numbers.iter().filter_map(|n| snapshot.at(n)).map(|e| e.size);
                 let octets = octets.filter(|size| *size != Entry::UNKNOWN_SIZE).fold(0, u64::saturating_add);
-                self.is_over_quota(octets)?
+                place.is_over_quota(octets, numbers.len())?
             }
         };
         if is_over {
             return Ok(Outcome::no(Some(Code::OverQuota), "the quota is exceeded"));
         }
-        message::copy(self.selected()?, messages, &target, is_move, enabled, out)
-    }
-
-    /// A mailbox to write to; when there is none, the client may create it (TRYCREATE).
-    fn target(&self, name: &MailboxName) -> Result<Arc<Folder>, Trouble> {
-        self.tree()?.folder(name.as_str()).map_err(|e| match e {
-            TreeError::Missing => Trouble::Told(Outcome::no(Some(Code::TryCreate), "no such mailbox")),
-            other => other.into(),
-        })
+        let to = message::Target { folder: &target, kept: place.rights.flags() };
+        let (outcome, added) = message::copy(self.selected()?, messages, to, is_move, enabled, out)?;
+        self.note_added(&target, &added);
+        Ok(outcome)
     }
 
     /// Prepares FETCH; the output is made by [`ImapService::more`].
-    fn fetch(&mut self, fetch: &FetchCommand, out: &mut Vec<u8>) -> Run {
+    fn fetch(&mut self, fetch: &FetchCommand, now: Instant, out: &mut Vec<u8>) -> Run {
         let enabled = self.enabled;
         let selected = self.selected()?;
         let mut numbers = selected.choose(&fetch.messages).ok_or(Trouble::NoSuchMessage)?;
@@ -412,65 +438,125 @@ impl ImapService {
             numbers = numbers.iter().filter(|n| snapshot.at(*n).is_some_and(|e| e.modseq > since)).collect();
         }
         if let Some(range) = fetch.partial {
+            selected.limits.check_partial(range).map_err(Trouble::Told)?;
             numbers = find::window(&numbers, range);
         }
+        let (numbers, limit) = selected.limited(numbers);
         let wants = |wanted: &FetchItem| fetch.items.contains(wanted);
         if wants(&FetchItem::InternalDate) || wants(&FetchItem::Size) {
             selected.measure(&numbers, wants(&FetchItem::Size), enabled, out)?;
         }
         let mut seen = UidSet::default();
-        if fetch.items.iter().any(|item| item.sets_seen()) && !selected.is_read_only {
+        // RFC 4314 §4: without the right to it nothing is marked as seen.
+        let may_see = !selected.is_read_only && selected.rights.holds(Rights::SEEN);
+        if fetch.items.iter().any(|item| item.sets_seen()) && may_see {
             seen = message::see(selected, &numbers, enabled, out)?;
         }
         let mut items = fetch.items.clone();
         complete(&mut items, fetch.messages.is_uid, fetch.changed_since.is_some(), enabled);
-        let fetch_job = Fetch::new(items, &numbers, fetch.messages.is_uid, seen, selected);
-        self.job = Some(Box::new(Job { fetch: fetch_job, may_expunge: fetch.messages.is_uid }));
+        let mut fetch_job = Fetch::new(items, &numbers, fetch.messages.is_uid, seen, selected);
+        fetch_job.limit_to(limit);
+        fetch_job.downgrade = Downgrade::new(!self.reads_utf8_headers());
+        let may_expunge = fetch.messages.is_uid;
+        self.job = Some(Box::new(Job { work: Work::Fetch(Box::new(fetch_job)), may_expunge, told: now }));
         Ok(Outcome::ok("fetched"))
     }
 
     /// The next piece of a command's output.
-    fn more(&mut self, mut out: Vec<u8>) -> Answer {
+    fn more(&mut self, mut out: Vec<u8>, now: Instant) -> Answer {
+        if let Some(fetch) = self.urls.take() {
+            return self.more_of_urls(fetch, out);
+        }
         let Some(mut job) = self.job.take() else {
-            return self.finish(Ok(Outcome::ok("done")), true, out);
+            return self.more_news(out);
         };
         let Some(selected) = self.selected.as_deref() else {
             return self.finish(Ok(not_now("select a mailbox first")), true, out);
         };
-        match job.fetch.step(selected, self.enabled, &mut out) {
+        let stepped = match &mut job.work {
+            Work::Fetch(fetch) => fetch.step(selected, self.enabled, &mut out),
+            Work::Search(search) => search.step(selected),
+        };
+        match stepped {
             Ok(false) => {
+                self.tell_progress(&mut job, now, &mut out);
                 self.job = Some(job);
                 Answer::Output { bytes: out, outcome: None }
             }
             Ok(true) => {
-                // RFC 2180 §4.1.2: the client learns that it did not get everything.
-                let outcome = match (job.fetch.has_unknown_encoding, job.fetch.has_gaps) {
-                    (true, _) => Outcome::no(Some(Code::UnknownCte), "a part's encoding is not known"),
-                    (_, true) => Outcome::no(Some(Code::ExpungeIssued), "some messages are gone"),
-                    _ => Outcome::ok("fetched"),
-                };
-                self.finish(Ok(outcome), job.may_expunge, out)
+                let result = self.ended(job.work, &mut out);
+                self.finish(result, job.may_expunge, out)
             }
             Err(e) => self.finish(Err(e.into()), job.may_expunge, out),
         }
     }
 
+    /// RFC 9585 §3: a client that waits for a search hears from time to time that it goes on. A FETCH shows it by its own output.
+    fn tell_progress(&self, job: &mut Job, now: Instant, out: &mut Vec<u8>) {
+        let Work::Search(search) = &job.work else { return };
+        let every = self.desk.site.settings.imap.progress;
+        if !every.is_zero() && now.saturating_duration_since(job.told) >= every {
+            response::untagged(out, Status::Ok, Some(&search.progress()), "still searching");
+            job.told = now;
+        }
+    }
+
+    fn ended(&mut self, work: Work, out: &mut Vec<u8>) -> Run {
+        let enabled = self.enabled;
+        let mut fetch = match work {
+            Work::Search(search) => return search.finish(self.selected()?, enabled, out),
+            Work::Fetch(fetch) => fetch,
+        };
+        // RFC 2180 §4.1.2: the client learns that it did not get everything.
+        let outcome = match (fetch.has_unknown_encoding, fetch.has_gaps) {
+            (true, _) => Outcome::no(Some(Code::UnknownCte), "a part's encoding is not known"),
+            (_, true) => Outcome::no(Some(Code::ExpungeIssued), "some messages are gone"),
+            _ => Outcome::ok("fetched"),
+        };
+        let outcome = limit::told(outcome, fetch.limit.take(), out);
+        Ok(fetch.downgrade.tell(outcome, enabled, out))
+    }
+
+    /// The next piece of what is fetched unasked before the end of a command.
+    fn more_news(&mut self, mut out: Vec<u8>) -> Answer {
+        let told = self.selected.as_deref_mut().map(|selected| selected.more_news(self.enabled, &mut out));
+        match told {
+            Some(Told::More) => Answer::Output { bytes: out, outcome: None },
+            Some(Told::All(Some(outcome))) => Answer::Output { bytes: out, outcome: Some(outcome) },
+            _ => self.finish(Ok(Outcome::ok("done")), true, out),
+        }
+    }
+
+    /// What is told without a command: all of it, or the next piece of what is fetched.
     fn untagged(&mut self) -> Answer {
         let mut out = Vec::new();
-        if let Some(selected) = self.selected.as_deref_mut()
-            && let Err(e) = selected.tell_changes(self.enabled, true, &mut out)
-        {
-            return self.lost(&e);
+        let is_going_on = self.selected.as_deref().is_some_and(Selected::is_telling_news);
+        if !is_going_on {
+            if let Err(ended) = self.tell_rights(&mut out) {
+                return ended;
+            }
+            let (is_quiet, may_expunge) = (self.is_quiet(), self.may_expunge_unasked());
+            if let Some(selected) = self.selected.as_deref_mut().filter(|_| !is_quiet)
+                && let Err(e) = selected.tell_changes(self.enabled, may_expunge, &mut out)
+            {
+                return self.lost(&e);
+            }
+            self.tell_others(&mut out);
+            self.rewatch_when_due();
         }
-        Answer::Untagged { bytes: out, is_more: false }
+        let (mut is_more, reads_utf8) = (false, self.reads_utf8_headers());
+        if let Some(selected) = self.selected.as_deref_mut() {
+            if !is_going_on && let Err(e) = selected.begin_news(self.enabled, reads_utf8, &mut out) {
+                return self.lost(&e);
+            }
+            is_more = matches!(selected.more_news(self.enabled, &mut out), Told::More);
+        }
+        Answer::Untagged { bytes: out, is_more }
     }
 
     fn watch(&mut self, is_idle: bool) {
         self.is_idle = is_idle;
-        self.watched = match (&self.selected, is_idle) {
-            (Some(selected), true) => selected.folder.watched().into_iter().map(Arc::from).collect(),
-            _ => [].into(),
-        };
+        self.rewatch();
     }
 }
 
@@ -519,7 +605,7 @@ impl Service for ImapService {
                 Answer::Done
             }
             Ask::Run(request) => self.run(&request, now),
-            Ask::More => self.more(Vec::new()),
+            Ask::More => self.more(Vec::new(), now.instant),
             Ask::IdleStart => {
                 if let Some(selected) = &self.selected {
                     selected.settle();
@@ -529,8 +615,9 @@ impl Service for ImapService {
             }
             Ask::Changes => self.untagged(),
             Ask::IdleEnd => {
+                let answer = self.untagged();
                 self.watch(false);
-                self.untagged()
+                answer
             }
             Ask::AppendBegin(message) => self.append_begin(*message),
             Ask::AppendText(octets) => self.append_text(octets),

@@ -1,13 +1,14 @@
 //! ESEARCH: one search through several mailboxes (RFC 7377).
 
 use super::find::{self, Wanted};
+use super::names;
 use super::selected::Selected;
 use super::{ImapService, Run, Trouble};
 use crate::clock::Timestamp;
 use crate::mailbox::UidSet;
 use crate::proto::imap::response::Esearch;
 use crate::proto::imap::{Enabled, MailboxName, Outcome, Returns, Search, Source};
-use crate::store::{FolderError, INBOX, Listed, SEPARATOR, Tree, TreeError};
+use crate::store::{FolderError, INBOX, Listed, SEPARATOR, TreeError};
 
 impl ImapService {
     pub(super) fn search_all(&mut self, search: &Search, tag: &str, now: Timestamp, out: &mut Vec<u8>) -> Run {
@@ -23,8 +24,11 @@ impl ImapService {
             };
             match searched {
                 // A mailbox that is not there, or not any more, has no messages.
-                Err(Trouble::Tree(TreeError::Missing | TreeError::BadName | TreeError::Folder(FolderError::Gone)))
-                    if !self.is_selected(&name) => {}
+                // Nor has one that may not be read (RFC 7377 §3).
+                Err(
+                    Trouble::NoPerm
+                    | Trouble::Tree(TreeError::Missing | TreeError::BadName | TreeError::Folder(FolderError::Gone)),
+                ) if !self.is_selected(&name) => {}
                 other => other?,
             }
         }
@@ -62,10 +66,11 @@ impl ImapService {
 
     /// The mailboxes that are meant, each once (RFC 5465 §6, RFC 7377 §2.2).
     fn sources(&self, sources: &[Source]) -> Result<Vec<MailboxName>, Trouble> {
-        let rows = self.tree()?.list()?;
-        let mut names: Vec<String> = Vec::new();
+        let rows = self.rows(&["*".to_string()])?;
+        let mut chosen: Vec<String> = Vec::new();
+        let mut names_of_others = Vec::new();
         let mut choose = |is_meant: &dyn Fn(&Listed) -> bool| {
-            names.extend(rows.iter().filter(|row| row.exists && is_meant(row)).map(|row| row.name.clone()));
+            chosen.extend(rows.iter().filter(|row| row.exists && is_meant(row)).map(|row| row.name.clone()));
         };
         for source in sources {
             match source {
@@ -74,24 +79,42 @@ impl ImapService {
                     choose(&|row| Some(row.name.as_str()) == selected);
                 }
                 Source::Inboxes => choose(&|row| row.name == INBOX),
-                Source::Personal => choose(&|_| true),
+                Source::Personal => choose(&|row| !names::is_reserved(&row.name)),
                 Source::Subscribed => choose(&|row| row.is_subscribed),
-                Source::Subtree(tops) => choose(&|row| tops.iter().any(|top| depth(&row.name, top).is_some())),
+                Source::Subtree(tops) => {
+                    let tops = self.spelled(tops)?;
+                    choose(&|row| tops.iter().any(|top| depth(&row.name, top).is_some()));
+                }
                 Source::SubtreeOne(tops) => {
+                    let tops = self.spelled(tops)?;
                     choose(&|row| tops.iter().any(|top| depth(&row.name, top).is_some_and(|depth| depth <= 1)));
                 }
-                Source::Mailboxes(those) => choose(&|row| those.iter().any(|one| depth(&row.name, one) == Some(0))),
+                // RFC 7377 §3: what is named need not be listed; the right to read is asked for when it is opened.
+                Source::Mailboxes(those) => {
+                    let those = self.spelled(those)?;
+                    choose(&|row| those.contains(&row.name));
+                    let others = those.into_iter().filter(|name| names::is_reserved(name));
+                    names_of_others.extend(others);
+                }
             }
         }
-        names.sort_unstable();
-        names.dedup();
-        Ok(names.iter().filter_map(|name| MailboxName::new(name)).collect())
+        chosen.extend(names_of_others);
+        chosen.sort_unstable();
+        chosen.dedup();
+        Ok(chosen.iter().filter_map(|name| MailboxName::new(name)).collect())
+    }
+}
+
+impl ImapService {
+    /// These names in their one spelling.
+    fn spelled(&self, given: &[MailboxName]) -> Result<Vec<String>, Trouble> {
+        given.iter().map(|name| Ok(self.canonical(name)?.as_str().to_string())).collect()
     }
 }
 
 /// How many levels a name stands below another one; `None` when it does not.
-fn depth(name: &str, top: &MailboxName) -> Option<usize> {
-    let rest = name.strip_prefix(Tree::normal(top.as_str()).as_str())?;
+pub(super) fn depth(name: &str, top: &str) -> Option<usize> {
+    let rest = name.strip_prefix(top)?;
     (rest.is_empty() || rest.starts_with(SEPARATOR)).then(|| rest.matches(SEPARATOR).count())
 }
 
@@ -104,7 +127,7 @@ fn search_in(
     enabled: Enabled,
     (changes, lines): (&mut Vec<u8>, &mut Vec<u8>),
 ) -> Result<(), Trouble> {
-    let wanted = Wanted { key: &search.key, charset: search.charset.as_deref(), now };
+    let wanted = Wanted { key: &search.key, charset: search.charset.as_deref(), now, is_limited: false };
     let all = Returns { all: true, ..Returns::default() };
     let returns = search.returns.as_ref().unwrap_or(&all);
     let found = find::matches(selected, wanted, returns.relevancy, enabled, changes)?;

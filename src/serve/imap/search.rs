@@ -1,10 +1,10 @@
 //! SEARCH: which messages match (RFC 9051 §6.4.4).
 //!
 //! A key is prepared once: texts are decoded from the client's charset and folded, cheap tests are put before dear ones. Each message is
-//! then looked at as far as needed: its entry, its digest; and what these leave open is decided by its text (`texts`).
+//! then looked at as far as needed (`hunt`): its entry, its digest; and what these leave open is decided by its text (`texts`).
 
 use super::selected::Messages;
-use super::texts::{self, Question, TextKey, Where};
+use super::texts::{TextKey, Where};
 use crate::clock::Timestamp;
 use crate::mailbox::{Entry, Flags, ModSeq, System, Uid, UidSet};
 use crate::msg::charset;
@@ -41,7 +41,7 @@ impl Unsearchable {
 pub(super) struct Prepared {
     pub(super) test: Test,
     /// The keys that need a message's text; [`Test::Text`] names them.
-    keys: Vec<TextKey>,
+    pub(super) keys: Vec<TextKey>,
 }
 
 /// A prepared key.
@@ -86,62 +86,6 @@ impl Prepared {
         let how = How { label: label.unwrap_or("UTF-8"), now, is_exact, is_fuzzy: false };
         let test = prepare(key, how, messages, &mut keys)?;
         Ok(Prepared { test, keys })
-    }
-
-    /// The sequence numbers among these that match.
-    pub(super) fn find(
-        &self,
-        candidates: impl Iterator<Item = u32>,
-        messages: &mut Messages<'_>,
-    ) -> Result<UidSet, FolderError> {
-        let snapshot = messages.snapshot().clone();
-        let (mut found, mut open) = (Vec::new(), Vec::new());
-        for number in candidates {
-            let Some(entry) = snapshot.at(number) else { continue };
-            match self.test.decide(number, entry, messages, &|_| None)? {
-                Some(true) => found.push(number),
-                Some(false) => {}
-                None => open.push(Question::new(number, entry.uid)),
-            }
-        }
-        for (group, keys) in self.keys.chunks(texts::GROUP).enumerate() {
-            if open.is_empty() {
-                break;
-            }
-            let keeps = texts::narrow(keys, &mut open, messages)?;
-            let may = |question: &Question, key: usize| match key / texts::GROUP {
-                of if of == group && !question.may(key % texts::GROUP) => Some(false),
-                of => question.earlier(of, key % texts::GROUP),
-            };
-            let mut left = self.still_open(open, messages, &mut found, may)?;
-            texts::ask(keys, &mut left, messages.folder, keeps)?;
-            left.iter_mut().for_each(Question::close_group);
-            let known = |question: &Question, key: usize| question.earlier(key / texts::GROUP, key % texts::GROUP);
-            open = self.still_open(left, messages, &mut found, known)?;
-        }
-        found.sort_unstable();
-        Ok(found.into_iter().collect())
-    }
-
-    /// Those that what is known leaves open; those that match are added to the found ones.
-    fn still_open(
-        &self,
-        questions: Vec<Question>,
-        messages: &mut Messages<'_>,
-        found: &mut Vec<u32>,
-        known: impl Fn(&Question, usize) -> Option<bool>,
-    ) -> Result<Vec<Question>, FolderError> {
-        let snapshot = messages.snapshot().clone();
-        let mut left = Vec::new();
-        for question in questions {
-            let Some(entry) = snapshot.at(question.number) else { continue };
-            match self.test.decide(question.number, entry, messages, &|key| known(&question, key))? {
-                Some(true) => found.push(question.number),
-                Some(false) => {}
-                None => left.push(question),
-            }
-        }
-        Ok(left)
     }
 }
 
@@ -194,7 +138,7 @@ impl Test {
     }
 
     /// Whether a message matches; `None` when that depends on a key that `texts` does not know the answer of.
-    fn decide(
+    pub(super) fn decide(
         &self,
         number: u32,
         entry: &Entry,

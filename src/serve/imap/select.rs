@@ -1,11 +1,12 @@
 //! SELECT and EXAMINE (RFC 9051 §6.3.2), with what CONDSTORE and QRESYNC add (RFC 7162).
 
+use super::limit::MessageLimits;
 use super::selected::Selected;
 use super::{ImapService, Run, Trouble};
-use crate::mailbox::{ModSeq, SeqSet, System, Uid, UidSet, View};
+use crate::mailbox::{ModSeq, Rights, SeqSet, System, Uid, UidSet, View};
 use crate::proto::imap::response::{self, Code, Status};
 use crate::proto::imap::{Effect, Extension, MailboxName, Messages, Outcome, Qresync, Select, Set};
-use crate::store::{SEPARATOR, Tree, TreeError};
+use crate::store::{SEPARATOR, TreeError};
 
 impl ImapService {
     pub(super) fn select(&mut self, select: &Select, out: &mut Vec<u8>) -> Run {
@@ -35,14 +36,7 @@ impl ImapService {
                 response::untagged(out, Status::Ok, Some(&Code::Unseen(first as u32 + 1)), "first unseen");
             }
         }
-        let mut permanent: Vec<String> = Vec::new();
-        if !select.is_examine {
-            permanent.extend(System::ALL.iter().map(|flag| flag.name().to_string()));
-            permanent.extend(snapshot.keywords.names().iter().map(|name| name.to_string()));
-            if snapshot.keywords.names().len() < crate::mailbox::KEYWORDS_LIMIT {
-                permanent.push("\\*".to_string());
-            }
-        }
+        let permanent = if select.is_examine { Vec::new() } else { selected.permanent_flags() };
         let mailbox_id = selected.folder.mailbox_id()?;
         for (code, text) in [
             (Code::PermanentFlags(permanent), "flags that are kept"),
@@ -53,6 +47,7 @@ impl ImapService {
         ] {
             response::untagged(out, Status::Ok, Some(&code), text);
         }
+        Selected::tell_url_mechanisms(out);
         if enabled.has(Extension::Imap4Rev2) {
             let name = selected.name.as_str();
             let listed = response::Listed { delimiter: Some(SEPARATOR), name, ..response::Listed::default() };
@@ -61,33 +56,43 @@ impl ImapService {
         if let Some(known) = select.qresync.as_ref().filter(|known| known.uid_validity == snapshot.uid_validity) {
             resynchronise(&selected, known, enabled, out)?;
         }
+        // RFC 4314 §5.2.
+        let is_changeable = !select.is_examine && selected.rights.has_any(Rights::CHANGING);
         self.selected = Some(Box::new(selected));
-        let code = if select.is_examine { Code::ReadOnly } else { Code::ReadWrite };
+        self.arm_selected();
+        let code = if is_changeable { Code::ReadWrite } else { Code::ReadOnly };
         Ok(Outcome::ok("selected").with_code(code).with_effect(Effect::Selected))
     }
 
     /// Opens a mailbox for reading, as EXAMINE does.
     pub(super) fn examine(&self, name: &MailboxName) -> Result<Selected, Trouble> {
-        let folder = self.tree()?.folder(name.as_str())?;
+        let place = self.reach(name, Rights::READ)?;
+        let folder = place.folder()?;
         let snapshot = folder.refresh()?;
         let is_new = |e: &&crate::mailbox::Entry| e.uid >= snapshot.recent_from;
         let recent: UidSet = snapshot.entries.iter().filter(is_new).map(|e| e.uid).collect();
         Ok(Selected {
-            name: canonical(name),
+            name: place.shown.clone(),
+            rights: place.rights,
+            told_rights: place.rights,
             told: snapshot.highest_modseq,
             view: View::new(snapshot),
+            url_key: folder.url_key_mark(),
             folder,
+            place: (!place.is_own).then_some(place),
             is_read_only: true,
             saved: UidSet::default(),
             recent,
+            limits: MessageLimits::of(&self.desk),
             contexts: Vec::new(),
+            news: None,
         })
     }
 
     fn open(&self, select: &Select) -> Result<Selected, Trouble> {
         let mut selected = self.examine(&select.mailbox)?;
         selected.is_read_only = select.is_examine;
-        if !select.is_examine {
+        if !selected.is_passive() {
             // Takes the recent ones, so that no other session calls them so.
             selected.recent = UidSet::default();
             let latest = selected.latest()?;
@@ -96,11 +101,6 @@ impl ImapService {
         }
         Ok(selected)
     }
-}
-
-/// The name as the tree has it: without a separator at its end.
-pub(super) fn canonical(name: &MailboxName) -> MailboxName {
-    MailboxName::new(&Tree::normal(name.as_str())).unwrap_or_else(|| name.clone())
 }
 
 /// VANISHED (EARLIER) and the flags that changed since (RFC 7162 §3.2.5).

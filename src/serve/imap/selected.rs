@@ -1,13 +1,15 @@
 //! The selected mailbox of a session, and reading its messages.
 
+use super::access::Place;
 use super::context::Context;
+use super::limit::MessageLimits;
+use super::notify::News;
 use crate::clock::Timestamp;
 use crate::log;
-use crate::mailbox::{Entry, ModSeq, Snapshot, Uid, UidSet, View};
+use crate::mailbox::{Entry, Flags, ModSeq, Rights, Snapshot, System, Uid, UidSet, View};
 use crate::msg::digest::{Digest, Part};
 use crate::proto::imap::{Enabled, MailboxName, Messages as Chosen, Set};
-use crate::store::{CacheReader, Cached, Folder, FolderError, Text};
-use std::io::Read;
+use crate::store::{CacheReader, Cached, Folder, FolderError, Text, UrlKeyMark};
 use std::sync::Arc;
 
 /// A selected mailbox.
@@ -16,15 +18,27 @@ pub(super) struct Selected {
     pub(super) name: MailboxName,
     pub(super) folder: Arc<Folder>,
     pub(super) view: View,
+    /// It was opened by EXAMINE.
     pub(super) is_read_only: bool,
+    /// Where it lies, when it is not one's own: the rights must be asked for again and again.
+    pub(super) place: Option<Place>,
+    /// What may be done with it, as of the command that runs.
+    pub(super) rights: Rights,
+    /// The rights of which the client knows.
+    pub(super) told_rights: Rights,
     /// What SEARCH RETURN (SAVE) has left (RFC 5182): identifiers.
     pub(super) saved: UidSet,
     /// The messages that are new to this session (RFC 3501 §2.3.2).
     pub(super) recent: UidSet,
     /// Up to here the client knows all changes; behind it an expunge may wait to be told (RFC 7162 §3.2).
     pub(super) told: ModSeq,
+    pub(super) limits: MessageLimits,
+    /// Which key the URLs of the mailbox are authorised with.
+    pub(super) url_key: Option<UrlKeyMark>,
     /// Searches whose results are kept up to date.
     pub(super) contexts: Vec<Context>,
+    /// What NOTIFY adds; `None` in a session that has not said it.
+    pub(super) news: Option<Box<News>>,
 }
 
 /// Names that are brought up to date at once when a session leaves; a renaming takes about ten microseconds.
@@ -42,9 +56,29 @@ impl Selected {
         }
     }
 
+    /// True when nothing of this session may show in the mailbox.
+    pub(super) fn is_passive(&self) -> bool {
+        self.is_read_only || !self.rights.has_any(Rights::CHANGING)
+    }
+
+    /// The flags that this session may change for good, with `\*` when there is room for more (RFC 4314 §5.1.1).
+    pub(super) fn permanent_flags(&self) -> Vec<String> {
+        let snapshot = self.view.snapshot();
+        let mask = self.rights.flags();
+        let system = System::ALL.into_iter().filter(|flag| mask.has(*flag)).map(|flag| flag.name().to_string());
+        let mut flags: Vec<String> = system.collect();
+        if mask.keywords == Flags::ALL.keywords {
+            flags.extend(snapshot.keywords.names().iter().map(|name| name.to_string()));
+            if snapshot.keywords.names().len() < crate::mailbox::KEYWORDS_LIMIT {
+                flags.push("\\*".to_string());
+            }
+        }
+        flags
+    }
+
     /// The session leaves, or has time: other programs may now see the flags in the files' names.
     pub(super) fn settle(&self) {
-        if self.is_read_only {
+        if self.is_passive() {
             return;
         }
         if let Err(e) = self.folder.settle(SETTLED_AT_ONCE)
@@ -206,10 +240,12 @@ impl Messages<'_> {
 
     /// A message's stored text.
     pub(super) fn text(&self, uid: Uid) -> Result<Vec<u8>, FolderError> {
-        let mut file = self.folder.text(uid)?;
-        let size = file.metadata().map_or(0, |m| m.len());
-        let mut text = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
-        file.read_to_end(&mut text)?;
-        Ok(text)
+        self.text_in(uid, Vec::new())
+    }
+
+    /// The same in a buffer that held another one.
+    pub(super) fn text_in(&self, uid: Uid, mut buffer: Vec<u8>) -> Result<Vec<u8>, FolderError> {
+        self.folder.text_into(uid, &mut buffer)?;
+        Ok(buffer)
     }
 }

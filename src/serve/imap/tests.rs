@@ -4,18 +4,24 @@
 //! below it are what it must hear, in this order, up to the next line of a client. `…` stands for any run of characters, a line `~` for any
 //! number of lines; empty lines and spaces before a line don't count. `A!` has A hear that something changed in what it watches.
 
+mod acl;
 mod context;
+mod international;
+mod limit;
 mod mailboxes;
 mod messages;
 mod metadata;
+mod notify;
+mod notify_shared;
 mod search;
 mod select;
+mod url_auth;
 
 use super::{ImapDesk, ImapService};
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::policy::Connections;
+use crate::policy::{Connections, Sessions};
 use crate::proto::imap::{Config, Context, ImapSession, Limits};
 use crate::proto::{Session, Step};
 use crate::sasl::Mechanism;
@@ -28,7 +34,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// A site with the account alice.
+/// A site with the accounts alice, bob, and eve of another domain. Of the clients in scripts, O is bob and E is eve.
 struct World {
     dir: tempfile::TempDir,
     desk: Arc<ImapDesk>,
@@ -45,7 +51,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::default();
         settings.server.hostname = "imap.test".into();
-        settings.server.domains = vec!["example.test".into()];
+        settings.server.domains = vec!["example.test".into(), "other.test".into()];
         set(&mut settings);
         let site = Arc::new(Site { root: Root::under(dir.path()), settings });
         std::fs::create_dir_all(&site.root.etc).unwrap();
@@ -53,7 +59,10 @@ impl World {
         let mut account = Account::new(&Address::parse("alice@example.test").unwrap());
         account.set_password("secret", "argon2id", false).unwrap();
         let insert = |all: &mut BTreeMap<String, Account>| {
-            all.insert("alice@example.test".into(), account);
+            for address in ["alice@example.test", "bob@example.test", "eve@other.test"] {
+                account.address = Address::parse(address).unwrap();
+                all.insert(address.into(), account.clone());
+            }
             Ok::<_, std::io::Error>(())
         };
         Users::of(&site).update(insert).unwrap();
@@ -66,6 +75,7 @@ impl World {
         let desk = Arc::new(ImapDesk {
             logins: Arc::new(LoginDesk::new(site.clone())),
             connections: Connections::new(100, 100),
+            sessions: Sessions::new(site.settings.imap.connections_per_user),
             registry: Arc::new(Registry::new(store)),
             site,
         });
@@ -106,13 +116,17 @@ impl World {
     }
 
     fn client(&self) -> Client {
+        self.client_of("alice")
+    }
+
+    fn client_of(&self, user: &str) -> Client {
         let context = Context { plaintext_allowed: true, nonce: "x".into(), ..Context::default() };
         let now = Instant::now();
         let session = ImapSession::new(self.config.clone(), context, now);
         let mut client =
             Client { session, service: ImapService::new(self.desk.clone()), out: Vec::new(), is_closed: false };
         client.drain();
-        client.say(b"l LOGIN alice secret\r\n");
+        client.say(format!("l LOGIN {user} secret\r\n").as_bytes());
         let greeting = client.heard();
         assert!(greeting.contains("\r\nl OK"), "{greeting}");
         client
@@ -198,7 +212,11 @@ impl Play<'_> {
                         settle(&mut expected, &mut heard, &mut transcript);
                     }
                     is_first = false;
-                    let client = self.clients.entry(name).or_insert_with(|| self.world.client());
+                    let client = self.clients.entry(name).or_insert_with(|| match name {
+                        'O' => self.world.client_of("bob"),
+                        'E' => self.world.client_of("eve@other.test"),
+                        _ => self.world.client(),
+                    });
                     match kind {
                         Some('!') => {
                             client.session.notified(Instant::now());

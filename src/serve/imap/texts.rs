@@ -64,6 +64,7 @@ type Answers = u64;
 pub(super) const GROUP: usize = Answers::BITS as usize;
 
 /// A message in question.
+#[derive(Debug)]
 pub(super) struct Question {
     pub(super) number: u32,
     pub(super) uid: Uid,

@@ -11,13 +11,10 @@ use super::writer::Writer;
 use super::{Folder, FolderError};
 use crate::clock::Timestamp;
 use crate::fsx;
-use crate::mailbox::{Entry, Flags, Uid, UidSet};
+use crate::mailbox::{Entry, Flags, ModSeq, Uid, UidSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
-
-/// From this many drafts on, one syncfs(2) is cheaper than a sync of each.
-const SYNCFS_FROM: usize = 4;
 
 /// A message to append.
 #[derive(Debug)]
@@ -47,15 +44,10 @@ impl Folder {
         let is_single = messages.len() == 1;
         let mut bases = Vec::with_capacity(messages.len());
         for message in &mut messages {
-            let size = message.draft.size();
-            let delivered = crate::store::name(now, &self.settings.host, size, message.wire_size);
-            let base = name::saved(&delivered);
+            let base = prepare(self, message, now)?;
             if !is_single {
                 message.draft.stage(self.dir.join("tmp").join(std::ffi::OsStr::from_bytes(&base)))?;
             }
-            let time = system_time(message.internal_date.unwrap_or(now));
-            let path = message.draft.path().to_path_buf();
-            fsx::set_modified(message.draft.file()?, &path, time)?;
             bases.push(base);
         }
         // The batch in the log makes messages of several even when we die before they are renamed: they must be durable before it. A single
@@ -63,11 +55,8 @@ impl Folder {
         // look makes a message of what is there.
         if is_single {
             messages[0].draft.sync()?;
-        } else if messages.len() >= SYNCFS_FROM {
-            fsx::sync_filesystem(&self.dir)?;
-            messages.iter_mut().for_each(|m| m.draft.believe_synced());
         } else {
-            messages.iter_mut().try_for_each(|m| m.draft.sync())?;
+            fsx::sync_all(&mut messages.iter_mut().map(|message| &mut message.draft).collect::<Vec<_>>())?;
             fsx::sync_dir(&self.dir.join("tmp"))?;
         }
         let mut writer = self.write()?;
@@ -76,21 +65,7 @@ impl Folder {
         let (modseq, mut uid) = (writer.next_modseq(), writer.state().snapshot.uid_next);
         let mut placed: Vec<(Uid, PathBuf)> = Vec::with_capacity(messages.len());
         for (message, base) in messages.iter().zip(bases) {
-            let names = message.keywords.iter().map(String::as_str);
-            let keywords = writer.state().learn_keywords(names, &mut records);
-            let flags = Flags { system: message.system, keywords };
-            let mut name = base;
-            name::print(Shown::of(flags), &mut name);
-            placed.push((uid, place_path(&self.dir, Place::Cur, &name)));
-            let entry = Entry {
-                uid,
-                flags,
-                modseq,
-                internal_date: message.internal_date.unwrap_or(now),
-                save_date: now,
-                size: message.wire_size,
-            };
-            records.push(Record::Added { entry, file_size: message.draft.size(), place: Place::Cur, name });
+            placed.push((uid, added(&writer, message, base, (uid, modseq, now), &mut records)));
             uid = uid.next().ok_or(FolderError::Full)?;
         }
         if is_single {
@@ -115,6 +90,42 @@ impl Folder {
         drop(messages);
         finish(writer, result, placed)
     }
+}
+
+/// Gives a draft its date, and makes the base of its name.
+pub(super) fn prepare(folder: &Folder, message: &mut Append, now: Timestamp) -> Result<Vec<u8>, FolderError> {
+    let size = message.draft.size();
+    let delivered = crate::store::name(now, &folder.settings.host, size, message.wire_size);
+    let time = system_time(message.internal_date.unwrap_or(now));
+    let path = message.draft.path().to_path_buf();
+    fsx::set_modified(message.draft.file()?, &path, time)?;
+    Ok(name::saved(&delivered))
+}
+
+/// Adds the record of a draft that becomes a message; gives the place in `cur` where it will lie.
+pub(super) fn added(
+    writer: &Writer<'_>,
+    message: &Append,
+    base: Vec<u8>,
+    (uid, modseq, now): (Uid, ModSeq, Timestamp),
+    records: &mut Vec<Record>,
+) -> PathBuf {
+    let names = message.keywords.iter().map(String::as_str);
+    let keywords = writer.state().learn_keywords(names, records);
+    let flags = Flags { system: message.system, keywords };
+    let mut name = base;
+    name::print(Shown::of(flags), &mut name);
+    let path = place_path(writer.dir(), Place::Cur, &name);
+    let entry = Entry {
+        uid,
+        flags,
+        modseq,
+        internal_date: message.internal_date.unwrap_or(now),
+        save_date: now,
+        size: message.wire_size,
+    };
+    records.push(Record::Added { entry, file_size: message.draft.size(), place: Place::Cur, name });
+    path
 }
 
 /// The end of an append: on an error nothing of it is left.

@@ -34,14 +34,24 @@ impl Folder {
     ///
     /// On an error nothing is copied; a crash may leave some of the copies.
     pub fn copy(&self, uids: &UidSet, target: &Folder) -> Result<Vec<(Uid, Uid)>, FolderError> {
-        let (travellers, keywords) = self.travellers(uids)?;
+        self.copy_keeping(uids, target, Flags::ALL)
+    }
+
+    /// The same; of the flags only these come along (RFC 4314 §4). As a mask, keywords are all or none.
+    pub fn copy_keeping(&self, uids: &UidSet, target: &Folder, kept: Flags) -> Result<Vec<(Uid, Uid)>, FolderError> {
+        let (travellers, keywords) = self.travellers(uids, kept)?;
         self.send(travellers, &keywords, target, By::Link)
     }
 
     /// Moves these messages (RFC 6851), as [`Folder::copy`]. A crash may leave a message in either mailbox, never in none.
     pub fn move_to(&self, uids: &UidSet, target: &Folder) -> Result<Vec<(Uid, Uid)>, FolderError> {
+        self.move_keeping(uids, target, Flags::ALL)
+    }
+
+    /// The same; of the flags only these come along, as with [`Folder::copy_keeping`].
+    pub fn move_keeping(&self, uids: &UidSet, target: &Folder, kept: Flags) -> Result<Vec<(Uid, Uid)>, FolderError> {
         self.refresh()?;
-        let (travellers, keywords) = self.travellers(uids)?;
+        let (travellers, keywords) = self.travellers(uids, kept)?;
         let was_clean = self.with_state(|state| is_clean(&self.dir, state))?;
         let is_touched = |place: &Place| travellers.iter().any(|t| t.place == *place);
         let touched: Vec<Place> = Place::ALL.into_iter().filter(is_touched).collect();
@@ -64,10 +74,11 @@ impl Folder {
         Ok(pairs)
     }
 
-    fn travellers(&self, uids: &UidSet) -> Result<(Vec<Traveller>, Keywords), FolderError> {
+    fn travellers(&self, uids: &UidSet, kept: Flags) -> Result<(Vec<Traveller>, Keywords), FolderError> {
         self.with_state(|state| {
+            let entry = |index: usize| state.entries()[index];
             let traveller = |index: usize| Traveller {
-                entry: state.entries()[index],
+                entry: Entry { flags: entry(index).flags.within(kept), ..entry(index) },
                 file_size: state.rows[index].file_size,
                 place: state.rows[index].place,
                 name: state.name(index),

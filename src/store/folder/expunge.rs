@@ -3,6 +3,7 @@
 use super::look::{Dirs, path};
 use super::name::{Place, Shown};
 use super::record::Record;
+use super::writer::Writer;
 use super::{Folder, FolderError};
 use crate::fsx;
 use crate::mailbox::{Flags, System, UidSet};
@@ -10,13 +11,12 @@ use crate::store::trash::{Bin, Trashed};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 impl Folder {
     /// Removes the messages that are `\Deleted`: all of them, or only those among `which`. Durable when this returns.
     pub fn expunge(&self, which: Option<&UidSet>) -> Result<UidSet, FolderError> {
-        let folder = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let folder = if folder.starts_with('.') { folder } else { String::new() };
-        self.remove(which, |flags| flags.has(System::Deleted), &folder)
+        self.remove(which, |flags| flags.has(System::Deleted), &trash_name(&self.dir))
     }
 
     /// Removes all messages, whatever their flags, when the mailbox is deleted; the trash knows it by this name on disk.
@@ -44,22 +44,7 @@ impl Folder {
         let mut kept = Vec::new();
         if self.settings.keeps_trash {
             let now = writer.now();
-            for index in &wanted {
-                let entry = &state.entries()[*index];
-                let file = [writer.unsized_name().as_slice(), &state.info(*index)].concat();
-                kept.push(Trashed {
-                    when: now,
-                    folder: folder.to_string(),
-                    uid: entry.uid,
-                    system: entry.flags.system,
-                    keywords: {
-                        let own = Flags { system: 0, ..entry.flags };
-                        state.snapshot.keywords.print(own).map(str::to_string).collect()
-                    },
-                    internal_date: entry.internal_date,
-                    file,
-                });
-            }
+            kept.extend(wanted.iter().map(|index| Trashed { when: now, ..trashed(&writer, *index, folder) }));
             bin = Some(Bin::open(&self.home, now, &kept)?);
         }
         let mut gone = UidSet::default();
@@ -107,6 +92,28 @@ impl Folder {
         writer.tidy();
         result?;
         Ok(gone)
+    }
+}
+
+/// What the trash calls a mailbox: its name on disk, or nothing for INBOX.
+pub(super) fn trash_name(dir: &Path) -> String {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if name.starts_with('.') { name } else { String::new() }
+}
+
+/// A message's line in the trash.
+pub(super) fn trashed(writer: &Writer<'_>, index: usize, folder: &str) -> Trashed {
+    let state = writer.state();
+    let entry = &state.entries()[index];
+    let own = Flags { system: 0, ..entry.flags };
+    Trashed {
+        when: writer.now(),
+        folder: folder.to_string(),
+        uid: entry.uid,
+        system: entry.flags.system,
+        keywords: state.snapshot.keywords.print(own).map(str::to_string).collect(),
+        internal_date: entry.internal_date,
+        file: [writer.unsized_name().as_slice(), &state.info(index)].concat(),
     }
 }
 

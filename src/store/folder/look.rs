@@ -8,6 +8,7 @@ use super::{Folder, FolderError, Text};
 use crate::clock::Timestamp;
 use crate::fsx::{self, Dir};
 use crate::mailbox::{Entry, Flags, Uid, UidSet};
+use crate::store::torn::Torn;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -16,7 +17,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// File systems stamp changes with a clock that ticks some hundred times a second: two changes within this time may show the same.
-const TICK_NS: i64 = 30_000_000;
+pub const TICK_NS: i64 = 30_000_000;
 /// How long after our own change a directory is read again, for what others may have done at the same moment.
 const DOUBT_NS: i64 = 1_000_000_000;
 /// So many files in `new` are read again at once after our own change there.
@@ -90,10 +91,12 @@ struct Found {
 /// All message files of a directory.
 fn list(dir: &Path, place: Place, found: &mut Vec<Found>) -> io::Result<()> {
     let path = dir.join(place.dir());
+    let torn = (place == Place::New).then(Torn::new);
     for entry in std::fs::read_dir(&path).map_err(|e| fsx::context("read", &path, e))? {
         let entry = entry?;
         let name = entry.file_name().into_vec();
-        if name.first() != Some(&b'.') && entry.file_type().is_ok_and(|t| t.is_file()) {
+        let is_message = name.first() != Some(&b'.') && entry.file_type().is_ok_and(|t| t.is_file());
+        if is_message && !torn.is_some_and(|torn| torn.takes(dir, &name)) {
             found.push(Found { name, place });
         }
     }

@@ -28,6 +28,7 @@
 //! | M0 | − | `new` or `cur` | delivered by anybody | the next look gives it a UID |
 //! | M1 | − | `tmp` | being appended, nothing promised | left alone; old files in `tmp` may be removed |
 //! | M2 | + | `tmp` | appended with others: the batch is durable, the client may be told soon | the next look renames it into `cur` |
+//! |    | + | `tmp` | a message that is about to be replaced (`replace`) | the same |
 //! | M3 | + | `new` or `cur` | a message | – |
 //! | M4 | + | − | removed by anybody, moved, expunged | the next look records that it is gone |
 //! | M5 | + (source) | `cur` of another mailbox | moved; the other mailbox knows it (M3) or not yet (M0) | the next look at each |
@@ -49,6 +50,7 @@ mod look;
 mod name;
 mod reading;
 mod record;
+mod replace;
 mod settle;
 mod state;
 mod store;
@@ -60,7 +62,8 @@ pub use append::Append;
 pub use cache::{CacheReader, Cached};
 pub(super) use expunge::shown_system;
 pub use fulltext::Signatures;
-pub(super) use name::{escape, size, unescape, unescape_octets};
+pub(super) use look::TICK_NS;
+pub(super) use name::{delivery_time, escape, size, unescape, unescape_octets};
 pub use reading::Text;
 pub use store::{FlagChange, FlagOutcome, How};
 pub use verify::Findings;
@@ -192,7 +195,17 @@ impl Folder {
 
     /// What must be watched to hear of changes: `new`, `cur`, and the folder itself, in which the log is written and replaced.
     pub fn watched(&self) -> [PathBuf; 3] {
-        [self.dir.join(Place::New.dir()), self.dir.join(Place::Cur.dir()), self.dir.clone()]
+        Folder::watched_in(&self.dir)
+    }
+
+    /// The same of the mailbox in this directory, without opening it.
+    pub fn watched_in(dir: &Path) -> [PathBuf; 3] {
+        [dir.join(Place::New.dir()), dir.join(Place::Cur.dir()), dir.to_path_buf()]
+    }
+
+    /// Whose attributes tell whether anything changed in the mailbox in this directory.
+    pub(super) fn changing(dir: &Path) -> [PathBuf; 3] {
+        [dir.join(Place::New.dir()), dir.join(Place::Cur.dir()), dir.join(log::NAME)]
     }
 
     /// The mailbox as it is now. Three looks at attributes when nothing has changed.
@@ -256,11 +269,20 @@ impl Folder {
 
     /// A message's file, wherever other programs have moved it.
     pub fn text(&self, uid: Uid) -> Result<File, FolderError> {
+        self.find_text(uid, crate::fsx::open_read)
+    }
+
+    /// A message's text, into a buffer as [`crate::fsx::read_into`] uses it.
+    pub fn text_into(&self, uid: Uid, buffer: &mut Vec<u8>) -> Result<(), FolderError> {
+        self.find_text(uid, |path| crate::fsx::read_into(path, buffer))
+    }
+
+    fn find_text<T>(&self, uid: Uid, mut open: impl FnMut(&Path) -> io::Result<T>) -> Result<T, FolderError> {
         for attempt in 0..3 {
             // What we know may be old; then the file is not there, and we look again.
             let path = self.with_known(|state| state.index(uid).map(|index| look::path(&self.dir, state, index)))?;
             let Some(path) = path else { return Err(FolderError::Expunged) };
-            match crate::fsx::open_read(&path) {
+            match open(&path) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound && attempt < 2 => self.rescan()?,
                 other => return Ok(other?),
             };

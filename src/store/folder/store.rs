@@ -2,7 +2,7 @@
 
 use super::record::Record;
 use super::{Folder, FolderError};
-use crate::mailbox::{Flags, ModSeq, Snapshot, System, UidSet};
+use crate::mailbox::{Flags, ModSeq, Snapshot, UidSet};
 use std::sync::Arc;
 
 /// What to do with the flags of a [`FlagChange`].
@@ -14,6 +14,8 @@ pub enum How {
     Remove,
     /// Set them, and clear all others.
     Replace,
+    /// Set them, and clear all others that are in this mask, in which keywords are all or none: what is outside is not touched.
+    ReplaceWithin(Flags),
 }
 
 /// A change of flags (STORE, RFC 9051 §6.4.6).
@@ -21,7 +23,7 @@ pub enum How {
 pub struct FlagChange<'a> {
     /// What to do.
     pub how: How,
-    /// System flags: bits of [`System`].
+    /// System flags: bits of [`crate::mailbox::System`].
     pub system: u8,
     /// Keywords.
     pub keywords: &'a [&'a str],
@@ -69,7 +71,7 @@ impl Folder {
                 let known = &state.snapshot.keywords;
                 change.keywords.iter().filter_map(|name| known.find(name)).fold(0, |bits, bit| bits | 1 << bit)
             }
-            How::Add | How::Replace => {
+            How::Add | How::Replace | How::ReplaceWithin(_) => {
                 let bits = state.learn_keywords(change.keywords.iter().copied(), &mut records);
                 let mut wanted: Vec<String> = change.keywords.iter().map(|k| k.to_ascii_lowercase()).collect();
                 wanted.sort_unstable();
@@ -78,11 +80,12 @@ impl Folder {
                 bits
             }
         };
-        let flags = Flags { system: change.system & ALL_SYSTEM, keywords };
+        let flags = Flags { system: change.system & Flags::ALL.system, keywords };
         let (add, remove) = match change.how {
             How::Add => (flags, Flags::NONE),
             How::Remove => (Flags::NONE, flags),
-            How::Replace => (flags, Flags { system: ALL_SYSTEM, keywords: u64::MAX }.minus(flags)),
+            How::Replace => (flags, Flags::ALL.minus(flags)),
+            How::ReplaceWithin(mask) => (flags.within(mask), mask.minus(flags)),
         };
         let (mut changed, mut modified) = (UidSet::default(), UidSet::default());
         for index in state.indexes(uids) {
@@ -101,7 +104,3 @@ impl Folder {
         Ok(FlagOutcome { snapshot: writer.state().snapshot.clone(), changed, modified, is_out_of_keywords })
     }
 }
-
-/// All bits of [`System`].
-const ALL_SYSTEM: u8 =
-    System::Answered as u8 | System::Flagged as u8 | System::Deleted as u8 | System::Seen as u8 | System::Draft as u8;

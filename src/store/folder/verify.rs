@@ -10,6 +10,7 @@ use super::{Folder, FolderError, Known, log};
 use crate::dot::crlf_size;
 use crate::fsx::{self, Lock, LockError};
 use crate::mailbox::{Entry, Uid, UidSet};
+use crate::store::torn::Torn;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -48,6 +49,8 @@ pub struct Findings {
     pub drafts: u64,
     /// Not mended: names that say another size than their file has.
     pub wrong_names: UidSet,
+    /// Deliveries that a stop of the machine cut short, in `tmp`; nobody was promised them.
+    pub torn: u64,
     /// Not mended: files that can't be read.
     pub unreadable: Vec<(Uid, String)>,
 }
@@ -114,7 +117,7 @@ impl Folder {
         findings.unsettled =
             self.with_state(|state| (0..state.rows.len()).filter(|index| state.is_pending(*index)).count() as u64)?;
         self.settle(usize::MAX)?;
-        findings.drafts = self.remove_drafts()?;
+        (findings.drafts, findings.torn) = self.remove_drafts()?;
         (findings.messages, findings.octets) = self.usage()?;
         Ok(findings)
     }
@@ -207,20 +210,21 @@ impl Folder {
         Ok(Some(Record::Measured { uid, size, file_size: octets, internal_date }))
     }
 
-    /// Removes old drafts. The look before has made messages of those that the log knows.
-    fn remove_drafts(&self) -> Result<u64, FolderError> {
+    /// Removes old drafts. The look before has made messages of those that the log knows. How many, and how many torn files stay.
+    fn remove_drafts(&self) -> Result<(u64, u64), FolderError> {
         let tmp = self.dir.join("tmp");
-        let mut count = 0;
+        let (mut removed, mut torn) = (0, 0);
         for entry in std::fs::read_dir(&tmp).map_err(|e| fsx::context("read", &tmp, e))? {
             let path = entry?.path();
             let Ok(metadata) = path.symlink_metadata() else { continue };
             let age = SystemTime::now().duration_since(metadata.modified()?).unwrap_or_default();
-            if metadata.is_file() && age > DRAFT_AGE {
+            if metadata.is_file() && age > DRAFT_AGE && !Torn::is_aside(&path) {
                 fsx::remove(&path)?;
-                count += 1;
+                removed += 1;
             }
+            torn += u64::from(Torn::is_aside(&path));
         }
-        Ok(count)
+        Ok((removed, torn))
     }
 }
 

@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(super) const NAME: &str = "em-annotations";
-const ACCOUNT: &str = "em-annotations-account";
+pub(super) const ACCOUNT: &str = "em-annotations-account";
 const HEADER: &[u8] = b"em-annotations 1\n";
 /// Largest value, in octets (RFC 5464 §4.1 wants 1024).
 pub const VALUE_LIMIT: usize = 32 << 10;

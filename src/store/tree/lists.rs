@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
-const SUBSCRIPTIONS: &str = "subscriptions";
+/// The file of subscriptions.
+pub const SUBSCRIPTIONS: &str = "subscriptions";
 const COURIER_SUBSCRIPTIONS: &str = "courierimapsubscribed";
 const SPECIAL: &str = "em-special";
 const LIMIT: u64 = 16 << 20;

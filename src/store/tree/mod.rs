@@ -9,19 +9,28 @@
 //! | `subscriptions` | text, one name on disk a line (Dovecot's form) |
 //! | `em-special` | text, special uses |
 //! | `em-annotations`, also in each folder; `em-annotations-account` | text, annotations (`annotations`) |
+//! | `em-acl`, in each folder that has one | text, who has which rights (`access`) |
+//! | `em-url-key`, in each folder | text, the secret of authorised URLs (`url_key`) |
 //! | `em-tree-lock` | flock(2) of who creates, renames, deletes or subscribes |
 //! | `..TIME.X.Y/` | the folder `.X.Y` being deleted: whoever deletes next goes on |
 //!
 //! A folder is renamed with all below it, the deepest first and itself last: a crash leaves the rest under the old name, for the same command
 //! to be repeated. Order of locks: tree, then one mailbox.
-//! RFC 9051 §6.3.4–6.3.9, RFC 6154, RFC 5464.
+//! RFC 9051 §6.3.4–6.3.9, RFC 6154, RFC 5464, RFC 4314, RFC 4467.
 
+mod access;
 mod annotations;
 mod lists;
 mod naming;
+mod survey;
+mod url_key;
 
+pub(super) use access::AclCache;
+pub use access::AclError;
 pub use annotations::{AnnotateError, Annotations, VALUE_LIMIT};
 pub use naming::{INBOX, SEPARATOR};
+pub use survey::{Identity, Stamp, Surveyed};
+pub use url_key::{UrlKey, UrlKeyMark};
 
 use super::folder::{Folder, FolderError};
 use super::registry::Registry;
@@ -93,6 +102,12 @@ impl Tree {
         Ok(Tree { registry, home: home.to_path_buf(), root })
     }
 
+    /// The tree in this home, if there is one: nothing is made.
+    pub fn existing(registry: Arc<Registry>, home: &Path) -> Option<Tree> {
+        let root = home.join("Maildir");
+        root.join("cur").is_dir().then(|| Tree { registry, home: home.to_path_buf(), root })
+    }
+
     /// The home.
     pub fn home(&self) -> &Path {
         &self.home
@@ -153,9 +168,7 @@ impl Tree {
             return Err(TreeError::Exists);
         }
         for name in naming::ancestors(&name).chain([name.as_str()]) {
-            if self.find(name)?.is_none() {
-                self.make(&naming::encode(name)?)?;
-            }
+            self.make_missing(name)?;
         }
         match special_use {
             Some(attribute) => self.set_special_use(&name, attribute),
@@ -227,9 +240,7 @@ impl Tree {
             return Err(TreeError::Missing);
         }
         for name in naming::ancestors(&to) {
-            if self.find(name)?.is_none() {
-                self.make(&naming::encode(name)?)?;
-            }
+            self.make_missing(name)?;
         }
         // The longest first: the mailbox itself goes last.
         moves.sort_by_key(|(name, ..)| std::cmp::Reverse(name.len()));
@@ -312,14 +323,25 @@ impl Tree {
         Ok(folders)
     }
 
+    /// Makes a mailbox when it is missing; it has the rights of the one above it (RFC 4314 §4). The tree's lock is held.
+    fn make_missing(&self, name: &str) -> Result<(), TreeError> {
+        match self.find(name)? {
+            Some(_) => Ok(()),
+            None => self.make(&naming::encode(name)?, self.inherited_acl(name)?.as_deref()),
+        }
+    }
+
     /// Makes a folder: its parts first, under a name that shows nowhere, so that it is there whole or not at all.
-    fn make(&self, disk: &str) -> Result<(), TreeError> {
+    fn make(&self, disk: &str, acl: Option<&[u8]>) -> Result<(), TreeError> {
         let now = (self.registry.settings().clock)();
         let draft = self.root.join(format!("..{}{disk}", now.0.max(0)));
         for sub in ["tmp", "new", "cur"] {
             fsx::create_dirs(&draft.join(sub), 0o700)?;
         }
         drop(fsx::open_append(&draft.join(MARKER), 0o600)?);
+        if let Some(acl) = acl {
+            fsx::replace(&draft.join(access::NAME), acl, 0o600)?;
+        }
         fsx::sync_dir(&draft)?;
         fsx::rename(&draft, &self.root.join(disk))?;
         Ok(fsx::sync_dir(&self.root)?)

@@ -3,7 +3,7 @@ use crate::clock::Timestamp;
 use crate::store::{Append, FlagChange, How, StoreSettings, Trash};
 use std::time::Duration;
 
-fn tree(home: &Path, keeps_trash: bool) -> Tree {
+pub(super) fn tree(home: &Path, keeps_trash: bool) -> Tree {
     let settings = StoreSettings {
         clock: || Timestamp::from_seconds(1_800_000_000),
         host: "host".into(),

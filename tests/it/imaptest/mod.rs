@@ -394,5 +394,5 @@ fn scripts_of_imaptest() {
     }
     println!("{passed} scripts passed");
     assert!(wrong.is_empty(), "\n{wrong}");
-    assert!(passed >= 38, "only {passed} scripts");
+    assert!(passed >= 46, "only {passed} scripts");
 }

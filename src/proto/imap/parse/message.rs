@@ -1,7 +1,9 @@
 //! STORE, COPY, MOVE, UID EXPUNGE.
 
+use super::super::ask::Refusal;
 use super::super::command::{Command, Flag, Messages, Store, StoreAction};
 use super::super::commands::Parse;
+use super::super::response::Code;
 use super::super::scan::{Parsed, Scan, utf8};
 use super::{flag, modseq, unknown};
 use crate::proto::imap::command::MailboxName;
@@ -90,7 +92,7 @@ pub fn uid_expunge(scan: &mut Scan) -> Parsed<Parse> {
     Ok(Parse::Run(Command::Expunge(Some(scan.set()?))))
 }
 
-/// `"UIDBATCHES" SP nz-number [SP nz-number ":" nz-number]` (RFC 10022).
+/// `message-batches`: `"UIDBATCHES" SP nz-number [SP nz-number ":" nz-number]` (RFC 10022).
 pub fn uid_batches(scan: &mut Scan) -> Parsed<Parse> {
     scan.sp()?;
     let size = scan.nz_number()?;
@@ -99,7 +101,11 @@ pub fn uid_batches(scan: &mut Scan) -> Parsed<Parse> {
         scan.sp()?;
         let from = scan.nz_number()?;
         scan.expect(b':')?;
-        batches = Some((from, scan.nz_number()?));
+        let to = scan.nz_number()?;
+        if to < from {
+            return Err(Refusal::bad("the first batch comes first").with_code(Code::ClientBug));
+        }
+        batches = Some((from, to));
     }
     Ok(Parse::Run(Command::UidBatches(size, batches)))
 }

@@ -32,16 +32,21 @@ pub fn notify(scan: &mut Scan) -> Parsed<Parse> {
     if status {
         *scan = ahead;
     }
-    let groups = scan.rest(group)?;
+    let mut has_unknown = false;
+    let groups = scan.rest(|scan| group(scan, &mut has_unknown))?;
     let selected = groups.iter().filter(|(s, _)| matches!(s, Source::Selected | Source::SelectedDelayed)).count();
-    match selected > 1 {
-        true => Err(Refusal::bad("the selected mailbox twice")),
+    if selected > 1 {
+        return Err(Refusal::bad("the selected mailbox twice"));
+    }
+    match has_unknown {
+        // RFC 5465 §3.1: NO, with what there is, and only when nothing else is wrong.
+        true => Err(Refusal::no(Some(Code::BadEvent(EVENTS)), "unknown event")),
         false => Ok(Parse::Run(Command::Notify(Some(Notify { status, groups })))),
     }
 }
 
 /// `event-group`.
-fn group(scan: &mut Scan) -> Parsed<(Source, Vec<Event>)> {
+fn group(scan: &mut Scan, has_unknown: &mut bool) -> Parsed<(Source, Vec<Event>)> {
     scan.expect(b'(')?;
     let source = match source(scan)? {
         Source::SubtreeOne(_) => return unknown("mailbox filter"),
@@ -49,21 +54,32 @@ fn group(scan: &mut Scan) -> Parsed<(Source, Vec<Event>)> {
     };
     scan.sp()?;
     let is_selected = matches!(source, Source::Selected | Source::SelectedDelayed);
-    let events = match scan.peek() {
+    let words = match scan.peek() {
         Some(b'(') => scan.list(|scan| event(scan, is_selected))?,
         _ if scan.atom()? == "NONE" => Vec::new(),
         _ => return unknown("argument"),
     };
     scan.expect(b')')?;
-    check(&events, is_selected)?;
+    let is_annotation = |word: &Word| matches!(word, Word::Unknown(name) if name == "ANNOTATIONCHANGE");
+    let has_annotations = words.iter().any(is_annotation);
+    *has_unknown |= words.iter().any(|word| matches!(word, Word::Unknown(_)));
+    let known = |word| if let Word::Known(event) = word { Some(event) } else { None };
+    let events: Vec<Event> = words.into_iter().filter_map(known).collect();
+    check(&events, has_annotations, is_selected)?;
     Ok((source, events))
 }
 
+/// An event's name: one that we tell of, or an atom of some extension.
+enum Word {
+    Known(Event),
+    Unknown(String),
+}
+
 /// What belongs together (RFC 5465 §5).
-fn check(events: &[Event], is_selected: bool) -> Parsed<()> {
+fn check(events: &[Event], has_annotations: bool, is_selected: bool) -> Parsed<()> {
     let has_new = events.iter().any(|e| matches!(e, Event::MessageNew(_)));
     let has_expunge = events.contains(&Event::MessageExpunge);
-    let has_flags = events.contains(&Event::FlagChange);
+    let has_flags = has_annotations || events.contains(&Event::FlagChange);
     if has_new != has_expunge || (has_flags && !has_new) {
         return Err(Refusal::bad("MessageNew and MessageExpunge go together, and FlagChange with them"));
     }
@@ -74,8 +90,8 @@ fn check(events: &[Event], is_selected: bool) -> Parsed<()> {
     }
 }
 
-fn event(scan: &mut Scan, is_selected: bool) -> Parsed<Event> {
-    Ok(match scan.atom()?.as_str() {
+fn event(scan: &mut Scan, is_selected: bool) -> Parsed<Word> {
+    Ok(Word::Known(match scan.atom()?.as_str() {
         "MESSAGENEW" if scan.is_before_list() => {
             if !is_selected {
                 return Err(Refusal::bad("items for the selected mailbox only"));
@@ -90,9 +106,8 @@ fn event(scan: &mut Scan, is_selected: bool) -> Parsed<Event> {
         "SUBSCRIPTIONCHANGE" => Event::SubscriptionChange,
         "MAILBOXMETADATACHANGE" => Event::MailboxMetadataChange,
         "SERVERMETADATACHANGE" => Event::ServerMetadataChange,
-        // RFC 5465 §5: NO, with what there is.
-        _ => return Err(Refusal::no(Some(Code::BadEvent(EVENTS)), "unknown event")),
-    })
+        name => return Ok(Word::Unknown(name.to_string())),
+    }))
 }
 
 /// `filter-mailboxes` (RFC 5465 §8, RFC 7377 §4).

@@ -1,13 +1,13 @@
 //! SEARCH, ESEARCH, SORT, THREAD: what to return, what to find.
 
 use super::super::ask::Refusal;
-use super::super::command::{Command, Search, Sort, SortCriterion, Thread, ThreadAlgorithm};
+use super::super::command::{Command, Search, Set, Sort, SortCriterion, Thread, ThreadAlgorithm};
 use super::super::commands::Parse;
 use super::super::extension::Extension;
 use super::super::key::{AddressField, DateField, Relation, Returns, SearchKey, Source};
 use super::super::scan::{Parsed, Scan};
 use super::{date, keyword, modseq, notify, partial_range, unknown};
-use crate::mailbox::System;
+use crate::mailbox::{SeqSet, System, UidSet};
 
 pub fn search(scan: &mut Scan) -> Parsed<Parse> {
     searched(scan, false)
@@ -283,6 +283,8 @@ fn named_key(scan: &mut Scan, word: &str) -> Parsed<SearchKey> {
         }
         "LARGER" => SearchKey::Larger(scan.number64()?),
         "SMALLER" => SearchKey::Smaller(scan.number64()?),
+        "UIDAFTER" => uid_range(scan.nz_number()?.checked_add(1), Some(u32::MAX)),
+        "UIDBEFORE" => uid_range(Some(1), scan.nz_number()?.checked_sub(1)),
         "OLDER" => SearchKey::Older(scan.nz_number()?),
         "YOUNGER" => SearchKey::Younger(scan.nz_number()?),
         "MODSEQ" => SearchKey::ModSeq(modseq_key(scan)?),
@@ -291,12 +293,19 @@ fn named_key(scan: &mut Scan, word: &str) -> Parsed<SearchKey> {
     })
 }
 
+/// UIDAFTER and UIDBEFORE (RFC 9738 §3.2): the identifiers between two, or none.
+fn uid_range(from: Option<u32>, to: Option<u32>) -> SearchKey {
+    let range = from.zip(to).filter(|(from, to)| from <= to);
+    SearchKey::Uids(Set::These(SeqSet::from(&UidSet::from_ranges(range.into_iter().collect()))))
+}
+
 /// Keys with an argument that is no date.
 fn is_known(scan: &Scan, word: &str) -> bool {
     match word {
         "NOT" | "UID" | "KEYWORD" | "UNKEYWORD" | "BCC" | "CC" | "FROM" | "TO" | "SUBJECT" | "BODY" | "TEXT"
         | "HEADER" | "LARGER" | "SMALLER" => true,
         "FUZZY" => scan.offers("SEARCH=FUZZY"),
+        "UIDAFTER" | "UIDBEFORE" => scan.offers("MESSAGELIMIT"),
         "OLDER" | "YOUNGER" => scan.offers("WITHIN"),
         "MODSEQ" => scan.offers("CONDSTORE"),
         "EMAILID" | "THREADID" => scan.offers("OBJECTID"),

@@ -113,13 +113,14 @@ pub fn gen_url_auth(out: &mut Vec<u8>, urls: &[String]) {
     end(out);
 }
 
-/// `* URLFETCH url text` (RFC 4467 §8); `None`: can't be had.
-pub fn url_fetch(out: &mut Vec<u8>, url: &str, text: Option<&[u8]>) {
+/// `* URLFETCH url text` (RFC 4467 §8), or its beginning: behind a size the text and the line's end are to follow. `None`: can't be had.
+pub fn url_fetch(out: &mut Vec<u8>, url: &str, size: Option<u64>) {
     put(out, "* URLFETCH ");
     string(out, url.as_bytes());
-    put(out, " ");
-    nstring(out, text);
-    end(out);
+    match size {
+        Some(size) => put(out, &format!(" {{{size}}}\r\n")),
+        None => put(out, " NIL\r\n"),
+    }
 }
 
 /// `* ID (field value …)` (RFC 2971 §3.2).

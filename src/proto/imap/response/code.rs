@@ -36,6 +36,8 @@ pub enum Code {
     CopyUid(UidValidity, UidSet, UidSet),
     /// The mailbox is damaged.
     Corruption,
+    /// Of these messages (identifiers) a surrogate was shown (RFC 6858 §3).
+    Downgraded(UidSet),
     /// The password is too old.
     Expired,
     /// Another session removed some of the messages.
@@ -92,6 +94,8 @@ pub enum Code {
     ServerBug,
     /// Too large.
     TooBig,
+    /// Fewer messages in a batch than there must be (RFC 10022 §3.1.3).
+    TooFew,
     /// CREATE the mailbox first.
     TryCreate,
     /// The next identifier.
@@ -120,6 +124,7 @@ impl Code {
         match self {
             Code::AppendUid(validity, uids) => put(out, &format!("APPENDUID {validity} {uids}")),
             Code::CopyUid(validity, from, to) => put(out, &format!("COPYUID {validity} {from} {to}")),
+            Code::Downgraded(uids) => put(out, &format!("DOWNGRADED {uids}")),
             Code::HighestModSeq(modseq) => put(out, &format!("HIGHESTMODSEQ {modseq}")),
             Code::Modified(set) => put(out, &format!("MODIFIED {set}")),
             Code::UidNext(uid) => put(out, &format!("UIDNEXT {uid}")),
@@ -188,6 +193,7 @@ impl Code {
             Code::ReadOnly => "READ-ONLY",
             Code::ReadWrite => "READ-WRITE",
             Code::TooBig => "TOOBIG",
+            Code::TooFew => "TOOFEW",
             Code::TryCreate => "TRYCREATE",
             Code::UidNotSticky => "UIDNOTSTICKY",
             Code::UidRequired => "UIDREQUIRED",

@@ -105,12 +105,16 @@ pub fn esearch(out: &mut Vec<u8>, found: &Esearch, enabled: Enabled) {
     end(out);
 }
 
-/// `* UIDBATCHES (TAG "…") from:to,…` (RFC 10022): batches from the newest down, the larger identifier of each first.
+/// `* UIDBATCHES (TAG "…") from:to,…` (RFC 10022 §3.1.2): batches from the newest down, the larger identifier of each first; a batch of one
+/// identifier names it twice.
 pub fn uid_batches(out: &mut Vec<u8>, tag: &str, batches: &[(u32, u32)]) {
     put(out, "* UIDBATCHES (TAG ");
     string(out, tag.as_bytes());
-    put(out, if batches.is_empty() { ")" } else { ") " });
-    ranges(out, batches);
+    put(out, ")");
+    for (index, (from, to)) in batches.iter().enumerate() {
+        let between = if index > 0 { "," } else { " " };
+        put(out, &format!("{between}{from}:{to}"));
+    }
     end(out);
 }
 

@@ -144,7 +144,7 @@ fn search_results() {
 #[test]
 fn batches_go_from_the_newest_down() {
     assert_eq!(printed(|out| uid_batches(out, "a", &[])), "* UIDBATCHES (TAG \"a\")\r\n");
-    assert_eq!(printed(|out| uid_batches(out, "a", &[(90, 50), (49, 49)])), "* UIDBATCHES (TAG \"a\") 90:50,49\r\n");
+    assert_eq!(printed(|out| uid_batches(out, "a", &[(90, 50), (49, 49)])), "* UIDBATCHES (TAG \"a\") 90:50,49:49\r\n");
 }
 
 #[test]

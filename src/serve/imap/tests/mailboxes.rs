@@ -61,7 +61,7 @@ fn list_patterns_and_levels() {
          * LIST (\\HasNoChildren) \"/\" \"new/2027/june\"
          p OK …
          A: q NAMESPACE
-         * NAMESPACE ((\"\" \"/\")) NIL NIL
+         * NAMESPACE ((\"\" \"/\")) ((\"~\" \"/\")) ((\"#shared/\" \"/\")(\"~public/\" \"/\"))
          q OK …",
     );
 }
@@ -217,6 +217,24 @@ fn quota_is_told_and_kept() {
          e OK [COPYUID … 1:3 4:6] …
          A: f SETQUOTA \"\" (STORAGE 100)
          f BAD …",
+    );
+    let world = World::with(|settings| settings.accounts.quota_messages = 4);
+    world.three();
+    world.play(
+        "A: a GETQUOTA \"\"
+         * QUOTA \"\" (MESSAGE 3 4)
+         a OK …
+         A: b SELECT INBOX
+         ~
+         b OK …
+         A: c COPY 1:2 INBOX
+         c NO [OVERQUOTA] …
+         A: d COPY 1 INBOX
+         * 4 EXISTS
+         * 4 RECENT
+         d OK [COPYUID … 1 4] …
+         A: e APPEND INBOX {3}
+         e NO [OVERQUOTA] …",
     );
     World::new().play(
         "A: a GETQUOTAROOT INBOX

@@ -251,3 +251,39 @@ fn several_mailboxes_in_one_search() {
          m NO [BADCHARSET …",
     );
 }
+
+#[test]
+fn a_long_search_says_that_it_goes_on() {
+    let world = World::with(|settings| settings.imap.progress = std::time::Duration::from_nanos(1));
+    world.three();
+    world.play(
+        "A: a CAPABILITY
+         * CAPABILITY … INPROGRESS…
+         a OK …
+         A: b SELECT INBOX
+         ~
+         b OK …
+         A: c SEARCH TEXT two
+         * OK [INPROGRESS (\"c\" 0 3)] still searching
+         ~
+         * SEARCH 2
+         c OK …
+         A: d SEARCH RETURN (SAVE) SUBJECT one
+         * OK [INPROGRESS (\"d\" NIL NIL)] still searching
+         ~
+         d OK …
+         A: e FETCH $ (UID)
+         * 1 FETCH (UID 1)
+         e OK …",
+    );
+    let silent = World::with(|settings| settings.imap.progress = std::time::Duration::ZERO);
+    silent.three();
+    silent.play(
+        "A: a SELECT INBOX
+         ~
+         a OK …
+         A: b SEARCH TEXT two
+         * SEARCH 2
+         b OK …",
+    );
+}

@@ -3,12 +3,13 @@
 use super::super::search::Prepared;
 use super::super::selected::Selected;
 use crate::clock::Timestamp;
-use crate::mailbox::{ModSeq, UidSet, View};
+use crate::mailbox::{ModSeq, Rights, UidSet, View};
 use crate::msg::folding::fold_for_search;
 use crate::msg::header_end;
 use crate::msg::structure::Structure;
 use crate::msg::text::{any_body_text, header_text};
 use crate::proto::imap::{MailboxName, SearchKey};
+use crate::serve::imap::hunt::Hunt;
 use crate::store::{Registry, StoreSettings};
 use proptest::prelude::*;
 use std::path::Path;
@@ -27,21 +28,27 @@ fn selected(home: &Path) -> Selected {
     let folder = registry.open(home, &home.join("Maildir")).unwrap();
     Selected {
         name: MailboxName::new("INBOX").unwrap(),
+        url_key: None,
         view: View::new(folder.refresh().unwrap()),
         folder,
         is_read_only: false,
+        place: None,
+        rights: Rights::ALL,
+        told_rights: Rights::ALL,
         saved: UidSet::default(),
         recent: UidSet::default(),
         told: ModSeq::ZERO,
+        limits: Default::default(),
         contexts: Vec::new(),
+        news: None,
     }
 }
 
 fn find(selected: &Selected, key: &SearchKey) -> Vec<u32> {
-    let mut messages = selected.messages();
-    let prepared = Prepared::new(key, Some("UTF-8"), &messages, Timestamp::now(), false).unwrap();
-    let all = 1..=messages.snapshot().len();
-    prepared.find(all, &mut messages).unwrap().iter().collect()
+    let prepared = Prepared::new(key, Some("UTF-8"), &selected.messages(), Timestamp::now(), false).unwrap();
+    let mut hunt = Hunt::new(prepared, (1..=selected.view.snapshot().len()).collect());
+    while !hunt.step(selected).unwrap() {}
+    hunt.found().iter().collect()
 }
 
 /// The truth, by the simplest means.

@@ -112,6 +112,33 @@ fn appends_are_all_there_or_none() {
 }
 
 #[test]
+fn a_replacement_is_the_old_message_or_the_new_one_never_both_nor_neither() {
+    for (uid, keeps_trash) in [(1, false), (3, false), (3, true)] {
+        let action = |inbox: &Folder, _: &Folder| {
+            let mut draft = inbox.draft();
+            if draft.write(b"fresh\n").is_err() {
+                return false;
+            }
+            let message = Append { draft, wire_size: 7, system: 8, keywords: vec!["k".into()], internal_date: None };
+            inbox.replace(Uid::new(uid).unwrap(), message).is_ok()
+        };
+        every_fault(keeps_trash, action, |before, after, _, done, world| {
+            let others: Vec<_> = before.iter().filter(|(other, _)| **other != uid).collect();
+            assert!(others.iter().all(|(uid, kept)| after.get(*uid) == Some(*kept)), "{after:?}");
+            assert_eq!(after.len(), before.len(), "{after:?}");
+            let is_new = texts(after).contains(&"fresh\n");
+            assert_eq!(texts(after).contains(&before[&uid].0.as_str()), !is_new, "{after:?}");
+            assert!(is_new || !done);
+            if is_new {
+                assert_eq!(after.values().find(|(text, _)| text == "fresh\n").unwrap().1, 8);
+            }
+            let trash = crate::store::Trash::of(world.home.path()).list().unwrap();
+            assert!(!keeps_trash || !is_new || trash.iter().any(|kept| kept.uid.number() == uid));
+        });
+    }
+}
+
+#[test]
 fn flags_that_were_acknowledged_stay() {
     let action = |inbox: &Folder, _: &Folder| {
         inbox.store(&set(&[1, 3]), FlagChange { how: How::Add, system: 1, keywords: &["k"] }, None).is_ok()
@@ -154,6 +181,18 @@ fn a_move_leaves_each_message_in_one_place_or_the_other() {
         for (text, flags) in archived.values() {
             assert!(text != "c\n" || *flags == System::Seen as u8);
         }
+    });
+}
+
+#[test]
+fn a_move_within_a_mailbox_leaves_each_message_once() {
+    let action = |inbox: &Folder, _: &Folder| inbox.move_to(&set(&[1, 3]), inbox).is_ok_and(|p| p.len() == 2);
+    every_fault(false, action, |_, after, archived, done, _| {
+        assert_eq!(texts(after), ["a\n", "b\n", "c\n"]);
+        assert_eq!(texts(archived), ["old\n"]);
+        assert!(!done || after.keys().copied().collect::<Vec<_>>() == [2, 4, 5]);
+        let seen = after.values().find(|(text, _)| text == "c\n").unwrap();
+        assert_eq!(seen.1, System::Seen as u8);
     });
 }
 

@@ -27,6 +27,9 @@ enum Step {
     LoseAll,
 }
 
+/// A change by somebody who may change `\\Seen` and keywords, and no other flags.
+const WITHIN: How = How::ReplaceWithin(Flags { system: 8, keywords: u64::MAX });
+
 const KEYWORDS: [&str; 3] = ["work", "$Junk", "later"];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +55,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         3 => (0usize..8, flag()).prop_map(|(k, f)| Step::Rename(k, f)),
         1 => (0usize..8).prop_map(Step::Delete),
         3 => (0u8..32, keyword()).prop_map(|(f, k)| Step::Append(f, k)),
-        5 => (which(), prop::sample::select(vec![How::Add, How::Remove, How::Replace]), 0u8..32, keyword())
+        5 => (which(), prop::sample::select(vec![How::Add, How::Remove, How::Replace, WITHIN]), 0u8..32, keyword())
             .prop_map(|(w, h, f, k)| Step::Store(w, h, f, k)),
         2 => Just(Step::Expunge),
         1 => which().prop_map(Step::Copy),
@@ -185,6 +188,10 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                         }
                         How::Replace => {
                             message.system = system;
+                            message.keywords = keyword(k).into_iter().collect();
+                        }
+                        How::ReplaceWithin(mask) => {
+                            message.system = (message.system & !mask.system) | (system & mask.system);
                             message.keywords = keyword(k).into_iter().collect();
                         }
                     }

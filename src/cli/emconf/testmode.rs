@@ -131,21 +131,30 @@ impl Machine {
         for member in [short, &full, "localhost"] {
             rules.classes.add(b"w", member.as_bytes());
         }
+        // All names and addresses that the hosts file gives this machine.
+        for (address, names) in self.named(&name) {
+            names.iter().for_each(|name| rules.classes.add(b"w", name.as_bytes()));
+            rules.classes.add(b"w", literal(*address).as_bytes());
+        }
         for interface in nix::ifaddrs::getifaddrs().into_iter().flatten() {
             let Some(storage) = interface.address else { continue };
             if let Some(v4) = storage.as_sockaddr_in() {
-                rules.classes.add(b"w", format!("[{}]", v4.ip()).as_bytes());
+                rules.classes.add(b"w", literal(v4.ip().into()).as_bytes());
             } else if let Some(v6) = storage.as_sockaddr_in6().filter(|v6| !v6.ip().is_loopback() && v6.scope_id() == 0)
             {
-                rules.classes.add(b"w", format!("[IPv6:{}]", v6.ip()).as_bytes());
+                rules.classes.add(b"w", literal(v6.ip().into()).as_bytes());
             }
         }
     }
 
+    /// The lines of /etc/hosts that have this name.
+    fn named(&self, name: &str) -> impl Iterator<Item = &(IpAddr, Vec<String>)> {
+        self.hosts.iter().filter(move |(_, names)| names.iter().any(|n| n.eq_ignore_ascii_case(name)))
+    }
+
     /// The first name with a dot on a line of /etc/hosts that has this name.
     fn full_name(&self, name: &str) -> Option<String> {
-        let has = |names: &&(IpAddr, Vec<String>)| names.1.iter().any(|n| n.eq_ignore_ascii_case(name));
-        let found = self.hosts.iter().filter(has).find_map(|(_, names)| names.iter().find(|n| n.contains('.')));
+        let found = self.named(name).find_map(|(_, names)| names.iter().find(|n| n.contains('.')));
         found.cloned()
     }
 
@@ -213,6 +222,14 @@ impl Machine {
     }
 }
 
+/// An address as rules write it.
+fn literal(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => format!("[{v4}]"),
+        IpAddr::V6(v6) => format!("[IPv6:{v6}]"),
+    }
+}
+
 impl Source for Machine {
     fn fetch(&mut self, listing: &Listing) -> Result<Vec<u8>, String> {
         if listing.is_program {
@@ -232,7 +249,8 @@ impl World for Machine {
                 None if map.has(b'o') => Looked::missing(),
                 None => Looked::failed(exit::TEMPORARY),
             },
-            "dns" | "bestmx" => Looked::missing(),
+            // Without a name server every host is its own best.
+            "bestmx" => Looked::missing(),
             _ => Looked::failed(exit::TEMPORARY),
         }
     }

@@ -1,15 +1,17 @@
-//! Passing listening sockets between processes: the one place with unsafe code.
+//! System calls that no safe crate wraps: the one place with unsafe code.
 //!
 //! | block | why it is sound |
 //! |---|---|
-//! | [`adopt`] | the number was announced by LISTEN_FDS for this process, is adopted once (see [`super::listen`]), and fstat shows it open |
+//! | [`adopt`] | the number was announced by LISTEN_FDS for this process, is adopted once (see [`crate::drive`]), and fstat shows it open |
 //! | [`end_with_parent`] | between fork and exec only prctl and getppid are called, which are plain system calls; no allocation |
 //! | [`pass`] | between fork and exec only dup2 and fcntl are called, which are async-signal-safe (signal-safety(7)); no allocation |
+//! | [`start_write_back`] | sync_file_range takes an open descriptor and numbers, and touches no memory of ours |
 //!
-//! The convention is systemd's sd_listen_fds(3): descriptors from 3 on, LISTEN_FDS their number, LISTEN_FDNAMES their names.
+//! The convention of passed sockets is systemd's sd_listen_fds(3): descriptors from 3 on, LISTEN_FDS their number, LISTEN_FDNAMES their names.
 
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -17,10 +19,10 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// The first descriptor passed.
-pub(super) const FIRST: RawFd = 3;
+pub(crate) const FIRST: RawFd = 3;
 
 /// Takes over an inherited descriptor.
-pub(super) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: fcntl on a number that may be closed is harmless; it then says EBADF.
     let flags = unsafe { nix::libc::fcntl(number, nix::libc::F_GETFD) };
     if flags < 0 {
@@ -34,7 +36,7 @@ pub(super) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
 }
 
 /// Has the kernel end the command's process (SIGTERM) when this thread's process is gone, however it ended.
-pub(super) fn end_with_parent(command: &mut Command) {
+pub(crate) fn end_with_parent(command: &mut Command) {
     let parent = std::process::id();
     let act = move || {
         // SAFETY: system calls without memory of ours; the results are checked.
@@ -50,10 +52,17 @@ pub(super) fn end_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(act) };
 }
 
+/// Begins to write a file's dirty pages out, without waiting (sync_file_range(2)). An error means that nothing has begun; the sync
+/// that follows does the work, and reports what goes wrong.
+pub(crate) fn start_write_back(file: &File) {
+    // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
+    unsafe { nix::libc::sync_file_range(file.as_raw_fd(), 0, 0, nix::libc::SYNC_FILE_RANGE_WRITE) };
+}
+
 /// Lets the command's process have these sockets as descriptors 3, 4, ….
 ///
 /// The sockets must stay open until the command is spawned.
-pub(super) fn pass(command: &mut Command, sockets: &[&TcpListener]) {
+pub(crate) fn pass(command: &mut Command, sockets: &[&TcpListener]) {
     let numbers: Vec<RawFd> = sockets.iter().map(|s| s.as_raw_fd()).collect();
     let count = numbers.len() as RawFd;
     let act = move || {

@@ -1,0 +1,74 @@
+//! What a session is told: what its port is for, the limits, and what differs between two connections.
+
+use crate::sasl::Mechanism;
+use crate::settings::Network;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// What the port is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Mail from other servers.
+    Smtp,
+    /// Mail from users: a login is required (RFC 6409).
+    Submission,
+    /// Local transfer: one reply a recipient (RFC 2033).
+    Lmtp,
+}
+
+/// Numbers that end a session or a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets of one message.
+    pub message_size: u64,
+    /// Recipients of one message.
+    pub recipients: u32,
+    /// Bad commands and refused recipients.
+    pub errors: u32,
+    /// Commands without a message between.
+    pub commands: u32,
+    /// Failed logins.
+    pub attempts: u32,
+    /// Wait for a command.
+    pub timeout_command: Duration,
+    /// Wait for a piece of a body.
+    pub timeout_data: Duration,
+}
+
+/// What is fixed for all sessions of a port.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Our name.
+    pub host: String,
+    /// What the port is for.
+    pub kind: Kind,
+    /// The limits.
+    pub limits: Limits,
+    /// SASL mechanisms, best first; empty switches AUTH off.
+    pub mechanisms: Vec<Mechanism>,
+    /// STARTTLS is offered.
+    pub starttls: bool,
+    /// ETRN is offered to these.
+    pub etrn: Vec<Network>,
+    /// XCLIENT is offered to these.
+    pub xclient_from: Vec<Network>,
+}
+
+/// What differs between two connections.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Context {
+    /// The peer's address.
+    pub ip: Option<IpAddr>,
+    /// The peer's port.
+    pub port: u16,
+    /// Passwords may be sent without TLS.
+    pub plaintext_allowed: bool,
+    /// Some account has the secret that CRAM-MD5 needs.
+    pub has_secrets: bool,
+    /// A PROXY header comes first.
+    pub expects_proxy: bool,
+    /// TLS comes before the greeting.
+    pub implicit_tls: bool,
+    /// Unpredictable; makes the challenges of SASL.
+    pub nonce: String,
+}
