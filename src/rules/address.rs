@@ -112,10 +112,20 @@ impl Run<'_> {
             let host = host.unwrap_or_default();
             let reply = Reply::read(&host, &text);
             let said = String::from_utf8_lossy(&reply.text).into_owned();
-            // What may change is said without the address.
-            let said = if reply.code / 100 == 4 { said.into_bytes() } else { about(address, &said) };
-            self.watch.complains(&said);
-            return Target::Refused { host, user: text, reply };
+            // What may change, and where somebody has gone, is said without the address.
+            let alone = reply.code / 100 == 4 || matches!(reply.code, 251 | 551);
+            let said = if alone { said.into_bytes() } else { about(address, &said) };
+            self.watch.fails(exit_of(&String::from_utf8_lossy(&host)), &said);
+            let is_operator = |b: u8| (0x80..0xa0).contains(&b);
+            let user = match masked(&text, is_operator) {
+                None => text,
+                Some(shown) => {
+                    let fault = [b"Syntax error in mailbox address \"", &shown[..], b"\" (8-bit character)"].concat();
+                    self.watch.complains(&fault);
+                    shown
+                }
+            };
+            return Target::Refused { host, user, reply };
         }
         let Some(number) = rules.mailers.iter().position(|m| m.name.as_bytes().eq_ignore_ascii_case(name)) else {
             let text = format!("unknown mailer {}", String::from_utf8_lossy(name));
@@ -161,7 +171,7 @@ impl Run<'_> {
     }
 
     fn broken(&mut self, text: &str) -> Target {
-        self.watch.complains(format!("buildaddr: {text}").as_bytes());
+        self.watch.fails(exit::SOFTWARE, format!("buildaddr: {text}").as_bytes());
         Target::Broken
     }
 
@@ -177,7 +187,10 @@ impl Run<'_> {
         let sets = if role.sender { mailer.sender } else { mailer.recipient };
         let set = if role.header { sets.header } else { sets.envelope };
         let around = self.cracked(address);
-        let Ok(mut workspace) = self.scan(address) else { return (address.to_vec(), exit::OK) };
+        let mut workspace = match self.scan(address) {
+            Ok(workspace) if !workspace.is_empty() => workspace,
+            _ => return (address.to_vec(), exit::OK),
+        };
         let mut status = exit::OK;
         let mut apply = |run: &mut Self, set: usize, workspace: &mut Vec<Token>| {
             if run.rewrite(set, workspace) == exit::TEMPORARY {
@@ -355,13 +368,15 @@ fn exit_of(host: &str) -> u8 {
         let (class, subject, detail) = (parts.next(), parts.next(), parts.next());
         return match (class, subject.unwrap_or(0), detail.unwrap_or(0)) {
             (Some(2), _, _) => exit::OK,
-            (Some(4), _, _) => exit::TEMPORARY,
+            (Some(4), _, _) | (_, 4, 1 | 3 | 5) => exit::TEMPORARY,
             (_, 1, 1 | 6) => exit::NO_USER,
-            (_, 1, 2 | 10) => exit::NOT_FOUND,
-            (_, 1, _) | (_, 2, 3) | (_, 7, _) => exit::DATA,
-            (_, 3, _) => 71,
-            (_, 4, _) => 74,
-            (_, 5, _) => exit::PROTOCOL,
+            (_, 1, 2 | 8) => exit::NOT_FOUND,
+            (_, 1, 3 | 7) => exit::USAGE,
+            (_, 1, 5) | (_, 4, 6) => exit::CONFIG,
+            (_, 1, 0) | (_, 2, 3) | (_, 7, _) => exit::DATA,
+            (_, 3, _) => exit::SYSTEM,
+            (_, 4, 0 | 2) => exit::IO,
+            (_, 4, 4) | (_, 5, _) => exit::PROTOCOL,
             _ => exit::UNAVAILABLE,
         };
     }

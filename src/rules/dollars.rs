@@ -12,6 +12,8 @@ pub const NAME_LIMIT: usize = 25;
 pub const DEPTH_LIMIT: usize = 10;
 /// Longest expanded text, in octets; what is longer is cut.
 pub const EXPANSION_LIMIT: usize = 4095;
+/// Most values that one expansion may open, also those that come to nothing.
+const OPENING_LIMIT: usize = 10_000;
 
 /// A line after its dollars were read.
 #[derive(Debug, Default)]
@@ -120,6 +122,8 @@ struct Conditions {
     open: usize,
     /// Conditionals opened inside a part that is skipped.
     inside: usize,
+    /// Values opened so far.
+    values: usize,
     skips: bool,
 }
 
@@ -179,7 +183,9 @@ fn expand_into(text: &[u8], values: &dyn Values, depth: usize, state: &mut Condi
                     let length = meta::name_length(&text[at..]);
                     let name = &text[at..at + length];
                     at += length;
-                    if let Some(value) = values.value(name).filter(|_| !state.skips && depth > 0) {
+                    let may_open = !state.skips && depth > 0 && state.values < OPENING_LIMIT;
+                    if let Some(value) = values.value(name).filter(|_| may_open) {
+                        state.values += 1;
                         expand_into(value, values, depth - 1, state, out);
                     }
                 }
@@ -256,5 +262,10 @@ mod tests {
         let mut macros = Macros::default();
         macros.set(b"a", [meta::MACRO, b'a', b'.', meta::MACRO, b'a', b'.'].to_vec());
         assert!(expand(&[meta::MACRO, b'a'], &macros).len() <= EXPANSION_LIMIT + 1);
+        // Ten levels of a thousand values that come to nothing.
+        for (name, next) in (b'a'..b'k').zip(b'b'..=b'k') {
+            macros.set(&[name], [meta::MACRO, next].repeat(1000));
+        }
+        assert_eq!(expand(&[meta::MACRO, b'a'], &macros), b"");
     }
 }

@@ -1,5 +1,6 @@
 //! Logical lines of a file, and mistakes with their places.
 
+use super::world::exit;
 use std::fmt;
 
 /// A logical line: its continuations joined, line ends inside kept as LF.
@@ -52,6 +53,8 @@ pub struct Fault {
     pub message: String,
     /// True when the file can be used nevertheless.
     pub warning: bool,
+    /// What sendmail ends with because of it, one of [`super::world::exit`].
+    pub status: u8,
 }
 
 impl Fault {
@@ -77,18 +80,21 @@ impl Fault {
             text: String::from_utf8_lossy(physical).into_owned(),
             message,
             warning: false,
+            status: exit::SOFTWARE,
         }
     }
 
     /// A fault of the file as a whole.
     pub fn whole(file: &str, message: String) -> Fault {
         let (at, text) = ((0, 0), String::new());
-        Fault { file: file.to_string(), line: 0, at, width: 0, text, message, warning: false }
+        let (file, status) = (file.to_string(), exit::SOFTWARE);
+        Fault { file, line: 0, at, width: 0, text, message, warning: false, status }
     }
 
     /// The same, but the file can be used.
     pub fn as_warning(mut self) -> Fault {
         self.warning = true;
+        self.status = exit::OK;
         self
     }
 

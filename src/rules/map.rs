@@ -52,7 +52,7 @@ pub struct Map {
     pub values: Vec<(u8, Vec<u8>)>,
     /// -a: appended to what is found.
     pub append: Vec<u8>,
-    /// -T: appended to the key on a temporary failure.
+    /// -T: in rules, appended to the key on a temporary failure, which remains one.
     pub append_later: Option<Vec<u8>>,
     /// -S: stands between two atoms of a key.
     pub blank: Option<u8>,
@@ -207,6 +207,15 @@ impl Map {
         };
     }
 
+    /// The maps that a sequence names.
+    pub fn members(&self) -> impl Iterator<Item = &[u8]> {
+        let names = match &self.kind {
+            Class::Sequence(names) => &names[..],
+            _ => &[],
+        };
+        names.iter().map(|name| &name[..])
+    }
+
     /// The value of a flag that takes one.
     pub fn value(&self, letter: u8) -> Option<&[u8]> {
         self.values.iter().rev().find(|(l, _)| *l == letter).map(|(_, value)| &value[..])
@@ -288,11 +297,7 @@ impl Call<'_> {
             Looked { value: Some(value), status } => {
                 Looked { value: Some(map.finished(key, &value, arguments)), status }
             }
-            Looked { value: None, status: exit::TEMPORARY } => match &map.append_later {
-                Some(suffix) => Looked { value: Some([key, suffix].concat()), status: exit::OK },
-                None if map.has(b't') => Looked::missing(),
-                None => looked,
-            },
+            Looked { value: None, status: exit::TEMPORARY } if map.has(b't') => Looked::missing(),
             looked => looked,
         }
     }

@@ -7,7 +7,7 @@
 //! A name follows its operator: one byte, or `{name}` for a long one. Values of macros are kept with their dollars unexpanded
 //! ([`MACRO`]), which is an ordinary character to the tokeniser.
 
-/// A dollar as a file is read: a name, a sign or a digit follows. [`super::dollars::Expander`] makes operators of the signs.
+/// A dollar as a file is read: a name, a sign or a digit follows. [`super::dollars::expand`] makes operators of the signs.
 pub const MACRO: u8 = 0x81;
 /// `$*`.
 pub const ANY: u8 = 0x82;

@@ -13,6 +13,7 @@ use super::option::{self, Setting};
 use super::rule::Rule;
 use super::scan::{Alphabet, OPERATORS};
 use super::sets::Sets;
+use super::world::exit;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -21,6 +22,10 @@ use std::sync::OnceLock;
 pub const LEVEL: u32 = 10;
 /// MaxRuleRecursion when the file names none.
 const RECURSION: usize = 50;
+/// The most that MaxRuleRecursion may be: our stack is the program's.
+const RECURSION_LIMIT: usize = 200;
+/// Mistakes after which a file is not read on: it is no such file.
+const FAULT_LIMIT: usize = 1000;
 
 /// A compiled file.
 #[derive(Debug, Clone, Default)]
@@ -93,6 +98,10 @@ impl Rules {
         let mut reader = Reader { rules: self, file, source, set: None };
         for line in lines(text) {
             reader.line(&line);
+            if reader.rules.faults.len() >= FAULT_LIMIT {
+                reader.fault(&line, b"", format!("too many mistakes ({FAULT_LIMIT} max): the rest is not read"));
+                break;
+            }
         }
         reader.finish();
     }
@@ -132,9 +141,9 @@ impl Rules {
         self.mailers.iter().find(|m| m.name.as_bytes().eq_ignore_ascii_case(name))
     }
 
-    /// True when something is wrong that sendmail exits with an error for.
-    pub fn is_faulty(&self) -> bool {
-        self.faults.iter().any(|fault| !fault.warning)
+    /// What sendmail ends with after reading this: the status of the first fault that is no warning, or [`exit::OK`].
+    pub fn status(&self) -> u8 {
+        self.faults.iter().find(|fault| !fault.warning).map_or(exit::OK, |fault| fault.status)
     }
 }
 
@@ -181,6 +190,13 @@ impl Reader<'_> {
                 let (map, faults) = Map::read(&self.expanded(rest), line.last);
                 faults.into_iter().for_each(|text| self.fault(line, b"", text));
                 if let Some(map) = map {
+                    let shown = String::from_utf8_lossy(&map.name).into_owned();
+                    let unknown = map.members().filter(|member| !self.rules.maps.contains_key(*member));
+                    for member in unknown.collect::<Vec<_>>() {
+                        let member_shown = String::from_utf8_lossy(member);
+                        let text = format!("Sequence map {shown}: unknown member map {member_shown}");
+                        self.fault(line, member, text);
+                    }
                     self.rules.maps.insert(map.name.clone(), map);
                 }
             }
@@ -257,7 +273,9 @@ impl Reader<'_> {
             Err(_) if listing.optional => {}
             Err(why) => {
                 let shown = String::from_utf8_lossy(&listing.name).into_owned();
-                self.fault(line, &listing.name, format!("fileclass: cannot open '{shown}': {why}"));
+                let text = format!("fileclass: cannot open '{shown}': {why}");
+                let fault = Fault::new(self.file, line, &listing.name, text);
+                self.rules.faults.push(Fault { status: exit::SYSTEM, ..fault });
             }
         }
     }
@@ -313,7 +331,7 @@ impl Reader<'_> {
             "BlankSub" => self.rules.blank = setting.value.first().copied().unwrap_or(b' '),
             "MaxRuleRecursion" => {
                 let number = String::from_utf8_lossy(&setting.value).trim().parse().unwrap_or(RECURSION);
-                self.rules.recursion_limit = number;
+                self.rules.recursion_limit = number.min(RECURSION_LIMIT);
             }
             "OperatorChars" => {
                 let fixed = self.rules.alphabet.get().is_some();

@@ -6,6 +6,7 @@ use super::macros::{ClassId, Classes, Layers, Values};
 use super::meta;
 use super::scan::Alphabet;
 use super::token::Token;
+use std::cell::Cell;
 
 /// Most wildcards of a left side.
 pub const WILDCARD_LIMIT: usize = 9;
@@ -111,6 +112,16 @@ pub struct Matching<'a> {
     pub alphabet: &'a Alphabet,
     /// What stands between joined atoms.
     pub blank: u8,
+    /// Steps of work that are left.
+    pub steps: &'a Cell<u64>,
+}
+
+impl Matching<'_> {
+    /// Counts steps down; false when they are used up.
+    fn spend(&self, steps: usize) -> bool {
+        self.steps.set(self.steps.get().saturating_sub(steps as u64));
+        self.steps.get() > 0
+    }
 }
 
 /// What a search came to.
@@ -175,22 +186,22 @@ impl Rule {
     }
 
     /// Matches the workspace as a whole, each wildcard as short as can be; counts its steps down.
-    pub fn search(&self, workspace: &[Token], with: &Matching, bounds: &mut Bounds, steps: &mut u64) -> Found {
+    pub fn search(&self, workspace: &[Token], with: &Matching, bounds: &mut Bounds) -> Found {
         bounds.count = 0;
         let (mut pattern, mut at) = (0, 0);
         let mut joined = Vec::new();
         loop {
-            if *steps == 0 {
+            if !with.spend(1) {
                 return Found::TooMuch;
             }
-            *steps -= 1;
             let went_on = match self.patterns.get(pattern) {
                 None if at == workspace.len() => return Found::Yes,
                 None => None,
                 Some(piece) => self.step(piece, pattern, at, workspace, with, bounds, &mut joined),
             };
-            match went_on.or_else(|| self.back_up(workspace, with, bounds, &mut joined, steps)) {
+            match went_on.or_else(|| self.back_up(workspace, with, bounds, &mut joined)) {
                 Some(next) => (pattern, at) = next,
+                None if with.steps.get() == 0 => return Found::TooMuch,
                 None => return Found::No,
             }
         }
@@ -232,10 +243,11 @@ impl Rule {
         with: &Matching,
         bounds: &mut Bounds,
         joined: &mut Vec<u8>,
-        steps: &mut u64,
     ) -> Option<(usize, usize)> {
         while let Some(bound) = bounds.pop() {
-            *steps = steps.saturating_sub(1);
+            if !with.spend(1) {
+                return None;
+            }
             if bound.end >= workspace.len() {
                 continue;
             }
@@ -266,7 +278,8 @@ fn member(
     let mut length: usize = workspace[first..end].iter().map(|t| t.len()).sum();
     for end in end + 1..=workspace.len() {
         length += workspace[end - 1].len();
-        if length > longest {
+        // A text of many tokens is joined and hashed as a whole for each token more.
+        if length > longest || !with.spend(end - first) {
             return None;
         }
         let is_member = match &workspace[first..end] {
@@ -288,7 +301,7 @@ fn delayed(name: &[u8], at: usize, workspace: &[Token], with: &Matching) -> Opti
     let mut rest = with.macros.value(name).unwrap_or(b"");
     let mut at = at;
     while !rest.is_empty() {
-        let token = workspace.get(at)?;
+        let token = workspace.get(at).filter(|_| with.spend(1))?;
         let head = rest.get(..token.len())?;
         if !head.eq_ignore_ascii_case(token) {
             return None;

@@ -11,6 +11,7 @@ use super::rule::{Bounds, Found, Matching, Prefix, Rule};
 use super::scan::{ScanError, Style, TOKENS_LIMIT};
 use super::token::Token;
 use super::world::{Fired, Watch, World, exit};
+use std::cell::Cell;
 
 /// How often one rule may be tried on its own result.
 pub const ROUND_LIMIT: usize = 100;
@@ -32,7 +33,7 @@ pub struct Run<'a> {
     /// Sees what happens.
     pub watch: &'a mut dyn Watch,
     depth: usize,
-    steps: u64,
+    steps: Cell<u64>,
 }
 
 impl<'a> Run<'a> {
@@ -43,7 +44,7 @@ impl<'a> Run<'a> {
         world: &'a mut dyn World,
         watch: &'a mut dyn Watch,
     ) -> Run<'a> {
-        Run { rules, message, world, watch, depth: 0, steps: STEP_LIMIT }
+        Run { rules, message, world, watch, depth: 0, steps: Cell::new(STEP_LIMIT) }
     }
 
     /// Both layers of macros.
@@ -73,7 +74,7 @@ impl<'a> Run<'a> {
 
     /// Applies a rule set to a workspace, as for a new address: the allowance of work begins anew. Gives one of [`exit`].
     pub fn rewrite(&mut self, set: usize, workspace: &mut Vec<Token>) -> u8 {
-        self.steps = STEP_LIMIT;
+        self.steps.set(STEP_LIMIT);
         self.depth = 0;
         self.apply(set, workspace)
     }
@@ -84,7 +85,7 @@ impl<'a> Run<'a> {
         self.watch.enters(&name, workspace);
         if self.depth > rules.recursion_limit {
             let text = format!("rewrite: excessive recursion (max {}), ruleset {name}", rules.recursion_limit);
-            self.watch.complains(text.as_bytes());
+            self.watch.fails(exit::SOFTWARE, text.as_bytes());
             return exit::CONFIG;
         }
         self.depth += 1;
@@ -113,10 +114,10 @@ impl<'a> Run<'a> {
             rounds += 1;
             if rounds > ROUND_LIMIT {
                 let text = format!("Infinite loop in ruleset {name}, rule {}", number + 1);
-                self.watch.complains(text.as_bytes());
+                self.watch.fails(exit::SOFTWARE, text.as_bytes());
                 break;
             }
-            self.steps = self.steps.saturating_sub(1);
+            self.steps.set(self.steps.get().saturating_sub(1));
             match self.search(rule, workspace, bits, &mut bounds) {
                 Found::Yes => {}
                 Found::No => {
@@ -157,7 +158,7 @@ impl<'a> Run<'a> {
     }
 
     fn search(&mut self, rule: &Rule, workspace: &[Token], bits: u64, bounds: &mut Bounds) -> Found {
-        if self.steps == 0 {
+        if self.steps.get() == 0 {
             return Found::TooMuch;
         }
         if !rule.may_match(workspace, bits) {
@@ -169,8 +170,9 @@ impl<'a> Run<'a> {
             macros: Layers { message: self.message, file: &rules.macros },
             alphabet: rules.alphabet(),
             blank: rules.blank,
+            steps: &self.steps,
         };
-        rule.search(workspace, &with, bounds, &mut self.steps)
+        rule.search(workspace, &with, bounds)
     }
 
     /// The right side with what matched and the macros of now.
@@ -185,7 +187,7 @@ impl<'a> Run<'a> {
                 let n = token.get(1).map_or(0, |digit| usize::from(digit.wrapping_sub(b'0')));
                 let Some(bound) = bounds.of(n) else {
                     let text = format!("rewrite: ruleset {name}: replacement ${n} out of bounds");
-                    self.watch.complains(text.as_bytes());
+                    self.watch.fails(exit::SOFTWARE, text.as_bytes());
                     return Err(exit::CONFIG);
                 };
                 built.extend_from_slice(&workspace[bound.first..bound.end]);
@@ -205,7 +207,7 @@ impl<'a> Run<'a> {
     }
 
     fn too_long(&mut self) -> u8 {
-        self.watch.complains(b"rewrite: expansion too long");
+        self.watch.fails(exit::SOFTWARE, b"rewrite: expansion too long");
         exit::DATA
     }
 
@@ -226,7 +228,7 @@ impl<'a> Run<'a> {
             let (name, after) = match after.split_first() {
                 Some((name, after)) if named => (&name[..], after),
                 None if named => {
-                    self.watch.complains(b"rewrite: missing mapname");
+                    self.watch.fails(exit::SOFTWARE, b"rewrite: missing mapname");
                     return Err(exit::CONFIG);
                 }
                 _ => (&b"host"[..], after),
@@ -261,11 +263,11 @@ impl<'a> Run<'a> {
         let map = rules.maps.get(name);
         let looked = match map {
             None => {
-                self.watch.complains(&[b"rewrite: map ", name, b" not found"].concat());
+                self.watch.fails(exit::SOFTWARE, &[b"rewrite: map ", name, b" not found"].concat());
                 None
             }
             Some(map) => {
-                self.steps = self.steps.saturating_sub(LOOK_UP_STEPS);
+                self.steps.set(self.steps.get().saturating_sub(LOOK_UP_STEPS));
                 let arguments: Vec<Vec<u8>> = parts
                     .iter()
                     .filter(|(mark, _)| *mark == Some(meta::HOST))
@@ -276,12 +278,15 @@ impl<'a> Run<'a> {
                 let mut call = map::Call { rules, message: self.message, world: self.world };
                 let looked = call.look_up(map, &text, &arguments);
                 if let Some(complaint) = self.world.complaint() {
-                    self.watch.complains(complaint.as_bytes());
+                    self.watch.fails(exit::SYSTEM, complaint.as_bytes());
                 }
-                if looked.status == exit::TEMPORARY {
-                    *later = exit::TEMPORARY;
+                match looked.status {
+                    exit::TEMPORARY => {
+                        *later = exit::TEMPORARY;
+                        map.append_later.as_ref().map(|suffix| [&text[..], suffix].concat())
+                    }
+                    _ => looked.value,
                 }
-                looked.value
             }
         };
         let (value, style) = match looked {
@@ -312,35 +317,37 @@ impl<'a> Run<'a> {
                         if !said.is_empty() {
                             self.watch.complains(said.as_bytes());
                         }
-                        self.watch.complains(&[b"Unknown ruleset ", &name[..]].concat());
+                        self.watch.fails(exit::SOFTWARE, &[b"Unknown ruleset ", &name[..]].concat());
                         return exit::CONFIG;
                     }
                 };
                 if calls.len() == CALL_LIMIT {
                     let text = format!("rewrite: too many subroutine calls ({CALL_LIMIT} max)");
-                    self.watch.complains(text.as_bytes());
+                    self.watch.fails(exit::SOFTWARE, text.as_bytes());
                     return exit::CONFIG;
                 }
-                calls.push((at, set));
-                at += 1;
+                match self.rules.set(set).is_empty() {
+                    // Nothing to call. The model then passes over the token behind, be it another `$>`, and files show it.
+                    true => drop(built.drain(at..at + 2)),
+                    false => {
+                        calls.push((at, set));
+                        at += 1;
+                    }
+                }
             }
             at += 1;
         }
         for (at, set) in calls.into_iter().rev() {
             let mut inner = built.split_off(at);
             inner.drain(..2.min(inner.len()));
-            if !self.rules.set(set).is_empty() {
-                let now = self.apply(set, &mut inner);
-                if !matches!(now, exit::OK | exit::TEMPORARY) {
-                    // The calls to the left of one that failed stay as they are.
-                    built.append(&mut inner);
-                    return now;
-                }
-                if now == exit::TEMPORARY {
-                    status = now;
-                }
-            }
+            let now = self.apply(set, &mut inner);
             built.append(&mut inner);
+            match now {
+                exit::OK => {}
+                exit::TEMPORARY => status = now,
+                // The calls to the left of one that failed stay as they are.
+                _ => return now,
+            }
         }
         status
     }

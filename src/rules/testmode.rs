@@ -45,6 +45,7 @@ pub struct TestMode {
     rules: Rules,
     message: Macros,
     role: Role,
+    status: u8,
 }
 
 /// What a line came to.
@@ -60,6 +61,7 @@ pub enum Answer {
 #[derive(Default)]
 struct Printer {
     out: Vec<u8>,
+    status: u8,
 }
 
 impl Printer {
@@ -79,6 +81,14 @@ impl Printer {
     }
 }
 
+/// The status to end with: the first that is neither success nor temporary.
+fn first(before: u8, now: u8) -> u8 {
+    match before {
+        exit::OK | exit::TEMPORARY => now,
+        _ => before,
+    }
+}
+
 impl Watch for Printer {
     fn enters(&mut self, set: &str, workspace: &[Token]) {
         self.workspace(set, "input", workspace);
@@ -91,12 +101,23 @@ impl Watch for Printer {
     fn complains(&mut self, text: &[u8]) {
         self.line(text);
     }
+
+    fn fails(&mut self, status: u8, text: &[u8]) {
+        self.line(text);
+        self.status = first(self.status, status);
+    }
 }
 
 impl TestMode {
     /// A session over these rules.
     pub fn new(rules: Rules) -> TestMode {
-        TestMode { rules, message: Macros::default(), role: Role::default() }
+        let status = rules.status();
+        TestMode { rules, message: Macros::default(), role: Role::default(), status }
+    }
+
+    /// What the program ends with: what reading the file came to, else the first failure of the session.
+    pub fn status(&self) -> u8 {
+        if self.status == exit::TEMPORARY { exit::OK } else { self.status }
     }
 
     /// The rules, as the session's lines have left them.
@@ -131,6 +152,7 @@ impl TestMode {
             }
             Some(_) => self.sets(line, world, &mut printer),
         }
+        self.status = first(self.status, printer.status);
         Answer::Text(printer.out)
     }
 
@@ -277,7 +299,7 @@ impl TestMode {
         let mut call = map::Call { rules: &self.rules, message: &mut self.message, world };
         let looked = call.look_up(map, key, &[]);
         if let Some(complaint) = world.complaint() {
-            printer.line(complaint);
+            printer.fails(exit::SYSTEM, complaint.as_bytes());
         }
         let mut text = [b"map_lookup: ", name, b" (", key, b") "].concat();
         match looked.value {

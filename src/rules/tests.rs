@@ -31,6 +31,26 @@ fn rewritten(cf: &str, address: &str) -> String {
 }
 
 #[test]
+fn a_header_without_an_address_stays_as_it_is() {
+    let mut test = session("S3\nR$*\t$: never\n");
+    assert!(answer(&mut test, b"/try net (c)").ends_with("\nRcode = 0, addr = (c)\n"));
+}
+
+#[test]
+fn the_first_failure_decides_what_the_session_ends_with() {
+    let cf =
+        "S0\nRa\t$#error $@ 4.1.1 $: \"450 x\"\nRb\t$#error $@ 5.1.3 $: \"553 x\"\nRc\t$#error $@ 5.1.1 $: \"551 x\"\n";
+    let mut test = session(cf);
+    let mut after = |line: &[u8]| {
+        answer(&mut test, line);
+        test.status()
+    };
+    assert_eq!([&b"/parse a"[..], b"/parse b", b"/parse c"].map(&mut after), [0, 64, 64]);
+    assert_eq!(session("Z\n").status(), 70);
+    assert_eq!(session("Fx/none\n").status(), 71);
+}
+
+#[test]
 fn rules_rewrite_as_the_model_does() {
     let table: &[(&str, &str, &str)] = &[
         ("S9\nR$*.$*\t$: $1 | $2\n", "a.b.c", "a | b . c"),
@@ -45,6 +65,9 @@ fn rules_rewrite_as_the_model_does() {
         ("S9\nR$* $~q $-\t$: $1 | $2 | $3\n", "a b", "| a | b"),
         ("Dx\nS9\nR$*\t$: $?x A $| B $. $1\n", "hi", "B hi"),
         ("S9\nR$*\t$: a $>10 b $>11 $1\nS10\nR$*\t$: [ $1 ]\nS11\nR$*\t$: { $1 }\n", "x", "a [ b { x } ]"),
+        ("S9\nR$*\t$: $>12 $>10 $1\nS10\nR$*\t$: [ $1 ]\n", "x", "$> 10 x"),
+        ("S9\nR$*\t$: $>12 $1 $>10 z\nS10\nR$*\t$: [ $1 ]\n", "x", "x [ z ]"),
+        ("S9\nR$*\t$: $>10 $>11 $1\nS10\nR$*\t$: [ $1 ]\nS11\nR$*\t$: $(no $>nobody $1 $)\n", "x", "$> 10 $> nobody x"),
         ("S9\nR$*\t$: $>$1\nS10\nR$*\t$: [ $1 ]\n", "10 a", "[ a ]"),
         ("Kar arith\nS9\nR$- $- $-\t$: $(ar $2 $@ $1 $@ $3 $: no $)\n", "1 + 2", "3"),
         ("Kar arith\nS9\nR$*\t$: $(ar bad $@ 1 $: $>10 $1 $)\nS10\nR$*\t$: [ $1 ]\n", "x", "[ x ]"),

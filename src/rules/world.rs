@@ -20,6 +20,10 @@ pub mod exit {
     pub const UNAVAILABLE: u8 = 69;
     /// An error of the program or its configuration file.
     pub const SOFTWARE: u8 = 70;
+    /// The system failed us; also: a file that should be there is not.
+    pub const SYSTEM: u8 = 71;
+    /// Reading or writing failed.
+    pub const IO: u8 = 74;
     /// Try again later.
     pub const TEMPORARY: u8 = 75;
     /// The other side does not keep to the protocol.
@@ -134,6 +138,10 @@ pub trait Watch {
     fn fired(&mut self, _fired: Fired) {}
     /// Something is wrong: an error of the rules or of the address.
     fn complains(&mut self, _text: &[u8]) {}
+    /// The same, for what a program ends with this status of [`exit`] for: a refusal by the rules, or a mistake in them.
+    fn fails(&mut self, _status: u8, text: &[u8]) {
+        self.complains(text);
+    }
 }
 
 /// Nobody looks.

@@ -1,4 +1,4 @@
-//! -bt: the test mode of the rules on standard input and output, with what the rules may ask of this machine.
+//! `emsend -bt`: the test mode of the rules on standard input and output, with what the rules may ask of this machine.
 //!
 //! Maps of files are read from their text source; names of hosts are looked up in /etc/hosts only, until the resolver is there.
 
@@ -24,8 +24,6 @@ const HOSTS: &str = "/etc/hosts";
 
 /// Runs the test mode over `file`, or over etc/em.cf.
 pub(super) fn run(root: &Root, file: Option<&Path>) -> super::super::Done {
-    // The test reads files that the command line names: with the caller's rights, not with ours.
-    drop_set_ids()?;
     let path = file.map_or_else(|| root.etc.join("em.cf"), Path::to_path_buf);
     let shown = path.display().to_string();
     let text = fsx::read(&path, FILE_LIMIT).map_err(|error| {
@@ -35,16 +33,17 @@ pub(super) fn run(root: &Root, file: Option<&Path>) -> super::super::Done {
     let mut machine = Machine::new();
     let mut rules = Rules::new();
     machine.describe(&mut rules);
+    rules.macros.set(b"{opMode}", b"t".to_vec());
     rules.read(&text, &shown, &mut machine);
     for fault in &rules.faults {
         say(&format!("{}\n", told(fault)))?;
     }
-    let is_faulty = rules.is_faulty();
-    session(TestMode::new(rules), &mut machine)?;
-    Ok(if is_faulty { Exit::Software } else { Exit::Ok })
+    let mut test = TestMode::new(rules);
+    session(&mut test, &mut machine)?;
+    Ok(exit_of(test.status()))
 }
 
-fn session(mut test: TestMode, machine: &mut Machine) -> Result<(), Ended> {
+fn session(test: &mut TestMode, machine: &mut Machine) -> Result<(), Ended> {
     say(BANNER)?;
     let mut input = std::io::stdin().lock();
     let mut line = Vec::new();
@@ -87,12 +86,21 @@ fn plain(error: &std::io::Error) -> String {
     }
 }
 
-fn drop_set_ids() -> Result<(), Ended> {
-    use nix::unistd::{getegid, getgid, setgid};
-    if getegid() != getgid() {
-        setgid(getgid()).map_err(|e| Ended::new(Exit::OsErr, format!("giving up the group: {e}")))?;
+/// The exit code of a status; a number that is none of ours says only that something was refused.
+fn exit_of(status: u8) -> Exit {
+    match status {
+        exit::OK => Exit::Ok,
+        exit::USAGE => Exit::Usage,
+        exit::DATA => Exit::DataErr,
+        exit::NO_USER => Exit::NoUser,
+        exit::NOT_FOUND => Exit::NoHost,
+        exit::SOFTWARE => Exit::Software,
+        exit::SYSTEM => Exit::OsErr,
+        exit::IO => Exit::IoErr,
+        exit::PROTOCOL => Exit::Protocol,
+        exit::CONFIG => Exit::Config,
+        _ => Exit::Unavailable,
     }
-    Ok(())
 }
 
 /// This machine: its names, its files.
