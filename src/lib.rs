@@ -8,7 +8,7 @@
 //! | 3 services | `serve`, `route`, `policy`, `deliver`, `queue`, `bounce`, `submit` |
 //! | 2 protocols | `proto` |
 //! | 2′ stores | `spool`, `store`, `users`, `tables`, `config` |
-//! | 1 values | `addr`, `envelope`, `mailbox`, `msg`, `sasl`, `settings`, `status` |
+//! | 1 values | `addr`, `envelope`, `mailbox`, `msg`, `rules`, `sasl`, `settings`, `status` |
 //! | 0 ground | `line`, `dot`, `fields`, `fsx`, `clock`, `log` |
 
 #![deny(unsafe_code)]
@@ -32,6 +32,7 @@ pub mod policy;
 pub mod proto;
 pub mod queue;
 pub mod route;
+pub mod rules;
 pub mod sasl;
 pub mod serve;
 pub mod settings;

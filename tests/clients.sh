@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the mail clients that the tests drive, as root on Debian; elsewhere names what the tests will skip.
-# xinetd conflicts with openbsd-inetd as a package, so it is unpacked below target/ instead. IMAPClient and imapflow come from the
+# xinetd conflicts with openbsd-inetd as a package, and sendmail with any mail server, so they are unpacked below target/ instead. IMAPClient and imapflow come from the
 # registries of their languages, for whichever python3 and node are first on the path, and stay below target/ too.
 set -u
 cd "$(dirname "$0")/.."
@@ -19,6 +19,7 @@ missing() {
 }
 
 xinetd=target/clients/xinetd
+sendmail=target/clients/sendmail
 want=$(missing | sort -u | tr '\n' ' ')
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   export DEBIAN_FRONTEND=noninteractive
@@ -39,6 +40,12 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     mkdir -p $xinetd
     (cd $xinetd && apt-get download -q xinetd >/dev/null 2>&1 && dpkg -x xinetd_*.deb . ) || echo "clients: xinetd could not be fetched"
   fi
+  if [ ! -x $sendmail/usr/libexec/sendmail/sendmail ] && [ ! -x /usr/libexec/sendmail/sendmail ]; then
+    mkdir -p $sendmail
+    # With what they need that a small system has not: m4 for the files, libraries for the program.
+    (cd $sendmail && apt-get download -q sendmail-bin sendmail-cf m4 libsigsegv2 liblockfile1 libsasl2-2 >/dev/null 2>&1 &&
+      for package in *.deb; do dpkg -x "$package" . || exit 1; done) || echo "clients: sendmail could not be fetched"
+  fi
 fi
 python=target/clients/python
 if [ ! -d $python/imapclient ] && command -v python3 >/dev/null; then
@@ -53,4 +60,6 @@ fi
 want=$(missing | sort -u | tr '\n' ' ')
 [ -z "$want" ] || echo "clients: missing, their tests are skipped: $want"
 [ -x $xinetd/usr/sbin/xinetd ] || command -v xinetd >/dev/null || echo "clients: missing, its test is skipped: xinetd"
+[ -x $sendmail/usr/libexec/sendmail/sendmail ] || [ -x /usr/libexec/sendmail/sendmail ] ||
+  echo "clients: missing, its test is skipped: sendmail (sendmail-bin sendmail-cf m4, unpacked below $sendmail)"
 exit 0

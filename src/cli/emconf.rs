@@ -1,6 +1,7 @@
 //! emconf: the configuration from the shell.
 
 mod manual;
+mod testmode;
 
 use super::emsend::Mode;
 use super::{Ended, RootOption, say};
@@ -83,6 +84,7 @@ pub fn main() -> ExitCode {
     let handed_over = super::emsend::handed_over(|mode, root| match mode {
         Mode::Check => check(&config::load(root)?),
         Mode::Newaliases => newaliases(root),
+        Mode::Test(file) => testmode::run(root, file.as_deref()),
         _ => super::emsend::not_mine(),
     });
     handed_over.unwrap_or_else(|| super::run("emconf", run))

@@ -40,6 +40,8 @@ Takes a message from standard input, as sendmail does.
   -bm              deliver a message (the default)
   -bs              speak SMTP on standard input and output
   -bv              show where recipients go, send nothing
+  -bt              test rewriting rules: etc/em.cf, or the file of -C
+  -C FILE          a sendmail.cf for -bt
   -bp              list the queue (as mailq)
   -bi              check the aliases (as newaliases)
   -bd, -bD         run all services: in the background (as emd start), in the foreground (as emd run)
@@ -51,7 +53,7 @@ Takes a message from standard input, as sendmail does.
   -oe MODE         m, w: return errors by mail; p: print them; q: exit code only
   -v               say what is done
   -O OPTION=VALUE  the long names of the same; others have no effect
-  -A -C -c -D -d -G -h -L -M -m -n -p -s -T -U -X -x: taken for compatibility, without effect
+  -A -c -D -d -G -h -L -M -m -n -p -s -T -U -X -x: taken for compatibility, without effect
       --root DIR   one folder with etc, spool and mail below it (also EM_ROOT)
       --help       this text
       --version    the version
@@ -81,7 +83,7 @@ fn command_of(mode: &Mode) -> Option<&'static str> {
         Mode::Mailq(_) | Mode::Queue(..) | Mode::Count => Some("emqueue"),
         Mode::Smtp => Some("emsmtp"),
         Mode::Daemon | Mode::Foreground => Some("emd"),
-        Mode::Check | Mode::Newaliases => Some("emconf"),
+        Mode::Check | Mode::Newaliases | Mode::Test(_) => Some("emconf"),
         _ => None,
     }
 }

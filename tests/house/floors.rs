@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("envelope", 10),
     ("mailbox", 10),
     ("msg", 10),
+    ("rules", 10),
     ("sasl", 10),
     ("settings", 10),
     ("status", 10),
@@ -115,7 +116,7 @@ fn the_import_reader_sees_groups() {
 #[test]
 fn the_ground_the_values_and_the_protocols_do_no_io() {
     let mut wrong = Vec::new();
-    for dir in ["addr", "proto", "sasl", "msg", "settings"] {
+    for dir in ["addr", "proto", "sasl", "msg", "rules", "settings"] {
         let mut paths = files(&top().join("src").join(dir), &[".rs"]);
         paths.extend(Some(top().join(format!("src/{dir}.rs"))).filter(|p| p.exists()));
         for path in paths {

@@ -22,6 +22,7 @@ mod main_job;
 mod pop3;
 mod queue;
 mod relay;
+mod rules;
 mod sessions;
 mod settings;
 mod shared;

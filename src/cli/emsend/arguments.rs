@@ -24,6 +24,8 @@ pub(in crate::cli) enum Mode {
     Check,
     /// -bh, -bH: the status of hosts, which is not kept.
     HostStatus,
+    /// -bt: test the rules, of the file of -C if there is one.
+    Test(Option<PathBuf>),
     Queue(Selection, Option<Duration>),
     Help,
     Version,
@@ -42,6 +44,8 @@ pub(super) enum ErrorMode {
 pub(super) struct Arguments {
     pub(super) mode: Mode,
     pub(super) root: Option<PathBuf>,
+    /// -C: the file of rules.
+    pub(super) rules: Option<PathBuf>,
     pub(super) from_header: bool,
     pub(super) dot_ends: bool,
     pub(super) sender: Option<String>,
@@ -60,9 +64,9 @@ pub(super) struct Arguments {
 /// Flags that take no value and change nothing here.
 const IGNORED: &str = "cGmnsTUx";
 /// Flags with a value that change nothing here.
-const IGNORED_WITH_VALUE: &str = "ACDdhLMpX";
+const IGNORED_WITH_VALUE: &str = "ADdhLMpX";
 /// Flags that do something, for the suggestion of a right spelling.
-const OBEYED: &str = "bBeFfiINOoqrRtvV";
+const OBEYED: &str = "bBCeFfiINOoqrRtvV";
 
 /// Longest envelope id, in octets (RFC 3461 §4.4).
 const ENVID_LIMIT: usize = 100;
@@ -76,6 +80,7 @@ pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, St
             _ => Mode::Deliver,
         },
         root: None,
+        rules: None,
         from_header: false,
         dot_ends: true,
         sender: None,
@@ -101,6 +106,9 @@ pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, St
         } else {
             arguments.recipients.push(word);
         }
+    }
+    if let Mode::Test(file) = &mut arguments.mode {
+        *file = arguments.rules.take();
     }
     Ok(arguments)
 }
@@ -147,6 +155,7 @@ fn short_flags(arguments: &mut Arguments, flags: &str, words: &mut impl Iterator
                 }
             }
             'I' => arguments.mode = Mode::Newaliases,
+            'C' => arguments.rules = Some(value()?.into()),
             'F' => arguments.full_name = Some(value()?),
             'B' => {
                 arguments.eight_bit = match value()?.to_ascii_uppercase().as_str() {
@@ -224,8 +233,8 @@ fn mode(letter: &str, before: &Mode) -> Result<Mode, String> {
         "D" => Mode::Foreground,
         "C" => Mode::Check,
         "h" | "H" => Mode::HostStatus,
-        "t" => return Err("-bt: the rule test waits for the rule engine; -bv shows where an address goes".to_string()),
-        other => return Err(format!("-b{other}: one of -bm -bs -bv -bp -bP -bi -bd -bD -bC -bh -bH")),
+        "t" => Mode::Test(None),
+        other => return Err(format!("-b{other}: one of -bm -bs -bv -bt -bp -bP -bi -bd -bD -bC -bh -bH")),
     })
 }
 
@@ -319,7 +328,6 @@ mod tests {
             (vec!["-O", "DeliveryMoed=q"], "did you mean DeliveryMode?"),
             (vec!["-qGmain"], "no queue groups"),
             (vec!["-Qreason"], "emqueue hold"),
-            (vec!["-bt"], "-bv"),
         ] {
             let error = parse("emsend", words.into_iter().map(String::from).collect()).unwrap_err();
             assert!(error.contains(wanted), "{error}");

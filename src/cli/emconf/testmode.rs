@@ -1,0 +1,295 @@
+//! `emsend -bt`: the test mode of the rules on standard input and output, with what the rules may ask of this machine.
+//!
+//! Maps of files are read from their text source; names of hosts are looked up in /etc/hosts only, until the resolver is there.
+
+use super::super::{Ended, say};
+use crate::fsx;
+use crate::rules::listing::{Listing, Source};
+use crate::rules::map::Map;
+use crate::rules::testmode::{Answer, BANNER, PROMPT, TestMode};
+use crate::rules::world::{Looked, World, exit};
+use crate::rules::{Fault, Rules};
+use crate::settings::Root;
+use crate::status::Exit;
+use std::collections::{HashMap, HashSet};
+use std::io::{BufRead, ErrorKind, Write};
+use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Largest file read, in octets.
+const FILE_LIMIT: u64 = 64 << 20;
+/// Where names of hosts stand.
+const HOSTS: &str = "/etc/hosts";
+
+/// Runs the test mode over `file`, or over etc/em.cf.
+pub(super) fn run(root: &Root, file: Option<&Path>) -> super::super::Done {
+    let path = file.map_or_else(|| root.etc.join("em.cf"), Path::to_path_buf);
+    let shown = path.display().to_string();
+    let text = fsx::read(&path, FILE_LIMIT).map_err(|error| {
+        let why = if path.is_dir() { "not a plain file".to_string() } else { plain(&error) };
+        Ended::new(Exit::OsFile, format!("{shown}: line 0: cannot open: {why}"))
+    })?;
+    let mut machine = Machine::new();
+    let mut rules = Rules::new();
+    machine.describe(&mut rules);
+    rules.macros.set(b"{opMode}", b"t".to_vec());
+    rules.read(&text, &shown, &mut machine);
+    for fault in &rules.faults {
+        say(&format!("{}\n", told(fault)))?;
+    }
+    let mut test = TestMode::new(rules);
+    session(&mut test, &mut machine)?;
+    Ok(exit_of(test.status()))
+}
+
+fn session(test: &mut TestMode, machine: &mut Machine) -> Result<(), Ended> {
+    say(BANNER)?;
+    let mut input = std::io::stdin().lock();
+    let mut line = Vec::new();
+    loop {
+        say(PROMPT)?;
+        line.clear();
+        if input.read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        while line.last().is_some_and(|b| matches!(b, b'\n' | b'\r')) {
+            line.pop();
+        }
+        match test.line(&line, machine) {
+            Answer::Quit => return Ok(()),
+            Answer::Text(text) => {
+                let mut out = std::io::stdout().lock();
+                match out.write_all(&text).and_then(|()| out.flush()) {
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+                    done => done?,
+                }
+            }
+        }
+    }
+}
+
+/// Warnings that belong to no line stand by themselves, as sendmail prints them.
+fn told(fault: &Fault) -> String {
+    match fault.line {
+        0 => fault.message.clone(),
+        _ if fault.warning => fault.message.clone(),
+        _ => fault.in_one_line(),
+    }
+}
+
+fn plain(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "No such file or directory".to_string(),
+        ErrorKind::PermissionDenied => "Permission denied".to_string(),
+        _ => error.to_string(),
+    }
+}
+
+/// The exit code of a status; a number that is none of ours says only that something was refused.
+fn exit_of(status: u8) -> Exit {
+    match status {
+        exit::OK => Exit::Ok,
+        exit::USAGE => Exit::Usage,
+        exit::DATA => Exit::DataErr,
+        exit::NO_USER => Exit::NoUser,
+        exit::NOT_FOUND => Exit::NoHost,
+        exit::SOFTWARE => Exit::Software,
+        exit::SYSTEM => Exit::OsErr,
+        exit::IO => Exit::IoErr,
+        exit::PROTOCOL => Exit::Protocol,
+        exit::CONFIG => Exit::Config,
+        _ => Exit::Unavailable,
+    }
+}
+
+/// This machine: its names, its files.
+struct Machine {
+    hosts: Vec<(IpAddr, Vec<String>)>,
+    tables: HashMap<Vec<u8>, HashMap<Vec<u8>, Vec<u8>>>,
+    told: HashSet<Vec<u8>>,
+    complaint: Option<String>,
+}
+
+impl Machine {
+    fn new() -> Machine {
+        let text = fsx::read(Path::new(HOSTS), FILE_LIMIT).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let entry = |line: &str| {
+            let mut words = line.split('#').next()?.split_whitespace();
+            let address = words.next()?.parse().ok()?;
+            Some((address, words.map(str::to_string).collect()))
+        };
+        let hosts = text.lines().filter_map(entry).collect();
+        Machine { hosts, tables: HashMap::new(), told: HashSet::new(), complaint: None }
+    }
+
+    /// Sets the macros and classes that name this machine.
+    fn describe(&self, rules: &mut Rules) {
+        let name = nix::unistd::gethostname().ok().and_then(|n| n.into_string().ok()).unwrap_or_default();
+        let full = self.full_name(&name).unwrap_or_else(|| name.clone());
+        let (short, domain) = full.split_once('.').map_or((&full[..], None), |(short, domain)| (short, Some(domain)));
+        for (macro_name, value) in [(&b"w"[..], &full), (b"j", &full), (b"k", &name)] {
+            rules.macros.set(macro_name, value.as_bytes().to_vec());
+        }
+        if let Some(domain) = domain {
+            rules.macros.set(b"m", domain.as_bytes().to_vec());
+            rules.classes.add(b"m", domain.as_bytes());
+        }
+        for member in [short, &full, "localhost"] {
+            rules.classes.add(b"w", member.as_bytes());
+        }
+        // All names and addresses that the hosts file gives this machine.
+        for (address, names) in self.named(&name) {
+            names.iter().for_each(|name| rules.classes.add(b"w", name.as_bytes()));
+            rules.classes.add(b"w", literal(*address).as_bytes());
+        }
+        for interface in nix::ifaddrs::getifaddrs().into_iter().flatten() {
+            let Some(storage) = interface.address else { continue };
+            if let Some(v4) = storage.as_sockaddr_in() {
+                rules.classes.add(b"w", literal(v4.ip().into()).as_bytes());
+            } else if let Some(v6) = storage.as_sockaddr_in6().filter(|v6| !v6.ip().is_loopback() && v6.scope_id() == 0)
+            {
+                rules.classes.add(b"w", literal(v6.ip().into()).as_bytes());
+            }
+        }
+    }
+
+    /// The lines of /etc/hosts that have this name.
+    fn named(&self, name: &str) -> impl Iterator<Item = &(IpAddr, Vec<String>)> {
+        self.hosts.iter().filter(move |(_, names)| names.iter().any(|n| n.eq_ignore_ascii_case(name)))
+    }
+
+    /// The first name with a dot on a line of /etc/hosts that has this name.
+    fn full_name(&self, name: &str) -> Option<String> {
+        let found = self.named(name).find_map(|(_, names)| names.iter().find(|n| n.contains('.')));
+        found.cloned()
+    }
+
+    /// The canonical name of a host or of an address in brackets.
+    fn host(&self, key: &[u8]) -> Option<String> {
+        let text = String::from_utf8_lossy(key).into_owned();
+        let Some(literal) = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) else {
+            return self.full_name(text.trim_end_matches('.'));
+        };
+        let address: IpAddr = literal.trim_start_matches("IPv6:").parse().ok()?;
+        self.hosts.iter().find(|(known, _)| *known == address).and_then(|(_, names)| names.first().cloned())
+    }
+
+    /// The text source of a map's file; the name may lack what a database's name has.
+    fn file(map: &Map) -> PathBuf {
+        let name = map.rest.split(u8::is_ascii_whitespace).next().unwrap_or(b"");
+        let path = Path::new(std::ffi::OsStr::from_bytes(name)).to_path_buf();
+        match path.extension().is_some_and(|e| e == "db" || e == "cdb") && path.with_extension("").exists() {
+            true => path.with_extension(""),
+            false => path,
+        }
+    }
+
+    /// A table of keys and values, read at its first use.
+    fn table(&mut self, map: &Map) -> Option<&HashMap<Vec<u8>, Vec<u8>>> {
+        if !self.tables.contains_key(&map.name) {
+            let path = Machine::file(map);
+            let text = match fsx::read(&path, FILE_LIMIT) {
+                Ok(text) => text,
+                Err(error) => {
+                    if !map.has(b'o') && self.told.insert(map.name.clone()) {
+                        let name = String::from_utf8_lossy(&map.name).into_owned();
+                        let database = if map.class == "hash" || map.class == "btree" { ".db" } else { "" };
+                        self.complaint = Some(format!(
+                            "{} map \"{name}\": missing map file {}{database}: {}",
+                            map.class,
+                            path.display(),
+                            plain(&error)
+                        ));
+                    }
+                    return None;
+                }
+            };
+            let folds = !map.has(b'f');
+            let split = |line: &[u8]| match map.class.as_str() {
+                "implicit" | "stab" => {
+                    let colon = line.iter().position(|b| *b == b':')?;
+                    Some((line[..colon].trim_ascii().to_vec(), line[colon + 1..].trim_ascii().to_vec()))
+                }
+                _ => {
+                    let end = line.iter().position(u8::is_ascii_whitespace)?;
+                    Some((line[..end].to_vec(), line[end..].trim_ascii().to_vec()))
+                }
+            };
+            let mut table = HashMap::new();
+            for line in text.split(|b| *b == b'\n').filter(|line| !line.starts_with(b"#")) {
+                if let Some((key, value)) = split(line) {
+                    let key = if folds { key.to_ascii_lowercase() } else { key };
+                    table.entry(key).or_insert(value);
+                }
+            }
+            self.tables.insert(map.name.clone(), table);
+        }
+        self.tables.get(&map.name)
+    }
+}
+
+/// An address as rules write it.
+fn literal(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => format!("[{v4}]"),
+        IpAddr::V6(v6) => format!("[IPv6:{v6}]"),
+    }
+}
+
+impl Source for Machine {
+    fn fetch(&mut self, listing: &Listing) -> Result<Vec<u8>, String> {
+        if listing.is_program {
+            return Err("programs are not run by -bt".to_string());
+        }
+        let path = Path::new(std::ffi::OsStr::from_bytes(&listing.name));
+        fsx::read(path, FILE_LIMIT).map_err(|error| plain(&error))
+    }
+}
+
+impl World for Machine {
+    fn look_up(&mut self, map: &Map, key: &[u8], _arguments: &[Vec<u8>]) -> Looked {
+        match map.class.as_str() {
+            "host" => self.host(key).map_or_else(Looked::missing, Looked::found),
+            "hash" | "btree" | "dbm" | "cdb" | "lmdb" | "implicit" | "stab" => match self.table(map) {
+                Some(table) => table.get(key).map_or_else(Looked::missing, |value| Looked::found(value.clone())),
+                None if map.has(b'o') => Looked::missing(),
+                None => Looked::failed(exit::TEMPORARY),
+            },
+            // Without a name server every host is its own best.
+            "bestmx" => Looked::missing(),
+            _ => Looked::failed(exit::TEMPORARY),
+        }
+    }
+
+    fn is_open(&mut self, map: &Map) -> bool {
+        match map.class.as_str() {
+            "stab" | "implicit" if map.rest.is_empty() => false,
+            _ => !map.has(b'o') || Machine::file(map).exists(),
+        }
+    }
+
+    fn complaint(&mut self) -> Option<String> {
+        self.complaint.take()
+    }
+
+    fn text(&mut self, file: &[u8]) -> Option<Vec<u8>> {
+        fsx::read(Path::new(std::ffi::OsStr::from_bytes(file)), FILE_LIMIT).ok()
+    }
+
+    fn mail_hosts(&mut self, _host: &[u8]) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
+    fn canonical(&mut self, host: &[u8]) -> Option<Vec<u8>> {
+        self.host(host).map(String::into_bytes)
+    }
+
+    fn random(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        // Without randomness the number is 0, which is as good as any other here.
+        let _ = getrandom::fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+}

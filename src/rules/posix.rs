@@ -1,0 +1,133 @@
+//! POSIX expressions, basic and extended, written as the regex crate reads them.
+
+/// The same expression in the crate's syntax.
+pub fn translated(text: &[u8], basic: bool) -> String {
+    let mut out = String::new();
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        at += 1;
+        match byte {
+            b'[' => at = bracket(text, at, &mut out),
+            b'\\' => {
+                let Some(&next) = text.get(at) else { break };
+                at += 1;
+                match next {
+                    b'{' if basic => {
+                        let length = text[at..].windows(2).position(|w| w == b"\\}").unwrap_or(0);
+                        out.push('{');
+                        out.push_str(&String::from_utf8_lossy(&text[at..at + length]));
+                        out.push('}');
+                        at += (length + 2).min(text.len() - at);
+                    }
+                    b'(' | b')' | b'|' | b'+' | b'?' if basic => out.push(char::from(next)),
+                    b'<' | b'>' | b'b' | b'B' | b'w' | b'W' | b's' | b'S' => word(next, &mut out),
+                    _ => literal(next, &mut out),
+                }
+            }
+            b'(' | b')' | b'{' | b'}' | b'|' | b'+' | b'?' if basic => literal(byte, &mut out),
+            b'*' if basic && (out.is_empty() || out == "^" || out.ends_with('(')) => literal(byte, &mut out),
+            b'{' if !basic && is_bound(&text[at..]) => {
+                let length = text[at..].iter().position(|b| *b == b'}').map_or(0, |end| end + 1);
+                out.push('{');
+                out.push_str(&String::from_utf8_lossy(&text[at..at + length]));
+                at += length;
+            }
+            b'{' | b'}' => literal(byte, &mut out),
+            b'(' | b')' | b'|' | b'+' | b'?' | b'*' | b'.' | b'^' | b'$' => out.push(char::from(byte)),
+            _ => literal(byte, &mut out),
+        }
+    }
+    out
+}
+
+/// GNU's names for words and blanks.
+fn word(letter: u8, out: &mut String) {
+    match letter {
+        b'<' => out.push_str("\\b{start}"),
+        b'>' => out.push_str("\\b{end}"),
+        _ => {
+            out.push('\\');
+            out.push(char::from(letter));
+        }
+    }
+}
+
+fn literal(byte: u8, out: &mut String) {
+    match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b' ' => out.push(char::from(byte)),
+        0x21..=0x7e => {
+            out.push('\\');
+            out.push(char::from(byte));
+        }
+        _ => out.push_str(&format!("\\x{byte:02x}")),
+    }
+}
+
+/// True when what stands behind a brace is a bound: `n}`, `n,}`, `n,m}`.
+fn is_bound(rest: &[u8]) -> bool {
+    let Some(end) = rest.iter().position(|b| matches!(b, b'}' | b'\\')) else { return false };
+    rest[0].is_ascii_digit() && rest[..end].iter().all(|b| b.is_ascii_digit() || *b == b',')
+}
+
+/// A bracket expression, where a backslash is an ordinary character. Gives where the text goes on.
+fn bracket(text: &[u8], at: usize, out: &mut String) -> usize {
+    let mut at = at;
+    out.push('[');
+    if text.get(at) == Some(&b'^') {
+        out.push('^');
+        at += 1;
+    }
+    let start = at;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b']' if at > start => {
+                out.push(']');
+                return at + 1;
+            }
+            b'[' if text.get(at + 1) == Some(&b':') => {
+                let length = text[at..].iter().position(|b| *b == b']').map_or(1, |end| end + 1);
+                out.push_str(&String::from_utf8_lossy(&text[at..at + length]));
+                at += length;
+            }
+            b'-' if at > start && text.get(at + 1).is_some_and(|next| *next != b']') => {
+                out.push('-');
+                at += 1;
+            }
+            _ => {
+                literal(byte, out);
+                at += 1;
+            }
+        }
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use regex::bytes::Regex;
+
+    #[test]
+    fn extended_and_basic_expressions_match_as_posix_says() {
+        let table: &[(&str, bool, &str, bool)] = &[
+            ("^[^\\.]+$", false, "ab", true),
+            ("^[\\]a]$", false, "\\a]", true),
+            ("^[]x]$", false, "]", true),
+            ("^a{2}$", false, "aa", true),
+            ("^a{x$", false, "a{x", true),
+            ("^([0-9]{1,3}\\.){3}$", false, "1.22.333.", true),
+            ("^a\\{1,2\\}$", true, "aa", true),
+            ("^[[:digit:]]+$", false, "12", true),
+            ("^a\\(b\\)*$", true, "abb", true),
+            ("^a(b)$", true, "a(b)", true),
+            ("^a+$", true, "a+", true),
+            ("^*a", true, "*a", true),
+            ("^(a|b)?c$", false, "bc", true),
+            ("a\\.b", false, "axb", false),
+        ];
+        for (text, basic, key, expected) in table {
+            let regex = Regex::new(&translated(text.as_bytes(), *basic)).unwrap();
+            assert_eq!(regex.is_match(key.as_bytes()), *expected, "{text} {key}");
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! Rewriting: a rule set applied to a workspace.
+//!
+//! For each rule in order: match, build the right side, look maps up from left to right, call subroutines from right to left. Everything is
+//! bounded: rounds of one rule, depth of calls, tokens, and the steps of all searches together.
+
+use super::macros::{Layers, Macros, Values};
+use super::map;
+use super::meta;
+use super::read::Rules;
+use super::rule::{Bounds, Found, Matching, Prefix, Rule};
+use super::scan::{ScanError, Style, TOKENS_LIMIT};
+use super::token::Token;
+use super::world::{Fired, Watch, World, exit};
+use std::cell::Cell;
+
+/// How often one rule may be tried on its own result.
+pub const ROUND_LIMIT: usize = 100;
+/// Most subroutine calls in one right side.
+pub const CALL_LIMIT: usize = 15;
+/// Steps of search that one address may cost; a step is a token compared.
+pub const STEP_LIMIT: u64 = 4_000_000;
+/// What a look-up costs of these steps.
+const LOOK_UP_STEPS: u64 = 1000;
+
+/// Engine and surroundings for the addresses of one message.
+pub struct Run<'a> {
+    /// The compiled file.
+    pub rules: &'a Rules,
+    /// The message's own macros.
+    pub message: &'a mut Macros,
+    /// Answers look-ups.
+    pub world: &'a mut dyn World,
+    /// Sees what happens.
+    pub watch: &'a mut dyn Watch,
+    depth: usize,
+    steps: Cell<u64>,
+}
+
+impl<'a> Run<'a> {
+    /// A run over these rules.
+    pub fn new(
+        rules: &'a Rules,
+        message: &'a mut Macros,
+        world: &'a mut dyn World,
+        watch: &'a mut dyn Watch,
+    ) -> Run<'a> {
+        Run { rules, message, world, watch, depth: 0, steps: Cell::new(STEP_LIMIT) }
+    }
+
+    /// Both layers of macros.
+    pub fn macros(&self) -> Layers<'_> {
+        Layers { message: self.message, file: &self.rules.macros }
+    }
+
+    /// Tokens of mail text; what is unbalanced is complained about.
+    pub fn scan(&mut self, text: &[u8]) -> Result<Vec<Token>, ScanError> {
+        self.scan_as(text, Style::Mail)
+    }
+
+    fn scan_as(&mut self, text: &[u8], style: Style) -> Result<Vec<Token>, ScanError> {
+        match self.rules.alphabet().scan(text, 0, style) {
+            Ok(found) => {
+                for complaint in found.complaints {
+                    self.watch.complains(&about(text, complaint));
+                }
+                Ok(found.tokens)
+            }
+            Err(error) => {
+                self.watch.complains(&about(text, &error.to_string()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Applies a rule set to a workspace, as for a new address: the allowance of work begins anew. Gives one of [`exit`].
+    pub fn rewrite(&mut self, set: usize, workspace: &mut Vec<Token>) -> u8 {
+        self.steps.set(STEP_LIMIT);
+        self.depth = 0;
+        self.apply(set, workspace)
+    }
+
+    fn apply(&mut self, set: usize, workspace: &mut Vec<Token>) -> u8 {
+        let rules = self.rules;
+        let name = rules.set_name(set);
+        self.watch.enters(&name, workspace);
+        if self.depth > rules.recursion_limit {
+            let text = format!("rewrite: excessive recursion (max {}), ruleset {name}", rules.recursion_limit);
+            self.watch.fails(exit::SOFTWARE, text.as_bytes());
+            return exit::CONFIG;
+        }
+        self.depth += 1;
+        let done = self.rules_of(rules.set(set), &name, workspace);
+        self.depth -= 1;
+        match done {
+            Ok(status) => {
+                self.watch.leaves(&name, workspace);
+                status
+            }
+            // Broken off: the set does not return.
+            Err(status) => status,
+        }
+    }
+
+    fn rules_of(&mut self, set: &[Rule], name: &str, workspace: &mut Vec<Token>) -> Result<u8, u8> {
+        let mut status = exit::OK;
+        let mut bits = bits_of(workspace);
+        let mut bounds = Bounds::default();
+        let mut number = 0;
+        let mut rounds = 0;
+        while let Some(rule) = set.get(number) {
+            if workspace.first().is_some_and(|t| t.is(meta::MAILER)) {
+                break;
+            }
+            rounds += 1;
+            if rounds > ROUND_LIMIT {
+                let text = format!("Infinite loop in ruleset {name}, rule {}", number + 1);
+                self.watch.fails(exit::SOFTWARE, text.as_bytes());
+                break;
+            }
+            self.steps.set(self.steps.get().saturating_sub(1));
+            match self.search(rule, workspace, bits, &mut bounds) {
+                Found::Yes => {}
+                Found::No => {
+                    number += 1;
+                    rounds = 0;
+                    continue;
+                }
+                Found::TooMuch => {
+                    let text = format!("rewrite: too much work (max {STEP_LIMIT} steps), ruleset {name}");
+                    self.watch.complains(text.as_bytes());
+                    return Err(exit::TEMPORARY);
+                }
+            }
+            let mut built = self.build(rule, name, workspace, &bounds)?;
+            let mut later = exit::OK;
+            if built.iter().any(|t| t.is(meta::HOST_BEGIN) || t.is(meta::MAP_BEGIN)) {
+                built = self.look_ups(built, &mut later)?;
+            }
+            let called = self.calls(&mut built);
+            for now in [later, called] {
+                if status == exit::OK || now == exit::TEMPORARY {
+                    status = now;
+                }
+            }
+            self.watch.fired(Fired { set: name, number: number + 1, rule, before: workspace, after: &built });
+            *workspace = built;
+            bits = bits_of(workspace);
+            match rule.prefix {
+                Prefix::Repeat => {}
+                Prefix::Once => {
+                    number += 1;
+                    rounds = 0;
+                }
+                Prefix::Return => break,
+            }
+        }
+        Ok(status)
+    }
+
+    fn search(&mut self, rule: &Rule, workspace: &[Token], bits: u64, bounds: &mut Bounds) -> Found {
+        if self.steps.get() == 0 {
+            return Found::TooMuch;
+        }
+        if !rule.may_match(workspace, bits) {
+            return Found::No;
+        }
+        let rules = self.rules;
+        let with = Matching {
+            classes: &rules.classes,
+            macros: Layers { message: self.message, file: &rules.macros },
+            alphabet: rules.alphabet(),
+            blank: rules.blank,
+            steps: &self.steps,
+        };
+        rule.search(workspace, &with, bounds)
+    }
+
+    /// The right side with what matched and the macros of now.
+    fn build(&mut self, rule: &Rule, name: &str, workspace: &[Token], bounds: &Bounds) -> Result<Vec<Token>, u8> {
+        let right = match rule.prefix {
+            Prefix::Repeat => &rule.right[..],
+            _ => &rule.right[1..],
+        };
+        let mut built: Vec<Token> = Vec::with_capacity(right.len() + workspace.len());
+        for token in right {
+            if token.is(meta::MATCHED) {
+                let n = token.get(1).map_or(0, |digit| usize::from(digit.wrapping_sub(b'0')));
+                let Some(bound) = bounds.of(n) else {
+                    let text = format!("rewrite: ruleset {name}: replacement ${n} out of bounds");
+                    self.watch.fails(exit::SOFTWARE, text.as_bytes());
+                    return Err(exit::CONFIG);
+                };
+                built.extend_from_slice(&workspace[bound.first..bound.end]);
+            } else if token.is(meta::DELAYED) {
+                let value = self.macros().value(&token[1..]).unwrap_or(b"").to_vec();
+                if !value.is_empty() {
+                    built.extend(self.scan(&value).map_err(|_| exit::DATA)?);
+                }
+            } else {
+                built.push(token.clone());
+            }
+            if built.len() > TOKENS_LIMIT {
+                return Err(self.too_long());
+            }
+        }
+        Ok(built)
+    }
+
+    fn too_long(&mut self) -> u8 {
+        self.watch.fails(exit::SOFTWARE, b"rewrite: expansion too long");
+        exit::DATA
+    }
+
+    /// Replaces each `$[ key $]` and `$(map key $@ argument $: default $)` by its value.
+    fn look_ups(&mut self, tokens: Vec<Token>, later: &mut u8) -> Result<Vec<Token>, u8> {
+        let mut done: Vec<Token> = Vec::with_capacity(tokens.len());
+        let mut rest = &tokens[..];
+        while let Some((token, after)) = rest.split_first() {
+            let (end, named) = match token.first() {
+                Some(&meta::HOST_BEGIN) => (meta::HOST_END, false),
+                Some(&meta::MAP_BEGIN) => (meta::MAP_END, true),
+                _ => {
+                    done.push(token.clone());
+                    rest = after;
+                    continue;
+                }
+            };
+            let (name, after) = match after.split_first() {
+                Some((name, after)) if named => (&name[..], after),
+                None if named => {
+                    self.watch.fails(exit::SOFTWARE, b"rewrite: missing mapname");
+                    return Err(exit::CONFIG);
+                }
+                _ => (&b"host"[..], after),
+            };
+            let length = after.iter().position(|t| t.is(end)).unwrap_or(after.len());
+            let inner = &after[..length];
+            rest = &after[(length + 1).min(after.len())..];
+            let value = self.look_up(name, inner, later)?;
+            done.extend(value);
+            if done.len() + rest.len() > TOKENS_LIMIT {
+                return Err(self.too_long());
+            }
+        }
+        Ok(done)
+    }
+
+    /// What one look-up is replaced by.
+    fn look_up(&mut self, name: &[u8], inner: &[Token], later: &mut u8) -> Result<Vec<Token>, u8> {
+        let rules = self.rules;
+        let alphabet = rules.alphabet();
+        let is_mark = |t: &Token| t.is(meta::HOST) || t.is(meta::USER);
+        let mut parts = Vec::new();
+        let mut at = 0;
+        while at <= inner.len() {
+            let length = inner[at..].iter().position(is_mark).unwrap_or(inner.len() - at);
+            let mark = at.checked_sub(1).and_then(|i| inner[i].first().copied());
+            parts.push((mark, &inner[at..at + length]));
+            at += length + 1;
+        }
+        let key = parts[0].1;
+        let default = parts.iter().rev().find(|(mark, _)| *mark == Some(meta::USER)).map(|(_, tokens)| *tokens);
+        let map = rules.maps.get(name);
+        let looked = match map {
+            None => {
+                self.watch.fails(exit::SOFTWARE, &[b"rewrite: map ", name, b" not found"].concat());
+                None
+            }
+            Some(map) => {
+                self.steps.set(self.steps.get().saturating_sub(LOOK_UP_STEPS));
+                let arguments: Vec<Vec<u8>> = parts
+                    .iter()
+                    .filter(|(mark, _)| *mark == Some(meta::HOST))
+                    .take(map::ARGUMENT_LIMIT)
+                    .map(|(_, tokens)| alphabet.join(tokens, rules.blank))
+                    .collect();
+                let text = alphabet.join(key, map.blank.unwrap_or(rules.blank));
+                let mut call = map::Call { rules, message: self.message, world: self.world };
+                let looked = call.look_up(map, &text, &arguments);
+                if let Some(complaint) = self.world.complaint() {
+                    self.watch.fails(exit::SYSTEM, complaint.as_bytes());
+                }
+                match looked.status {
+                    exit::TEMPORARY => {
+                        *later = exit::TEMPORARY;
+                        map.append_later.as_ref().map(|suffix| [&text[..], suffix].concat())
+                    }
+                    _ => looked.value,
+                }
+            }
+        };
+        let (value, style) = match looked {
+            Some(value) => (Some(value), Style::Mail),
+            None => (default.map(|tokens| alphabet.join(tokens, rules.blank)), Style::Default),
+        };
+        match value {
+            None => Ok(key.to_vec()),
+            Some(value) if value.is_empty() => Ok(Vec::new()),
+            Some(value) => match self.scan_as(&value, style) {
+                Ok(tokens) if !tokens.is_empty() => Ok(tokens),
+                _ => Err(exit::DATA),
+            },
+        }
+    }
+
+    /// Calls the subroutines, the last first; each takes all that stands behind its name.
+    fn calls(&mut self, built: &mut Vec<Token>) -> u8 {
+        let mut status = exit::OK;
+        let mut calls = Vec::new();
+        let mut at = 0;
+        while at + 1 < built.len() {
+            if built[at].is(meta::CALL) {
+                let name = unquoted(&built[at + 1]);
+                let set = match self.rules.sets.find(&name) {
+                    Ok(set) => set,
+                    Err(said) => {
+                        if !said.is_empty() {
+                            self.watch.complains(said.as_bytes());
+                        }
+                        self.watch.fails(exit::SOFTWARE, &[b"Unknown ruleset ", &name[..]].concat());
+                        return exit::CONFIG;
+                    }
+                };
+                if calls.len() == CALL_LIMIT {
+                    let text = format!("rewrite: too many subroutine calls ({CALL_LIMIT} max)");
+                    self.watch.fails(exit::SOFTWARE, text.as_bytes());
+                    return exit::CONFIG;
+                }
+                match self.rules.set(set).is_empty() {
+                    // Nothing to call. The model then passes over the token behind, be it another `$>`, and files show it.
+                    true => drop(built.drain(at..at + 2)),
+                    false => {
+                        calls.push((at, set));
+                        at += 1;
+                    }
+                }
+            }
+            at += 1;
+        }
+        for (at, set) in calls.into_iter().rev() {
+            let mut inner = built.split_off(at);
+            inner.drain(..2.min(inner.len()));
+            let now = self.apply(set, &mut inner);
+            built.append(&mut inner);
+            match now {
+                exit::OK => {}
+                exit::TEMPORARY => status = now,
+                // The calls to the left of one that failed stay as they are.
+                _ => return now,
+            }
+        }
+        status
+    }
+}
+
+fn bits_of(workspace: &[Token]) -> u64 {
+    workspace.iter().fold(0, |bits, token| bits | token.bit())
+}
+
+/// A complaint about an address, which is shortened when it is long.
+pub fn about(address: &[u8], complaint: &str) -> Vec<u8> {
+    /// Octets of each end that are left.
+    const END: usize = 100;
+    let shown = match address.len() > 2 * END + 3 {
+        true => [&address[..END], b"...", &address[address.len() - END..]].concat(),
+        false => address.to_vec(),
+    };
+    [&shown[..], b"... ", complaint.as_bytes()].concat()
+}
+
+/// Text without its double quotes; a backslash keeps the next character.
+pub fn unquoted(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut escaped = false;
+    for &byte in text {
+        match byte {
+            b'\\' if !escaped => {
+                escaped = true;
+                continue;
+            }
+            b'"' if !escaped => {}
+            _ => out.push(byte),
+        }
+        escaped = false;
+    }
+    out
+}

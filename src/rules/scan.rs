@@ -1,0 +1,426 @@
+//! Text to tokens and back.
+//!
+//! The tokeniser is a small machine over classes of characters: operators are tokens by themselves, atoms join, a quoted string is
+//! one token with its quotes, white space separates and vanishes, comments vanish where the table says so. What is unbalanced is
+//! repaired and complained about, except in rules, which are taken as they stand.
+
+use super::meta;
+use super::token::Token;
+
+/// Longest token, in octets, less one.
+pub const TOKEN_LIMIT: usize = 256;
+/// Most tokens of a workspace.
+pub const TOKENS_LIMIT: usize = 1000;
+/// Most octets of all tokens, with one for the end of each.
+pub const SCAN_LIMIT: usize = TOKEN_LIMIT + TOKENS_LIMIT;
+/// The delimiters that are operators whatever `OperatorChars` says.
+const FIXED: &[u8] = b"()<>,;\r\n";
+/// `OperatorChars` when the file names none.
+pub const OPERATORS: &[u8] = b".:@[]";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Operator,
+    Atom,
+    Quote,
+    Space,
+    /// An operator that takes the name behind it into its token.
+    Named,
+}
+
+/// The classes of characters.
+#[derive(Debug, Clone)]
+pub struct Alphabet {
+    kinds: [Kind; 256],
+}
+
+/// How parentheses and imbalance are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Mail text, values of macros and maps: comments vanish, imbalance is repaired and reported, operators are ordinary characters.
+    Mail,
+    /// A map's default: as `Mail`, but operators count, so that it may call a subroutine.
+    Default,
+    /// Lines of `-bt`: parentheses are delimiters, imbalance is repaired and reported.
+    Typed,
+    /// Rules: parentheses are delimiters, nothing is repaired.
+    Rule,
+    /// Rules of files below level 9: comments vanish, nothing is repaired.
+    OldRule,
+}
+
+/// Why a text has no tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ScanError {
+    /// More than [`SCAN_LIMIT`] octets.
+    #[error("Address too long")]
+    TooLong,
+    /// A token over [`TOKEN_LIMIT`].
+    #[error("prescan: token too long")]
+    TokenTooLong,
+    /// More than [`TOKENS_LIMIT`] tokens.
+    #[error("prescan: too many tokens")]
+    TooManyTokens,
+}
+
+/// What a scan found.
+#[derive(Debug, Default)]
+pub struct Scanned {
+    /// The tokens.
+    pub tokens: Vec<Token>,
+    /// What was repaired, in order.
+    pub complaints: Vec<&'static str>,
+    /// Where the text ended: at its end or at the stop character.
+    pub end: usize,
+}
+
+impl Alphabet {
+    /// The table for these `OperatorChars`.
+    pub fn new(operators: &[u8]) -> Alphabet {
+        let mut kinds = [Kind::Atom; 256];
+        kinds[0x80..0xa0].fill(Kind::Operator);
+        kinds[usize::from(meta::MACRO)] = Kind::Atom;
+        for named in [meta::CLASS, meta::NOT_CLASS, meta::MATCHED, meta::DELAYED] {
+            kinds[usize::from(named)] = Kind::Named;
+        }
+        for space in b" \t\x0b\x0c" {
+            kinds[usize::from(*space)] = Kind::Space;
+        }
+        kinds[usize::from(b'"')] = Kind::Quote;
+        for operator in operators.iter().chain(FIXED).filter(|b| b.is_ascii()) {
+            kinds[usize::from(*operator)] = Kind::Operator;
+        }
+        for space in b"\r\n" {
+            kinds[usize::from(*space)] = Kind::Space;
+        }
+        Alphabet { kinds }
+    }
+
+    fn kind(&self, byte: u8) -> Kind {
+        self.kinds[usize::from(byte)]
+    }
+
+    /// Cuts text into tokens, up to a `stop` character outside quotes, comments and routes (0: to the end).
+    pub fn scan(&self, text: &[u8], stop: u8, style: Style) -> Result<Scanned, ScanError> {
+        Scanner::new(self, text, stop, style).run()
+    }
+
+    /// Joins tokens to text; `blank` stands between two atoms only.
+    pub fn join(&self, tokens: &[Token], blank: u8) -> Vec<u8> {
+        let mut out = Vec::with_capacity(tokens.iter().map(|t| t.len() + 1).sum());
+        self.join_into(tokens, blank, &mut out);
+        out
+    }
+
+    /// [`Alphabet::join`] into a buffer, which is emptied first.
+    pub fn join_into(&self, tokens: &[Token], blank: u8, out: &mut Vec<u8>) {
+        out.clear();
+        let mut after_atom = false;
+        for token in tokens {
+            let atom = token.first().is_some_and(|b| self.kind(*b) == Kind::Atom);
+            if after_atom && atom {
+                out.push(blank);
+            }
+            out.extend_from_slice(token);
+            after_atom = atom;
+        }
+    }
+}
+
+struct Scanner<'a> {
+    alphabet: &'a Alphabet,
+    text: &'a [u8],
+    stop: u8,
+    style: Style,
+    found: Scanned,
+    token: Vec<u8>,
+    /// Octets of finished tokens with their ends.
+    used: usize,
+    /// What the token is made of; a space when the next character begins one.
+    state: Kind,
+    quoted: bool,
+    comments: usize,
+    angles: usize,
+    /// Inside `<@a,@b:c>` a comma separates hops, not addresses.
+    route: bool,
+}
+
+impl<'a> Scanner<'a> {
+    fn new(alphabet: &'a Alphabet, text: &'a [u8], stop: u8, style: Style) -> Scanner<'a> {
+        Scanner {
+            alphabet,
+            text,
+            stop,
+            style,
+            found: Scanned::default(),
+            token: Vec::new(),
+            used: 0,
+            state: Kind::Atom,
+            quoted: false,
+            comments: 0,
+            angles: 0,
+            route: false,
+        }
+    }
+
+    fn run(mut self) -> Result<Scanned, ScanError> {
+        let mut at = 0;
+        while let Some(&byte) = self.text.get(at) {
+            if byte == 0 {
+                break;
+            }
+            if byte == self.stop && !self.quoted && self.comments == 0 {
+                if self.angles == 0 {
+                    break;
+                }
+                if byte == b',' && !self.route {
+                    self.complain("Unbalanced '<'");
+                    self.take(b'>')?;
+                    continue;
+                }
+            }
+            at += 1;
+            if byte == b'<' {
+                let next = self.text[at..].iter().find(|b| !b.is_ascii_whitespace());
+                self.route = next == Some(&b'@');
+            }
+            if byte == b'\\' {
+                self.escaped(self.text.get(at).copied())?;
+                at += usize::from(at < self.text.len());
+                continue;
+            }
+            self.take(byte)?;
+            if self.kind(byte) == Kind::Named && !self.quoted {
+                let length = meta::name_length(&self.text[at..]);
+                for name in &self.text[at..at + length] {
+                    self.push(*name)?;
+                }
+                at += length;
+                self.end_token()?;
+            }
+        }
+        self.found.end = at;
+        self.balance()?;
+        self.end_token()?;
+        Ok(self.found)
+    }
+
+    /// A backslash and what stands behind it.
+    fn escaped(&mut self, next: Option<u8>) -> Result<(), ScanError> {
+        if self.comments > 0 {
+            return Ok(());
+        }
+        if !self.quoted {
+            self.begin(Kind::Atom)?;
+        }
+        match next {
+            // For those who type host\!user in a shell.
+            Some(b'!') if !self.quoted => self.take(b'!'),
+            Some(byte) => {
+                self.push(b'\\')?;
+                self.push(byte)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn take(&mut self, byte: u8) -> Result<(), ScanError> {
+        let strips = matches!(self.style, Style::Mail | Style::Default | Style::OldRule);
+        if self.quoted {
+            self.push(byte)?;
+            if byte == b'"' {
+                self.quoted = false;
+                self.end_token()?;
+            }
+            return Ok(());
+        }
+        match byte {
+            b'(' if strips => {
+                self.comments += 1;
+                return Ok(());
+            }
+            b')' if strips => {
+                match self.comments {
+                    0 => self.complain("Unbalanced ')'"),
+                    _ => {
+                        self.comments -= 1;
+                        self.end_token()?;
+                    }
+                }
+                return Ok(());
+            }
+            _ if self.comments > 0 => return Ok(()),
+            b'<' => self.angles += 1,
+            b'>' => match self.angles {
+                0 if self.repairs() => {
+                    self.complain("Unbalanced '>'");
+                    return Ok(());
+                }
+                0 => {}
+                _ => self.angles -= 1,
+            },
+            _ => {}
+        }
+        let kind = self.kind(byte);
+        match kind {
+            Kind::Space => self.end_token(),
+            Kind::Quote => {
+                self.begin(kind)?;
+                self.quoted = true;
+                self.push(byte)
+            }
+            Kind::Operator | Kind::Named => {
+                self.end_token()?;
+                self.begin(kind)?;
+                self.push(byte)
+            }
+            Kind::Atom => {
+                self.begin(kind)?;
+                self.push(byte)
+            }
+        }
+    }
+
+    /// Starts a token of this kind, unless an atom goes on.
+    fn begin(&mut self, kind: Kind) -> Result<(), ScanError> {
+        if !(kind == Kind::Atom && self.state == Kind::Atom) {
+            self.end_token()?;
+        }
+        self.state = kind;
+        Ok(())
+    }
+
+    fn push(&mut self, byte: u8) -> Result<(), ScanError> {
+        if self.used + self.token.len() + 5 >= SCAN_LIMIT {
+            return Err(ScanError::TooLong);
+        }
+        self.token.push(if byte == 0xff { 0x7f } else { byte });
+        Ok(())
+    }
+
+    fn end_token(&mut self) -> Result<(), ScanError> {
+        self.state = Kind::Atom;
+        if self.token.is_empty() {
+            return Ok(());
+        }
+        if self.found.tokens.len() >= TOKENS_LIMIT {
+            return Err(ScanError::TooManyTokens);
+        }
+        if self.token.len() >= TOKEN_LIMIT {
+            return Err(ScanError::TokenTooLong);
+        }
+        self.found.tokens.push(Token::new(&self.token));
+        self.used += self.token.len() + 1;
+        self.token.clear();
+        Ok(())
+    }
+
+    fn kind(&self, byte: u8) -> Kind {
+        match self.alphabet.kind(byte) {
+            Kind::Operator | Kind::Named if self.style == Style::Mail && !byte.is_ascii() => Kind::Atom,
+            kind => kind,
+        }
+    }
+
+    fn repairs(&self) -> bool {
+        matches!(self.style, Style::Mail | Style::Default | Style::Typed)
+    }
+
+    fn complain(&mut self, text: &'static str) {
+        if self.repairs() {
+            self.found.complaints.push(text);
+        }
+    }
+
+    /// Closes what is open at the end.
+    fn balance(&mut self) -> Result<(), ScanError> {
+        if !self.repairs() {
+            return Ok(());
+        }
+        if self.quoted {
+            self.complain("Unbalanced '\"'");
+            self.take(b'"')?;
+        }
+        while self.comments > 0 {
+            self.complain("Unbalanced '('");
+            self.take(b')')?;
+        }
+        while self.angles > 0 {
+            self.complain("Unbalanced '<'");
+            self.take(b'>')?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(text: &[u8], style: Style) -> Vec<String> {
+        let alphabet = Alphabet::new(b".:%@!^/[]+");
+        let found = alphabet.scan(text, 0, style).unwrap();
+        found.tokens.iter().map(|t| String::from_utf8_lossy(t).into_owned()).collect()
+    }
+
+    #[test]
+    fn tokens_are_cut_by_class() {
+        let table: &[(&str, &[&str])] = &[
+            ("alice@other.test", &["alice", "@", "other", ".", "test"]),
+            ("a\"b\"c", &["a", "\"b\"", "c"]),
+            ("a\\.b", &["a\\.b"]),
+            ("host\\!user", &["host", "!", "user"]),
+            ("\"a\\\"b\" c", &["\"a\\\"b\"", "c"]),
+            ("  a   b  ", &["a", "b"]),
+            ("a(c (d) e)b", &["a", "b"]),
+            ("\"a(b\"", &["\"a(b\""]),
+            ("", &[]),
+        ];
+        for (text, expected) in table {
+            assert_eq!(tokens(text.as_bytes(), Style::Mail), *expected, "{text}");
+        }
+        assert_eq!(tokens(b"a(b)", Style::Typed), ["a", "(", "b", ")"]);
+    }
+
+    #[test]
+    fn imbalance_is_repaired_and_reported() {
+        let alphabet = Alphabet::new(OPERATORS);
+        for (text, complaint, joined) in [
+            ("<a", "Unbalanced '<'", "<a>"),
+            ("a>", "Unbalanced '>'", "a"),
+            ("\"a", "Unbalanced '\"'", "\"a\""),
+            ("a(b", "Unbalanced '('", "a"),
+            ("a)", "Unbalanced ')'", "a"),
+        ] {
+            let found = alphabet.scan(text.as_bytes(), 0, Style::Mail).unwrap();
+            assert_eq!(found.complaints, [complaint], "{text}");
+            assert_eq!(alphabet.join(&found.tokens, b' '), joined.as_bytes());
+            assert!(alphabet.scan(text.as_bytes(), 0, Style::Rule).unwrap().complaints.is_empty());
+        }
+    }
+
+    #[test]
+    fn blanks_return_between_atoms_only() {
+        let alphabet = Alphabet::new(OPERATORS);
+        let found = alphabet.scan(b"a . b c \"d\" e", 0, Style::Mail).unwrap();
+        assert_eq!(alphabet.join(&found.tokens, b'_'), b"a.b_c\"d\"e");
+    }
+
+    #[test]
+    fn a_stop_counts_outside_quotes_and_routes_only() {
+        let alphabet = Alphabet::new(OPERATORS);
+        let end = |text: &[u8]| alphabet.scan(text, b',', Style::Mail).unwrap().end;
+        assert_eq!(end(b"a\",\",c"), 4);
+        assert_eq!(end(b"<@a,@b:c>,d"), 9);
+        assert_eq!(end(b"<a,b>"), 2);
+    }
+
+    #[test]
+    fn limits_are_errors() {
+        let alphabet = Alphabet::new(OPERATORS);
+        let scan = |text: Vec<u8>| alphabet.scan(&text, 0, Style::Mail).map(|found| found.tokens.len());
+        assert_eq!(scan(vec![b'a'; TOKEN_LIMIT - 1]), Ok(1));
+        assert_eq!(scan(vec![b'a'; TOKEN_LIMIT]), Err(ScanError::TokenTooLong));
+        assert_eq!(scan(vec![b'a'; 2 * SCAN_LIMIT]), Err(ScanError::TooLong));
+    }
+}

@@ -1,0 +1,151 @@
+//! What the engine asks and tells: look-ups that need the world, and what happened on the way.
+
+use super::map::Map;
+use super::rule::Rule;
+use super::token::Token;
+
+/// sysexits(3), as rules and maps use it.
+pub mod exit {
+    /// All went well.
+    pub const OK: u8 = 0;
+    /// Wrong use.
+    pub const USAGE: u8 = 64;
+    /// The text can't be worked with.
+    pub const DATA: u8 = 65;
+    /// No such user.
+    pub const NO_USER: u8 = 67;
+    /// No such host; also: no such key.
+    pub const NOT_FOUND: u8 = 68;
+    /// A service is unavailable.
+    pub const UNAVAILABLE: u8 = 69;
+    /// An error of the program or its configuration file.
+    pub const SOFTWARE: u8 = 70;
+    /// The system failed us; also: a file that should be there is not.
+    pub const SYSTEM: u8 = 71;
+    /// Reading or writing failed.
+    pub const IO: u8 = 74;
+    /// Try again later.
+    pub const TEMPORARY: u8 = 75;
+    /// The other side does not keep to the protocol.
+    pub const PROTOCOL: u8 = 76;
+    /// Something is configured wrong.
+    pub const CONFIG: u8 = 78;
+}
+
+/// The answer of a map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// The value, when there is one.
+    pub value: Option<Vec<u8>>,
+    /// One of [`exit`].
+    pub status: u8,
+}
+
+impl Looked {
+    /// A value.
+    pub fn found(value: impl Into<Vec<u8>>) -> Looked {
+        Looked { value: Some(value.into()), status: exit::OK }
+    }
+
+    /// The key is not there.
+    pub fn missing() -> Looked {
+        Looked { value: None, status: exit::NOT_FOUND }
+    }
+
+    /// No answer with this status.
+    pub fn failed(status: u8) -> Looked {
+        Looked { value: None, status }
+    }
+}
+
+/// Answers what only files, network and chance can answer.
+pub trait World {
+    /// Looks a key up in a map whose class the engine can't serve itself. The key is folded and unquoted as the map's flags say; the
+    /// engine appends, substitutes and replaces afterwards.
+    fn look_up(&mut self, map: &Map, key: &[u8], arguments: &[Vec<u8>]) -> Looked;
+
+    /// True when the map can be used at all: its file is there, or a failure to open it is to be reported by each look-up.
+    fn is_open(&mut self, _map: &Map) -> bool {
+        true
+    }
+
+    /// What went wrong in the last look-up and has not been told yet.
+    fn complaint(&mut self) -> Option<String> {
+        None
+    }
+
+    /// The text of the file a `text` map names; `None` when it can't be read.
+    fn text(&mut self, file: &[u8]) -> Option<Vec<u8>>;
+
+    /// The mail hosts of a name, best first.
+    fn mail_hosts(&mut self, host: &[u8]) -> Vec<Vec<u8>>;
+
+    /// The canonical form of a host name, without a final dot; `None` when it is unknown.
+    fn canonical(&mut self, host: &[u8]) -> Option<Vec<u8>>;
+
+    /// A random number.
+    fn random(&mut self) -> u64;
+}
+
+/// A world in which nothing is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nowhere;
+
+impl World for Nowhere {
+    fn look_up(&mut self, _map: &Map, _key: &[u8], _arguments: &[Vec<u8>]) -> Looked {
+        Looked::missing()
+    }
+
+    fn text(&mut self, _file: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn mail_hosts(&mut self, _host: &[u8]) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
+    fn canonical(&mut self, _host: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn random(&mut self) -> u64 {
+        0
+    }
+}
+
+/// A rule that fired.
+#[derive(Debug, Clone, Copy)]
+pub struct Fired<'a> {
+    /// The rule set's name, or its number.
+    pub set: &'a str,
+    /// Which rule of the set, from 1.
+    pub number: usize,
+    /// The rule, with its line.
+    pub rule: &'a Rule,
+    /// The workspace before.
+    pub before: &'a [Token],
+    /// The workspace after, its subroutines done.
+    pub after: &'a [Token],
+}
+
+/// Sees what the engine does. Each event may be ignored.
+pub trait Watch {
+    /// A rule set begins.
+    fn enters(&mut self, _set: &str, _workspace: &[Token]) {}
+    /// A rule set ends.
+    fn leaves(&mut self, _set: &str, _workspace: &[Token]) {}
+    /// A rule fired.
+    fn fired(&mut self, _fired: Fired) {}
+    /// Something is wrong: an error of the rules or of the address.
+    fn complains(&mut self, _text: &[u8]) {}
+    /// The same, for what a program ends with this status of [`exit`] for: a refusal by the rules, or a mistake in them.
+    fn fails(&mut self, _status: u8, text: &[u8]) {
+        self.complains(text);
+    }
+}
+
+/// Nobody looks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {}
