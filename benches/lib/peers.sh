@@ -90,7 +90,10 @@ postfix_stop() { peer_stop "$PEER_ROOT/var/spool/postfix/pid/master.pid"; }
 dovecot_start() {
   chroot "$PEER_ROOT" dovecot </dev/null >>"$OUT/peers.log" 2>&1
   wait_port "$DOVECOT_PORT" || return 1
-  TARGET_PID=$(cat "$PEER_ROOT/run/dovecot/master.pid")
+  # It listens before it says its number.
+  local i pid=$PEER_ROOT/run/dovecot/master.pid
+  for ((i = 0; i < 100; i++)); do [ -s "$pid" ] && break; sleep 0.1; done
+  TARGET_PID=$(cat "$pid")
 }
 
 dovecot_stop() { peer_stop "$PEER_ROOT/run/dovecot/master.pid"; }
