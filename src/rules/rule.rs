@@ -228,12 +228,27 @@ impl Rule {
                 token?;
                 return Some((pattern + 1, delayed(name, at, workspace, with)?));
             }
-            Pattern::Any => at,
-            Pattern::Some | Pattern::One => token.map(|_| at + 1)?,
+            Pattern::Any => self.ahead(pattern, at, workspace, with)?,
+            Pattern::Some => self.ahead(pattern, token.map(|_| at + 1)?, workspace, with)?,
+            Pattern::One => token.map(|_| at + 1)?,
             Pattern::NotClass(class) => (!with.classes.has(*class, token?)).then_some(at + 1)?,
             Pattern::Class(class) => member(*class, at, at, workspace, with, joined)?,
         };
         bounds.push(pattern, at, end).then_some((pattern + 1, end))
+    }
+
+    /// Where `$*` or `$+` ends at the earliest, from `end` on: at the literal behind it, or, as the last piece, at the end of all.
+    /// Growing there token by token finds the same and takes longer.
+    fn ahead(&self, pattern: usize, end: usize, workspace: &[Token], with: &Matching) -> Option<usize> {
+        match self.patterns.get(pattern + 1) {
+            None => Some(workspace.len()),
+            Some(Pattern::Literal(literal)) => {
+                let skipped = workspace[end..].iter().position(|token| token.eq_ignore_ascii_case(literal));
+                with.spend(skipped.unwrap_or(workspace.len() - end));
+                Some(end + skipped?)
+            }
+            Some(_) => Some(end),
+        }
     }
 
     /// Lengthens the last wildcard that can grow.
@@ -252,7 +267,7 @@ impl Rule {
                 continue;
             }
             let end = match &self.patterns[bound.pattern] {
-                Pattern::Any | Pattern::Some => Some(bound.end + 1),
+                Pattern::Any | Pattern::Some => self.ahead(bound.pattern, bound.end + 1, workspace, with),
                 Pattern::Class(class) => member(*class, bound.first, bound.end, workspace, with, joined),
                 _ => None,
             };
