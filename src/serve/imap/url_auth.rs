@@ -187,12 +187,8 @@ impl Selected {
         response::untagged(out, Status::Ok, Some(&Code::UrlMech(MECHANISMS)), "URLs can be authorised");
     }
 
-    /// Another session may have made a new key (RFC 4467 §7, RESETKEY). Few mailboxes have a key, and without one there is nothing to
-    /// take the place of: those cost no look at each command.
+    /// Another session may have made a new key (RFC 4467 §7, RESETKEY).
     pub(super) fn tell_new_url_key(&mut self, out: &mut Vec<u8>) {
-        if self.url_key.is_none() {
-            return;
-        }
         let mark = self.folder.url_key_mark();
         if mark != self.url_key {
             self.url_key = mark;
