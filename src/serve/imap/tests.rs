@@ -13,6 +13,7 @@ mod mailboxes;
 mod messages;
 mod metadata;
 mod notify;
+mod notify_selected;
 mod notify_shared;
 mod search;
 mod select;
