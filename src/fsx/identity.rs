@@ -1,18 +1,36 @@
 //! Has a file changed since it was read?
 
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// One state of a file: inode, size and time of change. Whoever replaces, writes or touches the file makes another one.
+/// One state of a file: device, inode, size, and the times of its text and of its inode. Whoever replaces, writes or touches the file makes
+/// another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity(u64, u64, i64, i64);
+pub struct Identity {
+    inode: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl From<&Metadata> for Identity {
+    fn from(m: &Metadata) -> Identity {
+        Identity {
+            inode: (m.dev(), m.ino()),
+            size: m.size(),
+            modified: (m.mtime(), m.mtime_nsec()),
+            changed: (m.ctime(), m.ctime_nsec()),
+        }
+    }
+}
 
 impl Identity {
-    /// The file's present state; `None` where there is no such file.
+    /// The present state of what a path leads to; `None` where there is no such file.
     pub fn of(path: &Path) -> io::Result<Option<Identity>> {
         match std::fs::metadata(path) {
-            Ok(m) => Ok(Some(Identity(m.ino(), m.size(), m.mtime(), m.mtime_nsec()))),
+            Ok(metadata) => Ok(Some(Identity::from(&metadata))),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(super::context("stat", path, e)),
         }

@@ -35,7 +35,7 @@ pub use registry::Registry;
 pub use shares::{owners_sharing_with, share_marks};
 pub use trash::{Trash, Trashed};
 pub use tree::{
-    AclError, AnnotateError, Annotations, INBOX, Identity, Listed, SEPARATOR, Stamp, Surveyed, Tree, TreeError, UrlKey,
-    UrlKeyMark, VALUE_LIMIT,
+    AclError, AnnotateError, Annotations, INBOX, Listed, MailboxIdentity, SEPARATOR, Stamp, Surveyed, Tree, TreeError,
+    UrlKey, UrlKeyMark, VALUE_LIMIT,
 };
 pub use usage::{Usage, usage};

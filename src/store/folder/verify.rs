@@ -12,9 +12,10 @@ use crate::fsx::{self, Lock, LockError};
 use crate::mailbox::{Entry, Uid, UidSet};
 use crate::store::torn::Torn;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A draft older than this belongs to nobody any more (what Maildir's own rules say).
 const DRAFT_AGE: Duration = Duration::from_secs(36 * 3600);
@@ -210,14 +211,22 @@ impl Folder {
         Ok(Some(Record::Measured { uid, size, file_size: octets, internal_date }))
     }
 
-    /// Removes old drafts. The look before has made messages of those that the log knows. How many, and how many torn files stay.
+    /// Removes old drafts. How many, and how many torn files stay.
+    ///
+    /// A message of old times has an old time also while it is appended or replaced: a draft's name tells when it was begun, and what is
+    /// set aside for a change is so under the mailbox's lock. The look makes messages of those that the log knows.
     fn remove_drafts(&self) -> Result<(u64, u64), FolderError> {
         let tmp = self.dir.join("tmp");
+        let mut writer = self.write()?;
+        writer.look()?;
         let (mut removed, mut torn) = (0, 0);
         for entry in std::fs::read_dir(&tmp).map_err(|e| fsx::context("read", &tmp, e))? {
-            let path = entry?.path();
+            let entry = entry?;
+            let path = entry.path();
             let Ok(metadata) = path.symlink_metadata() else { continue };
-            let age = SystemTime::now().duration_since(metadata.modified()?).unwrap_or_default();
+            let begun =
+                UNIX_EPOCH + Duration::from_secs(name::arrival_order(entry.file_name().as_bytes()).0.min(1 << 40));
+            let age = SystemTime::now().duration_since(begun.max(metadata.modified()?)).unwrap_or_default();
             if metadata.is_file() && age > DRAFT_AGE && !Torn::is_aside(&path) {
                 fsx::remove(&path)?;
                 removed += 1;
@@ -284,6 +293,20 @@ mod tests {
         let findings = folder.verify(None).unwrap();
         assert_eq!((findings.messages, findings.was_damaged), (60, false));
         assert_eq!(folder.refresh().unwrap().uid_validity, validity);
+    }
+
+    #[test]
+    fn a_draft_that_was_begun_a_moment_ago_stays_however_old_its_text_is() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = open(home.path());
+        let old = SystemTime::now() - 10 * DRAFT_AGE;
+        let named = |time: Timestamp| crate::store::name(time, "host", 1, 1);
+        for name in [named(Timestamp::now()), named(Timestamp::from(old)), "nameless".into(), "9".repeat(30)] {
+            let path = home.path().join("Maildir/tmp").join(name);
+            std::fs::File::create(path).unwrap().set_modified(old).unwrap();
+        }
+        assert_eq!(folder.verify(None).unwrap().drafts, 2);
+        assert_eq!(folder.verify(None).unwrap().drafts, 0);
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! Readers take no lock: a list is replaced by a rename. What was parsed is kept for as long as the file is the same one.
 
 use super::{Tree, TreeError, naming};
-use crate::fsx;
+use crate::fsx::{self, Identity};
 use crate::log;
 use crate::mailbox::{Acl, AclChange, Identifier, Subject};
 use crate::store::folder::FolderError;
@@ -50,9 +50,6 @@ impl From<io::Error> for AclError {
     }
 }
 
-/// Device, inode, size, times of the text and of the inode: another one after each change, because changes are renames.
-type Identity = (u64, u64, u64, i64, i64, i64, i64);
-
 /// The lists that were read, by the paths of their files. One for a process.
 #[derive(Debug, Default)]
 pub(in crate::store) struct AclCache {
@@ -66,8 +63,7 @@ impl AclCache {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|e| fsx::context("stat", path, e))?,
         };
-        let m = &metadata;
-        let identity = (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec());
+        let identity = Identity::from(&metadata);
         // A panic while it was held leaves a map that is as good as before.
         let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, acl)) = lock().get(path).filter(|(of, _)| *of == identity) {
@@ -79,8 +75,8 @@ impl AclCache {
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        let changed = UNIX_EPOCH + Duration::new(m.ctime().max(0) as u64, m.ctime_nsec().max(0) as u32);
-        if changed.elapsed().is_ok_and(|age| age > TICK) {
+        let changed = Duration::new(metadata.ctime().max(0) as u64, metadata.ctime_nsec().max(0) as u32);
+        if (UNIX_EPOCH + changed).elapsed().is_ok_and(|age| age > TICK) {
             known.insert(path.to_path_buf(), (identity, acl.clone()));
         }
         Ok(Some(acl))

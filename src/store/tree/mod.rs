@@ -29,7 +29,7 @@ pub(super) use access::AclCache;
 pub use access::AclError;
 pub use annotations::{AnnotateError, Annotations, VALUE_LIMIT};
 pub use naming::{INBOX, SEPARATOR};
-pub use survey::{Identity, Stamp, Surveyed};
+pub use survey::{MailboxIdentity, Stamp, Surveyed};
 pub use url_key::{UrlKey, UrlKeyMark};
 
 use super::folder::{Folder, FolderError};

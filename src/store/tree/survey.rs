@@ -12,16 +12,16 @@ use std::path::{Path, PathBuf};
 
 /// Tells a mailbox that was renamed from another one of the same name: inode and birth of its directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Identity {
+pub struct MailboxIdentity {
     inode: u64,
     born: Timestamp,
 }
 
 #[cfg(test)]
-impl Identity {
+impl MailboxIdentity {
     /// One that differs from those with other numbers.
-    pub fn made_up(inode: u64) -> Identity {
-        Identity { inode, born: Timestamp(0) }
+    pub fn made_up(inode: u64) -> MailboxIdentity {
+        MailboxIdentity { inode, born: Timestamp(0) }
     }
 }
 
@@ -55,7 +55,7 @@ pub struct Surveyed {
     pub dir: PathBuf,
     /// Which one it is; `None` where the file system does not know when a file was born: an inode that is used again would look like
     /// the old one.
-    pub identity: Option<Identity>,
+    pub identity: Option<MailboxIdentity>,
 }
 
 impl Tree {
@@ -110,9 +110,9 @@ impl Tree {
     }
 }
 
-fn identity(dir: &Path) -> Option<Identity> {
+fn identity(dir: &Path) -> Option<MailboxIdentity> {
     let metadata = std::fs::metadata(dir).ok()?;
-    Some(Identity { inode: metadata.ino(), born: Timestamp::from(metadata.created().ok()?) })
+    Some(MailboxIdentity { inode: metadata.ino(), born: Timestamp::from(metadata.created().ok()?) })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{Events, Notifying, OWNERS_LIMIT, WATCHED_LIMIT};
 use crate::addr::Address;
 use crate::mailbox::Rights;
 use crate::proto::imap::{MailboxName, Source};
-use crate::store::{Identity, Listed, Realm, SEPARATOR, Surveyed, TreeError};
+use crate::store::{Listed, MailboxIdentity, Realm, SEPARATOR, Surveyed, TreeError};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
@@ -171,7 +171,7 @@ impl Notifying {
     /// not even be seen is like one that was deleted.
     pub(super) fn access_changes(&mut self, before: &Names) -> BTreeSet<String> {
         let seen = &self.elsewhere.seen;
-        let identities: HashSet<Identity> = seen.values().filter_map(|seen| seen.surveyed.identity).collect();
+        let identities: HashSet<MailboxIdentity> = seen.values().filter_map(|seen| seen.surveyed.identity).collect();
         let lost = before.iter().filter(|(name, one)| {
             let is_renamed = one.identity.is_some_and(|identity| identities.contains(&identity));
             one.exists && namespaces::is_reserved(name) && !seen.contains_key(*name) && !is_renamed

@@ -1,6 +1,6 @@
 //! What happened to the names of a tree between two looks at it (RFC 5465 §5.4, §5.5).
 
-use crate::store::{Identity, SEPARATOR};
+use crate::store::{MailboxIdentity, SEPARATOR};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What is known of a name.
@@ -9,7 +9,7 @@ pub(super) struct Name {
     /// A mailbox is there.
     pub(super) exists: bool,
     /// Which one it is, where that is known.
-    pub(super) identity: Option<Identity>,
+    pub(super) identity: Option<MailboxIdentity>,
     pub(super) is_subscribed: bool,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn difference(before: &Names, after: &Names, is_told: impl Fn(&str, &
     let (old, new) = (existing(before), existing(after));
     // Those that do not have their name any more.
     let left: Vec<&(String, Name)> = old.iter().filter(|(name, one)| !is_same(name, one)).collect();
-    let by_identity: HashMap<Identity, &str> =
+    let by_identity: HashMap<MailboxIdentity, &str> =
         left.iter().filter_map(|(name, one)| Some((one.identity?, name.as_str()))).collect();
     let mut renamed: BTreeMap<&str, &str> = BTreeMap::new();
     let mut affected: BTreeSet<&str> = BTreeSet::new();
@@ -124,7 +124,7 @@ mod tests {
         let name = |word: &str| {
             let (word, is_subscribed) = word.strip_suffix('*').map_or((word, false), |word| (word, true));
             let (name, number) = word.split_once('=').unwrap_or((word, ""));
-            let identity = number.parse().ok().map(Identity::made_up);
+            let identity = number.parse().ok().map(MailboxIdentity::made_up);
             (name.to_string(), Name { exists: identity.is_some(), identity, is_subscribed })
         };
         text.split_whitespace().map(name).collect()
@@ -181,7 +181,7 @@ mod tests {
                 let exists = kind & 1 != 0;
                 let name = Name {
                     exists,
-                    identity: exists.then(|| Identity::made_up(identity)),
+                    identity: exists.then(|| MailboxIdentity::made_up(identity)),
                     is_subscribed: kind & 2 != 0,
                 };
                 (kind > 0).then(|| (place.to_string(), name))

@@ -11,7 +11,9 @@ use crate::mailbox::Rights;
 use crate::proto::imap::response;
 use crate::proto::imap::{Enabled, MailboxName};
 use crate::serve::imap::ImapService;
-use crate::store::{Annotations, Folder, FolderError, Identity, Listed, SEPARATOR, Stamp, Surveyed, Tree, TreeError};
+use crate::store::{
+    Annotations, Folder, FolderError, Listed, MailboxIdentity, SEPARATOR, Stamp, Surveyed, Tree, TreeError,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
@@ -71,7 +73,7 @@ pub(super) struct Mailbox {
     pub(super) dir: PathBuf,
     place: Option<Place>,
     pub(super) events: Events,
-    identity: Option<Identity>,
+    identity: Option<MailboxIdentity>,
     /// Of its messages when it was read.
     stamp: Option<Stamp>,
     /// What the client knows; `None` before it was told anything.
@@ -225,7 +227,7 @@ impl Notifying {
     /// Which mailboxes are looked into, as the names are now.
     fn choose(&mut self, found: HashMap<String, Found>) -> Result<(), Overflow> {
         let mut old = std::mem::take(&mut self.mailboxes);
-        let mut renamed: HashMap<Identity, String> = HashMap::new();
+        let mut renamed: HashMap<MailboxIdentity, String> = HashMap::new();
         for (name, mailbox) in &old {
             if let (Some(identity), false) = (mailbox.identity, self.names.get(name).is_some_and(|one| one.exists)) {
                 renamed.insert(identity, name.clone());
