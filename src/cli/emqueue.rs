@@ -19,6 +19,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The queue: list, show, run, hold, release, delete, trace
@@ -259,32 +260,24 @@ fn attempt(site: &Arc<Site>, choose: impl FnOnce(&Spool) -> Result<Vec<Id>, Ende
     let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
     queue::take_dropped(&gate, Timestamp::now())?;
     let ids = choose(&gate.spool)?;
-    let runner = Runner::new(gate, Arc::new(Outgoing::default()));
+    let runner = Arc::new(Runner::new(gate, Arc::new(Outgoing::default())));
     let bar = progress_bar(ids.len());
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let waiting = std::sync::atomic::AtomicUsize::new(0);
-    let threads = ids.len().min(site.settings.queue.concurrency.max(1) as usize);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(id) = ids.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                    match runner.run(id, Timestamp::now) {
-                        Ok(Attempted::Finished | Attempted::Gone) => {}
-                        Ok(_) => {
-                            waiting.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        }
-                        Err(e) => {
-                            let _ = writeln!(std::io::stderr(), "emqueue: {id}: {e}");
-                            waiting.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        }
-                    }
-                    bar.inc(1);
-                }
-            });
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let (shown, counted) = (bar.clone(), waiting.clone());
+    let told = move |id: &Id, attempted: &std::io::Result<Attempted>| {
+        match attempted {
+            Ok(Attempted::Finished | Attempted::Gone) => {}
+            Ok(_) => drop(counted.fetch_add(1, Ordering::Relaxed)),
+            Err(e) => {
+                let _ = writeln!(std::io::stderr(), "emqueue: {id}: {e}");
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
         }
-    });
+        shown.inc(1);
+    };
+    let untried = queue::try_all(&runner, &ids, Timestamp::now, told)?;
     bar.finish_and_clear();
-    Ok(if waiting.into_inner() > 0 { Exit::TempFail } else { Exit::Ok })
+    Ok(if waiting.load(Ordering::Relaxed) + untried > 0 { Exit::TempFail } else { Exit::Ok })
 }
 
 fn each(spool: &Spool, ids: &[Id], act: impl Fn(&mut Claim) -> Result<(), Ended>, pokes: bool) -> super::Done {

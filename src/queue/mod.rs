@@ -6,7 +6,9 @@
 //! runners never deliver one message twice.
 
 mod attempt;
+mod board;
 mod conversation;
+mod crew;
 mod daemon;
 mod drops;
 mod schedule;
@@ -14,7 +16,7 @@ mod select;
 
 pub use attempt::{Attempted, Runner};
 pub use conversation::{Net, NetError, Wire};
-pub use daemon::{Daemon, Wake};
+pub use daemon::{Daemon, Wake, try_all};
 pub use drops::take_dropped;
 pub use select::{Selection, Selector};
 

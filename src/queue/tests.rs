@@ -376,7 +376,11 @@ fn with_a_full_disk_nothing_is_tried_whose_outcome_could_not_be_kept() {
     let dir = tempfile::tempdir().unwrap();
     let host = Host::new(|_| None);
     let runner = runner(dir.path(), &host, |_| {});
-    let id = queue(&runner, Some("alice@example.test"), vec![remote(Mailer::Smtp, "a@r.test")]);
+    let id = queue(
+        &runner,
+        Some("alice@example.test"),
+        vec![remote(Mailer::Smtp, "a@r.test"), remote(Mailer::Smtp, "b@r.test")],
+    );
     let (result, _) = with_plan(Plan::parse("ENOSPC:1+").unwrap(), || runner.run(&id, || NOW));
     assert!(result.is_err());
     assert_eq!(host.heard("MAIL"), 0);
