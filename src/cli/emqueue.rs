@@ -56,10 +56,16 @@ struct Which {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// List the queue
+    /// List the queue, the oldest first
     List {
         #[command(flatten)]
         which: Which,
+        /// Only so many messages
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+        /// Only messages behind this one: the next page
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
         /// Print JSON, one object a line
         #[arg(long)]
         json: bool,
@@ -136,11 +142,19 @@ fn run(arguments: Arguments) -> super::Done {
     let site = Arc::new(super::site("emqueue", &root)?);
     let spool = Spool::of(&site);
     match arguments.action {
-        Action::List { which, json } => {
-            let ids = if which_is_empty(&which) { spool.scan()? } else { choose(&spool, &which)? };
-            list::list(&spool, &ids, json)
+        Action::List { which, json, limit, after } => {
+            let limit = limit.unwrap_or(usize::MAX);
+            let after = after
+                .map(|text| Id::parse(&text).ok_or(text))
+                .transpose()
+                .map_err(|text| Ended::new(Exit::Usage, format!("{text:?} is no message id")))?;
+            let is_after = |id: &Id| after.as_ref().is_none_or(|after| id > after);
+            if which_is_empty(&which) {
+                return list::list(&spool, spool.oldest()?.filter(is_after).take(limit), json);
+            }
+            list::list(&spool, choose(&spool, &which)?.into_iter().filter(is_after).take(limit), json)
         }
-        Action::Show { which, json, text } => list::show(&spool, &choose(&spool, &which)?, json, text),
+        Action::Show { which, json, text } => list::show(&spool, choose(&spool, &which)?, json, text),
         Action::Run { which } if which_is_empty(&which) => attempt(&site, |spool| {
             let now = Timestamp::now();
             let is_due = |id: &Id| spool.progress(id, 0).is_ok_and(|p| p.is_due(now));
@@ -185,7 +199,7 @@ fn run(arguments: Arguments) -> super::Done {
 fn count(root: &Root) -> super::Done {
     super::become_em(root)?;
     let site = super::site("emqueue", root)?;
-    super::say(&format!("Total requests: {}\n", Spool::of(&site).scan()?.len())).map(|()| Exit::Ok)
+    super::say(&format!("Total requests: {}\n", Spool::of(&site).oldest()?.len())).map(|()| Exit::Ok)
 }
 
 /// `mailq`.
@@ -193,7 +207,10 @@ fn mailq(root: &Root, selection: &Selection) -> super::Done {
     super::become_em(root)?;
     let site = super::site("mailq", root)?;
     let spool = Spool::of(&site);
-    list::mailq(&spool, &selection.find(&spool)?)
+    if selection.is_empty() {
+        return list::mailq(&spool, spool.oldest()?);
+    }
+    list::mailq(&spool, selection.find(&spool)?.into_iter())
 }
 
 /// `sendmail -q`: once, or again and again.

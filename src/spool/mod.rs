@@ -25,6 +25,7 @@ mod drop;
 mod hint;
 mod id;
 mod journal;
+mod scan;
 mod text;
 
 pub use claim::{Claim, ClaimError, MessageText};
@@ -32,11 +33,13 @@ pub use drop::{Dropped, Handed};
 pub use hint::Hint;
 pub use id::{BUCKETS, Id, PackedId};
 pub use journal::{Outcome, Progress, Record, State};
+pub use scan::Oldest;
 
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::envelope::Envelope;
 use crate::fsx;
+use scan::each_id;
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
@@ -117,30 +120,6 @@ impl Spool {
 
     fn journal_file(&self, id: &Id) -> PathBuf {
         self.dir.join("log").join(id.bucket()).join(id.as_str())
-    }
-
-    /// Every queued message's id, sorted, oldest first.
-    pub fn scan(&self) -> io::Result<Vec<Id>> {
-        let mut ids = ids_below(&self.dir.join("queue"))?;
-        ids.sort();
-        Ok(ids)
-    }
-
-    /// The ids of one folder of the queue (a number below [`BUCKETS`]), sorted, oldest first.
-    pub fn scan_bucket(&self, bucket: usize) -> io::Result<Vec<PackedId>> {
-        let mut ids: Vec<PackedId> = Vec::new();
-        each_id(&self.bucket_dir(bucket), |id| ids.push(id.pack()))?;
-        ids.sort_unstable();
-        Ok(ids)
-    }
-
-    /// When a folder of the queue last got or lost a file; `None` when it does not exist.
-    pub fn bucket_changed(&self, bucket: usize) -> Option<Timestamp> {
-        std::fs::metadata(self.bucket_dir(bucket)).ok()?.modified().ok().map(Timestamp::from)
-    }
-
-    fn bucket_dir(&self, bucket: usize) -> PathBuf {
-        self.dir.join("queue").join(format!("{bucket:02x}"))
     }
 
     /// Makes the end of retired messages durable, and removes their journals: one fsync for each folder that they lay in.
@@ -342,15 +321,6 @@ fn ids_below(dir: &std::path::Path) -> io::Result<Vec<Id>> {
         each_id(&bucket.path(), |id| ids.push(id))?;
     }
     Ok(ids)
-}
-
-fn each_id(dir: &std::path::Path, mut act: impl FnMut(Id)) -> io::Result<()> {
-    for entry in read_dir(dir)? {
-        if let Some(id) = entry.file_name().to_str().and_then(Id::parse) {
-            act(id);
-        }
-    }
-    Ok(())
 }
 
 fn read_dir(dir: &std::path::Path) -> io::Result<Vec<std::fs::DirEntry>> {
