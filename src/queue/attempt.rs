@@ -1,6 +1,7 @@
 //! One attempt for one claimed message: deliveries, journal, reports, and what comes next.
 
-use super::conversation::{Conversation, Net, Spoken, Target};
+use super::conversation::{Conversation, Spoken};
+use super::opening::Net;
 use super::schedule;
 use crate::addr::Address;
 use crate::bounce::{self, Report};
@@ -8,9 +9,11 @@ use crate::clock::Timestamp;
 use crate::deliver::Letter;
 use crate::envelope::{Mailer, Recipient};
 use crate::log;
+use crate::nexthop::NextHops;
 use crate::serve::Gate;
 use crate::spool::{Claim, ClaimError, Id, Outcome, Record};
 use crate::status::{Enhanced, Failure};
+use crate::tables::Route;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 use std::sync::{Arc, Condvar, Mutex};
@@ -23,6 +26,7 @@ const DEAD_HOST: Duration = Duration::from_secs(60);
 pub struct Runner {
     pub(super) gate: Arc<Gate>,
     net: Arc<dyn Net>,
+    hops: Arc<NextHops>,
     hosts: Mutex<HashMap<String, u32>>,
     freed: Condvar,
     dead: Mutex<HashMap<String, (Instant, Outcome)>>,
@@ -60,10 +64,11 @@ enum Way {
 
 impl Runner {
     /// A runner for a site.
-    pub fn new(gate: Arc<Gate>, net: Arc<dyn Net>) -> Runner {
+    pub fn new(gate: Arc<Gate>, net: Arc<dyn Net>, hops: Arc<NextHops>) -> Runner {
         Runner {
             gate,
             net,
+            hops,
             hosts: Default::default(),
             freed: Condvar::new(),
             dead: Default::default(),
@@ -109,7 +114,7 @@ impl Runner {
         }
         for (way, numbers) in ways {
             let spoken = match way {
-                Way::Remote(_, host, sender) => self.remote(&claim, &host, &sender, &numbers),
+                Way::Remote(_, host, sender) => self.remote(&claim, &host, &sender, &numbers, now()),
                 Way::Local(number) => vec![self.local(&claim, number, now())],
             };
             self.journal(&mut claim, &numbers, &spoken, now())?;
@@ -194,15 +199,17 @@ impl Runner {
         self.gate.postman.deliver(delivery, &mut letter, draft, now)
     }
 
-    fn remote(&self, claim: &Claim, domain: &str, sender: &str, numbers: &[usize]) -> Vec<Spoken> {
+    fn remote(&self, claim: &Claim, domain: &str, sender: &str, numbers: &[usize], now: Timestamp) -> Vec<Spoken> {
         let all = |outcome: Outcome| vec![Spoken { outcome, passes_dsn: false }; numbers.len()];
-        let target = match self.gate.router.host(domain) {
-            Ok((mailer, host, port)) => Target { mailer, host, port },
+        let routed = self.gate.router.host(domain);
+        let plan = routed.and_then(|(mailer, host, port)| self.hops.plan(mailer, &Route::host_text(&host, port), now));
+        let plan = match plan {
+            Ok(plan) => plan,
             Err(failure) => {
                 return all(Outcome::new(failure.enhanced, failure.public, "").because(&failure.cause));
             }
         };
-        let name = format!("{}:{}", target.host, target.port);
+        let name = plan.key.clone();
         if let Some(outcome) = self.is_dead(&name) {
             return all(outcome);
         }
@@ -212,9 +219,10 @@ impl Runner {
         let recipients: Vec<&Recipient> = numbers.iter().map(|n| &envelope.recipients[*n]).collect();
         let conversation = Conversation {
             net: &*self.net,
-            target: &target,
+            plan: &plan,
             hello: &self.gate.host,
             settings: &self.gate.site.settings.queue,
+            source: &self.gate.site.settings.relay.source,
             envelope,
             sender: owner.as_ref().or(envelope.sender.as_ref()),
             recipients: &recipients,

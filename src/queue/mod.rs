@@ -9,13 +9,14 @@ mod attempt;
 mod conversation;
 mod daemon;
 mod drops;
+mod opening;
 mod schedule;
 mod select;
 
 pub use attempt::{Attempted, Runner};
-pub use conversation::{Net, NetError, Wire};
 pub use daemon::{Daemon, Wake};
 pub use drops::take_dropped;
+pub use opening::{Net, NetError, Wire};
 pub use select::{Selection, Selector};
 
 use crate::clock::Timestamp;
