@@ -5,7 +5,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | 4 programs | `cli`, `drive` |
-//! | 3 services | `serve`, `route`, `policy`, `deliver`, `queue`, `bounce`, `submit` |
+//! | 3 services | `serve`, `route`, `policy`, `deliver`, `queue`, `nexthop`, `bounce`, `submit` |
 //! | 2 protocols | `proto` |
 //! | 2′ stores | `spool`, `store`, `users`, `tables`, `config` |
 //! | 1 values | `addr`, `envelope`, `mailbox`, `msg`, `rules`, `sasl`, `settings`, `status` |
@@ -28,6 +28,7 @@ pub mod line;
 pub mod log;
 pub mod mailbox;
 pub mod msg;
+pub mod nexthop;
 pub mod policy;
 pub mod proto;
 pub mod queue;

@@ -8,8 +8,10 @@ use super::emsend::Mode;
 use super::{Ended, RootOption, say};
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::drive::Outgoing;
+use crate::drive::{self, Dns, Outgoing};
 use crate::fsx::{Lock, LockError};
+use crate::nexthop::NextHops;
+use crate::nexthop::cache::Cached;
 use crate::queue::{self, Attempted, Daemon, Runner, Selection, Selector, Wake};
 use crate::serve::Gate;
 use crate::settings::Root;
@@ -272,12 +274,19 @@ fn progress_bar(count: usize) -> ProgressBar {
     bar
 }
 
+/// A runner with the real network; its name service starts at the first question.
+fn runner(gate: Arc<Gate>) -> Runner {
+    let site = gate.site.clone();
+    let hops = NextHops::new(site.clone(), Arc::new(Cached::new(Dns::of(&site))), drive::own(&site));
+    Runner::new(gate, Arc::new(Outgoing::of(&site)), Arc::new(hops))
+}
+
 /// Attempts, here and now, for the messages chosen once the drop folder is taken over.
 fn attempt(site: &Arc<Site>, choose: impl FnOnce(&Spool) -> Result<Vec<Id>, Ended>) -> super::Done {
     let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
     queue::take_dropped(&gate, Timestamp::now())?;
     let ids = choose(&gate.spool)?;
-    let runner = Arc::new(Runner::new(gate, Arc::new(Outgoing::default())));
+    let runner = Arc::new(runner(gate));
     let bar = progress_bar(ids.len());
     let waiting = Arc::new(AtomicUsize::new(0));
     let (shown, counted) = (bar.clone(), waiting.clone());
@@ -359,7 +368,7 @@ fn daemon(site: Arc<Site>) -> super::Done {
     let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
     poll.registry().register(&mut mio::unix::SourceFd(&fd), Token(1), Interest::READABLE)?;
     let gate = Arc::new(Gate::new(site, super::emlocal_path()));
-    let runner = Arc::new(Runner::new(gate, Arc::new(Outgoing::default())));
+    let runner = Arc::new(runner(gate));
     let mut events = Events::with_capacity(8);
     let mut torn = String::new();
     Daemon::new(runner).run(Timestamp::now, |patience| {

@@ -1,48 +1,63 @@
 //! The network for the queue's SMTP client: blocking sockets with deadlines, TLS by rustls.
 
+use super::tls_trust::ClientTls;
+use crate::config::Site;
+use crate::nexthop::{Own, Security, TlsError, TlsFault};
 use crate::queue::{Net, NetError, Wire};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use rustls::{ClientConnection, StreamOwned};
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Most addresses of one host that are tried.
-const ADDRESSES: usize = 8;
 /// Longest wait while sending one piece.
 const SEND_PATIENCE: Duration = Duration::from_secs(300);
 
-/// Connects through the system's resolver.
+/// Connects to addresses.
 #[derive(Debug, Default)]
 pub struct Outgoing {
-    tls: OnceLock<Arc<ClientConfig>>,
+    tls: Arc<ClientTls>,
+}
+
+impl Outgoing {
+    /// With the certificates of the site's settings.
+    pub fn of(site: &Site) -> Outgoing {
+        Outgoing { tls: Arc::new(ClientTls::of(site)) }
+    }
+}
+
+/// What this machine is known by, so that mail does not come back to it.
+pub fn own(site: &Site) -> Own {
+    let interfaces = nix::ifaddrs::getifaddrs().map(|all| {
+        let ip = |address: nix::sys::socket::SockaddrStorage| {
+            let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
+        };
+        all.filter_map(|interface| interface.address.and_then(ip)).collect()
+    });
+    Own {
+        names: vec![site.hostname().to_ascii_lowercase()],
+        listening: site.listens("smtp").to_vec(),
+        // Without the list, our names and plain addresses are still known.
+        interfaces: interfaces.unwrap_or_default(),
+    }
 }
 
 impl Net for Outgoing {
-    fn connect(&self, host: &str, port: u16, patience: Duration) -> Result<Box<dyn Wire>, NetError> {
-        let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
-            Ok(ip) => vec![SocketAddr::new(ip, port)],
-            Err(_) => (host, port)
-                .to_socket_addrs()
-                .map_err(|e| NetError(format!("no address: {e}")))?
-                .take(ADDRESSES)
-                .collect(),
-        };
-        let mut last = NetError("no address".to_string());
-        for address in addresses {
-            match TcpStream::connect_timeout(&address, patience.max(Duration::from_millis(1))) {
-                Ok(stream) => {
-                    let _ = stream.set_nodelay(true);
-                    let _ = stream.set_write_timeout(Some(SEND_PATIENCE));
-                    let tls = self.tls.get_or_init(client_config).clone();
-                    return Ok(Box::new(Line { stream: Some(Stream::Plain(stream)), address, tls }));
-                }
-                Err(e) => last = NetError(format!("connect: {e}")),
+    fn connect(&self, to: SocketAddr, from: Option<IpAddr>, patience: Duration) -> Result<Box<dyn Wire>, NetError> {
+        let connect = || -> io::Result<TcpStream> {
+            let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+            if let Some(ip) = from {
+                socket.bind(&SockAddr::from(SocketAddr::new(ip, 0)))?;
             }
-        }
-        Err(last)
+            socket.connect_timeout(&SockAddr::from(to), patience.max(Duration::from_millis(1)))?;
+            socket.set_tcp_nodelay(true)?;
+            socket.set_write_timeout(Some(SEND_PATIENCE))?;
+            Ok(socket.into())
+        };
+        let stream = connect().map_err(|e| NetError(format!("connect: {e}")))?;
+        Ok(Box::new(Line { stream: Some(Stream::Plain(stream)), address: to, tls: self.tls.clone() }))
     }
 }
 
@@ -54,7 +69,7 @@ enum Stream {
 struct Line {
     stream: Option<Stream>,
     address: SocketAddr,
-    tls: Arc<ClientConfig>,
+    tls: Arc<ClientTls>,
 }
 
 impl Line {
@@ -66,9 +81,9 @@ impl Line {
     }
 }
 
-fn words(e: std::io::Error) -> NetError {
+fn words(e: io::Error) -> NetError {
     match e.kind() {
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => NetError("timed out".to_string()),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => NetError("timed out".to_string()),
         _ => NetError(e.to_string()),
     }
 }
@@ -93,22 +108,30 @@ impl Wire for Line {
                 None => return Err(NetError("no connection".to_string())),
             };
             match result {
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 other => return other.map_err(words),
             }
         }
     }
 
-    fn start_tls(&mut self, host: &str) -> Result<(), NetError> {
-        let name =
-            ServerName::try_from(host.to_string()).unwrap_or_else(|_| ServerName::IpAddress(self.address.ip().into()));
-        let client = ClientConnection::new(self.tls.clone(), name).map_err(|e| NetError(e.to_string()))?;
+    fn start_tls(&mut self, security: &Security, patience: Duration) -> Result<(), TlsError> {
+        let (client, judge) = self.tls.connect(security, self.address.ip())?;
         let Some(Stream::Plain(socket)) = self.stream.take() else {
-            return Err(NetError("TLS is on".to_string()));
+            return Err(TlsError::new(TlsFault::Other, "TLS is on"));
         };
+        let until = Instant::now() + patience;
         let mut tls = Box::new(StreamOwned::new(client, socket));
         while tls.conn.is_handshaking() {
-            tls.conn.complete_io(&mut tls.sock).map_err(words)?;
+            let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let _ = tls.sock.set_read_timeout(Some(left));
+            if let Err(error) = tls.conn.complete_io(&mut tls.sock) {
+                // The judge knows better than the alert that came of it.
+                let said = judge.as_ref().and_then(|judge| judge.verdict());
+                return Err(said.unwrap_or_else(|| TlsError::new(TlsFault::Other, words(error).0)));
+            }
+            if Instant::now() >= until && tls.conn.is_handshaking() {
+                return Err(TlsError::new(TlsFault::Other, "timed out"));
+            }
         }
         self.stream = Some(Stream::Tls(tls));
         Ok(())
@@ -116,53 +139,5 @@ impl Wire for Line {
 
     fn peer(&self) -> String {
         self.address.to_string()
-    }
-}
-
-fn client_config() -> Arc<ClientConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map(|b| {
-        b.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))).with_no_client_auth()
-    });
-    // The default versions suit the default provider: this can't fail.
-    Arc::new(config.expect("rustls knows its own defaults"))
-}
-
-/// Takes every certificate: opportunistic TLS has no name to check it against (RFC 7435); signatures are checked all the same.
-#[derive(Debug)]
-struct AnyCertificate(Arc<rustls::crypto::CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -6,7 +6,8 @@
 //! from it, and not at all when that is the end of the message: then its queue file goes at once.
 
 use super::board::Verdict;
-use super::conversation::{Conversation, Net, Spoken, Target};
+use super::conversation::{Conversation, Spoken};
+use super::opening::Net;
 use super::schedule;
 use crate::addr::Address;
 use crate::bounce::{self, Report};
@@ -14,9 +15,11 @@ use crate::clock::Timestamp;
 use crate::deliver::Letter;
 use crate::envelope::{Delivery, Envelope, Mailer, Recipient};
 use crate::log;
+use crate::nexthop::NextHops;
 use crate::serve::Gate;
 use crate::spool::{Claim, ClaimError, Id, Outcome, Progress, Record};
 use crate::status::{Enhanced, Failure};
+use crate::tables::Route;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Runner {
     pub(super) gate: Arc<Gate>,
     net: Arc<dyn Net>,
+    hops: Arc<NextHops>,
     /// What happened and could not be written down. It comes first at the next attempt: a message that was delivered while the
     /// disk was full must not be delivered again at each attempt.
     unwritten: Mutex<HashMap<Id, Unwritten>>,
@@ -113,8 +117,8 @@ impl Attempt {
 
 impl Runner {
     /// A runner for a site.
-    pub fn new(gate: Arc<Gate>, net: Arc<dyn Net>) -> Runner {
-        Runner { gate, net, unwritten: Default::default(), retired: Default::default() }
+    pub fn new(gate: Arc<Gate>, net: Arc<dyn Net>, hops: Arc<NextHops>) -> Runner {
+        Runner { gate, net, hops, unwritten: Default::default(), retired: Default::default() }
     }
 
     /// The gate it works behind.
@@ -174,7 +178,7 @@ impl Runner {
         let Some((way, numbers)) = attempt.ways.get(way) else { return (false, Verdict::Unknown) };
         let (spoken, verdict) = match way {
             Way::Remote(_, host, sender) => {
-                let spoken = self.remote(attempt, host, sender, numbers);
+                let spoken = self.remote(attempt, host, sender, numbers, now());
                 let verdict = verdict(&spoken);
                 (spoken, verdict)
             }
@@ -312,10 +316,12 @@ impl Runner {
         self.gate.postman.deliver(delivery, &mut letter, draft, now)
     }
 
-    fn remote(&self, attempt: &Attempt, domain: &str, sender: &str, numbers: &[usize]) -> Vec<Spoken> {
+    fn remote(&self, attempt: &Attempt, domain: &str, sender: &str, numbers: &[usize], now: Timestamp) -> Vec<Spoken> {
         let all = |outcome: Outcome| vec![Spoken { outcome, passes_dsn: false }; numbers.len()];
-        let target = match self.gate.router.host(domain) {
-            Ok((mailer, host, port)) => Target { mailer, host, port },
+        let routed = self.gate.router.host(domain);
+        let plan = routed.and_then(|(mailer, host, port)| self.hops.plan(mailer, &Route::host_text(&host, port), now));
+        let plan = match plan {
+            Ok(plan) => plan,
             Err(failure) => {
                 return all(Outcome::new(failure.enhanced, failure.public, "").because(&failure.cause));
             }
@@ -325,9 +331,10 @@ impl Runner {
         let recipients: Vec<&Recipient> = numbers.iter().map(|n| &envelope.recipients[*n]).collect();
         let conversation = Conversation {
             net: &*self.net,
-            target: &target,
+            plan: &plan,
             hello: &self.gate.host,
             settings: &self.gate.site.settings.queue,
+            source: &self.gate.site.settings.relay.source,
             envelope,
             sender: owner.as_ref().or(envelope.sender.as_ref()),
             recipients: &recipients,

@@ -11,13 +11,14 @@ mod conversation;
 mod crew;
 mod daemon;
 mod drops;
+mod opening;
 mod schedule;
 mod select;
 
 pub use attempt::{Attempted, Runner};
-pub use conversation::{Net, NetError, Wire};
 pub use daemon::{Daemon, Wake, try_all};
 pub use drops::take_dropped;
+pub use opening::{Net, NetError, Wire};
 pub use select::{Selection, Selector};
 
 use crate::clock::Timestamp;

@@ -6,9 +6,11 @@ use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::envelope::{Delivery, Envelope, Mailer, Notify, Recipient, Source};
 use crate::fsx::fault::{Plan, with_plan};
+use crate::nexthop::{NextHops, NoDns, Own, Security, TlsError, TlsFault};
 use crate::serve::Gate;
 use crate::settings::{Root, Settings};
 use crate::spool::Id;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -58,7 +60,7 @@ struct Talk {
 }
 
 impl Net for Host {
-    fn connect(&self, _: &str, _: u16, _: Duration) -> Result<Box<dyn Wire>, NetError> {
+    fn connect(&self, _: SocketAddr, _: Option<IpAddr>, _: Duration) -> Result<Box<dyn Wire>, NetError> {
         let (said, accepted, replies) = (Vec::new(), Vec::new(), b"220 peer\r\n".to_vec());
         Ok(Box::new(Talk { host: self.clone(), said, is_text: false, accepted, replies, is_closed: false }))
     }
@@ -113,8 +115,8 @@ impl Wire for Talk {
         Ok(n)
     }
 
-    fn start_tls(&mut self, _: &str) -> Result<(), NetError> {
-        Err(NetError("no TLS here".to_string()))
+    fn start_tls(&mut self, _: &Security, _: Duration) -> Result<(), TlsError> {
+        Err(TlsError::new(TlsFault::Other, "no TLS here"))
     }
 
     fn peer(&self) -> String {
@@ -152,7 +154,14 @@ fn runner(dir: &Path, host: &Host, change: impl FnOnce(&mut Settings)) -> Runner
             Ok::<_, std::io::Error>(())
         })
         .unwrap();
-    Runner::new(Arc::new(gate), Arc::new(host.clone()))
+    let gate = Arc::new(gate);
+    let hops = hops(&gate);
+    Runner::new(gate, Arc::new(host.clone()), hops)
+}
+
+/// Fixed routes need no DNS.
+fn hops(gate: &Gate) -> Arc<NextHops> {
+    Arc::new(NextHops::new(gate.site.clone(), Arc::new(NoDns), Own::default()))
 }
 
 fn remote(mailer: Mailer, to: &str) -> Recipient {
@@ -253,7 +262,7 @@ fn a_message_that_one_host_refuses_for_a_temporary_reason_is_tried_until_it_expi
 struct Drip;
 
 impl Net for Drip {
-    fn connect(&self, _: &str, _: u16, _: Duration) -> Result<Box<dyn Wire>, NetError> {
+    fn connect(&self, _: SocketAddr, _: Option<IpAddr>, _: Duration) -> Result<Box<dyn Wire>, NetError> {
         Ok(Box::new(Drip))
     }
 }
@@ -269,7 +278,7 @@ impl Wire for Drip {
         Ok(1)
     }
 
-    fn start_tls(&mut self, _: &str) -> Result<(), NetError> {
+    fn start_tls(&mut self, _: &Security, _: Duration) -> Result<(), TlsError> {
         Ok(())
     }
 
@@ -283,7 +292,7 @@ fn the_patience_is_for_a_whole_reply() {
     let dir = tempfile::tempdir().unwrap();
     let host = Host::new(|_| None);
     let shaped = runner(dir.path(), &host, |s| s.queue.timeout_command = Duration::from_millis(100));
-    let dripping = Runner::new(shaped.gate.clone(), Arc::new(Drip));
+    let dripping = Runner::new(shaped.gate.clone(), Arc::new(Drip), hops(&shaped.gate));
     let id = queue(&dripping, Some("alice@example.test"), vec![remote(Mailer::Smtp, "a@r.test")]);
     let started = Instant::now();
     assert!(matches!(dripping.run(&id, || NOW).unwrap(), Attempted::Later(_)));

@@ -10,10 +10,12 @@
 
 mod certificate;
 mod channel;
+mod client;
 mod scram;
 
 pub use certificate::addresses as certificate_addresses;
 pub use channel::Channel;
+pub use client::{ClientDialog, ClientError};
 pub use scram::{ScramKeys, hmac_sha256};
 
 use crate::addr::Address;

@@ -1,9 +1,10 @@
 //! The table of settings. A row: name, type, default, what it does.
 
 use super::Key;
+use super::relay::{Dnssec, Families, TlsDefault};
 use super::value::{Kind, Network, Plaintext, Size};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use toml_edit::Value;
 
@@ -188,6 +189,36 @@ settings! {
         timeout_command: Duration = minutes(5), "Wait for a reply of another host.";
         timeout_data: Duration = minutes(10), "Wait for the reply after a message's end.";
         bounce_size: Size = Size(64 << 10), "Most of a returned message that is sent back, when the sender wants the whole.";
+    }
+    /// Sending to other hosts.
+    relay: Relay {
+        smart_host: String = String::new(), "Where mail for others goes that no route matches, instead of the hosts that DNS names: \"host\" (by its MX), \"[host]\", \"[host]:587\", or \"smtps:[host]\" for TLS from the start (port 465).";
+        smart_host_user: String = String::new(), "The name to log in with at the smart host; empty does not log in.";
+        smart_host_password_file: String = String::new(), "File whose first line is the password for that; only its owner may read it.";
+        login_without_tls: bool = false, "Send that name and password also where the connection has no TLS.";
+        fallback: String = String::new(), "Host that is tried after all hosts of a domain, and when DNS fails for now, written as a smart host is.";
+        address_families: Families = Families::PreferV4, "Which addresses of a host are used, and which first: \"prefer-ipv4\", \"prefer-ipv6\", \"ipv4\" or \"ipv6\" (the last two alone).";
+        source: Vec<IpAddr> = Vec::new(), "Our own addresses that connections come from, at most one of each family; empty leaves it to the system.";
+        tls: TlsDefault = TlsDefault::Auto, "TLS to hosts for which etc/tls-policies says nothing: \"none\", \"may\" (where it is offered), \"encrypt\" (no mail without), \"dane\" (by TLSA records, else may), or \"auto\": dane where DNS answers are secured, else may.";
+        mta_sts: bool = true, "Obey the MTA-STS policies of domains.";
+        ca_file: String = String::new(), "PEM file with the authorities that certificates of other hosts must come from where they are verified; empty takes the system's.";
+        certificate: String = String::new(), "PEM file with the certificate, and its chain, that we show to hosts that ask for one; empty shows none.";
+        key: String = String::new(), "PEM file with the private key of that.";
+    }
+    /// The domain name system, as the sender of mail uses it.
+    dns: Dns {
+        servers: Vec<SocketAddr> = Vec::new(), "Name servers, \"address:port\"; empty takes those of /etc/resolv.conf.";
+        search: String = String::new(), "Domain that is added to host names without a dot.";
+        hosts: String = "/etc/hosts".to_string(), "File of hosts(5) whose addresses go before DNS; empty for none.";
+        timeout: Duration = seconds(5), "Wait for an answer of a server.";
+        attempts: u32 = 2, "How often a question is sent again without an answer.";
+        time: Duration = seconds(20), "Longest time that one message waits for DNS at an attempt.";
+        mx: u32 = 20, "Most MX records of a domain that are looked at.";
+        addresses: u32 = 8, "Most addresses of a host that are looked at.";
+        cname_steps: u32 = 8, "Most CNAME records between a name and its answer.";
+        answer_size: Size = Size(64 << 10), "Largest answer taken, in octets.";
+        dnssec: Dnssec = Dnssec::Auto, "Whose word on DNSSEC counts: \"off\" nobody's, \"trust-ad\" the servers' (their AD bit), \"validate\" our own checks, \"auto\" the servers' when all are on this machine, else nobody's.";
+        trust_anchor: String = String::new(), "File with the DNSKEY records where \"validate\" begins; empty takes the root's.";
     }
     /// Local delivery.
     delivery: Delivery {

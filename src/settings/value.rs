@@ -14,16 +14,16 @@ pub trait Kind: Sized {
     fn print(&self) -> String;
 }
 
-fn expected<K: Kind>(value: &Value) -> String {
+pub(super) fn expected<K: Kind>(value: &Value) -> String {
     format!("expected {}, found {}", K::NAME, value.type_name())
 }
 
-fn text<K: Kind>(value: &Value) -> Result<&str, String> {
+pub(super) fn text<K: Kind>(value: &Value) -> Result<&str, String> {
     value.as_str().ok_or_else(|| expected::<K>(value))
 }
 
 /// A string as TOML prints it.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     Value::from(text).to_string().trim().to_string()
 }
 
@@ -242,6 +242,14 @@ impl Member for Network {
 
     fn member(text: &str) -> Result<Network, String> {
         text.parse()
+    }
+}
+
+impl Member for IpAddr {
+    const LIST: &'static str = "a list of addresses";
+
+    fn member(text: &str) -> Result<IpAddr, String> {
+        text.parse().map_err(|_| format!("{text:?} is not an address: write \"192.0.2.1\" or \"2001:db8::1\""))
     }
 }
 

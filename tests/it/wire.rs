@@ -2,6 +2,7 @@
 
 use super::world::PATIENCE;
 use expressmail::drive::Outgoing;
+use expressmail::nexthop::Security;
 use expressmail::queue::{Net, Wire};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -63,13 +64,13 @@ pub struct Tls {
 impl Tls {
     /// Connects and sends this in clear.
     pub fn connect(address: SocketAddr, first: &[u8]) -> Tls {
-        let mut wire = Outgoing::default().connect(&address.ip().to_string(), address.port(), PATIENCE).unwrap();
+        let mut wire = Outgoing::default().connect(address, None, PATIENCE).unwrap();
         wire.send(first).unwrap();
         Tls { wire, held: Vec::new() }
     }
 
     pub fn start(&mut self) {
-        self.wire.start_tls("localhost").unwrap();
+        self.wire.start_tls(&Security::opportunistic("localhost"), PATIENCE).unwrap();
     }
 
     pub fn send(&mut self, text: &str) {

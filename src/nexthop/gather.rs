@@ -1,0 +1,255 @@
+//! Collects the hops behind the hosts of a route.
+
+use super::host::{Host, HostText, Target};
+use super::mx::{self, Exchangers};
+use super::resolver::{Answer, Data, DnsError, Found, Kind, Question};
+use super::{ADDRESSES, Hop, Login, NextHops, Security, Trust};
+use crate::clock::Timestamp;
+use crate::settings::{Families, TlsDefault};
+use crate::status::Failure;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The work for one plan.
+pub(super) struct Gather<'a> {
+    from: &'a NextHops,
+    until: Instant,
+    _now: Timestamp,
+}
+
+/// A host on its way to a hop.
+struct Candidate {
+    preference: u16,
+    name: String,
+    addresses: Vec<SocketAddr>,
+}
+
+impl<'a> Gather<'a> {
+    pub(super) fn new(from: &'a NextHops, now: Timestamp) -> Gather<'a> {
+        Gather { from, until: Instant::now() + from.site.settings.dns.time, _now: now }
+    }
+
+    /// The hops of a route's hosts, at most so many.
+    pub(super) fn hosts(
+        &mut self,
+        text: &HostText,
+        most: usize,
+        login: Option<Arc<Login>>,
+    ) -> Result<Vec<Hop>, Failure> {
+        let mut candidates: Vec<(Candidate, u16)> = Vec::new();
+        let (mut temporary, mut permanent) = (None, None);
+        for host in &text.hosts {
+            match self.host(host, most) {
+                Ok(found) => candidates.extend(found.into_iter().map(|candidate| (candidate, host.port))),
+                Err(failure) if failure.is_temporary() => temporary = temporary.or(Some(failure)),
+                Err(failure) => permanent = permanent.or(Some(failure)),
+            }
+        }
+        candidates.truncate(most);
+        if candidates.is_empty() {
+            // Not sure is temporary.
+            let nothing = || Failure::temporary((4, 4), "No host to send to", "an empty route");
+            return Err(temporary.or(permanent).unwrap_or_else(nothing));
+        }
+        let share = (ADDRESSES / candidates.len()).max(1);
+        let hop = |(candidate, _): (Candidate, u16)| {
+            let security = self.security(&candidate, text.implicit_tls);
+            let Candidate { name, mut addresses, .. } = candidate;
+            addresses.truncate(share);
+            Hop { name, addresses, security, login: login.clone() }
+        };
+        Ok(candidates.into_iter().map(hop).collect())
+    }
+
+    fn host(&self, host: &Host, most: usize) -> Result<Vec<Candidate>, Failure> {
+        match &host.target {
+            Target::Literal(ip) => {
+                let address = SocketAddr::new(*ip, host.port);
+                if self.from.own.is_address(address) {
+                    return Err(loops(&address.to_string()));
+                }
+                let name = match ip {
+                    IpAddr::V4(ip) => format!("[{ip}]"),
+                    IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
+                };
+                Ok(vec![Candidate { preference: 0, name, addresses: vec![address] }])
+            }
+            Target::Name(name) => self.named(name, host.port),
+            Target::Domain(name) => self.domain(name, host.port, most),
+        }
+    }
+
+    /// A host that needs no MX records.
+    fn named(&self, name: &str, port: u16) -> Result<Vec<Candidate>, Failure> {
+        let found = self.addresses(&[name.to_string()], port).pop();
+        let addresses = found.unwrap_or_else(|| Err(silence())).map_err(|e| no_address(name, &e))?;
+        if addresses.iter().any(|address| self.from.own.is_address(*address)) {
+            return Err(loops(name));
+        }
+        Ok(vec![Candidate { preference: 0, name: name.to_string(), addresses }])
+    }
+
+    /// RFC 5321 §5.1.
+    fn domain(&self, name: &str, port: u16, most: usize) -> Result<Vec<Candidate>, Failure> {
+        let settings = &self.from.site.settings.dns;
+        let question = self.absolute(name, Kind::Mx);
+        let found = self.ask(&[question]).pop().unwrap_or_else(|| Err(silence()));
+        let answer = match found {
+            Ok(answer) => answer,
+            // The address of the domain is its implicit MX; a file of the administrator's needs no DNS.
+            Err(DnsError::NoData { .. }) => return self.named(name, port),
+            Err(_) if self.from.resolver.is_fixed(name) => return self.named(name, port),
+            Err(DnsError::NoName { .. }) => {
+                return Err(Failure::permanent((1, 2), format!("No such domain: {name}"), "NXDOMAIN for MX"));
+            }
+            Err(DnsError::Trouble(reason)) => return Err(trouble(name, Kind::Mx, &reason)),
+        };
+        let is_ours = |host: &str| self.from.own.is_name(host);
+        match mx::order(&answer, settings.mx as usize, &mut |n| (self.from.draw)(n), &is_ours) {
+            Exchangers::Hosts(hosts) => self.exchangers(name, &hosts, port, most),
+            // RFC 7505 §4.1.
+            Exchangers::Null => {
+                Err(Failure::permanent((1, 10), format!("{name} takes no mail"), "null MX").with_code(556))
+            }
+            Exchangers::Ourselves => Err(loops(name)),
+            Exchangers::Nonsense => {
+                Err(Failure::permanent((4, 4), format!("{name} has no usable MX"), "no host name in the MX records"))
+            }
+        }
+    }
+
+    /// The first hosts that have addresses. Where one of them is at our own address it is as if it had our name.
+    fn exchangers(
+        &self,
+        domain: &str,
+        hosts: &[(u16, String)],
+        port: u16,
+        most: usize,
+    ) -> Result<Vec<Candidate>, Failure> {
+        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut last: Option<(String, DnsError)> = None;
+        for some in hosts.chunks(most.max(1)) {
+            let names: Vec<String> = some.iter().map(|(_, host)| host.clone()).collect();
+            for ((preference, name), found) in some.iter().zip(self.addresses(&names, port)) {
+                match found {
+                    Ok(addresses) if addresses.iter().any(|address| self.from.own.is_address(*address)) => {
+                        candidates.retain(|candidate| candidate.preference < *preference);
+                        return if candidates.is_empty() { Err(loops(domain)) } else { Ok(candidates) };
+                    }
+                    Ok(addresses) => {
+                        candidates.push(Candidate { preference: *preference, name: name.clone(), addresses });
+                    }
+                    Err(error) if last.as_ref().is_none_or(|(_, last)| !last.is_temporary()) => {
+                        last = Some((name.clone(), error));
+                    }
+                    Err(_) => {}
+                }
+            }
+            if candidates.len() >= most {
+                break;
+            }
+        }
+        match (candidates.is_empty(), last) {
+            (true, Some((_, DnsError::NoName { .. } | DnsError::NoData { .. }))) => {
+                Err(Failure::permanent((4, 4), format!("No host of {domain} has an address"), "MX without addresses"))
+            }
+            (true, Some((host, error))) => Err(no_address(&host, &error)),
+            _ => Ok(candidates),
+        }
+    }
+
+    /// The addresses of hosts, asked for at once; in each list IPv4 and IPv6 take turns.
+    fn addresses(&self, names: &[String], port: u16) -> Vec<Result<Vec<SocketAddr>, DnsError>> {
+        let kinds: &[Kind] = match self.from.site.settings.relay.address_families {
+            Families::PreferV4 => &[Kind::A, Kind::Aaaa],
+            Families::PreferV6 => &[Kind::Aaaa, Kind::A],
+            Families::V4 => &[Kind::A],
+            Families::V6 => &[Kind::Aaaa],
+        };
+        let questions: Vec<Question> =
+            names.iter().flat_map(|name| kinds.iter().map(|kind| self.absolute(name, *kind))).collect();
+        let mut found = self.ask(&questions).into_iter();
+        names
+            .iter()
+            .map(|_| {
+                let of_each: Vec<Found> = found.by_ref().take(kinds.len()).collect();
+                let lists: Vec<Vec<IpAddr>> = of_each.iter().flatten().map(|answer| self.ips(answer)).collect();
+                let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
+                let turns = (0..longest).flat_map(|turn| lists.iter().filter_map(move |list| list.get(turn)));
+                let addresses: Vec<SocketAddr> = turns.map(|ip| SocketAddr::new(*ip, port)).collect();
+                if !addresses.is_empty() {
+                    return Ok(addresses);
+                }
+                // A family that could not be asked for may be the one that has an address.
+                let mut errors: Vec<DnsError> = of_each.into_iter().filter_map(Result::err).collect();
+                errors.sort_by_key(|error| !error.is_temporary());
+                Err(errors.into_iter().next().unwrap_or(DnsError::NoData { ttl: Duration::ZERO }))
+            })
+            .collect()
+    }
+
+    fn ips(&self, answer: &Answer) -> Vec<IpAddr> {
+        let mut ips: Vec<IpAddr> = answer
+            .data
+            .iter()
+            .filter_map(|data| match data {
+                Data::Address(ip) => Some(*ip),
+                _ => None,
+            })
+            .collect();
+        mx::shuffle(&mut ips, &mut |n| (self.from.draw)(n));
+        ips.truncate(self.from.site.settings.dns.addresses.max(1) as usize);
+        ips
+    }
+
+    /// A name without a dot gets the search domain, unless a file knows it as it is.
+    fn absolute(&self, name: &str, kind: Kind) -> Question {
+        let search = self.from.site.settings.dns.search.trim_matches('.');
+        match name.contains('.') || search.is_empty() || self.from.resolver.is_fixed(name) {
+            true => Question::new(name, kind),
+            false => Question::new(&format!("{name}.{search}"), kind),
+        }
+    }
+
+    fn ask(&self, questions: &[Question]) -> Vec<Found> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        self.from.resolver.ask(questions, left)
+    }
+
+    fn security(&self, candidate: &Candidate, implicit_tls: bool) -> Security {
+        let trust = match self.from.site.settings.relay.tls {
+            TlsDefault::Clear => Trust::Clear,
+            TlsDefault::Encrypt => Trust::Encrypt,
+            TlsDefault::Auto | TlsDefault::May | TlsDefault::Dane => Trust::May,
+        };
+        let server_name = if candidate.name.starts_with('[') { String::new() } else { candidate.name.clone() };
+        Security { trust, implicit_tls, server_name }
+    }
+}
+
+fn silence() -> DnsError {
+    DnsError::Trouble("no answer".to_string())
+}
+
+/// RFC 3463 §3.5: 4.4.3 is "directory server failure".
+fn trouble(name: &str, kind: Kind, reason: &str) -> Failure {
+    Failure::temporary((4, 3), format!("DNS does not answer about {name}"), format!("{}: {reason}", kind.name()))
+}
+
+fn no_address(name: &str, error: &DnsError) -> Failure {
+    match error {
+        DnsError::NoName { .. } => Failure::permanent((1, 2), format!("No such host: {name}"), "NXDOMAIN"),
+        DnsError::NoData { .. } => Failure::permanent((4, 4), format!("{name} has no address"), "no A, no AAAA"),
+        DnsError::Trouble(reason) => trouble(name, Kind::A, reason),
+    }
+}
+
+/// RFC 3463 §3.5: 5.4.6 is "routing loop detected".
+fn loops(name: &str) -> Failure {
+    Failure::permanent(
+        (4, 6),
+        format!("Mail for {name} loops back to me"),
+        "our own host is its best MX, and the domain is not among server.domains",
+    )
+}

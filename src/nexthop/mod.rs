@@ -1,0 +1,158 @@
+//! Where a message for another host goes at this moment: which hosts, which addresses, how each is secured.
+//!
+//! `queue` asks once an attempt ([`NextHops::plan`]), with the mailer and the host text that `route` gives, and tries the hops in
+//! their order. DNS comes through [`Resolver`], which `drive` implements.
+//! Invariants: a plan has at least one hop and each hop an address; no more than [`HOPS`] hosts and [`ADDRESSES`] addresses beside
+//! the fallback's; making it takes no longer than `dns.time`. Answers are kept by their TTL ([`cache`]), plans are not: hosts of
+//! equal preference share the load by each plan's own order.
+//! Trust: DNS is hostile. What is unclear is temporary; only a clear "no such name", a null MX, and a loop are permanent.
+//! RFC 5321 §5, RFC 7505.
+
+pub mod cache;
+mod gather;
+mod host;
+mod login;
+mod mx;
+mod own;
+pub mod resolver;
+mod security;
+
+pub use host::{Host, HostText, Target};
+pub use login::Login;
+pub use own::Own;
+pub use resolver::{NoDns, Resolver};
+pub use security::{Security, TlsError, TlsFault, Trust};
+
+use crate::clock::Timestamp;
+use crate::config::Site;
+use crate::envelope::Mailer;
+use crate::status::Failure;
+use gather::Gather;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Most hosts tried at one attempt.
+pub const HOPS: usize = 5;
+/// Most addresses tried at one attempt.
+pub const ADDRESSES: usize = 10;
+/// Most hosts of the fallback.
+const FALLBACK_HOPS: usize = 2;
+
+/// What to try, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The destination: what concurrency limits and the log go by.
+    pub key: String,
+    /// How to speak.
+    pub mailer: Mailer,
+    /// At least one.
+    pub hops: Vec<Hop>,
+}
+
+/// One host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hop {
+    /// Its name, or its address in brackets.
+    pub name: String,
+    /// At least one.
+    pub addresses: Vec<SocketAddr>,
+    /// What must hold before mail goes there.
+    pub security: Security,
+    /// Who we are to it; the smart host alone has that.
+    pub login: Option<Arc<Login>>,
+}
+
+/// Gives a random number below its argument.
+pub type Draw = dyn Fn(usize) -> usize + Send + Sync;
+
+/// Makes plans; shared by all threads of a process.
+pub struct NextHops {
+    site: Arc<Site>,
+    resolver: Arc<dyn Resolver>,
+    own: Own,
+    draw: Box<Draw>,
+}
+
+impl NextHops {
+    /// Plans for a site, which is known to itself by `own`.
+    pub fn new(site: Arc<Site>, resolver: Arc<dyn Resolver>, own: Own) -> NextHops {
+        NextHops { site, resolver, own, draw: Box::new(random) }
+    }
+
+    /// The same with another source of chance, for tests.
+    pub fn with_draw(mut self, draw: Box<Draw>) -> NextHops {
+        self.draw = draw;
+        self
+    }
+
+    /// The hosts behind a route's host text.
+    ///
+    /// Failures: 5.1.2 no such domain, 5.1.10 it takes no mail, 5.4.4 no host of it has an address, 5.4.6 mail would come back to
+    /// us, 4.4.3 DNS does not answer, 4.3.5 a mistake in our settings or tables.
+    pub fn plan(&self, mailer: Mailer, host_text: &str, now: Timestamp) -> Result<Arc<Plan>, Failure> {
+        let text = HostText::parse(host_text, mailer).map_err(|e| broken(format!("route {host_text:?}: {e}")))?;
+        let relay = &self.site.settings.relay;
+        let smart = self.read_setting("relay.smart_host", &relay.smart_host)?;
+        let key = text.key();
+        let (text, login) = match smart {
+            Some(smart) if smart.key() == key && mailer == Mailer::Smtp => (smart, self.login()?),
+            _ => (text, None),
+        };
+        let mut gather = Gather::new(self, now);
+        let result = gather.hosts(&text, HOPS, login);
+        let has_domain = text.hosts.iter().any(|host| matches!(host.target, Target::Domain(_)));
+        let fallback = match mailer == Mailer::Smtp && has_domain {
+            true => self.read_setting("relay.fallback", &relay.fallback)?.filter(|fallback| fallback.key() != key),
+            false => None,
+        };
+        let mut hops = match result {
+            Err(failure) if fallback.is_none() || !failure.is_temporary() => return Err(failure),
+            Err(failure) => {
+                crate::log::event("fallback").field("host", &key).field("reason", &failure).write();
+                Vec::new()
+            }
+            Ok(hops) => hops,
+        };
+        if let Some(fallback) = fallback {
+            match gather.hosts(&fallback, FALLBACK_HOPS, None) {
+                Ok(more) => hops.extend(more),
+                Err(failure) if hops.is_empty() => return Err(failure),
+                Err(_) => {}
+            }
+        }
+        Ok(Arc::new(Plan { key, mailer, hops }))
+    }
+
+    fn read_setting(&self, name: &str, text: &str) -> Result<Option<HostText>, Failure> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        HostText::parse(text, Mailer::Smtp).map(Some).map_err(|e| broken(format!("{name}: {e}")))
+    }
+
+    fn login(&self) -> Result<Option<Arc<Login>>, Failure> {
+        let relay = &self.site.settings.relay;
+        if relay.smart_host_user.is_empty() {
+            return Ok(None);
+        }
+        let file = Path::new(&relay.smart_host_password_file);
+        let login = Login::read(&relay.smart_host_user, file, relay.login_without_tls);
+        login.map(|login| Some(Arc::new(login))).map_err(|e| broken(format!("relay.smart_host_password_file: {e}")))
+    }
+}
+
+/// What the administrator must mend; mail waits for it.
+fn broken(cause: String) -> Failure {
+    Failure::temporary((3, 5), "Local configuration error, try again later", cause)
+}
+
+/// The system's chance; without it the order of records is kept, which loses no mail.
+fn random(below: usize) -> usize {
+    let mut bytes = [0; 8];
+    let _ = getrandom::fill(&mut bytes);
+    (u64::from_le_bytes(bytes) % below.max(1) as u64) as usize
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,327 @@
+//! From a plan to a host that has greeted us: connecting, EHLO, TLS, logging in.
+//!
+//! Hosts and addresses are tried in the plan's order until one is ready for mail (RFC 5321 §5.1): the next one comes after a failed
+//! connection, a refusing greeting, a 421, TLS that is demanded and fails, a login that is refused. Where TLS is only wished for, it
+//! is tried once more without, because mail in clear is better than none where nobody promised TLS (RFC 7435).
+//! RFC 5321 §4.5.3.2, RFC 2033, RFC 3207, RFC 4954, RFC 8314 §3.3.
+
+use crate::envelope::Mailer;
+use crate::nexthop::{Hop, Login, Plan, Security, TlsError, TlsFault, Trust};
+use crate::proto::smtp::reply::ReplyReader;
+use crate::sasl::ClientDialog;
+use crate::settings;
+use crate::spool::Outcome;
+use crate::status::{Enhanced, Failure, Reply};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// Most recipients of one transaction: what every server takes (RFC 5321 §4.5.3.1.8). More follow in the next one.
+const RECIPIENTS: usize = 100;
+/// Most challenges of one login.
+const CHALLENGES: usize = 4;
+
+/// The network's trouble, in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NetError(pub String);
+
+/// Makes connections.
+pub trait Net: Send + Sync {
+    /// Connects within the patience, from one of our addresses where one is given.
+    fn connect(&self, to: SocketAddr, from: Option<IpAddr>, patience: Duration) -> Result<Box<dyn Wire>, NetError>;
+}
+
+/// A connection.
+pub trait Wire {
+    /// Sends all bytes.
+    fn send(&mut self, bytes: &[u8]) -> Result<(), NetError>;
+    /// Receives some bytes; 0 at the end.
+    fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> Result<usize, NetError>;
+    /// Starts TLS with whom the security says, and nobody else; at most that long.
+    fn start_tls(&mut self, security: &Security, patience: Duration) -> Result<(), TlsError>;
+    /// The peer's address, for the log.
+    fn peer(&self) -> String;
+}
+
+/// Why a conversation ended early: the outcome of all recipients that have none of their own yet.
+pub(super) enum Stop {
+    Net(String),
+    Refused(Reply),
+    /// The peer said what has no meaning there.
+    Protocol(String),
+    /// The message could not be read; the peer has no part in it.
+    Local(std::io::Error),
+    /// TLS failed.
+    Tls(TlsError),
+    /// The login failed: our settings are wrong, or the host has forgotten us.
+    Login(String),
+}
+
+impl From<NetError> for Stop {
+    fn from(error: NetError) -> Stop {
+        Stop::Net(error.0)
+    }
+}
+
+impl Stop {
+    fn is_permanent(&self) -> bool {
+        matches!(self, Stop::Refused(reply) if reply.is_permanent())
+    }
+
+    /// What it means for recipients at this host.
+    pub(super) fn outcome(self, host: &str) -> Outcome {
+        match self {
+            Stop::Net(text) => Outcome::new(Enhanced(4, 4, 2), text, host),
+            Stop::Protocol(text) => Outcome::new(Enhanced(4, 5, 0), text, host),
+            Stop::Local(e) => {
+                let failure = Failure::local(&e);
+                Outcome::new(failure.enhanced, failure.public, "").because(&failure.cause)
+            }
+            // RFC 3463 §3.8: 4.7.4 "security features not supported", 4.7.5 "cryptographic failure".
+            Stop::Tls(TlsError { fault: TlsFault::NotOffered, text }) => Outcome::new(Enhanced(4, 7, 4), text, host),
+            Stop::Tls(error) => Outcome::new(Enhanced(4, 7, 5), error.text, host),
+            Stop::Login(text) => Outcome::new(Enhanced(4, 7, 0), text, host),
+            Stop::Refused(reply) => reply_outcome(&reply, host),
+        }
+    }
+}
+
+/// A host's reply as an outcome.
+pub(super) fn reply_outcome(reply: &Reply, host: &str) -> Outcome {
+    let class = match reply.code {
+        200..300 => 2,
+        500.. => 5,
+        _ => 4,
+    };
+    let enhanced = reply.enhanced.filter(|e| e.0 == class).unwrap_or(Enhanced(class, 0, 0));
+    Outcome::new(enhanced, reply.to_string(), host)
+}
+
+/// What a host said to EHLO.
+#[derive(Default)]
+pub(super) struct Extensions {
+    words: Vec<String>,
+}
+
+impl Extensions {
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.line(name).is_some()
+    }
+
+    fn line(&self, name: &str) -> Option<&str> {
+        self.words
+            .iter()
+            .map(String::as_str)
+            .find(|w| w.split(' ').next().is_some_and(|k| k.eq_ignore_ascii_case(name)))
+    }
+
+    /// Most recipients of a transaction, where the peer has a limit of its own (RFC 9422 §4.2).
+    pub(super) fn recipients(&self) -> usize {
+        let words = self.line("LIMITS").unwrap_or("").split(' ');
+        let own = words.filter_map(|w| w.split_once('=')).find(|(key, _)| key.eq_ignore_ascii_case("RCPTMAX"));
+        own.and_then(|(_, n)| n.parse().ok()).map_or(RECIPIENTS, |n: usize| n.clamp(1, RECIPIENTS))
+    }
+}
+
+/// A connection with its replies.
+pub(super) struct Line {
+    pub(super) wire: Box<dyn Wire>,
+    reader: ReplyReader,
+    held: Vec<u8>,
+    pub(super) patience: Duration,
+}
+
+impl Line {
+    pub(super) fn say(&mut self, command: &str) -> Result<(), Stop> {
+        Ok(self.wire.send(format!("{command}\r\n").as_bytes())?)
+    }
+
+    /// Reads one reply. The patience is for the whole of it: a peer that drips would hold the thread for days.
+    pub(super) fn hear(&mut self) -> Result<Reply, Stop> {
+        let until = Instant::now() + self.patience;
+        loop {
+            let (taken, reply) = self.reader.feed(&self.held).map_err(|e| Stop::Net(e.to_string()))?;
+            self.held.drain(..taken);
+            if let Some(reply) = reply {
+                return if reply.code == 421 { Err(Stop::Refused(reply)) } else { Ok(reply) };
+            }
+            let mut buffer = [0; 4096];
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Stop::Net("timed out".to_string()));
+            }
+            match self.wire.receive(&mut buffer, left)? {
+                0 => return Err(Stop::Net("the connection was closed".to_string())),
+                n => self.held.extend_from_slice(&buffer[..n]),
+            }
+        }
+    }
+
+    pub(super) fn ask(&mut self, command: &str) -> Result<Reply, Stop> {
+        self.say(command)?;
+        self.hear()
+    }
+}
+
+/// How to reach the hosts of a plan.
+pub(super) struct Opening<'a> {
+    pub(super) net: &'a dyn Net,
+    pub(super) plan: &'a Plan,
+    /// Our name in EHLO.
+    pub(super) hello: &'a str,
+    pub(super) settings: &'a settings::Queue,
+    /// Our own addresses to come from.
+    pub(super) source: &'a [IpAddr],
+}
+
+/// A host that is ready for mail.
+pub(super) struct Open {
+    pub(super) line: Line,
+    pub(super) extensions: Extensions,
+    /// Its name.
+    pub(super) host: String,
+}
+
+impl Opening<'_> {
+    /// The first host that is ready; or the last one tried and why it was not. A host that may take it later counts more than one
+    /// that refuses for good.
+    pub(super) fn open(&self) -> Result<Open, (String, Stop)> {
+        let mut last: Option<(String, Stop)> = None;
+        for hop in &self.plan.hops {
+            for address in &hop.addresses {
+                let stop = match self.address(hop, *address) {
+                    Ok((line, extensions)) => return Ok(Open { line, extensions, host: hop.name.clone() }),
+                    Err(stop) => stop,
+                };
+                if last.as_ref().is_none_or(|(_, before)| before.is_permanent() || !stop.is_permanent()) {
+                    last = Some((hop.name.clone(), stop));
+                }
+            }
+        }
+        let nothing = || (self.plan.key.clone(), Stop::Net("no address to connect to".to_string()));
+        Err(last.unwrap_or_else(nothing))
+    }
+
+    fn address(&self, hop: &Hop, address: SocketAddr) -> Result<(Line, Extensions), Stop> {
+        match self.once(hop, address, hop.security.trust != Trust::Clear) {
+            Err(Stop::Tls(error)) => {
+                crate::log::event("tls-failed")
+                    .field("host", &hop.name)
+                    .field("address", address)
+                    .field("policy", &hop.security.trust)
+                    .field("reason", &error)
+                    .write();
+                match hop.security.needs_tls() {
+                    true => Err(Stop::Tls(error)),
+                    false => self.once(hop, address, false),
+                }
+            }
+            other => other,
+        }
+    }
+
+    fn once(&self, hop: &Hop, address: SocketAddr, use_tls: bool) -> Result<(Line, Extensions), Stop> {
+        let security = &hop.security;
+        let from = self.source.iter().find(|ip| ip.is_ipv4() == address.is_ipv4()).copied();
+        let connected = self.net.connect(address, from, self.settings.timeout_connect);
+        let wire = connected.map_err(|e| Stop::Net(format!("{address}: {e}")))?;
+        let patience = self.settings.timeout_command;
+        let mut line = Line { wire, reader: ReplyReader::default(), held: Vec::new(), patience };
+        if security.implicit_tls {
+            line.wire.start_tls(security, patience).map_err(Stop::Tls)?;
+        }
+        expect(line.hear()?)?;
+        let mut extensions = self.greet(&mut line)?;
+        let mut has_tls = security.implicit_tls;
+        if use_tls && !has_tls {
+            has_tls = self.start_tls(&mut line, &extensions, security)?;
+            if has_tls {
+                extensions = self.greet(&mut line).map_err(|stop| match stop {
+                    Stop::Net(reason) => Stop::Tls(TlsError::new(TlsFault::Other, reason)),
+                    other => other,
+                })?;
+            }
+        }
+        if let Some(login) = &hop.login {
+            if !has_tls && !login.without_tls {
+                let text = "the host offers no TLS; relay.login_without_tls would send the password without";
+                return Err(Stop::Login(text.to_string()));
+            }
+            log_in(&mut line, &extensions, login)?;
+        }
+        Ok((line, extensions))
+    }
+
+    /// True when TLS is on; false when the host does not want it and nobody demands it.
+    fn start_tls(&self, line: &mut Line, extensions: &Extensions, security: &Security) -> Result<bool, Stop> {
+        let refused = match extensions.has("STARTTLS") {
+            false => Some("STARTTLS is not offered".to_string()),
+            true => match line.ask("STARTTLS")? {
+                reply if reply.code == 220 => None,
+                reply => Some(format!("STARTTLS is refused: {reply}")),
+            },
+        };
+        if let Some(text) = refused {
+            return match security.needs_tls() {
+                true => Err(Stop::Tls(TlsError::new(TlsFault::NotOffered, text))),
+                false => Ok(false),
+            };
+        }
+        // RELIABILITY: what came in clear behind the reply is nobody's word.
+        if !line.held.is_empty() {
+            return Err(Stop::Tls(TlsError::new(TlsFault::Other, "plaintext behind STARTTLS")));
+        }
+        line.wire.start_tls(security, self.settings.timeout_command).map_err(Stop::Tls)?;
+        Ok(true)
+    }
+
+    /// EHLO (HELO where that is not understood), or LHLO.
+    fn greet(&self, line: &mut Line) -> Result<Extensions, Stop> {
+        let verb = if self.plan.mailer == Mailer::Lmtp { "LHLO" } else { "EHLO" };
+        let reply = line.ask(&format!("{verb} {}", self.hello))?;
+        if reply.code == 250 {
+            return Ok(Extensions { words: reply.lines.into_iter().skip(1).collect() });
+        }
+        if verb == "EHLO" && reply.is_permanent() {
+            expect(line.ask(&format!("HELO {}", self.hello))?)?;
+            return Ok(Extensions::default());
+        }
+        Err(Stop::Refused(reply))
+    }
+}
+
+pub(super) fn expect(reply: Reply) -> Result<(), Stop> {
+    if reply.is_positive() { Ok(()) } else { Err(Stop::Refused(reply)) }
+}
+
+/// RFC 4954 §4. A refusal is temporary for the mail: a password that has changed must not return all of it.
+fn log_in(line: &mut Line, extensions: &Extensions, login: &Login) -> Result<(), Stop> {
+    let mut random = [0; 18];
+    getrandom::fill(&mut random).map_err(|e| Stop::Login(format!("no randomness: {e}")))?;
+    let nonce = encodify::base64::STANDARD.encode(random);
+    let offered = extensions.line("AUTH").unwrap_or("").split(' ').skip(1);
+    let (mut dialog, mechanism, initial) = ClientDialog::start(offered, &login.user, &login.password, &nonce)
+        .ok_or_else(|| Stop::Login("the host offers no way to log in that we know".to_string()))?;
+    let mut reply = line.ask(format!("AUTH {mechanism} {}", initial.unwrap_or_default()).trim_end())?;
+    for _ in 0..CHALLENGES {
+        if reply.code != 334 {
+            break;
+        }
+        let challenge = reply.lines.first().map_or("", String::as_str);
+        match dialog.answer(challenge) {
+            Ok(answer) => reply = line.ask(&answer)?,
+            Err(error) => {
+                line.ask("*")?;
+                return Err(Stop::Login(error.to_string()));
+            }
+        }
+    }
+    match reply.code {
+        235 if dialog.is_complete() => Ok(()),
+        235 => Err(Stop::Login("the host has not shown that it knows the password".to_string())),
+        _ => Err(Stop::Login(format!("the login is refused: {reply}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;
