@@ -6,8 +6,8 @@
 //! from it, and not at all when that is the end of the message: then its queue file goes at once.
 
 use super::board::Verdict;
-use super::conversation::{Conversation, Spoken};
-use super::opening::Net;
+use super::conversation::{Conversation, GOODBYE, Spoken};
+use super::opening::{Net, Open};
 use super::schedule;
 use crate::addr::Address;
 use crate::bounce::{self, Report};
@@ -133,7 +133,9 @@ impl Runner {
             Opened::Ended(ended) => return Ok(ended),
         };
         for way in 0..attempt.ways.len() {
-            self.try_way(&attempt, way, &now);
+            let mut kept = None;
+            self.try_way(&attempt, way, &mut kept, &now);
+            kept.into_iter().for_each(|open: Open| open.quit(GOODBYE));
         }
         let attempted = self.settle(&attempt, now());
         self.sync_retired()?;
@@ -173,12 +175,19 @@ impl Runner {
         Ok(Opened::Attempt(Attempt { id: id.clone(), envelope, ways, left, work }))
     }
 
-    /// Tries one way. True when it was the last, and the message is to be settled; and what it says about the host.
-    pub(super) fn try_way(&self, attempt: &Attempt, way: usize, now: impl Fn() -> Timestamp) -> (bool, Verdict) {
+    /// Tries one way. True when it was the last, and the message is to be settled; and what it says about the host. `kept` may hold a
+    /// connection that can be used, and holds one afterwards that can be used again.
+    pub(super) fn try_way(
+        &self,
+        attempt: &Attempt,
+        way: usize,
+        kept: &mut Option<Open>,
+        now: impl Fn() -> Timestamp,
+    ) -> (bool, Verdict) {
         let Some((way, numbers)) = attempt.ways.get(way) else { return (false, Verdict::Unknown) };
         let (spoken, verdict) = match way {
             Way::Remote(_, host, sender) => {
-                let spoken = self.remote(attempt, host, sender, numbers, now());
+                let spoken = self.remote(attempt, (host, sender), numbers, kept, now());
                 let verdict = verdict(&spoken);
                 (spoken, verdict)
             }
@@ -316,7 +325,14 @@ impl Runner {
         self.gate.postman.deliver(delivery, &mut letter, draft, now)
     }
 
-    fn remote(&self, attempt: &Attempt, domain: &str, sender: &str, numbers: &[usize], now: Timestamp) -> Vec<Spoken> {
+    fn remote(
+        &self,
+        attempt: &Attempt,
+        (domain, sender): (&str, &str),
+        numbers: &[usize],
+        kept: &mut Option<Open>,
+        now: Timestamp,
+    ) -> Vec<Spoken> {
         let all = |outcome: Outcome| vec![Spoken { outcome, passes_dsn: false }; numbers.len()];
         let routed = self.gate.router.host(domain);
         let plan = routed.and_then(|(mailer, host, port)| self.hops.plan(mailer, &Route::host_text(&host, port), now));
@@ -339,7 +355,7 @@ impl Runner {
             sender: owner.as_ref().or(envelope.sender.as_ref()),
             recipients: &recipients,
         };
-        conversation.hold(&mut || attempt.work().claim.message().map(|m| Box::new(m) as Box<dyn Read>))
+        conversation.hold(kept, &mut || attempt.work().claim.message().map(|m| Box::new(m) as Box<dyn Read>))
     }
 
     /// Gives up on what is too old.

@@ -6,15 +6,17 @@
 
 use super::attempt::{Attempt, Attempted, Opened, Runner};
 use super::board::{Board, Item, Number, Task, Verdict, limits};
+use super::opening::Open;
 use super::schedule;
 use crate::clock::Timestamp;
 use crate::envelope::{Delivery, Envelope, Mailer};
 use crate::log;
 use crate::spool::{Hint, Id, PackedId, Progress};
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An idle thread ends after this time.
 const IDLE: Duration = Duration::from_secs(5);
@@ -24,6 +26,9 @@ const BUSY: Duration = Duration::from_secs(30);
 const STACK: usize = 512 << 10;
 /// The date of what waits for an administrator.
 const NEVER: u32 = u32::MAX;
+
+/// A connection that is not used for this time is closed.
+const UNUSED: Duration = Duration::from_secs(2);
 
 /// A message's way that one destination is to do.
 pub(super) struct Part {
@@ -41,6 +46,8 @@ pub(super) struct Crew {
     board: Mutex<Board<Part>>,
     work: Condvar,
     threads: Mutex<Threads>,
+    /// Connections that wait for the next message to their destination, the one used last at the end.
+    kept: Mutex<HashMap<Number, Vec<(Instant, Open)>>>,
     stops: AtomicBool,
     told: Told,
     /// Messages are tried once and then left.
@@ -58,7 +65,7 @@ impl Crew {
     pub(super) fn new(runner: Arc<Runner>, now: fn() -> Timestamp, once: bool, told: Told) -> Arc<Crew> {
         let board = Mutex::new(Board::new(limits(&runner.gate().site.settings.queue)));
         let (work, threads, stops) = (Condvar::new(), Mutex::default(), AtomicBool::new(false));
-        Arc::new(Crew { runner, now, board, work, threads, stops, told, once })
+        Arc::new(Crew { runner, now, board, work, threads, kept: Mutex::default(), stops, told, once })
     }
 
     pub(super) fn board(&self) -> MutexGuard<'_, Board<Part>> {
@@ -73,6 +80,43 @@ impl Crew {
     /// The time in seconds, rounded down: what is due at a date is not taken before it.
     fn seconds(&self) -> u32 {
         u32::try_from((self.now)().seconds().max(0)).unwrap_or(u32::MAX)
+    }
+
+    fn connection(&self, number: Number) -> Option<Open> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = kept.get_mut(&number)?;
+        let (_, open) = waiting.pop()?;
+        if waiting.is_empty() {
+            kept.remove(&number);
+        }
+        Some(open)
+    }
+
+    fn keep(&self, number: Number, open: Open) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.entry(number).or_default().push((Instant::now(), open));
+    }
+
+    /// Closes connections that nobody has used for a while; all of them at the end.
+    pub(super) fn close_unused(&self, all: bool) {
+        let mut closed = Vec::new();
+        {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.retain(|_, waiting| {
+                let is_old = |(since, _): &(Instant, Open)| all || since.elapsed() > UNUSED;
+                // The oldest stand first.
+                let old = waiting.iter().take_while(|one| is_old(one)).count();
+                closed.extend(waiting.drain(..old));
+                !waiting.is_empty()
+            });
+        }
+        // Nobody waits for a reply to this QUIT: there may be hundreds.
+        closed.into_iter().for_each(|(_, open)| open.quit(Duration::ZERO));
+    }
+
+    /// Connections that wait.
+    pub(super) fn has_connections(&self) -> bool {
+        !self.kept.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Threads that are there.
@@ -160,10 +204,11 @@ impl Crew {
     pub(super) fn stop(&self, patience: Duration) {
         self.stops.store(true, Ordering::Release);
         self.work.notify_all();
-        let until = std::time::Instant::now() + patience;
-        while self.size() > 0 && std::time::Instant::now() < until {
+        let until = Instant::now() + patience;
+        while self.size() > 0 && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
+        self.close_unused(true);
     }
 
     /// Waits until nothing is left to do at this moment.
@@ -225,7 +270,9 @@ impl Crew {
                 self.message(number, id, Some(&outcome));
             }
             Task::Part(Part { attempt, way }) => {
-                let (is_last, said) = self.runner.try_way(&attempt, way, self.now);
+                let mut kept = self.connection(number);
+                let (is_last, said) = self.runner.try_way(&attempt, way, &mut kept, self.now);
+                kept.into_iter().for_each(|open| self.keep(number, open));
                 verdict = said;
                 if is_last {
                     self.settle(&attempt);
@@ -287,18 +334,22 @@ impl Crew {
             self.rouse();
         }
         let mut verdict = Verdict::Unknown;
+        let mut kept = self.connection(number);
         for way in own {
             let (is_last, said) = match skipped {
                 Some(outcome) => (self.runner.skip_way(&attempt, way, outcome, (self.now)()), Verdict::Unknown),
-                None => self.runner.try_way(&attempt, way, self.now),
+                None => self.runner.try_way(&attempt, way, &mut kept, self.now),
             };
             if verdict != Verdict::Reached {
                 verdict = said;
             }
             if is_last {
+                // The connection is free for others while the disk is busy.
+                kept.take().into_iter().for_each(|open| self.keep(number, open));
                 self.settle(&attempt);
             }
         }
+        kept.into_iter().for_each(|open| self.keep(number, open));
         verdict
     }
 

@@ -76,6 +76,7 @@ impl Daemon {
             if let Err(e) = self.runner.sync_retired() {
                 log::event("sync-failed").field("reason", e).error().write();
             }
+            crew.close_unused(false);
             if looked_after.elapsed() >= SCAN {
                 looked_after = Instant::now();
                 let seconds = super::schedule::date(now());
@@ -91,7 +92,7 @@ impl Daemon {
 }
 
 fn patience(crew: &Arc<Crew>, now: fn() -> Timestamp) -> Duration {
-    if crew.size() > 0 {
+    if crew.size() > 0 || crew.has_connections() {
         return TICK;
     }
     let date = crew.board().next_date().map(i64::from);
