@@ -155,7 +155,7 @@ impl Conversation<'_> {
             // RFC 2920 §3.1: MAIL, RCPT and DATA may go in one piece, and so may all of a BDAT (RFC 3030 §2).
             let mut piece = format!("{}\r\n", commands.join("\r\n")).into_bytes();
             match is_chunked {
-                true => push_chunk(&mut piece, text).map_err(Stop::Local)?,
+                true => push_chunk(&mut piece, self.envelope.size, text).map_err(Stop::Local)?,
                 false => piece.extend_from_slice(b"DATA\r\n"),
             }
             line.wire.send(&piece)?;
@@ -280,12 +280,14 @@ impl Conversation<'_> {
 }
 
 /// Appends the whole message as one last chunk, with CRLF line ends.
-fn push_chunk(piece: &mut Vec<u8>, text: &mut Text<'_>) -> std::io::Result<()> {
-    let (mut whole, mut wire) = (Vec::new(), Vec::new());
+fn push_chunk(piece: &mut Vec<u8>, size: u64, text: &mut Text<'_>) -> std::io::Result<()> {
+    // Room for one octet more, so that the end is seen by a read that gives nothing, and not by a smaller one first.
+    let (mut whole, mut wire) = (Vec::with_capacity(size as usize + 1), Vec::new());
     text()?.read_to_end(&mut whole)?;
     let mut encoder = DotEncoder::of_chunks();
     encoder.feed(&whole, &mut wire);
     encoder.finish(&mut wire);
+    piece.reserve(wire.len() + 32);
     piece.extend_from_slice(format!("BDAT {} LAST\r\n", wire.len()).as_bytes());
     piece.extend_from_slice(&wire);
     Ok(())

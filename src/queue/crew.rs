@@ -182,9 +182,13 @@ impl Crew {
 
     /// Sees to it that somebody takes what there is to do.
     pub(super) fn rouse(self: &Arc<Crew>) {
-        if !self.board().has_work() {
-            return;
+        if self.board().has_work() {
+            self.call();
         }
+    }
+
+    /// Wakes a thread, or starts one more.
+    fn call(self: &Arc<Crew>) {
         let mut threads = self.threads();
         if threads.idle > 0 {
             drop(threads);
@@ -235,12 +239,11 @@ impl Crew {
         while let Some((number, task)) = crew.0.next(held) {
             let streak = held.filter(|(last, _)| *last == number).map_or(0, |(_, had)| had);
             held = Some((number, streak + 1));
-            crew.0.rouse();
             crew.0.perform(number, task);
         }
     }
 
-    fn next(&self, held: Option<(Number, u32)>) -> Option<(Number, Task<Part>)> {
+    fn next(self: &Arc<Crew>, held: Option<(Number, u32)>) -> Option<(Number, Task<Part>)> {
         let mut board = self.board();
         loop {
             if self.stops.load(Ordering::Acquire) {
@@ -248,6 +251,12 @@ impl Crew {
             }
             let now = self.seconds();
             if let Some(found) = board.take(now, held) {
+                let has_more = board.has_work();
+                drop(board);
+                // Each who takes something calls the next, as long as there is more.
+                if has_more {
+                    self.call();
+                }
                 return Some(found);
             }
             let until_due = board.next_date().map_or(IDLE, |due| Duration::from_secs(due.saturating_sub(now).into()));
@@ -285,8 +294,8 @@ impl Crew {
             }
         }
         let now = self.seconds();
+        // Whoever ends a task looks for the next one, and finds what this has made room for.
         self.board().ended(number, verdict, now);
-        self.rouse();
     }
 
     /// Claims a message; tries what goes to this destination and hands the rest to others. With an outcome nothing is tried: it stands for

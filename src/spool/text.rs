@@ -67,6 +67,10 @@ pub(super) fn print(envelope: &Envelope) -> String {
 
 /// Reads the envelope; gives the offset of the message too.
 pub(super) fn read(file: &File) -> io::Result<(Envelope, u64)> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(damaged("not a regular file"));
+    }
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
     let mut reader = file;
@@ -87,7 +91,7 @@ pub(super) fn read(file: &File) -> io::Result<(Envelope, u64)> {
     };
     let text = std::str::from_utf8(&head[..end]).map_err(|_| damaged("the envelope is not UTF-8"))?;
     let mut envelope = parse(text).ok_or_else(|| damaged("the envelope is not understood"))?;
-    envelope.size = file.metadata()?.len() - end as u64;
+    envelope.size = metadata.len().saturating_sub(end as u64);
     Ok((envelope, end as u64))
 }
 
