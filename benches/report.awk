@@ -66,6 +66,13 @@ function smtp(connections, factor,    at) {
   cheaper("CPU ms a message" at, median("smtp", "product", connections, "cpu_ms"), median("smtp", "peer", connections, "cpu_ms"), 6)
 }
 
+function relay(domains,    at) {
+  at = ", " domains (domains == 1 ? " domain" : " domains")
+  faster("relayed messages/s" at, median("relay", "product", domains, "relayed_s"), median("relay", "peer", domains, "relayed_s"), 4)
+  cheaper("CPU ms a message" at, median("relay", "product", domains, "cpu_ms"), median("relay", "peer", domains, "cpu_ms"), 5)
+  shown("connections to the sink" at, median("relay", "product", domains, "sink_connections"), median("relay", "peer", domains, "sink_connections"))
+}
+
 function imap(case_, text, factor) {
   faster("sessions/s, " text, median("imap", "product", case_, "sessions_s"), median("imap", "peer", case_, "sessions_s"), factor)
   shown("p99 ms of a session, " text, median("imap", "product", case_, "p99_ms"), median("imap", "peer", case_, "p99_ms"))
@@ -89,6 +96,17 @@ END {
     heading("The same beside what the disk allows", "disk")
     faster("durable creates/s, 10 threads", median("smtp", "product", 10, "delivered_s"), median("disk", "machine", 10, "creates_s"), 0.5)
     shownratio("durable creates/s, 50 threads", median("smtp", "product", 50, "delivered_s"), median("disk", "machine", 50, "creates_s"))
+  }
+  if (measured("relay")) {
+    heading("Relay, 10 KiB, to a sink", "Postfix")
+    relay(1); relay(50)
+  }
+  if (measured("queue")) {
+    heading("A large queue, half for a dead host", "all live")
+    below("s to the first delivery", median("queue", "product", "dead", "first_s"), median("queue", "product", "live", "first_s"), 5, "s")
+    below("MiB of memory (RSS)", median("queue", "product", "dead", "rss_mib"), median("queue", "product", "live", "rss_mib"), 64, "MiB")
+    below("ms of the first page of a listing", median("queue", "product", "dead", "page_ms"), median("queue", "product", "live", "page_ms"), 200, "ms")
+    faster("messages/s to the live hosts", median("queue", "product", "dead", "relayed_s"), median("queue", "product", "live", "relayed_s"), 0.95)
   }
   if (measured("fanout")) {
     heading("One message to 200 recipients", "Postfix")

@@ -55,6 +55,29 @@ part_smtp() {
   done
 }
 
+# Messages for other hosts: each domain has an address of its own, where the generator's sink listens.
+relay_load() { # target port pid domains
+  sync -f "$OUT"; sleep 0.3
+  measure relay "$1" "$4" relay --port "$2" --tree "$3" --domains "$4" --sink "$SINK_PORT" --connections 20 \
+    --seconds "$SECONDS_EACH" --size 10240
+}
+relay_product() { relay_load product "$SMTP_PORT" "$PRODUCT_PID" "$1"; }
+relay_peer() { relay_load peer "$POSTFIX_PORT" "$POSTFIX_PID" "$1"; }
+part_relay() { both "$1" relay 1; both "$1" relay 50; }
+
+# A queue of many messages, of which half, or none, wait for a host that can't be reached; a root of its own, once a run.
+queue_load() { # case percent
+  local root=$OUT/queue em=$BIN/emqueue
+  rm -rf "$root"
+  "$BIN/emconf" --root "$root" init --domain example.test --port-base 27000 --free-ports >>"$OUT/product.log" 2>&1 || return 1
+  { relay_domains esmtp:; echo "d0.relay.test esmtp:[127.0.2.1]:1"; } > "$root/etc/routes"
+  "$MAILBENCH" seedqueue --spool "$root/spool" --messages "$QUEUED" --domains 50 --dead "$2" >/dev/null && sync -f "$root"
+  measure queue product "$1" queue --sink "$SINK_PORT" --seconds "$QUEUE_SECONDS" \
+    --list "$em --root $root list" -- "$em" --root "$root" daemon
+  rm -rf "$root"
+}
+part_queue() { [ "$PRODUCT" = 0 ] || [ "$1" -gt 1 ] || { queue_load dead 50; queue_load live 0; }; }
+
 fanout_load() { # target pattern port pid
   tidy "$2"
   measure fanout "$1" 200 fanout --maildirs "$2" --port "$3" --tree "$4" --recipients "$SMTP_USERS" --repeat 15 --size 10240

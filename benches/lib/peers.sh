@@ -73,6 +73,8 @@ peers_configure() {
     "$d/usr/share/postfix/master.cf.dist" > "$d/etc/postfix/master.cf"
   for ((n = 1; n <= USERS; n++)); do echo "user$n@example.test user$n/Maildir/"; done > "$d/etc/postfix/mailboxes"
 
+  relay_domains smtp: > "$d/etc/postfix/transport"
+
   sed "s/@PORT@/$DOVECOT_PORT/; s/@IMAP_PORT@/$DOVECOT_IMAP_PORT/" "$HERE/peers/dovecot.conf" > "$d/etc/dovecot/dovecot.conf"
   for ((n = 1; n <= USERS; n++)); do echo "user$n@example.test:{PLAIN}$PASSWORD:5000:5000::/srv/mail/user$n::"; done > "$d/etc/dovecot/users"
 }

@@ -27,6 +27,8 @@ product_setup() {
   rm -rf "$PRODUCT_ROOT"
   em emconf init --domain example.test --port-base 21000 --free-ports >>"$OUT/product.log" 2>&1 &&
     em emconf set smtp.connections_per_client 10000 >>"$OUT/product.log" 2>&1 &&
+    em emconf set server.networks_trusted 127.0.0.0/8 >>"$OUT/product.log" 2>&1 &&
+    relay_domains esmtp: > "$PRODUCT_ROOT/etc/routes" &&
     em emconf set pop3.connections_per_client 10000 >>"$OUT/product.log" 2>&1 &&
     em emconf set services.imap "[\"127.0.0.1:$(free_port 21143)\"]" >>"$OUT/product.log" 2>&1 &&
     em emconf set services.imaps "[\"127.0.0.1:$(free_port 21993)\"]" >>"$OUT/product.log" 2>&1 &&

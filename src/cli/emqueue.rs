@@ -21,6 +21,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The queue: list, show, run, hold, release, delete, trace
@@ -57,10 +58,16 @@ struct Which {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// List the queue
+    /// List the queue, the oldest first
     List {
         #[command(flatten)]
         which: Which,
+        /// Only so many messages
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+        /// Only messages behind this one: the next page
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
         /// Print JSON, one object a line
         #[arg(long)]
         json: bool,
@@ -137,11 +144,19 @@ fn run(arguments: Arguments) -> super::Done {
     let site = Arc::new(super::site("emqueue", &root)?);
     let spool = Spool::of(&site);
     match arguments.action {
-        Action::List { which, json } => {
-            let ids = if which_is_empty(&which) { spool.scan()? } else { choose(&spool, &which)? };
-            list::list(&spool, &ids, json)
+        Action::List { which, json, limit, after } => {
+            let limit = limit.unwrap_or(usize::MAX);
+            let after = after
+                .map(|text| Id::parse(&text).ok_or(text))
+                .transpose()
+                .map_err(|text| Ended::new(Exit::Usage, format!("{text:?} is no message id")))?;
+            let is_after = |id: &Id| after.as_ref().is_none_or(|after| id > after);
+            if which_is_empty(&which) {
+                return list::list(&spool, spool.oldest()?.filter(is_after).take(limit), json);
+            }
+            list::list(&spool, choose(&spool, &which)?.into_iter().filter(is_after).take(limit), json)
         }
-        Action::Show { which, json, text } => list::show(&spool, &choose(&spool, &which)?, json, text),
+        Action::Show { which, json, text } => list::show(&spool, choose(&spool, &which)?, json, text),
         Action::Run { which } if which_is_empty(&which) => attempt(&site, |spool| {
             let now = Timestamp::now();
             let is_due = |id: &Id| spool.progress(id, 0).is_ok_and(|p| p.is_due(now));
@@ -186,7 +201,7 @@ fn run(arguments: Arguments) -> super::Done {
 fn count(root: &Root) -> super::Done {
     super::become_em(root)?;
     let site = super::site("emqueue", root)?;
-    super::say(&format!("Total requests: {}\n", Spool::of(&site).scan()?.len())).map(|()| Exit::Ok)
+    super::say(&format!("Total requests: {}\n", Spool::of(&site).oldest()?.len())).map(|()| Exit::Ok)
 }
 
 /// `mailq`.
@@ -194,7 +209,10 @@ fn mailq(root: &Root, selection: &Selection) -> super::Done {
     super::become_em(root)?;
     let site = super::site("mailq", root)?;
     let spool = Spool::of(&site);
-    list::mailq(&spool, &selection.find(&spool)?)
+    if selection.is_empty() {
+        return list::mailq(&spool, spool.oldest()?);
+    }
+    list::mailq(&spool, selection.find(&spool)?.into_iter())
 }
 
 /// `sendmail -q`: once, or again and again.
@@ -271,32 +289,24 @@ fn attempt(site: &Arc<Site>, choose: impl FnOnce(&Spool) -> Result<Vec<Id>, Ende
     let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
     queue::take_dropped(&gate, Timestamp::now())?;
     let ids = choose(&gate.spool)?;
-    let runner = runner(gate);
+    let runner = Arc::new(runner(gate));
     let bar = progress_bar(ids.len());
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let waiting = std::sync::atomic::AtomicUsize::new(0);
-    let threads = ids.len().min(site.settings.queue.concurrency.max(1) as usize);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(id) = ids.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                    match runner.run(id, Timestamp::now) {
-                        Ok(Attempted::Finished | Attempted::Gone) => {}
-                        Ok(_) => {
-                            waiting.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        }
-                        Err(e) => {
-                            let _ = writeln!(std::io::stderr(), "emqueue: {id}: {e}");
-                            waiting.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        }
-                    }
-                    bar.inc(1);
-                }
-            });
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let (shown, counted) = (bar.clone(), waiting.clone());
+    let told = move |id: &Id, attempted: &std::io::Result<Attempted>| {
+        match attempted {
+            Ok(Attempted::Finished | Attempted::Gone) => {}
+            Ok(_) => drop(counted.fetch_add(1, Ordering::Relaxed)),
+            Err(e) => {
+                let _ = writeln!(std::io::stderr(), "emqueue: {id}: {e}");
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
         }
-    });
+        shown.inc(1);
+    };
+    let untried = queue::try_all(&runner, &ids, Timestamp::now, told)?;
     bar.finish_and_clear();
-    Ok(if waiting.into_inner() > 0 { Exit::TempFail } else { Exit::Ok })
+    Ok(if waiting.load(Ordering::Relaxed) + untried > 0 { Exit::TempFail } else { Exit::Ok })
 }
 
 fn each(spool: &Spool, ids: &[Id], act: impl Fn(&mut Claim) -> Result<(), Ended>, pokes: bool) -> super::Done {

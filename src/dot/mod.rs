@@ -206,15 +206,22 @@ impl CrlfDecoder {
 pub struct DotEncoder {
     line_start: bool,
     cr: bool,
+    /// Dots are doubled, and a dot ends the body.
+    dots: bool,
 }
 
 impl Default for DotEncoder {
     fn default() -> Self {
-        DotEncoder { line_start: true, cr: false }
+        DotEncoder { line_start: true, cr: false, dots: true }
     }
 }
 
 impl DotEncoder {
+    /// An encoder of line ends alone, for BDAT (RFC 3030 §2).
+    pub fn of_chunks() -> DotEncoder {
+        DotEncoder { dots: false, ..DotEncoder::default() }
+    }
+
     /// Appends the wire form of `text` to `wire`.
     ///
     /// A CR that is not part of a CRLF becomes a line end of its own, so that a bare CR never
@@ -231,7 +238,7 @@ impl DotEncoder {
                     continue;
                 }
             }
-            if self.line_start && rest[0] == b'.' {
+            if self.dots && self.line_start && rest[0] == b'.' {
                 wire.push(b'.');
             }
             let run = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
@@ -251,12 +258,14 @@ impl DotEncoder {
         }
     }
 
-    /// Ends the body: completes an open line and appends the final dot.
+    /// Ends the body: completes an open line and appends the final dot, where dots count.
     pub fn finish(mut self, wire: &mut Vec<u8>) {
         if self.cr || !self.line_start {
             self.end_line(wire);
         }
-        wire.extend_from_slice(b".\r\n");
+        if self.dots {
+            wire.extend_from_slice(b".\r\n");
+        }
     }
 
     fn end_line(&mut self, wire: &mut Vec<u8>) {

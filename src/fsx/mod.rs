@@ -18,7 +18,7 @@ mod identity;
 mod lock;
 mod publish;
 
-pub use dir::Dir;
+pub use dir::{Dir, each_name};
 pub use identity::Identity;
 pub use lock::{Lock, LockError};
 pub use publish::{BUFFER, Draft, replace, replace_cache, sync_all};

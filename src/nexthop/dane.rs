@@ -68,7 +68,10 @@ fn question(base: &str, port: u16) -> Question {
 }
 
 fn trust(records: Vec<Tlsa>, base: &str, candidate: &Candidate) -> Trust {
-    let records: Vec<Tlsa> = records.into_iter().filter(is_usable).collect();
+    let mut records: Vec<Tlsa> = records.into_iter().filter(is_usable).collect();
+    // In one order, so that a kept connection knows its demands again.
+    records.sort();
+    records.dedup();
     if records.is_empty() {
         // RFC 7672 §2.2: records that nobody can use still promise TLS.
         return Trust::Encrypt;

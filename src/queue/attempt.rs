@@ -1,38 +1,40 @@
 //! One attempt for one claimed message: deliveries, journal, reports, and what comes next.
+//!
+//! Its recipients are grouped into ways: those that go to one host from one sender, and each local delivery by itself. Ways may
+//! be tried by several threads at once; the claim is shared, and whoever ends last settles the message.
+//! What a way came to is journaled before another way's end can matter; the last one's outcome is journaled together with what follows
+//! from it, and not at all when that is the end of the message: then its queue file goes at once.
 
-use super::conversation::{Conversation, Spoken};
-use super::opening::Net;
+use super::board::Verdict;
+use super::conversation::{Conversation, GOODBYE, Spoken};
+use super::opening::{Net, Open};
 use super::schedule;
 use crate::addr::Address;
 use crate::bounce::{self, Report};
 use crate::clock::Timestamp;
 use crate::deliver::Letter;
-use crate::envelope::{Mailer, Recipient};
+use crate::envelope::{Delivery, Envelope, Mailer, Recipient};
 use crate::log;
 use crate::nexthop::NextHops;
 use crate::serve::Gate;
-use crate::spool::{Claim, ClaimError, Id, Outcome, Record};
+use crate::spool::{Claim, ClaimError, Id, Outcome, Progress, Record};
 use crate::status::{Enhanced, Failure};
 use crate::tables::Route;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
-
-/// A host that could not be reached is left alone for so long by other messages.
-const DEAD_HOST: Duration = Duration::from_secs(60);
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Makes attempts; one for a process.
 pub struct Runner {
     pub(super) gate: Arc<Gate>,
     net: Arc<dyn Net>,
     hops: Arc<NextHops>,
-    hosts: Mutex<HashMap<String, u32>>,
-    freed: Condvar,
-    dead: Mutex<HashMap<String, (Instant, Outcome)>>,
     /// What happened and could not be written down. It comes first at the next attempt: a message that was delivered while the
     /// disk was full must not be delivered again at each attempt.
     unwritten: Mutex<HashMap<Id, Unwritten>>,
+    /// Messages whose end is not durable yet.
+    retired: Mutex<Vec<Id>>,
 }
 
 /// Records and their dates.
@@ -53,27 +55,70 @@ pub enum Attempted {
     Gone,
 }
 
-/// The recipients that go the same way: numbers in the envelope.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The recipients that go the same way.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
-    /// A delivery of its own. These come first: no mailbox waits for a slow host.
+    /// A delivery of its own: its number in the envelope. These come first: no mailbox waits for a slow host.
     Local(usize),
     /// A conversation with one host, from one sender.
     Remote(Mailer, String, String),
 }
 
+/// A claimed message and the ways it is to go.
+pub(super) struct Attempt {
+    id: Id,
+    envelope: Arc<Envelope>,
+    ways: Vec<(Way, Vec<usize>)>,
+    left: AtomicUsize,
+    work: Mutex<Work>,
+}
+
+struct Work {
+    claim: Claim,
+    /// Outcomes that are to be journaled with what follows from them, or not at all.
+    pending: Vec<Record>,
+    failed: Option<io::Error>,
+}
+
+/// What [`Runner::open`] found.
+pub(super) enum Opened {
+    /// Something is to be tried.
+    Attempt(Attempt),
+    /// Nothing is.
+    Ended(Attempted),
+}
+
+impl Attempt {
+    /// The message's id.
+    pub(super) fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// Who sent it to whom.
+    pub(super) fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// What its journal says by now.
+    pub(super) fn progress(&self) -> Progress {
+        self.work().claim.progress().clone()
+    }
+
+    /// One delivery of each way.
+    pub(super) fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
+        self.ways.iter().filter_map(|(_, numbers)| Some(&self.envelope.recipients.get(*numbers.first()?)?.delivery))
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        // What a panic in between may leave undone is done again at the next attempt.
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Runner {
     /// A runner for a site.
     pub fn new(gate: Arc<Gate>, net: Arc<dyn Net>, hops: Arc<NextHops>) -> Runner {
-        Runner {
-            gate,
-            net,
-            hops,
-            hosts: Default::default(),
-            freed: Condvar::new(),
-            dead: Default::default(),
-            unwritten: Default::default(),
-        }
+        Runner { gate, net, hops, unwritten: Default::default(), retired: Default::default() }
     }
 
     /// The gate it works behind.
@@ -81,54 +126,155 @@ impl Runner {
         &self.gate
     }
 
-    /// Tries one message; `now` is asked again for dates within.
+    /// Tries one message, one way after the other, whether it is due or not; `now` is asked again for dates within.
     pub fn run(&self, id: &Id, now: impl Fn() -> Timestamp) -> io::Result<Attempted> {
+        let attempt = match self.open(id)? {
+            Opened::Attempt(attempt) => attempt,
+            Opened::Ended(ended) => return Ok(ended),
+        };
+        for way in 0..attempt.ways.len() {
+            let mut kept = None;
+            self.try_way(&attempt, way, &mut kept, &now);
+            kept.into_iter().for_each(|open: Open| open.quit(GOODBYE));
+        }
+        let attempted = self.settle(&attempt, now());
+        self.sync_retired()?;
+        attempted
+    }
+
+    /// Claims a message and finds the ways it is to go.
+    pub(super) fn open(&self, id: &Id) -> io::Result<Opened> {
         let mut claim = match self.gate.spool.claim(id) {
             Ok(claim) => claim,
-            Err(ClaimError::Busy) => return Ok(Attempted::Busy),
-            Err(ClaimError::Gone | ClaimError::Damaged(_)) => return Ok(Attempted::Gone),
+            Err(ClaimError::Busy) => return Ok(Opened::Ended(Attempted::Busy)),
+            Err(ClaimError::Gone | ClaimError::Damaged(_)) => return Ok(Opened::Ended(Attempted::Gone)),
             Err(e @ ClaimError::Newer) => {
                 log::event("not-understood").id(id).field("reason", e).error().write();
-                return Ok(Attempted::Left);
+                return Ok(Opened::Ended(Attempted::Left));
             }
             Err(ClaimError::Io(e)) => return Err(e),
         };
         self.write_rest(&mut claim)?;
         if claim.progress().held {
-            return Ok(Attempted::Left);
+            return Ok(Opened::Ended(Attempted::Left));
         }
-        claim.reserve()?;
-        let settings = &self.gate.site.settings.queue;
+        let envelope = claim.envelope().clone();
         let mut ways: BTreeMap<Way, Vec<usize>> = BTreeMap::new();
-        for (number, recipient) in claim.envelope().recipients.iter().enumerate() {
+        for (number, recipient) in envelope.recipients.iter().enumerate() {
             if claim.progress().states[number].is_owed() {
-                let delivery = &recipient.delivery;
-                let way = match delivery.mailer {
-                    Mailer::Smtp | Mailer::Lmtp => {
-                        Way::Remote(delivery.mailer, delivery.host.clone(), delivery.sender.clone())
-                    }
-                    _ => Way::Local(number),
-                };
-                ways.entry(way).or_default().push(number);
+                ways.entry(way_of(number, &recipient.delivery)).or_default().push(number);
             }
         }
-        for (way, numbers) in ways {
-            let spoken = match way {
-                Way::Remote(_, host, sender) => self.remote(&claim, &host, &sender, &numbers, now()),
-                Way::Local(number) => vec![self.local(&claim, number, now())],
-            };
-            self.journal(&mut claim, &numbers, &spoken, now())?;
+        let ways: Vec<_> = ways.into_iter().collect();
+        // One way to one recipient ends with the queue file's removal, for which there is always room.
+        if ways.len() > 1 || ways.iter().any(|(_, numbers)| numbers.len() > 1) {
+            claim.reserve()?;
         }
-        self.expire(&mut claim, now())?;
-        self.report(&mut claim, now())?;
-        if claim.progress().states.iter().any(|s| s.is_owed()) {
-            let next = schedule::next(claim.envelope().arrived, now(), settings);
-            self.record(&mut claim, now(), vec![Record::Next(next)])?;
+        let left = AtomicUsize::new(ways.len());
+        let work = Mutex::new(Work { claim, pending: Vec::new(), failed: None });
+        Ok(Opened::Attempt(Attempt { id: id.clone(), envelope, ways, left, work }))
+    }
+
+    /// Tries one way. True when it was the last, and the message is to be settled; and what it says about the host. `kept` may hold a
+    /// connection that can be used, and holds one afterwards that can be used again.
+    pub(super) fn try_way(
+        &self,
+        attempt: &Attempt,
+        way: usize,
+        kept: &mut Option<Open>,
+        now: impl Fn() -> Timestamp,
+    ) -> (bool, Verdict) {
+        let Some((way, numbers)) = attempt.ways.get(way) else { return (false, Verdict::Unknown) };
+        let (spoken, verdict) = match way {
+            Way::Remote(_, host, sender) => {
+                let spoken = self.remote(attempt, (host, sender), numbers, kept, now());
+                let verdict = verdict(&spoken);
+                (spoken, verdict)
+            }
+            Way::Local(number) => (vec![self.local(attempt, *number, now())], Verdict::Unknown),
+        };
+        (self.way_ended(attempt, numbers, &spoken, now()), verdict)
+    }
+
+    /// The same for a way whose host is known not to answer.
+    pub(super) fn skip_way(&self, attempt: &Attempt, way: usize, outcome: &Outcome, now: Timestamp) -> bool {
+        let Some((_, numbers)) = attempt.ways.get(way) else { return false };
+        let spoken = vec![Spoken { outcome: outcome.clone(), passes_dsn: false }; numbers.len()];
+        self.way_ended(attempt, numbers, &spoken, now)
+    }
+
+    fn way_ended(&self, attempt: &Attempt, numbers: &[usize], spoken: &[Spoken], now: Timestamp) -> bool {
+        let records = records(attempt, numbers, spoken, now);
+        let mut work = attempt.work();
+        let is_last = attempt.left.fetch_sub(1, Ordering::AcqRel) == 1;
+        work.pending.extend(records);
+        if !is_last {
+            let pending = std::mem::take(&mut work.pending);
+            if let Err(e) = self.record(&mut work.claim, now, pending) {
+                work.failed.get_or_insert(e);
+            }
+        }
+        is_last
+    }
+
+    /// What follows from an attempt whose ways have all ended.
+    pub(super) fn settle(&self, attempt: &Attempt, now: Timestamp) -> io::Result<Attempted> {
+        let mut work = attempt.work();
+        let Work { claim, pending, failed } = &mut *work;
+        let pending = std::mem::take(pending);
+        if let Some(e) = failed.take() {
+            self.record(claim, now, pending)?;
+            return Err(e);
+        }
+        let settings = &self.gate.site.settings.queue;
+        let mut after = claim.progress().clone();
+        pending.iter().for_each(|record| after.apply(now, record));
+        let is_done = after.states.iter().all(|s| s.last.as_ref().is_some_and(|o| o.enhanced.0 == 2));
+        if is_done
+            && attempt.envelope.recipients.iter().zip(&after.states).all(|(r, s)| !r.notify.success || s.reported)
+        {
+            log::event("finished").id(&attempt.id).write();
+            if let Err(e) = claim.retire() {
+                // It is delivered and still there: its next attempt must know that.
+                self.record(claim, now, pending)?;
+                return Err(e);
+            }
+            self.retired().push(attempt.id.clone());
+            return Ok(Attempted::Finished);
+        }
+        let is_young = now.since(attempt.envelope.arrived) < settings.warn.min(settings.expire);
+        let is_owed = |progress: &Progress| progress.states.iter().any(|s| s.is_owed());
+        if is_young && !after.states.iter().any(|s| s.last.as_ref().is_some_and(|o| o.enhanced.0 != 4)) {
+            // Nothing to tell anybody: outcomes and the next date go down together.
+            let next = schedule::next(attempt.envelope.arrived, now, settings);
+            let records = [pending, vec![Record::Next(next)]].concat();
+            self.record(claim, now, records)?;
             return Ok(Attempted::Later(next));
         }
-        log::event("finished").id(id).write();
-        claim.finish()?;
+        if !pending.is_empty() {
+            self.record(claim, now, pending)?;
+        }
+        self.expire(claim, now)?;
+        self.report(claim, now)?;
+        if is_owed(claim.progress()) {
+            let next = schedule::next(attempt.envelope.arrived, now, settings);
+            self.record(claim, now, vec![Record::Next(next)])?;
+            return Ok(Attempted::Later(next));
+        }
+        log::event("finished").id(&attempt.id).write();
+        claim.retire()?;
+        self.retired().push(attempt.id.clone());
         Ok(Attempted::Finished)
+    }
+
+    fn retired(&self) -> MutexGuard<'_, Vec<Id>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the end of finished messages durable. Until then a power failure brings them back.
+    pub(super) fn sync_retired(&self) -> io::Result<()> {
+        let ids = std::mem::take(&mut *self.retired());
+        if ids.is_empty() { Ok(()) } else { self.gate.spool.settle(&ids) }
     }
 
     /// Writes records down; keeps them in memory when that fails.
@@ -153,29 +299,9 @@ impl Runner {
         failed
     }
 
-    /// Writes outcomes down before anything else happens.
-    fn journal(&self, claim: &mut Claim, numbers: &[usize], spoken: &[Spoken], now: Timestamp) -> io::Result<()> {
-        let mut records: Vec<Record> = Vec::new();
-        for (number, spoken) in numbers.iter().zip(spoken) {
-            let recipient = &claim.envelope().recipients[*number];
-            log_outcome(claim.id(), recipient, &spoken.outcome, claim.envelope().arrived, now);
-            match records.last_mut() {
-                Some(Record::Tried(numbers, outcome)) if *outcome == spoken.outcome => numbers.push(*number),
-                _ => records.push(Record::Tried(vec![*number], spoken.outcome.clone())),
-            }
-        }
-        // The next host reports these from here on (RFC 3461 §6.2), also when our attempts for others go on.
-        let is_passed = |spoken: &Spoken| spoken.passes_dsn && spoken.outcome.enhanced.0 == 2;
-        let passed: Vec<usize> = numbers.iter().zip(spoken).filter(|(_, s)| is_passed(s)).map(|(n, _)| *n).collect();
-        if !passed.is_empty() {
-            records.push(Record::Reported(passed));
-        }
-        self.record(claim, now, records)
-    }
-
-    fn local(&self, claim: &Claim, number: usize, now: Timestamp) -> Spoken {
-        let recipient = &claim.envelope().recipients[number];
-        let result = self.deliver(claim, recipient, now);
+    fn local(&self, attempt: &Attempt, number: usize, now: Timestamp) -> Spoken {
+        let recipient = &attempt.envelope.recipients[number];
+        let result = self.deliver(attempt, recipient, now);
         let outcome = match result {
             Ok(text) => Outcome::new(Enhanced(2, 0, 0), text, ""),
             Err(failure) => Outcome::new(failure.enhanced, failure.public, "").because(&failure.cause),
@@ -183,7 +309,7 @@ impl Runner {
         Spoken { outcome, passes_dsn: false }
     }
 
-    fn deliver(&self, claim: &Claim, recipient: &Recipient, now: Timestamp) -> Result<String, Failure> {
+    fn deliver(&self, attempt: &Attempt, recipient: &Recipient, now: Timestamp) -> Result<String, Failure> {
         let delivery = &recipient.delivery;
         if delivery.mailer == Mailer::Error {
             let (code, text) =
@@ -191,15 +317,22 @@ impl Runner {
             let make = if code.0 == 4 { Failure::temporary } else { Failure::permanent };
             return Err(make((code.1, code.2), text.to_string(), String::new()));
         }
-        let owner = owner(claim, &delivery.sender);
-        let sender = owner.as_ref().or(claim.envelope().sender.as_ref());
-        let mut text = claim.message().map_err(|e| Failure::local(&e))?;
+        let owner = owner(&attempt.envelope, &delivery.sender);
+        let sender = owner.as_ref().or(attempt.envelope.sender.as_ref());
+        let mut text = attempt.work().claim.message().map_err(|e| Failure::local(&e))?;
         let mut letter = Letter { sender, original: &recipient.original, text: &mut text };
         let draft = self.gate.spool.plain_draft(&Id::new(now));
         self.gate.postman.deliver(delivery, &mut letter, draft, now)
     }
 
-    fn remote(&self, claim: &Claim, domain: &str, sender: &str, numbers: &[usize], now: Timestamp) -> Vec<Spoken> {
+    fn remote(
+        &self,
+        attempt: &Attempt,
+        (domain, sender): (&str, &str),
+        numbers: &[usize],
+        kept: &mut Option<Open>,
+        now: Timestamp,
+    ) -> Vec<Spoken> {
         let all = |outcome: Outcome| vec![Spoken { outcome, passes_dsn: false }; numbers.len()];
         let routed = self.gate.router.host(domain);
         let plan = routed.and_then(|(mailer, host, port)| self.hops.plan(mailer, &Route::host_text(&host, port), now));
@@ -209,13 +342,8 @@ impl Runner {
                 return all(Outcome::new(failure.enhanced, failure.public, "").because(&failure.cause));
             }
         };
-        let name = plan.key.clone();
-        if let Some(outcome) = self.is_dead(&name) {
-            return all(outcome);
-        }
-        let _slot = self.slot(&name);
-        let owner = owner(claim, sender);
-        let envelope = claim.envelope();
+        let envelope = &*attempt.envelope;
+        let owner = owner(envelope, sender);
         let recipients: Vec<&Recipient> = numbers.iter().map(|n| &envelope.recipients[*n]).collect();
         let conversation = Conversation {
             net: &*self.net,
@@ -227,36 +355,7 @@ impl Runner {
             sender: owner.as_ref().or(envelope.sender.as_ref()),
             recipients: &recipients,
         };
-        let spoken = conversation.hold(&mut || claim.message().map(|m| Box::new(m) as Box<dyn Read>));
-        if let (Some(first), Ok(mut dead)) = (spoken.first(), self.dead.lock()) {
-            if spoken.iter().all(|s| s.outcome.enhanced == Enhanced(4, 4, 2)) {
-                dead.insert(name, (Instant::now(), first.outcome.clone()));
-            } else {
-                dead.remove(&name);
-            }
-        }
-        spoken
-    }
-
-    fn is_dead(&self, host: &str) -> Option<Outcome> {
-        let mut dead = self.dead.lock().ok()?;
-        dead.retain(|_, (since, _)| since.elapsed() < DEAD_HOST.min(self.gate.site.settings.queue.retry));
-        dead.get(host).map(|(_, outcome)| outcome.clone())
-    }
-
-    /// Waits until fewer than the limit of connections are open to a host.
-    fn slot<'a>(&'a self, host: &str) -> Slot<'a> {
-        let most = self.gate.site.settings.queue.concurrency_per_host.max(1);
-        if let Ok(mut hosts) = self.hosts.lock() {
-            while hosts.get(host).is_some_and(|n| *n >= most) {
-                match self.freed.wait(hosts) {
-                    Ok(guard) => hosts = guard,
-                    Err(_) => return Slot { runner: self, host: host.to_string() },
-                }
-            }
-            *hosts.entry(host.to_string()).or_insert(0) += 1;
-        }
-        Slot { runner: self, host: host.to_string() }
+        conversation.hold(kept, &mut || attempt.work().claim.message().map(|m| Box::new(m) as Box<dyn Read>))
     }
 
     /// Gives up on what is too old.
@@ -294,7 +393,7 @@ impl Runner {
             }
         }
         for (sender, numbers) in groups {
-            let report = Report::settled(&numbers, owner(claim, &sender));
+            let report = Report::settled(&numbers, owner(claim.envelope(), &sender));
             bounce::send(&self.gate, claim, &report, now)?;
             self.record(claim, now, vec![Record::Reported(numbers)])?;
         }
@@ -308,7 +407,7 @@ impl Runner {
             }
             let is_any = !groups.is_empty();
             for (sender, numbers) in groups {
-                bounce::send(&self.gate, claim, &Report::late(&numbers, owner(claim, &sender)), now)?;
+                bounce::send(&self.gate, claim, &Report::late(&numbers, owner(claim.envelope(), &sender)), now)?;
             }
             if is_any {
                 self.record(claim, now, vec![Record::Warned])?;
@@ -318,10 +417,47 @@ impl Runner {
     }
 }
 
+/// What a conversation says about the host: RFC 3463 §3.5 has 4.4.2 for connections that break, or don't come about.
+fn verdict(spoken: &[Spoken]) -> Verdict {
+    match spoken.first() {
+        Some(first) if spoken.iter().all(|s| s.outcome.enhanced == Enhanced(4, 4, 2)) => {
+            Verdict::Unreachable(first.outcome.clone())
+        }
+        _ => Verdict::Reached,
+    }
+}
+
+fn way_of(number: usize, delivery: &Delivery) -> Way {
+    match delivery.mailer {
+        Mailer::Smtp | Mailer::Lmtp => Way::Remote(delivery.mailer, delivery.host.clone(), delivery.sender.clone()),
+        _ => Way::Local(number),
+    }
+}
+
+/// What is to be written down about a way's end; logs it too.
+fn records(attempt: &Attempt, numbers: &[usize], spoken: &[Spoken], now: Timestamp) -> Vec<Record> {
+    let mut records: Vec<Record> = Vec::new();
+    for (number, spoken) in numbers.iter().zip(spoken) {
+        let recipient = &attempt.envelope.recipients[*number];
+        log_outcome(&attempt.id, recipient, &spoken.outcome, attempt.envelope.arrived, now);
+        match records.last_mut() {
+            Some(Record::Tried(numbers, outcome)) if *outcome == spoken.outcome => numbers.push(*number),
+            _ => records.push(Record::Tried(vec![*number], spoken.outcome.clone())),
+        }
+    }
+    // The next host reports these from here on (RFC 3461 §6.2), also when our attempts for others go on.
+    let is_passed = |spoken: &Spoken| spoken.passes_dsn && spoken.outcome.enhanced.0 == 2;
+    let passed: Vec<usize> = numbers.iter().zip(spoken).filter(|(_, s)| is_passed(s)).map(|(n, _)| *n).collect();
+    if !passed.is_empty() {
+        records.push(Record::Reported(passed));
+    }
+    records
+}
+
 /// The list owner of a delivery, where it has one. A report stays a report when a list passes it on: with an owner for
 /// sender it could be answered, and go round for ever.
-fn owner(claim: &Claim, text: &str) -> Option<Address> {
-    claim.envelope().sender.as_ref()?;
+fn owner(envelope: &Envelope, text: &str) -> Option<Address> {
+    envelope.sender.as_ref()?;
     Address::parse(text).ok()
 }
 
@@ -343,24 +479,4 @@ fn log_outcome(id: &Id, recipient: &Recipient, outcome: &Outcome, arrived: Times
         .maybe("cause", Some(&outcome.cause).filter(|c| !c.is_empty()))
         .field("delay", delay)
         .write();
-}
-
-/// A place among the connections to a host.
-struct Slot<'a> {
-    runner: &'a Runner,
-    host: String,
-}
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        if let Ok(mut hosts) = self.runner.hosts.lock() {
-            if let Some(count) = hosts.get_mut(&self.host) {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    hosts.remove(&self.host);
-                }
-            }
-            self.runner.freed.notify_all();
-        }
-    }
 }

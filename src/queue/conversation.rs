@@ -3,7 +3,7 @@
 //! [`Opening`] finds the host that is ready for mail; from there on it is the only one of this attempt.
 //! Invariant: a recipient is delivered only on the peer's 2xx after the text's end. What is unclear (a broken connection) is
 //! temporary; after the final dot that may double the message, which RFC 5321 §4.2.5 prefers to losing it.
-//! RFC 1870, RFC 2033, RFC 2920, RFC 3461 §6, RFC 6152, RFC 6531 §3.5.
+//! RFC 1870, RFC 2033, RFC 2920, RFC 3030, RFC 3461 §6, RFC 6152, RFC 6531 §3.5.
 
 use super::opening::{Extensions, Line, Net, Open, Opening, Stop, reply_outcome};
 use crate::addr::{Address, print_path};
@@ -19,6 +19,11 @@ use std::time::Duration;
 
 /// A server that takes so many recipients and then says "too many" is given the others in a new transaction at once.
 const WORTHWHILE: usize = 10;
+
+/// Up to this size, in octets, a message goes in one piece with its envelope to a host that knows CHUNKING.
+const WHOLE: u64 = 256 << 10;
+/// How long a host's goodbye is waited for.
+pub(super) const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What one recipient's part of the conversation came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,17 +47,31 @@ pub(super) struct Conversation<'a> {
     pub(super) recipients: &'a [&'a Recipient],
 }
 
+/// Gives the message's text from its start, as often as it is asked.
+pub(super) type Text<'a> = dyn FnMut() -> std::io::Result<Box<dyn Read>> + 'a;
+
 impl Conversation<'_> {
     /// Holds the conversation; gives one result for each recipient, in order. `text` is called again for each transaction.
-    pub(super) fn hold(&self, text: &mut dyn FnMut() -> std::io::Result<Box<dyn Read>>) -> Vec<Spoken> {
+    ///
+    /// `kept` may hold a connection from before; after a conversation that went well it holds the one that was used.
+    pub(super) fn hold(&self, kept: &mut Option<Open>, text: &mut Text<'_>) -> Vec<Spoken> {
         let mut spoken = vec![None; self.recipients.len()];
-        let Conversation { net, plan, hello, settings, source, .. } = *self;
-        let (host, result) = match (Opening { net, plan, hello, settings, source }).open() {
-            Ok(mut open) => {
-                let result = self.talk(&mut open, text, &mut spoken);
-                (open.host, result)
+        let old = kept.take().and_then(|open| match open.fits(self.plan) {
+            true => Some(open),
+            false => {
+                open.quit(GOODBYE);
+                None
             }
-            Err((host, stop)) => (host, Err(stop)),
+        });
+        let (host, result) = match old {
+            Some(open) => match self.on(open, kept, text, &mut spoken) {
+                // It was closed while it lay idle, and nobody has got anything: that is no failure of the host.
+                (_, Err(Stop::Net(_) | Stop::Refused(_))) if spoken.iter().all(Option::is_none) => {
+                    self.anew(kept, text, &mut spoken)
+                }
+                other => other,
+            },
+            None => self.anew(kept, text, &mut spoken),
         };
         let rest = match result {
             Ok(()) => Outcome::new(Enhanced(4, 5, 0), "the host said nothing about this recipient", &host),
@@ -62,32 +81,47 @@ impl Conversation<'_> {
         spoken.into_iter().map(|s| s.unwrap_or_else(unsaid)).collect()
     }
 
-    fn talk(
+    fn anew(
         &self,
-        open: &mut Open,
-        text: &mut dyn FnMut() -> std::io::Result<Box<dyn Read>>,
+        kept: &mut Option<Open>,
+        text: &mut Text<'_>,
         spoken: &mut [Option<Spoken>],
-    ) -> Result<(), Stop> {
+    ) -> (String, Result<(), Stop>) {
+        let Conversation { net, plan, hello, settings, source, .. } = *self;
+        match (Opening { net, plan, hello, settings, source }).open() {
+            Ok(open) => self.on(open, kept, text, spoken),
+            Err((host, stop)) => (host, Err(stop)),
+        }
+    }
+
+    fn on(
+        &self,
+        mut open: Open,
+        kept: &mut Option<Open>,
+        text: &mut Text<'_>,
+        spoken: &mut [Option<Spoken>],
+    ) -> (String, Result<(), Stop>) {
+        let result = self.talk(&mut open, text, spoken);
+        let host = open.host.clone();
+        if result.is_ok() {
+            open.used += 1;
+            *kept = Some(open);
+        }
+        (host, result)
+    }
+
+    fn talk(&self, open: &mut Open, text: &mut Text<'_>, spoken: &mut [Option<Spoken>]) -> Result<(), Stop> {
         let mut todo = self.refuse_utf8(open, text, spoken)?;
         while !todo.is_empty() {
             let rest = todo.split_off(todo.len().min(open.extensions.recipients()));
             open.line.patience = self.settings.timeout_command;
             todo = [self.transaction(open, &todo, text, spoken)?, rest].concat();
         }
-        if open.line.say("QUIT").is_ok() {
-            open.line.patience = Duration::from_secs(2);
-            let _ = open.line.hear();
-        }
         Ok(())
     }
 
     /// Refuses what a host without SMTPUTF8 can't have (RFC 6531 §3.5); gives the recipients that are left.
-    fn refuse_utf8(
-        &self,
-        open: &Open,
-        text: &mut dyn FnMut() -> std::io::Result<Box<dyn Read>>,
-        spoken: &mut [Option<Spoken>],
-    ) -> Result<Vec<usize>, Stop> {
+    fn refuse_utf8(&self, open: &Open, text: &mut Text<'_>, spoken: &mut [Option<Spoken>]) -> Result<Vec<usize>, Stop> {
         let all = 0..self.recipients.len();
         if open.extensions.has("SMTPUTF8") {
             return Ok(all.collect());
@@ -107,18 +141,24 @@ impl Conversation<'_> {
     /// What the peer says about a recipient is kept at once: whatever breaks later, nobody who has the message gets it again.
     fn transaction(
         &self,
-        Open { line, extensions, host }: &mut Open,
+        Open { line, extensions, host, .. }: &mut Open,
         batch: &[usize],
-        text: &mut dyn FnMut() -> std::io::Result<Box<dyn Read>>,
+        text: &mut Text<'_>,
         spoken: &mut [Option<Spoken>],
     ) -> Result<Vec<usize>, Stop> {
         let has_dsn = extensions.has("DSN");
         let mut commands = vec![self.mail_command(extensions, has_dsn, batch)];
         commands.extend(batch.iter().map(|i| rcpt_command(self.recipients[*i], has_dsn)));
-        // RFC 2920 §3.1: MAIL and RCPT may go in one piece; without PIPELINING each waits for its reply.
         let is_pipelined = extensions.has("PIPELINING");
+        let is_chunked = is_pipelined && extensions.has("CHUNKING") && self.envelope.size <= WHOLE;
         if is_pipelined {
-            line.wire.send(format!("{}\r\n", commands.join("\r\n")).as_bytes())?;
+            // RFC 2920 §3.1: MAIL, RCPT and DATA may go in one piece, and so may all of a BDAT (RFC 3030 §2).
+            let mut piece = format!("{}\r\n", commands.join("\r\n")).into_bytes();
+            match is_chunked {
+                true => push_chunk(&mut piece, text).map_err(Stop::Local)?,
+                false => piece.extend_from_slice(b"DATA\r\n"),
+            }
+            line.wire.send(&piece)?;
         }
         let next = |line: &mut Line, command: &str| if is_pipelined { line.hear() } else { line.ask(command) };
         let mail = next(line, &commands[0])?;
@@ -143,20 +183,21 @@ impl Conversation<'_> {
             }
         }
         if accepted.is_empty() {
-            line.ask("RSET")?;
-            return Ok(Vec::new());
+            return self.nobody(line, is_pipelined, is_chunked);
         }
-        let data = line.ask("DATA")?;
-        if data.code != 354 {
-            // A host that says yes to DATA without asking for the text has not got the message.
-            if data.is_positive() {
-                return Err(Stop::Protocol(format!("unexpected reply to DATA: {data}")));
+        if !is_chunked {
+            let data = next(line, "DATA")?;
+            if data.code != 354 {
+                // A host that says yes to DATA without asking for the text has not got the message.
+                if data.is_positive() {
+                    return Err(Stop::Protocol(format!("unexpected reply to DATA: {data}")));
+                }
+                accepted.iter().for_each(|i| spoken[*i] = say(&data));
+                line.ask("RSET")?;
+                return Ok(Vec::new());
             }
-            accepted.iter().for_each(|i| spoken[*i] = say(&data));
-            line.ask("RSET")?;
-            return Ok(Vec::new());
+            self.send_text(line, text)?;
         }
-        self.send_text(line, text)?;
         line.patience = self.settings.timeout_data;
         let mut last = None;
         for index in &accepted {
@@ -170,13 +211,29 @@ impl Conversation<'_> {
             }
             spoken[*index] = last.as_ref().and_then(say);
         }
+        // RFC 3030 §2: after a BDAT that failed the transaction is in doubt until RSET.
+        if is_chunked && last.is_some_and(|reply| !reply.is_positive()) {
+            line.ask("RSET")?;
+        }
         if accepted.len() < WORTHWHILE {
             crowded.clear();
         }
         Ok(crowded)
     }
 
-    fn send_text(&self, line: &mut Line, text: &mut dyn FnMut() -> std::io::Result<Box<dyn Read>>) -> Result<(), Stop> {
+    /// Ends a transaction in which no recipient was taken, and whose text may be asked for or sent all the same.
+    fn nobody(&self, line: &mut Line, is_pipelined: bool, is_chunked: bool) -> Result<Vec<usize>, Stop> {
+        if is_chunked {
+            line.hear()?;
+        } else if is_pipelined && line.hear()?.code == 354 {
+            // RFC 2920 §3.1: a server may ask for the text; a single dot ends it, and goes to nobody.
+            line.ask(".")?;
+        }
+        line.ask("RSET")?;
+        Ok(Vec::new())
+    }
+
+    fn send_text(&self, line: &mut Line, text: &mut Text<'_>) -> Result<(), Stop> {
         let mut text = text().map_err(Stop::Local)?;
         let mut encoder = DotEncoder::default();
         let mut buffer = vec![0; 64 << 10];
@@ -222,8 +279,20 @@ impl Conversation<'_> {
     }
 }
 
+/// Appends the whole message as one last chunk, with CRLF line ends.
+fn push_chunk(piece: &mut Vec<u8>, text: &mut Text<'_>) -> std::io::Result<()> {
+    let (mut whole, mut wire) = (Vec::new(), Vec::new());
+    text()?.read_to_end(&mut whole)?;
+    let mut encoder = DotEncoder::of_chunks();
+    encoder.feed(&whole, &mut wire);
+    encoder.finish(&mut wire);
+    piece.extend_from_slice(format!("BDAT {} LAST\r\n", wire.len()).as_bytes());
+    piece.extend_from_slice(&wire);
+    Ok(())
+}
+
 /// Looks through a message's header for octets that need RFC 6532.
-fn has_ascii_header(text: &mut dyn FnMut() -> std::io::Result<Box<dyn Read>>) -> std::io::Result<bool> {
+fn has_ascii_header(text: &mut Text<'_>) -> std::io::Result<bool> {
     let mut text = text()?;
     let mut buffer = vec![0; 16 << 10];
     let mut before = b'\n';

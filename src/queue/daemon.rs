@@ -1,210 +1,239 @@
 //! The queue daemon: what is due is tried, on threads, until it is told to stop.
 //!
-//! One a site, by a lock. A fifo pokes it: a line with an id makes that message due at once, an empty line says that something is new. A
-//! scan each minute covers lost hints.
+//! One a site, by a lock. A fifo tells it things, a line each: a [`Hint`] about a new message, a message's id when that is due at
+//! once, `dropped` when something was handed in, an empty line for "look at the queue". A scan each minute covers lost hints.
+//! The scan runs beside the deliveries: a million messages take it half a minute, and the first is tried after a moment.
 
 use super::attempt::{Attempted, Runner};
+use super::crew::Crew;
 use super::drops::take_dropped;
 use crate::clock::Timestamp;
 use crate::log;
-use crate::spool::Id;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use crate::spool::{BUCKETS, Hint, Id};
+use std::io;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest time between two scans.
 const SCAN: Duration = Duration::from_secs(60);
-/// Pause before a message is looked at again on which another process works.
-const BUSY: Duration = Duration::from_secs(30);
-/// The date of what waits for an administrator.
-const NEVER: Timestamp = Timestamp(i64::MAX);
+/// A scan that is asked for comes no sooner after another than this, and than ten times what that one took.
+const SCAN_PAUSE: Duration = Duration::from_millis(200);
+/// While something is under way the daemon looks around so often.
+const TICK: Duration = Duration::from_secs(1);
+/// File times may lag behind the clock by a tick.
+const LAG: Duration = Duration::from_secs(2);
+/// Up to so many waiting messages are looked at again for what others have written about them.
+const LOOK_AGAIN: usize = 20_000;
+/// How long attempts under way may go on when the daemon is to stop. A claim that dies with us is taken up at the next start.
+const LAST_ATTEMPTS: Duration = Duration::from_secs(20);
 
 /// What woke the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wake {
     /// Time has passed.
     Time,
-    /// A hint from the fifo: ids that are due, or none for "look".
+    /// Lines from the fifo.
     Hint(Vec<String>),
     /// The end.
     Stop,
 }
 
-/// The daemon's memory: which message is due when. The disk knows better; this can be lost at any time.
+/// The daemon.
 pub struct Daemon {
     runner: Arc<Runner>,
-    due: BTreeSet<(Timestamp, Id)>,
-    known: HashMap<Id, Timestamp>,
-    active: HashSet<Id>,
-    done: mpsc::Receiver<(Id, Attempted)>,
-    report: mpsc::Sender<(Id, Attempted)>,
-    last_scan: Option<Timestamp>,
+}
+
+/// What the scanning thread is asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    /// All of the queue, and what was handed in.
+    Queue,
+    /// What was handed in.
+    Dropped,
 }
 
 impl Daemon {
     /// A daemon that knows nothing yet.
     pub fn new(runner: Arc<Runner>) -> Daemon {
-        let (report, done) = mpsc::channel();
-        Daemon {
-            runner,
-            due: BTreeSet::new(),
-            known: HashMap::new(),
-            active: HashSet::new(),
-            done,
-            report,
-            last_scan: None,
-        }
+        Daemon { runner }
     }
 
     /// Runs until `wait` says [`Wake::Stop`]; `wait` gets the longest time it may wait.
-    pub fn run(mut self, now: fn() -> Timestamp, mut wait: impl FnMut(Duration) -> Wake) {
+    pub fn run(self, now: fn() -> Timestamp, mut wait: impl FnMut(Duration) -> Wake) {
+        let crew = Crew::new(self.runner.clone(), now, false, Box::new(|_, _| {}));
+        let (ask, asked) = mpsc::channel();
+        let scanner = Scanner { crew: crew.clone(), now, asked, seen: vec![None; BUCKETS], last: None };
+        if let Err(e) = std::thread::Builder::new().name("scan".to_string()).spawn(move || scanner.serve()) {
+            return log::event("thread-failed").field("reason", e).error().write();
+        }
+        let mut looked_after = Instant::now();
         loop {
-            self.collect(now());
-            let time = now();
-            let scans = self.last_scan.is_none_or(|last| time.since(last) >= SCAN || time < last);
-            if scans {
-                let before = self.last_scan;
-                self.scan(time);
-                self.look_again(before, time);
-            }
-            self.start_due(time, now);
-            let until_scan = SCAN.saturating_sub(self.last_scan.map_or(SCAN, |last| time.since(last)));
-            let until_due = self.due.first().map_or(SCAN, |(due, _)| due.since(time));
-            let is_full = self.active.len() >= self.limit();
-            let patience = if is_full { until_scan } else { until_due.min(until_scan) };
-            match wait(patience.max(Duration::from_millis(10))) {
+            match wait(patience(&crew, now)) {
                 Wake::Stop => break,
                 Wake::Time => {}
-                Wake::Hint(lines) => {
-                    let mut looks = false;
-                    for line in lines {
-                        match Id::parse(&line) {
-                            Some(id) => self.set_due(id, now()),
-                            None => looks |= line.is_empty(),
-                        }
-                    }
-                    if looks {
-                        self.scan(now());
-                    }
+                Wake::Hint(lines) => lines.iter().for_each(|line| heed(&crew, &ask, line)),
+            }
+            if let Err(e) = self.runner.sync_retired() {
+                log::event("sync-failed").field("reason", e).error().write();
+            }
+            crew.close_unused(false);
+            if looked_after.elapsed() >= SCAN {
+                looked_after = Instant::now();
+                let seconds = super::schedule::date(now());
+                crew.board().look_after(seconds);
+            }
+            crew.rouse();
+        }
+        crew.stop(LAST_ATTEMPTS);
+        if let Err(e) = self.runner.sync_retired() {
+            log::event("sync-failed").field("reason", e).error().write();
+        }
+    }
+}
+
+fn patience(crew: &Arc<Crew>, now: fn() -> Timestamp) -> Duration {
+    if crew.size() > 0 || crew.has_connections() {
+        return TICK;
+    }
+    let date = crew.board().next_date().map(i64::from);
+    let until = date.map_or(SCAN, |date| Timestamp::from_seconds(date).since(now()));
+    until.clamp(Duration::from_millis(10), SCAN)
+}
+
+/// Acts on a line from the fifo. Anybody may write there: it can make a message due, and nothing else.
+fn heed(crew: &Arc<Crew>, ask: &mpsc::Sender<Look>, line: &str) {
+    if let Some(hint) = Hint::parse(line) {
+        crew.learn_hint(&hint);
+        crew.rouse();
+    } else if let Some(id) = Id::parse(line) {
+        match crew.runner.gate().spool.peek(&id) {
+            Ok(Some((envelope, progress))) => crew.hasten(&id, &envelope, &progress),
+            Ok(None) => {}
+            // The scan says what is wrong with it.
+            Err(_) => drop(ask.send(Look::Queue)),
+        }
+        crew.rouse();
+    } else if line == "dropped" {
+        let _ = ask.send(Look::Dropped);
+    } else if line.is_empty() {
+        let _ = ask.send(Look::Queue);
+    }
+}
+
+/// Reads the queue beside the deliveries.
+struct Scanner {
+    crew: Arc<Crew>,
+    now: fn() -> Timestamp,
+    asked: mpsc::Receiver<Look>,
+    /// When each folder had last changed as we read it.
+    seen: Vec<Option<Timestamp>>,
+    last: Option<Timestamp>,
+}
+
+impl Scanner {
+    fn serve(mut self) {
+        loop {
+            let began = Instant::now();
+            self.scan();
+            let pause = SCAN_PAUSE.max(began.elapsed() * 10).min(SCAN);
+            let (first, until) = (Instant::now() + pause, Instant::now() + SCAN);
+            let mut wants_scan = false;
+            loop {
+                let end = if wants_scan { first } else { until };
+                match self.asked.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                    Ok(Look::Dropped) => self.take_dropped(),
+                    Ok(Look::Queue) => wants_scan = true,
+                    Err(mpsc::RecvTimeoutError::Timeout) => break,
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 }
             }
         }
-        // Attempts under way end by themselves; a claim that dies with us is taken up at the next start.
-        while !self.active.is_empty() {
-            match self.done.recv_timeout(Duration::from_secs(20)) {
-                Ok((id, _)) => self.active.remove(&id),
-                Err(_) => break,
-            };
-        }
     }
 
-    fn limit(&self) -> usize {
-        self.runner.gate().site.settings.queue.concurrency.max(1) as usize
-    }
-
-    fn set_due(&mut self, id: Id, when: Timestamp) {
-        if let Some(old) = self.known.insert(id.clone(), when) {
-            self.due.remove(&(old, id.clone()));
-        }
-        if !self.active.contains(&id) {
-            self.due.insert((when, id));
-        }
-    }
-
-    /// Takes over hand-ins, and learns of messages that are new.
-    fn scan(&mut self, now: Timestamp) {
-        self.last_scan = Some(now);
-        if let Err(e) = take_dropped(self.runner.gate(), now) {
+    fn take_dropped(&self) {
+        if let Err(e) = take_dropped(self.crew.runner.gate(), (self.now)()) {
             log::event("drop-failed").field("reason", e).error().write();
         }
-        let spool = self.runner.gate().spool.clone();
-        let ids = match spool.scan() {
-            Ok(ids) => ids,
-            Err(e) => return log::event("scan-failed").field("reason", e).error().write(),
-        };
-        let there: HashSet<&Id> = ids.iter().collect();
-        let gone: Vec<Id> = self.known.keys().filter(|id| !there.contains(id)).cloned().collect();
-        for id in gone {
-            if let Some(when) = self.known.remove(&id) {
-                self.due.remove(&(when, id));
+    }
+
+    fn scan(&mut self) {
+        self.take_dropped();
+        let began = (self.now)();
+        for bucket in 0..BUCKETS {
+            if let Err(e) = self.scan_bucket(bucket) {
+                log::event("scan-failed").field("reason", e).error().write();
             }
         }
-        for id in ids {
-            if !self.known.contains_key(&id) && !self.active.contains(&id) {
-                let when = self.date(&id, now);
-                self.set_due(id, when);
+        self.look_again(began);
+        self.last = Some(began);
+    }
+
+    fn scan_bucket(&mut self, bucket: usize) -> io::Result<()> {
+        let spool = &self.crew.runner.gate().spool;
+        let changed = spool.bucket_changed(bucket);
+        // A change in the moment after our look may have the same time.
+        let is_settled = changed.is_none_or(|at| at.after(LAG) < (self.now)());
+        if changed.is_none() || changed == self.seen[bucket] {
+            return Ok(());
+        }
+        let there = spool.scan_bucket(bucket)?;
+        self.seen[bucket] = changed.filter(|_| is_settled);
+        let news = self.crew.board().compare(bucket, &there);
+        for (count, id) in news.into_iter().map(|packed| packed.unpack()).enumerate() {
+            match spool.peek(&id) {
+                Ok(Some((envelope, progress))) => self.crew.learn(&id, &envelope, &progress),
+                Ok(None) => {}
+                // Who claims it finds out what is wrong, and acts on it.
+                Err(_) => {
+                    let sender = 0;
+                    self.crew.learn_hint(&Hint { id, delivery: None, sender, priority: Hint::NORMAL });
+                }
+            }
+            if count % 100 == 0 {
+                self.crew.rouse();
             }
         }
+        self.crew.rouse();
+        Ok(())
     }
 
     /// Looks again at what others have written about messages that wait: a hint to make one due may have been lost.
-    fn look_again(&mut self, since: Option<Timestamp>, now: Timestamp) {
-        let Some(since) = since else { return };
-        let spool = self.runner.gate().spool.clone();
-        let waiting = self.known.iter().filter(|(id, when)| **when > now && !self.active.contains(*id));
-        // File times may lag behind the clock by a tick.
-        let is_news = |id: &Id| spool.last_written(id).is_some_and(|t| t.after(Duration::from_secs(1)) >= since);
-        let news: Vec<Id> = waiting.map(|(id, _)| id).filter(|id| is_news(id)).cloned().collect();
-        for id in news {
-            let when = self.date(&id, now);
-            self.set_due(id, when);
-        }
-    }
-
-    /// When a message is due by its journal; the number of recipients does not matter for that.
-    fn date(&self, id: &Id, now: Timestamp) -> Timestamp {
-        let latest = now.after(self.runner.gate().site.settings.queue.retry_max);
-        match self.runner.gate().spool.progress(id, 0) {
-            Ok(progress) if progress.held => NEVER,
-            // A date that no pause explains was written by a clock that went wrong.
-            Ok(progress) => progress.next.map_or(now, |next| next.min(latest)),
-            Err(_) => now,
-        }
-    }
-
-    fn start_due(&mut self, time: Timestamp, now: fn() -> Timestamp) {
-        while self.active.len() < self.limit() {
-            let Some((when, id)) = self.due.first().cloned().filter(|(when, _)| *when <= time) else { return };
-            self.due.remove(&(when, id.clone()));
-            let (runner, report, job) = (self.runner.clone(), self.report.clone(), id.clone());
-            let work = move || {
-                let attempted = match runner.run(&job, now) {
-                    Ok(attempted) => attempted,
-                    Err(e) => {
-                        log::event("attempt-failed").id(&job).field("reason", e).error().write();
-                        Attempted::Later(now().after(runner.gate().site.settings.queue.retry))
-                    }
-                };
-                let _ = report.send((job, attempted));
-                runner.gate().spool.poke_quietly();
-            };
-            match std::thread::Builder::new().stack_size(512 << 10).spawn(work) {
-                Ok(_) => {
-                    self.active.insert(id);
-                }
-                Err(e) => {
-                    log::event("thread-failed").field("reason", e).error().write();
-                    self.set_due(id, time.after(Duration::from_secs(5)));
-                    return;
-                }
+    fn look_again(&self, now: Timestamp) {
+        let Some(since) = self.last else { return };
+        let ids: Vec<Id> = self.crew.board().not_yet_due().take(LOOK_AGAIN).map(|packed| packed.unpack()).collect();
+        let spool = &self.crew.runner.gate().spool;
+        for id in ids {
+            if spool.last_written(&id).is_some_and(|t| t.after(LAG) >= since)
+                && let Ok(Some((envelope, progress))) = spool.peek(&id)
+                && progress.is_due(now)
+            {
+                self.crew.hasten(&id, &envelope, &progress);
             }
         }
+        self.crew.rouse();
     }
+}
 
-    fn collect(&mut self, now: Timestamp) {
-        while let Ok((id, attempted)) = self.done.try_recv() {
-            self.active.remove(&id);
-            match attempted {
-                Attempted::Later(when) => self.set_due(id, when),
-                Attempted::Left => self.set_due(id, NEVER),
-                // Whoever has it may leave something to be done.
-                Attempted::Busy => self.set_due(id, now.after(BUSY)),
-                Attempted::Finished | Attempted::Gone => {
-                    if let Some(when) = self.known.remove(&id) {
-                        self.due.remove(&(when, id));
-                    }
-                }
-            }
+/// Tries messages once each, on as many threads as the settings say; `told` hears how each ended. Messages for a host that turns out to
+/// be unreachable are left untouched. Gives the number of those that were not tried.
+pub fn try_all(
+    runner: &Arc<Runner>,
+    ids: &[Id],
+    now: fn() -> Timestamp,
+    told: impl Fn(&Id, &io::Result<Attempted>) + Send + Sync + 'static,
+) -> io::Result<usize> {
+    let crew = Crew::new(runner.clone(), now, true, Box::new(told));
+    for id in ids {
+        match runner.gate().spool.peek(id) {
+            Ok(Some((envelope, progress))) => crew.hasten(id, &envelope, &progress),
+            Ok(None) => {}
+            Err(_) => crew.learn_hint(&Hint { id: id.clone(), delivery: None, sender: 0, priority: Hint::NORMAL }),
         }
+        crew.rouse();
     }
+    crew.drain();
+    crew.stop(LAST_ATTEMPTS);
+    runner.sync_retired()?;
+    let (left, _, _) = crew.board().counts();
+    Ok(left)
 }

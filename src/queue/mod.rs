@@ -6,7 +6,9 @@
 //! runners never deliver one message twice.
 
 mod attempt;
+mod board;
 mod conversation;
+mod crew;
 mod daemon;
 mod drops;
 mod opening;
@@ -14,7 +16,7 @@ mod schedule;
 mod select;
 
 pub use attempt::{Attempted, Runner};
-pub use daemon::{Daemon, Wake};
+pub use daemon::{Daemon, Wake, try_all};
 pub use drops::take_dropped;
 pub use opening::{Net, NetError, Wire};
 pub use select::{Selection, Selector};

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Most recipients of one transaction: what every server takes (RFC 5321 §4.5.3.1.8). More follow in the next one.
 const RECIPIENTS: usize = 100;
+/// A connection is used for messages no longer than this: hosts and certificates change.
+const CONNECTION_AGE: Duration = Duration::from_secs(300);
 /// Most challenges of one login.
 const CHALLENGES: usize = 4;
 
@@ -32,7 +34,7 @@ pub trait Net: Send + Sync {
 }
 
 /// A connection.
-pub trait Wire {
+pub trait Wire: Send {
     /// Sends all bytes.
     fn send(&mut self, bytes: &[u8]) -> Result<(), NetError>;
     /// Receives some bytes; 0 at the end.
@@ -180,6 +182,32 @@ pub(super) struct Open {
     pub(super) extensions: Extensions,
     /// Its name.
     pub(super) host: String,
+    /// The hop of the plan that it was, with the address alone that was taken.
+    hop: Hop,
+    mailer: Mailer,
+    since: Instant,
+    /// Messages that went through it before.
+    pub(super) used: u32,
+}
+
+impl Open {
+    /// True when a new connection for this plan might be the same: host, address, who is trusted, and as whom we log in.
+    pub(super) fn fits(&self, plan: &Plan) -> bool {
+        let is_same = |hop: &Hop| {
+            let has_address = hop.addresses.iter().any(|address| self.hop.addresses.contains(address));
+            has_address
+                && (&hop.name, &hop.security, &hop.login) == (&self.hop.name, &self.hop.security, &self.hop.login)
+        };
+        self.mailer == plan.mailer && self.since.elapsed() < CONNECTION_AGE && plan.hops.iter().any(is_same)
+    }
+
+    /// Says goodbye. The reply is waited for if there is a patience; it changes nothing.
+    pub(super) fn quit(mut self, patience: Duration) {
+        if self.line.say("QUIT").is_ok() && !patience.is_zero() {
+            self.line.patience = patience;
+            let _ = self.line.hear();
+        }
+    }
 }
 
 impl Opening<'_> {
@@ -190,7 +218,11 @@ impl Opening<'_> {
         for hop in &self.plan.hops {
             for address in &hop.addresses {
                 let stop = match self.address(hop, *address) {
-                    Ok((line, extensions)) => return Ok(Open { line, extensions, host: hop.name.clone() }),
+                    Ok((line, extensions)) => {
+                        let (host, mailer) = (hop.name.clone(), self.plan.mailer);
+                        let hop = Hop { addresses: vec![*address], ..hop.clone() };
+                        return Ok(Open { line, extensions, host, hop, mailer, since: Instant::now(), used: 0 });
+                    }
                     Err(stop) => stop,
                 };
                 if last.as_ref().is_none_or(|(_, before)| before.is_permanent() || !stop.is_permanent()) {

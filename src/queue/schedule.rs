@@ -16,6 +16,16 @@ pub(super) fn next(arrived: Timestamp, now: Timestamp, settings: &settings::Queu
     if now < expiry { next.min(expiry) } else { next }
 }
 
+/// A span in whole seconds, rounded up.
+pub(super) fn seconds(span: Duration) -> u32 {
+    u32::try_from(span.as_secs() + u64::from(span.subsec_nanos() > 0)).unwrap_or(u32::MAX)
+}
+
+/// A date in seconds of Unix time, rounded up: what waits for it is never early.
+pub(super) fn date(when: Timestamp) -> u32 {
+    u32::try_from((when.microseconds().max(0) as u64).div_ceil(1_000_000)).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

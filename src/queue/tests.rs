@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+mod connections;
 mod reports;
 mod taking;
 
@@ -67,6 +68,20 @@ impl Net for Host {
 }
 
 impl Talk {
+    /// A message has come whole.
+    fn end(&mut self, text: Vec<u8>) {
+        if self.accepted.is_empty() {
+            self.replies.extend(b"503 5.5.1 no valid recipients\r\n");
+            return;
+        }
+        let enders = if self.host.is_lmtp { std::mem::take(&mut self.accepted) } else { vec![String::new()] };
+        for ender in enders {
+            if self.reply(format!("END{ender}").as_str()) {
+                self.host.texts.lock().unwrap().push(String::from_utf8_lossy(&text).into_owned());
+            }
+        }
+    }
+
     fn reply(&mut self, line: &str) -> bool {
         self.host.heard.lock().unwrap().push(line.to_string());
         let reply = (self.host.answer)(line);
@@ -86,16 +101,26 @@ impl Wire for Talk {
                 let Some(end) = memchr::memmem::find(&self.said, b"\r\n.\r\n") else { break };
                 let text: Vec<u8> = self.said.drain(..end + 5).collect();
                 self.is_text = false;
-                let enders = if self.host.is_lmtp { std::mem::take(&mut self.accepted) } else { vec![String::new()] };
-                for ender in enders {
-                    if self.reply(format!("END{ender}").as_str()) {
-                        self.host.texts.lock().unwrap().push(String::from_utf8_lossy(&text).into_owned());
-                    }
-                }
+                self.end(text);
                 continue;
             }
             let line = String::from_utf8_lossy(&self.said[..at]).into_owned();
             self.said.drain(..at + 2);
+            if self.is_closed {
+                continue;
+            }
+            if let Some(size) = line.strip_prefix("BDAT ").and_then(|rest| rest.strip_suffix(" LAST")) {
+                let text: Vec<u8> = self.said.drain(..size.parse::<usize>().unwrap()).collect();
+                self.end(text);
+                continue;
+            }
+            if line == "DATA" && self.accepted.is_empty() {
+                self.replies.extend(b"554 5.5.1 no valid recipients\r\n");
+                continue;
+            }
+            if line.starts_with("MAIL") {
+                self.accepted.clear();
+            }
             let is_positive = self.reply(&line);
             if line.starts_with("RCPT") && is_positive {
                 self.accepted.push(line[4..].to_string());
@@ -385,7 +410,11 @@ fn with_a_full_disk_nothing_is_tried_whose_outcome_could_not_be_kept() {
     let dir = tempfile::tempdir().unwrap();
     let host = Host::new(|_| None);
     let runner = runner(dir.path(), &host, |_| {});
-    let id = queue(&runner, Some("alice@example.test"), vec![remote(Mailer::Smtp, "a@r.test")]);
+    let id = queue(
+        &runner,
+        Some("alice@example.test"),
+        vec![remote(Mailer::Smtp, "a@r.test"), remote(Mailer::Smtp, "b@r.test")],
+    );
     let (result, _) = with_plan(Plan::parse("ENOSPC:1+").unwrap(), || runner.run(&id, || NOW));
     assert!(result.is_err());
     assert_eq!(host.heard("MAIL"), 0);

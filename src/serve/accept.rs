@@ -265,7 +265,7 @@ impl Incoming {
                             .field("user", &recipient.delivery.user)
                             .push(&mut story);
                     }
-                    gate.spool.poke();
+                    gate.spool.announce(&id, &envelope);
                     envelope.recipients.iter().map(|_| Ok(())).collect()
                 }
                 Err(e) => {
@@ -409,6 +409,6 @@ fn queue_rest(
         }
     }
     let id = gate.spool.publish(draft)?;
-    gate.spool.poke();
+    gate.spool.announce(&id, &rest);
     Ok(id)
 }

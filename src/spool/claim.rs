@@ -6,15 +6,17 @@ use crate::clock::Timestamp;
 use crate::envelope::Envelope;
 use crate::fsx::{self, Lock, LockError};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A claimed message. The lock is released when this is dropped.
 #[derive(Debug)]
 pub struct Claim {
     spool: Spool,
     id: Id,
-    envelope: Envelope,
+    envelope: Arc<Envelope>,
     progress: Progress,
     body_at: u64,
     lock: Lock,
@@ -57,6 +59,7 @@ impl Claim {
         match text::read(lock.file()) {
             Ok((envelope, body_at)) => {
                 let progress = spool.progress(id, envelope.recipients.len())?;
+                let envelope = Arc::new(envelope);
                 Ok(Claim { spool: spool.clone(), id: id.clone(), envelope, progress, body_at, lock })
             }
             Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(put_aside(spool, id, &e.to_string())),
@@ -77,7 +80,7 @@ impl Claim {
     }
 
     /// Who sent it to whom.
-    pub fn envelope(&self) -> &Envelope {
+    pub fn envelope(&self) -> &Arc<Envelope> {
         &self.envelope
     }
 
@@ -86,12 +89,11 @@ impl Claim {
         &self.progress
     }
 
-    /// The message's text, from its first octet. Each call starts anew; use one reader at a time.
-    pub fn message(&self) -> io::Result<io::Take<File>> {
-        // A descriptor of its own, so that reading moves nobody else's place; the lock stays with the claim's.
-        let mut file = fsx::open_read(&self.spool.queue_file(&self.id))?;
-        file.seek(SeekFrom::Start(self.body_at))?;
-        Ok(file.take(self.envelope.size))
+    /// The message's text, from its first octet. Readers don't disturb each other.
+    pub fn message(&self) -> io::Result<MessageText> {
+        // A second descriptor of the same open file: reading needs no place in it, and no look at the path.
+        let file = self.lock.file().try_clone()?;
+        Ok(MessageText { file, at: self.body_at, left: self.envelope.size })
     }
 
     /// Appends to the journal, durably.
@@ -103,16 +105,35 @@ impl Claim {
         Ok(())
     }
 
-    /// Forgets the message: nothing is owed any more.
+    /// Forgets the message: nothing is owed any more. Durable on return.
     pub fn finish(self) -> io::Result<()> {
-        let path = self.spool.queue_file(&self.id);
-        fsx::remove(&path)?;
-        if let Some(dir) = path.parent() {
-            fsx::sync_dir(dir)?;
-        }
-        let removed = fsx::remove(&self.spool.journal_file(&self.id));
-        drop(self.lock);
-        removed
+        let (spool, id) = (self.spool.clone(), self.id.clone());
+        self.retire()?;
+        spool.settle(&[id])
+    }
+
+    /// Forgets the message, but does not wait until that is durable: a power failure before [`Spool::settle`] brings it back, and
+    /// what has no journal is delivered once more. On an error nothing has changed.
+    pub fn retire(&self) -> io::Result<()> {
+        fsx::remove(&self.spool.queue_file(&self.id))
+    }
+}
+
+/// Reads a queued message's text.
+#[derive(Debug)]
+pub struct MessageText {
+    file: File,
+    at: u64,
+    left: u64,
+}
+
+impl Read for MessageText {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let n = self.file.read_at(&mut buffer[..most], self.at)?;
+        self.at += n as u64;
+        self.left -= n as u64;
+        Ok(n)
     }
 }
 

@@ -15,25 +15,31 @@
 //! Publishing: write, fsync, rename, fsync of the directory; then, and only then, the peer is told.
 //! Claim: flock(2) on `queue/bb/ID`, re-checked after locking; it dies with its process. Order of locks: claim, then mailbox.
 //! Finish: unlink queue file, fsync its directory, then unlink the journal. In the other order a crash could bring
-//! back a message whose deliveries are forgotten.
+//! back a message whose deliveries are forgotten. The fsync may serve many messages ([`Claim::retire`], [`Spool::settle`]): before
+//! it a power failure brings them back, and at the worst doubles them.
 //! A queue file that can't be understood is moved to `bad/` with its journal, logged, and never looked at again; one
 //! of a newer version stays where it is.
 
 mod claim;
 mod drop;
+mod hint;
 mod id;
 mod journal;
+mod scan;
 mod text;
 
-pub use claim::{Claim, ClaimError};
+pub use claim::{Claim, ClaimError, MessageText};
 pub use drop::{Dropped, Handed};
-pub use id::Id;
+pub use hint::Hint;
+pub use id::{BUCKETS, Id, PackedId};
 pub use journal::{Outcome, Progress, Record, State};
+pub use scan::Oldest;
 
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::envelope::Envelope;
 use crate::fsx;
+use scan::each_id;
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
@@ -41,6 +47,10 @@ use std::time::Duration;
 
 /// A draft older than this has lost its writer: no session lives so long.
 const DRAFT_AGE: Duration = Duration::from_secs(36 * 3600);
+
+/// How often a hint is offered to a full pipe, and the pause between.
+const HINT_TRIES: u32 = 20;
+const HINT_PAUSE: Duration = Duration::from_millis(1);
 
 /// A site's queue.
 #[derive(Debug, Clone)]
@@ -112,11 +122,13 @@ impl Spool {
         self.dir.join("log").join(id.bucket()).join(id.as_str())
     }
 
-    /// Every queued message's id, sorted, oldest first.
-    pub fn scan(&self) -> io::Result<Vec<Id>> {
-        let mut ids = ids_below(&self.dir.join("queue"))?;
-        ids.sort();
-        Ok(ids)
+    /// Makes the end of retired messages durable, and removes their journals: one fsync for each folder that they lay in.
+    pub fn settle(&self, ids: &[Id]) -> io::Result<()> {
+        let buckets: std::collections::BTreeSet<usize> = ids.iter().map(|id| id.pack().bucket()).collect();
+        for bucket in buckets {
+            fsx::sync_dir(&self.bucket_dir(bucket))?;
+        }
+        ids.iter().map(|id| fsx::remove(&self.journal_file(id))).fold(Ok(()), io::Result::and)
     }
 
     /// True when the message is still queued.
@@ -232,10 +244,21 @@ impl Spool {
         Ok(removed)
     }
 
-    /// Tells a running queue daemon that there is work; false when none reads. A hint only: its periodic scan covers a
+    /// Tells a running queue daemon that it should look at the whole queue; false when none reads. A hint only: its periodic scan covers a
     /// lost one.
     pub fn poke(&self) -> bool {
         self.hint("")
+    }
+
+    /// Tells a running queue daemon of a message that was just queued.
+    pub fn announce(&self, id: &Id, envelope: &Envelope) -> bool {
+        let deliveries: Vec<_> = envelope.recipients.iter().map(|r| &r.delivery).collect();
+        self.hint(&Hint::of(id, envelope, &deliveries).print())
+    }
+
+    /// Tells a running queue daemon that something was handed in.
+    pub fn poke_dropped(&self) -> bool {
+        self.hint("dropped")
     }
 
     /// Tells a running queue daemon that this message is due.
@@ -243,9 +266,9 @@ impl Spool {
         self.hint(id.as_str())
     }
 
-    /// Wakes our own daemon's loop without asking for a scan.
-    pub fn poke_quietly(&self) {
-        self.hint("-");
+    /// Wakes a running queue daemon without asking it for anything; false when there is none.
+    pub fn poke_quietly(&self) -> bool {
+        self.hint("-")
     }
 
     fn hint(&self, word: &str) -> bool {
@@ -256,8 +279,17 @@ impl Spool {
         // Without a reader the open fails with ENXIO.
         fifo.is_ok_and(|mut fifo| {
             use std::io::Write;
-            // A full pipe has hints enough.
-            fifo.write(format!("{word}\n").as_bytes()).is_ok() || fifo.metadata().is_ok()
+            let line = format!("{word}\n");
+            let mut written = fifo.write(line.as_bytes());
+            // A full pipe: the daemon is reading it. What is lost in the end is found by its scan.
+            for _ in 0..HINT_TRIES {
+                if !written.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
+                    break;
+                }
+                std::thread::sleep(HINT_PAUSE);
+                written = fifo.write(line.as_bytes());
+            }
+            written.is_ok() || fifo.metadata().is_ok()
         })
     }
 
@@ -286,11 +318,7 @@ impl Spool {
 fn ids_below(dir: &std::path::Path) -> io::Result<Vec<Id>> {
     let mut ids = Vec::new();
     for bucket in read_dir(dir)? {
-        for entry in read_dir(&bucket.path())? {
-            if let Some(id) = entry.file_name().to_str().and_then(Id::parse) {
-                ids.push(id);
-            }
-        }
+        each_id(&bucket.path(), |id| ids.push(id))?;
     }
     Ok(ids)
 }

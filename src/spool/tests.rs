@@ -56,7 +56,7 @@ fn what_is_published_is_claimed_as_it_was() {
     let id = queue(&spool).unwrap();
     assert_eq!(spool.scan().unwrap(), std::slice::from_ref(&id));
     let claim = spool.claim(&id).unwrap();
-    assert_eq!(*claim.envelope(), envelope());
+    assert_eq!(**claim.envelope(), envelope());
     let mut text = String::new();
     claim.message().unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text, "Subject: x\n\n");

@@ -18,7 +18,10 @@ mod message;
 mod mix;
 mod pop3;
 mod process;
+mod queue;
+mod relay;
 mod seed;
+mod sink;
 mod smtp;
 mod start;
 mod stats;
@@ -28,6 +31,12 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: mailbench COMMAND --name value ...
   smtp    --port P --connections N --seconds S --size B --users K --maildirs PATTERN --tree PID
           sends for S seconds, waits until all is delivered
+  relay   --port P --connections N --seconds S --size B --domains K --sink PORT --tree PID
+          sends to K domains dN.relay.test for S seconds, waits until a sink on PORT has all
+  seedqueue --spool DIR --messages M --domains K --dead PERCENT
+          a queue of M messages, PERCENT of them for d0.relay.test, the others for d1 .. dK
+  queue   --sink PORT --seconds S [--list 'COMMAND'] -- COMMAND ...
+          starts a queue daemon; time to the first message, messages a second, memory, first page of a listing
   fanout  --port P --recipients K --repeat R --size B --maildirs PATTERN --tree PID
           one message to K recipients, R times
   pop3    --port P --connections N --seconds S --users K --first F --retrieve 0|1 --tree PID
@@ -57,6 +66,9 @@ fn main() -> ExitCode {
     };
     let run = match command.as_str() {
         "smtp" => smtp::run,
+        "relay" => relay::run,
+        "seedqueue" => queue::seed,
+        "queue" => queue::run,
         "fanout" => fanout::run,
         "pop3" => pop3::run,
         "hold" => hold::run,

@@ -35,7 +35,12 @@ impl Tree {
 
     /// Proportional set size of all processes, in KiB.
     pub fn pss_kib(self) -> f64 {
-        self.rows().iter().map(|row| pss_kib(row.pid)).sum()
+        self.rows().iter().map(|row| kib(row.pid, "smaps_rollup", "Pss:")).sum()
+    }
+
+    /// Resident set size of all processes, in KiB; what they share counts for each.
+    pub fn rss_kib(self) -> f64 {
+        self.rows().iter().map(|row| kib(row.pid, "status", "VmRSS:")).sum()
     }
 
     /// How many processes there are.
@@ -78,8 +83,9 @@ fn row(pid: u32) -> Option<Row> {
     Some(Row { pid, parent: number(1)? as u32, ticks: number(11)? + number(12)? + number(13)? + number(14)? })
 }
 
-fn pss_kib(pid: u32) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with("Pss:"));
+/// A figure from one of the files about a process.
+fn kib(pid: u32, file: &str, name: &str) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with(name));
     line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0.0)
 }

@@ -10,14 +10,14 @@ use std::io::{Read, Write};
 
 fn each(
     spool: &Spool,
-    ids: &[Id],
+    ids: impl IntoIterator<Item = Id>,
     mut act: impl FnMut(&Id, &Envelope, &Progress) -> Result<(), Ended>,
 ) -> Result<usize, Ended> {
     let mut count = 0;
     for id in ids {
-        match spool.peek(id) {
+        match spool.peek(&id) {
             Ok(Some((envelope, progress))) => {
-                act(id, &envelope, &progress)?;
+                act(&id, &envelope, &progress)?;
                 count += 1;
             }
             // Finished since the scan.
@@ -67,7 +67,7 @@ fn to_json(id: &Id, envelope: &Envelope, progress: &Progress) -> serde_json::Val
 }
 
 /// `emqueue list`.
-pub(super) fn list(spool: &Spool, ids: &[Id], json: bool) -> super::super::Done {
+pub(super) fn list(spool: &Spool, ids: impl IntoIterator<Item = Id>, json: bool) -> super::super::Done {
     each(spool, ids, |id, envelope, progress| {
         if json {
             return say(&format!("{}\n", to_json(id, envelope, progress)));
@@ -90,7 +90,7 @@ pub(super) fn list(spool: &Spool, ids: &[Id], json: bool) -> super::super::Done 
 }
 
 /// `emqueue show`.
-pub(super) fn show(spool: &Spool, ids: &[Id], json: bool, text_only: bool) -> super::super::Done {
+pub(super) fn show(spool: &Spool, ids: Vec<Id>, json: bool, text_only: bool) -> super::super::Done {
     each(spool, ids, |id, envelope, progress| {
         if json {
             return say(&format!("{}\n", to_json(id, envelope, progress)));
@@ -144,8 +144,8 @@ pub(super) fn show(spool: &Spool, ids: &[Id], json: bool, text_only: bool) -> su
 }
 
 /// `mailq`, in sendmail's form.
-pub(super) fn mailq(spool: &Spool, ids: &[Id]) -> super::super::Done {
-    if ids.is_empty() {
+pub(super) fn mailq(spool: &Spool, ids: impl ExactSizeIterator<Item = Id>) -> super::super::Done {
+    if ids.len() == 0 {
         let dir = spool.queue_dir();
         let dir = dir.parent().unwrap_or(&dir);
         say(&format!("{} is empty\n\t\tTotal requests: 0\n", dir.display()))?;

@@ -6,7 +6,7 @@
 use super::super::Ended;
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::envelope::{Delivery, Recipient};
+use crate::envelope::{Delivery, Envelope, Recipient};
 use crate::serve::{Gate, Request};
 use crate::spool::{Claim, Id, State};
 use crate::status::Exit;
@@ -49,7 +49,7 @@ fn one(gate: &Gate, claim: Claim) -> Result<(), Ended> {
     let recipients = recipients(gate, &claim);
     let id = claim.id().clone();
     if !recipients.is_empty() {
-        let mut envelope = claim.envelope().clone();
+        let mut envelope = Envelope::clone(claim.envelope());
         envelope.recipients = recipients;
         let new = Id::new(now);
         let request = Request { id: new.clone(), envelope, received: String::new(), completes: false };

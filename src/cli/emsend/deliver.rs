@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments, gate: &Gate, caller: Uid) -> super::sup
     if !may_write_queue(&gate.site) {
         let handed = gate.spool.hand_in(&Id::new(now), &submission.to_handed(), &mut message);
         handed.map_err(|e| refused(submit::unreadable(&e)))?;
-        gate.spool.poke();
+        gate.spool.poke_dropped();
         return Ok(Exit::Ok);
     }
     let taken = submit::take_message(gate, &submission, message, &recipients, now).map_err(refused)?;
@@ -117,9 +117,9 @@ fn person(gecos: &str, login: &str) -> String {
     gecos.split(',').next().unwrap_or("").replace('&', &capital)
 }
 
-/// With a daemon the poke was enough; otherwise one runner for this message: in front of us with -v, behind us without.
+/// A daemon knows of it already; otherwise one runner for this message: in front of us with -v, behind us without.
 fn start_delivery(gate: &Gate, id: &Id, verbose: bool) -> Result<(), Ended> {
-    if gate.spool.poke() {
+    if gate.spool.poke_quietly() {
         return Ok(());
     }
     let mut command = Command::new(super::super::bin_dir().join("emqueue"));

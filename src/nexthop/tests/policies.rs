@@ -34,7 +34,7 @@ fn tlsa_records_make_demands_where_everything_is_signed() {
     let records =
         "_25._tcp.a.signed.test TLSA 3 1 1 7\n_25._tcp.a.signed.test TLSA 2 0 1 8\n_25._tcp.a.signed.test TLSA 1 1 1 9";
     let found = default_with(records, "d.signed.test").unwrap();
-    assert_eq!(found[0], "a.signed.test: dane 311+201 a.signed.test,d.signed.test @a.signed.test");
+    assert_eq!(found[0], "a.signed.test: dane 201+311 a.signed.test,d.signed.test @a.signed.test");
     assert_eq!(found[1], "b.signed.test: may @b.signed.test");
     // Whoever can forge the MX records can name any host (RFC 7672 §2.2.1).
     assert_eq!(default_with(records, "d.test").unwrap(), ["a.signed.test: may @a.signed.test"]);
@@ -42,7 +42,7 @@ fn tlsa_records_make_demands_where_everything_is_signed() {
     assert_eq!(default_with(records, "d.signed.test:26").unwrap()[0], "a.signed.test: may @a.signed.test");
     assert_eq!(
         default_with(records, "[a.signed.test]").unwrap()[0],
-        "a.signed.test: dane 311+201 a.signed.test @a.signed.test"
+        "a.signed.test: dane 201+311 a.signed.test @a.signed.test"
     );
 }
 
