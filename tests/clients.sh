@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 commands="swaks:swaks curl:curl msmtp:msmtp s-nail:s-nail mutt:mutt neomutt:neomutt fetchmail:fetchmail getmail:getmail6 mpop:mpop
 python3:python3 php:php-cli git:git inetd:openbsd-inetd mandoc:mandoc strace:strace openssl:openssl
-mbsync:isync offlineimap:offlineimap3"
+mbsync:isync offlineimap:offlineimap3 nsd:nsd ldns-signzone:ldnsutils"
 
 missing() {
   for pair in $commands; do

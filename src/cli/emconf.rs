@@ -10,7 +10,7 @@ use crate::config::{self, ConfigError, OFFSETS, Ports, Site};
 use crate::drive::{Job, TlsSource, ensure_certificate};
 use crate::settings::{self, Kind};
 use crate::status::Exit;
-use crate::tables::{Aliases, Routes, Watched};
+use crate::tables::{Aliases, Routes, TlsPolicies, Watched};
 use crate::users::Users;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -268,6 +268,9 @@ fn check(site: &Site) -> super::Done {
     let mut note = |problem: Option<ConfigError>| problems.extend(problem.map(|p| p.to_string()));
     note(Watched::<Aliases>::new(site.root.etc.join("aliases")).read().err());
     note(Watched::<Routes>::new(site.root.etc.join("routes")).read().err());
+    note(Watched::<TlsPolicies>::new(site.root.etc.join("tls-policies")).read().err());
+    problems.extend(crate::nexthop::mistakes(site));
+    problems.extend(crate::drive::ClientTls::of(site).check().err());
     if site.settings.server.domains.is_empty() {
         problems.push("server.domains is empty: no mail is ours".to_string());
     }
@@ -344,6 +347,7 @@ fn check_modes(site: &Site, problems: &mut Vec<String>) {
         (root.settings_file(), 0o022, "others could change the settings"),
         (root.etc.join("aliases"), 0o022, "others could make mail run programs"),
         (root.etc.join("routes"), 0o022, "others could redirect mail"),
+        (root.etc.join("tls-policies"), 0o022, "others could have mail go in clear"),
         (root.etc.join("users"), 0o077, "others could read password hashes"),
         (root.etc.join("tls/self-signed.key"), 0o077, "others could read the key"),
         (root.spool.join("queue"), 0o077, "others could read queued mail"),

@@ -8,7 +8,7 @@ use super::emsend::Mode;
 use super::{Ended, RootOption, say};
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::drive::{self, Dns, Outgoing};
+use crate::drive::{self, ClientTls, Dns, Outgoing, StsFetch};
 use crate::fsx::{Lock, LockError};
 use crate::nexthop::NextHops;
 use crate::nexthop::cache::Cached;
@@ -277,8 +277,11 @@ fn progress_bar(count: usize) -> ProgressBar {
 /// A runner with the real network; its name service starts at the first question.
 fn runner(gate: Arc<Gate>) -> Runner {
     let site = gate.site.clone();
-    let hops = NextHops::new(site.clone(), Arc::new(Cached::new(Dns::of(&site))), drive::own(&site));
-    Runner::new(gate, Arc::new(Outgoing::of(&site)), Arc::new(hops))
+    let resolver = Arc::new(Cached::new(Dns::of(&site)));
+    let tls = Arc::new(ClientTls::of(&site));
+    let hops = NextHops::new(site.clone(), resolver.clone(), drive::own(&site))
+        .with_sts(Arc::new(StsFetch::new(tls.clone(), resolver)));
+    Runner::new(gate, Arc::new(Outgoing::new(tls)), Arc::new(hops))
 }
 
 /// Attempts, here and now, for the messages chosen once the drop folder is taken over.

@@ -7,6 +7,7 @@ mod conn;
 mod deflate;
 mod event_loop;
 mod hosts_file;
+mod https;
 mod jobs;
 mod listen;
 mod net;
@@ -24,6 +25,7 @@ mod workers;
 
 pub use conn::{Conn, Want};
 pub use event_loop::{EventLoop, Port};
+pub use https::StsFetch;
 pub use jobs::Job;
 pub use listen::{Inherited, inherited, listen};
 pub use net::{Outgoing, own};

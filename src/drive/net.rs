@@ -21,9 +21,9 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// With the certificates of the site's settings.
-    pub fn of(site: &Site) -> Outgoing {
-        Outgoing { tls: Arc::new(ClientTls::of(site)) }
+    /// Connects with these certificates.
+    pub fn new(tls: Arc<ClientTls>) -> Outgoing {
+        Outgoing { tls }
     }
 }
 

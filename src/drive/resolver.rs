@@ -288,7 +288,7 @@ async fn resolve(client: &Client, question: &Question, limits: Limits) -> Found 
             return Ok(Answer { name, data, secure, ttl: Duration::from_secs(ttl.into()) });
         }
         if name == asked {
-            return Err(DnsError::NoData { ttl: NO_WITHOUT_TTL });
+            return no(response.metadata.response_code, response.negative_ttl());
         }
     }
 }
@@ -314,14 +314,16 @@ fn datum(data: &RData, kind: RecordType) -> Option<Data> {
     }
 }
 
+/// An answer without records.
+fn no(code: ResponseCode, ttl: Option<u32>) -> Found {
+    let ttl = ttl.map_or(NO_WITHOUT_TTL, |seconds| Duration::from_secs(seconds.into()));
+    match code {
+        ResponseCode::NXDomain => Err(DnsError::NoName { ttl }),
+        _ => Err(DnsError::NoData { ttl }),
+    }
+}
+
 fn refusal(error: NetError) -> Found {
-    let no = |code: ResponseCode, ttl: Option<u32>| {
-        let ttl = ttl.map_or(NO_WITHOUT_TTL, |seconds| Duration::from_secs(seconds.into()));
-        match code {
-            ResponseCode::NXDomain => Err(DnsError::NoName { ttl }),
-            _ => Err(DnsError::NoData { ttl }),
-        }
-    };
     match error {
         NetError::Dns(Refusal::NoRecordsFound(none)) => no(none.response_code, none.negative_ttl),
         NetError::Dns(Refusal::Nsec { response, proof, .. }) if proof != Proof::Bogus => {

@@ -359,3 +359,6 @@ impl ServerCertVerifier for Judge {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

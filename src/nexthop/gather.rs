@@ -3,9 +3,9 @@
 use super::host::{Host, HostText, Target};
 use super::mx::{self, Exchangers};
 use super::resolver::{Answer, Data, DnsError, Found, Kind, Question};
-use super::{ADDRESSES, Hop, Login, NextHops, Security, Trust};
+use super::{ADDRESSES, Hop, Login, NextHops};
 use crate::clock::Timestamp;
-use crate::settings::{Families, TlsDefault};
+use crate::settings::Families;
 use crate::status::Failure;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,53 +13,67 @@ use std::time::{Duration, Instant};
 
 /// The work for one plan.
 pub(super) struct Gather<'a> {
-    from: &'a NextHops,
+    pub(super) from: &'a NextHops,
     until: Instant,
-    _now: Timestamp,
+    pub(super) now: Timestamp,
 }
 
 /// A host on its way to a hop.
-struct Candidate {
+#[derive(Debug)]
+pub(super) struct Candidate {
     preference: u16,
-    name: String,
+    /// Its name, or its address in brackets.
+    pub(super) name: String,
+    /// Where the name's CNAME records lead.
+    pub(super) canonical: String,
+    pub(super) port: u16,
+    pub(super) addresses: Vec<SocketAddr>,
+    /// DNSSEC vouches for the records that led here: MX where there are any, and addresses.
+    pub(super) secure: bool,
+    /// Whose host it is: what policies are looked up by.
+    pub(super) domain: String,
+    /// It was found as the host of a domain, not named by the administrator.
+    pub(super) is_by_domain: bool,
+}
+
+/// The addresses of a host.
+struct Reached {
+    canonical: String,
     addresses: Vec<SocketAddr>,
+    secure: bool,
 }
 
 impl<'a> Gather<'a> {
     pub(super) fn new(from: &'a NextHops, now: Timestamp) -> Gather<'a> {
-        Gather { from, until: Instant::now() + from.site.settings.dns.time, _now: now }
+        Gather { from, until: Instant::now() + from.site.settings.dns.time, now }
     }
 
     /// The hops of a route's hosts, at most so many.
-    pub(super) fn hosts(
-        &mut self,
-        text: &HostText,
-        most: usize,
-        login: Option<Arc<Login>>,
-    ) -> Result<Vec<Hop>, Failure> {
-        let mut candidates: Vec<(Candidate, u16)> = Vec::new();
+    pub(super) fn hosts(&self, text: &HostText, most: usize, login: Option<Arc<Login>>) -> Result<Vec<Hop>, Failure> {
+        let mut hops: Vec<Hop> = Vec::new();
         let (mut temporary, mut permanent) = (None, None);
         for host in &text.hosts {
-            match self.host(host, most) {
-                Ok(found) => candidates.extend(found.into_iter().map(|candidate| (candidate, host.port))),
+            match self.host(host, most).and_then(|found| self.secured(found, text.implicit_tls)) {
+                Ok(found) => hops.extend(found),
                 Err(failure) if failure.is_temporary() => temporary = temporary.or(Some(failure)),
                 Err(failure) => permanent = permanent.or(Some(failure)),
             }
+            if hops.len() >= most {
+                break;
+            }
         }
-        candidates.truncate(most);
-        if candidates.is_empty() {
+        hops.truncate(most);
+        if hops.is_empty() {
             // Not sure is temporary.
             let nothing = || Failure::temporary((4, 4), "No host to send to", "an empty route");
             return Err(temporary.or(permanent).unwrap_or_else(nothing));
         }
-        let share = (ADDRESSES / candidates.len()).max(1);
-        let hop = |(candidate, _): (Candidate, u16)| {
-            let security = self.security(&candidate, text.implicit_tls);
-            let Candidate { name, mut addresses, .. } = candidate;
-            addresses.truncate(share);
-            Hop { name, addresses, security, login: login.clone() }
-        };
-        Ok(candidates.into_iter().map(hop).collect())
+        let share = (ADDRESSES / hops.len()).max(1);
+        for hop in &mut hops {
+            hop.addresses.truncate(share);
+            hop.login = login.clone();
+        }
+        Ok(hops)
     }
 
     fn host(&self, host: &Host, most: usize) -> Result<Vec<Candidate>, Failure> {
@@ -73,21 +87,33 @@ impl<'a> Gather<'a> {
                     IpAddr::V4(ip) => format!("[{ip}]"),
                     IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
                 };
-                Ok(vec![Candidate { preference: 0, name, addresses: vec![address] }])
+                let (canonical, domain) = (name.clone(), name.clone());
+                Ok(vec![Candidate {
+                    preference: 0,
+                    name,
+                    canonical,
+                    port: host.port,
+                    addresses: vec![address],
+                    secure: false,
+                    domain,
+                    is_by_domain: false,
+                }])
             }
-            Target::Name(name) => self.named(name, host.port),
+            Target::Name(name) => self.named(name, host.port, false),
             Target::Domain(name) => self.domain(name, host.port, most),
         }
     }
 
-    /// A host that needs no MX records.
-    fn named(&self, name: &str, port: u16) -> Result<Vec<Candidate>, Failure> {
+    /// A host that needs no MX records, or a domain that has none.
+    fn named(&self, name: &str, port: u16, is_by_domain: bool) -> Result<Vec<Candidate>, Failure> {
         let found = self.addresses(&[name.to_string()], port).pop();
-        let addresses = found.unwrap_or_else(|| Err(silence())).map_err(|e| no_address(name, &e))?;
+        let Reached { canonical, addresses, secure } =
+            found.unwrap_or_else(|| Err(silence())).map_err(|e| no_address(name, &e))?;
         if addresses.iter().any(|address| self.from.own.is_address(*address)) {
             return Err(loops(name));
         }
-        Ok(vec![Candidate { preference: 0, name: name.to_string(), addresses }])
+        let (name, domain) = (name.to_string(), name.to_string());
+        Ok(vec![Candidate { preference: 0, name, canonical, port, addresses, secure, domain, is_by_domain }])
     }
 
     /// RFC 5321 §5.1.
@@ -98,8 +124,8 @@ impl<'a> Gather<'a> {
         let answer = match found {
             Ok(answer) => answer,
             // The address of the domain is its implicit MX; a file of the administrator's needs no DNS.
-            Err(DnsError::NoData { .. }) => return self.named(name, port),
-            Err(_) if self.from.resolver.is_fixed(name) => return self.named(name, port),
+            Err(DnsError::NoData { .. }) => return self.named(name, port, true),
+            Err(_) if self.from.resolver.is_fixed(name) => return self.named(name, port, true),
             Err(DnsError::NoName { .. }) => {
                 return Err(Failure::permanent((1, 2), format!("No such domain: {name}"), "NXDOMAIN for MX"));
             }
@@ -107,7 +133,7 @@ impl<'a> Gather<'a> {
         };
         let is_ours = |host: &str| self.from.own.is_name(host);
         match mx::order(&answer, settings.mx as usize, &mut |n| (self.from.draw)(n), &is_ours) {
-            Exchangers::Hosts(hosts) => self.exchangers(name, &hosts, port, most),
+            Exchangers::Hosts(hosts) => self.exchangers(name, &hosts, answer.secure, port, most),
             // RFC 7505 §4.1.
             Exchangers::Null => {
                 Err(Failure::permanent((1, 10), format!("{name} takes no mail"), "null MX").with_code(556))
@@ -124,6 +150,7 @@ impl<'a> Gather<'a> {
         &self,
         domain: &str,
         hosts: &[(u16, String)],
+        is_secure: bool,
         port: u16,
         most: usize,
     ) -> Result<Vec<Candidate>, Failure> {
@@ -133,13 +160,20 @@ impl<'a> Gather<'a> {
             let names: Vec<String> = some.iter().map(|(_, host)| host.clone()).collect();
             for ((preference, name), found) in some.iter().zip(self.addresses(&names, port)) {
                 match found {
-                    Ok(addresses) if addresses.iter().any(|address| self.from.own.is_address(*address)) => {
+                    Ok(reached) if reached.addresses.iter().any(|address| self.from.own.is_address(*address)) => {
                         candidates.retain(|candidate| candidate.preference < *preference);
                         return if candidates.is_empty() { Err(loops(domain)) } else { Ok(candidates) };
                     }
-                    Ok(addresses) => {
-                        candidates.push(Candidate { preference: *preference, name: name.clone(), addresses });
-                    }
+                    Ok(Reached { canonical, addresses, secure }) => candidates.push(Candidate {
+                        preference: *preference,
+                        name: name.clone(),
+                        canonical,
+                        port,
+                        addresses,
+                        secure: secure && is_secure,
+                        domain: domain.to_string(),
+                        is_by_domain: true,
+                    }),
                     Err(error) if last.as_ref().is_none_or(|(_, last)| !last.is_temporary()) => {
                         last = Some((name.clone(), error));
                     }
@@ -147,6 +181,7 @@ impl<'a> Gather<'a> {
                 }
             }
             if candidates.len() >= most {
+                candidates.truncate(most);
                 break;
             }
         }
@@ -160,7 +195,7 @@ impl<'a> Gather<'a> {
     }
 
     /// The addresses of hosts, asked for at once; in each list IPv4 and IPv6 take turns.
-    fn addresses(&self, names: &[String], port: u16) -> Vec<Result<Vec<SocketAddr>, DnsError>> {
+    fn addresses(&self, names: &[String], port: u16) -> Vec<Result<Reached, DnsError>> {
         let kinds: &[Kind] = match self.from.site.settings.relay.address_families {
             Families::PreferV4 => &[Kind::A, Kind::Aaaa],
             Families::PreferV6 => &[Kind::Aaaa, Kind::A],
@@ -178,8 +213,9 @@ impl<'a> Gather<'a> {
                 let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
                 let turns = (0..longest).flat_map(|turn| lists.iter().filter_map(move |list| list.get(turn)));
                 let addresses: Vec<SocketAddr> = turns.map(|ip| SocketAddr::new(*ip, port)).collect();
-                if !addresses.is_empty() {
-                    return Ok(addresses);
+                if let (false, Some(first)) = (addresses.is_empty(), of_each.iter().flatten().next()) {
+                    let secure = of_each.iter().flatten().all(|answer| answer.secure);
+                    return Ok(Reached { canonical: first.name.clone(), addresses, secure });
                 }
                 // A family that could not be asked for may be the one that has an address.
                 let mut errors: Vec<DnsError> = of_each.into_iter().filter_map(Result::err).collect();
@@ -212,23 +248,13 @@ impl<'a> Gather<'a> {
         }
     }
 
-    fn ask(&self, questions: &[Question]) -> Vec<Found> {
+    pub(super) fn ask(&self, questions: &[Question]) -> Vec<Found> {
         let left = self.until.saturating_duration_since(Instant::now());
         self.from.resolver.ask(questions, left)
     }
-
-    fn security(&self, candidate: &Candidate, implicit_tls: bool) -> Security {
-        let trust = match self.from.site.settings.relay.tls {
-            TlsDefault::Clear => Trust::Clear,
-            TlsDefault::Encrypt => Trust::Encrypt,
-            TlsDefault::Auto | TlsDefault::May | TlsDefault::Dane => Trust::May,
-        };
-        let server_name = if candidate.name.starts_with('[') { String::new() } else { candidate.name.clone() };
-        Security { trust, implicit_tls, server_name }
-    }
 }
 
-fn silence() -> DnsError {
+pub(super) fn silence() -> DnsError {
     DnsError::Trouble("no answer".to_string())
 }
 

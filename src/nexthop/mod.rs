@@ -6,27 +6,35 @@
 //! the fallback's; making it takes no longer than `dns.time`. Answers are kept by their TTL ([`cache`]), plans are not: hosts of
 //! equal preference share the load by each plan's own order.
 //! Trust: DNS is hostile. What is unclear is temporary; only a clear "no such name", a null MX, and a loop are permanent.
-//! RFC 5321 §5, RFC 7505.
+//! How a host is secured: etc/tls-policies, else DANE, else MTA-STS, else `relay.tls` ([`secure`]).
+//! RFC 5321 §5, RFC 7505, RFC 7672, RFC 8461.
 
 pub mod cache;
+mod dane;
 mod gather;
 mod host;
 mod login;
 mod mx;
 mod own;
 pub mod resolver;
+mod secure;
 mod security;
+mod sts;
+mod sts_store;
 
 pub use host::{Host, HostText, Target};
 pub use login::Login;
 pub use own::Own;
 pub use resolver::{NoDns, Resolver};
 pub use security::{Security, TlsError, TlsFault, Trust};
+pub use sts::{Mode, StsPolicy};
+pub use sts_store::{Fetch, POLICY_LIMIT, StsStore};
 
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::envelope::Mailer;
 use crate::status::Failure;
+use crate::tables::{TlsPolicies, Watched};
 use gather::Gather;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -72,12 +80,22 @@ pub struct NextHops {
     resolver: Arc<dyn Resolver>,
     own: Own,
     draw: Box<Draw>,
+    policies: Watched<TlsPolicies>,
+    sts: Option<StsStore>,
 }
 
 impl NextHops {
     /// Plans for a site, which is known to itself by `own`.
     pub fn new(site: Arc<Site>, resolver: Arc<dyn Resolver>, own: Own) -> NextHops {
-        NextHops { site, resolver, own, draw: Box::new(random) }
+        let policies = Watched::new(site.root.etc.join("tls-policies"));
+        NextHops { site, resolver, own, draw: Box::new(random), policies, sts: None }
+    }
+
+    /// With MTA-STS, where the settings want it.
+    pub fn with_sts(mut self, fetch: Arc<dyn Fetch>) -> NextHops {
+        let dir = self.site.root.spool.join("sts");
+        self.sts = self.site.settings.relay.mta_sts.then(|| StsStore::new(&dir, fetch));
+        self
     }
 
     /// The same with another source of chance, for tests.
@@ -89,7 +107,7 @@ impl NextHops {
     /// The hosts behind a route's host text.
     ///
     /// Failures: 5.1.2 no such domain, 5.1.10 it takes no mail, 5.4.4 no host of it has an address, 5.4.6 mail would come back to
-    /// us, 4.4.3 DNS does not answer, 4.3.5 a mistake in our settings or tables.
+    /// us, 4.4.3 DNS does not answer, 4.7.5 no host can be trusted as a policy wants, 4.3.5 a mistake in our settings or tables.
     pub fn plan(&self, mailer: Mailer, host_text: &str, now: Timestamp) -> Result<Arc<Plan>, Failure> {
         let text = HostText::parse(host_text, mailer).map_err(|e| broken(format!("route {host_text:?}: {e}")))?;
         let relay = &self.site.settings.relay;
@@ -99,7 +117,7 @@ impl NextHops {
             Some(smart) if smart.key() == key && mailer == Mailer::Smtp => (smart, self.login()?),
             _ => (text, None),
         };
-        let mut gather = Gather::new(self, now);
+        let gather = Gather::new(self, now);
         let result = gather.hosts(&text, HOPS, login);
         let has_domain = text.hosts.iter().any(|host| matches!(host.target, Target::Domain(_)));
         let fallback = match mailer == Mailer::Smtp && has_domain {
@@ -140,6 +158,26 @@ impl NextHops {
         let login = Login::read(&relay.smart_host_user, file, relay.login_without_tls);
         login.map(|login| Some(Arc::new(login))).map_err(|e| broken(format!("relay.smart_host_password_file: {e}")))
     }
+}
+
+/// What is wrong with the settings of `[relay]`, in words, for `emconf check`.
+pub fn mistakes(site: &Site) -> Vec<String> {
+    let relay = &site.settings.relay;
+    let mut mistakes = Vec::new();
+    for (name, text) in [("relay.smart_host", &relay.smart_host), ("relay.fallback", &relay.fallback)] {
+        if !text.is_empty() {
+            mistakes.extend(HostText::parse(text, Mailer::Smtp).err().map(|e| format!("{name}: {e}")));
+        }
+    }
+    if !relay.smart_host_user.is_empty() {
+        let file = Path::new(&relay.smart_host_password_file);
+        let login = Login::read(&relay.smart_host_user, file, relay.login_without_tls);
+        mistakes.extend(login.err().map(|e| format!("relay.smart_host_password_file: {e}")));
+    }
+    if relay.certificate.is_empty() != relay.key.is_empty() {
+        mistakes.push("relay.certificate, relay.key: one without the other".to_string());
+    }
+    mistakes
 }
 
 /// What the administrator must mend; mail waits for it.

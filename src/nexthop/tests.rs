@@ -1,6 +1,6 @@
 //! Plans from a zone that the test writes.
 
-use super::resolver::{Answer, Data, DnsError, Found, Kind, Question, Resolver};
+use super::resolver::{Answer, Data, DnsError, Found, Kind, Question, Resolver, Tlsa};
 use super::*;
 use crate::settings::{Families, Root, Settings};
 use crate::status::Enhanced;
@@ -10,10 +10,13 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// A small name service: lines of `name KIND value`; `!` is "no answer".
+mod policies;
+
+/// A small name service: lines of `name KIND value`; `!` is "no answer". DNSSEC vouches for what ends in `signed.test`.
 #[derive(Default)]
 struct Zone {
     records: HashMap<Question, Vec<Data>>,
+    aliases: HashMap<String, String>,
     broken: Vec<Question>,
     fixed: Vec<String>,
     asked: Mutex<Vec<Question>>,
@@ -35,6 +38,12 @@ impl Zone {
                     zone.fixed.push(words[0].to_string());
                     (Kind::A, words[2].parse().ok().map(Data::Address))
                 }
+                "CNAME" => {
+                    zone.aliases.insert(words[0].to_string(), words[2].to_string());
+                    continue;
+                }
+                "TXT" => (Kind::Txt, Some(Data::Txt(words[2..].join(" ").into_bytes()))),
+                "TLSA" => (Kind::Tlsa, words.get(5).map(|data| tlsa(&words[2..5], data))),
                 other => panic!("{other}"),
             };
             let question = Question::new(words[0], kind);
@@ -47,16 +56,28 @@ impl Zone {
     }
 }
 
+/// A record whose data is one octet again and again, of the length that the matching type wants.
+fn tlsa(numbers: &[&str], octet: &str) -> Data {
+    let [usage, selector, matching] = [0, 1, 2].map(|n: usize| numbers[n].parse().unwrap());
+    let length = [10, 32, 64, 5][usize::from(matching)];
+    Data::Tlsa(Tlsa { usage, selector, matching, data: vec![octet.parse().unwrap(); length] })
+}
+
 impl Resolver for Zone {
     fn ask(&self, questions: &[Question], _: Duration) -> Vec<Found> {
         self.asked.lock().unwrap().extend(questions.iter().cloned());
         let ttl = Duration::from_secs(60);
-        let say = |question: &Question| {
+        let say = |asked: &Question| {
+            let name = self.aliases.get(&asked.name).unwrap_or(&asked.name).clone();
+            let question = &Question { name, kind: asked.kind };
             if self.broken.contains(question) {
                 return Err(DnsError::Trouble("SERVFAIL".to_string()));
             }
             match self.records.get(question) {
-                Some(data) => Ok(Answer { name: question.name.clone(), data: data.clone(), secure: false, ttl }),
+                Some(data) => {
+                    let secure = [asked, question].iter().all(|q| q.name.ends_with("signed.test"));
+                    Ok(Answer { name: question.name.clone(), data: data.clone(), secure, ttl })
+                }
                 None if self.records.keys().chain(&self.broken).any(|q| q.name == question.name) => {
                     Err(DnsError::NoData { ttl })
                 }
@@ -68,6 +89,10 @@ impl Resolver for Zone {
 
     fn is_fixed(&self, name: &str) -> bool {
         self.fixed.iter().any(|fixed| fixed == name)
+    }
+
+    fn has_dnssec(&self) -> bool {
+        true
     }
 }
 

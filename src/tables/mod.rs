@@ -7,9 +7,11 @@
 
 pub mod aliases;
 pub mod routes;
+pub mod tls_policies;
 
 pub use aliases::{Alias, Aliases, Target};
 pub use routes::{Route, Routes};
+pub use tls_policies::{TlsPolicies, TlsPolicy};
 
 use crate::config::ConfigError;
 use crate::fsx::{self, Identity};

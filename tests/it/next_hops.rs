@@ -1,0 +1,232 @@
+//! Mail for other hosts, found by DNS, over TLS that must hold.
+
+use super::name_server::{NameServer, Says, a, mx, nobody, nothing, tlsa};
+use super::wire::Sink;
+use super::world::{World, wait_until};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::RecordType;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use sha2::{Digest, Sha256};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
+
+fn send(world: &World, to: &[&str]) {
+    let arguments = [&["-i", "-odq", "-f", "alice@example.test"][..], to].concat();
+    let out = world.run_with("emsend", &arguments, b"Subject: out\n\nline\n");
+    assert!(out.status.success(), "{out:?}");
+}
+
+/// A world whose names come from this server alone.
+fn world_with(server: &NameServer) -> World {
+    let world = World::new();
+    world.set("dns.servers", &server.address.to_string());
+    world.set("dns.timeout", "300ms");
+    world.set("dns.attempts", "1");
+    world.set("dns.hosts", "");
+    world
+}
+
+#[test]
+fn the_next_mx_is_tried_when_the_best_is_dead() {
+    let sink = Sink::start(|_| None);
+    let port = sink.address.port();
+    let server = NameServer::start(|name, kind| match (name, kind) {
+        ("dest.test", RecordType::MX) => {
+            Says::Records(vec![mx(30, "worse.test"), mx(10, "dead.test"), mx(20, "live.test"), mx(5, "ghost.test")])
+        }
+        // Nobody listens there.
+        ("dead.test", RecordType::A) => Says::Records(vec![a("127.0.0.2")]),
+        ("live.test", RecordType::A) => Says::Records(vec![a("127.0.0.1")]),
+        ("worse.test", RecordType::A) => Says::Records(vec![a("127.0.0.3")]),
+        ("ghost.test", _) => nobody(),
+        _ => nothing(),
+    });
+    let world = world_with(&server);
+    std::fs::write(world.path("etc/routes"), format!("remote.test esmtp:dest.test:{port}\n")).unwrap();
+    send(&world, &["x@remote.test"]);
+    world.ok("emqueue", &["run", "--all"]);
+    assert_eq!(sink.texts().len(), 1);
+    assert!(world.queued().is_empty());
+    assert!(world.log().contains("host=live.test"), "{}", world.log());
+}
+
+#[test]
+fn what_dns_says_for_good_returns_mail_and_what_it_does_not_say_keeps_it() {
+    let server = NameServer::start(|name, kind| match (name, kind) {
+        ("null.test", RecordType::MX) => Says::Records(vec![mx(0, "")]),
+        ("empty.test", _) => nothing(),
+        ("broken.test", _) => Says::Code(ResponseCode::ServFail),
+        ("silent.test", _) => Says::Silence,
+        _ => nobody(),
+    });
+    let world = world_with(&server);
+    let names = ["null", "none", "empty", "broken", "silent"];
+    let routes: String = names.iter().map(|n| format!("to-{n}.test esmtp:{n}.test\n")).collect();
+    std::fs::write(world.path("etc/routes"), routes).unwrap();
+    for name in names {
+        send(&world, &[&format!("x@to-{name}.test")]);
+    }
+    assert_eq!(world.run("emqueue", &["run", "--all"]).status.code(), Some(75));
+    let reports = world.await_mail("alice", 3).join("\n");
+    for status in ["Status: 5.1.10", "Status: 5.1.2", "Status: 5.4.4"] {
+        assert!(reports.contains(status), "{status}: {reports}");
+    }
+    assert_eq!(world.queued().len(), 2);
+    assert_eq!(world.ok("emqueue", &["list"]).matches("DNS does not answer").count(), 2);
+}
+
+#[test]
+fn mail_that_would_come_back_to_us_is_returned() {
+    let server = NameServer::start(|name, kind| match (name, kind) {
+        ("dest.test", RecordType::MX) => Says::Records(vec![mx(10, "us.test"), mx(20, "other.test")]),
+        ("us.test" | "other.test", RecordType::A) => Says::Records(vec![a("127.0.0.1")]),
+        _ => nothing(),
+    });
+    let world = world_with(&server);
+    let port = world.port("smtp");
+    std::fs::write(world.path("etc/routes"), format!("remote.test esmtp:dest.test:{port}\n")).unwrap();
+    world.start();
+    send(&world, &["x@remote.test"]);
+    let report = &world.await_mail("alice", 1)[0];
+    assert!(report.contains("Status: 5.4.6") && report.contains("loops back to me"), "{report}");
+}
+
+/// Another site that takes mail for carol@remote.test, with a certificate for localhost.
+fn remote() -> World {
+    let remote = World::new();
+    remote.set("server.domains", "[\"example.test\", \"remote.test\"]");
+    remote.add("carol@remote.test", &[]);
+    remote.start();
+    remote
+}
+
+fn carol(remote: &World) -> Vec<String> {
+    remote.mailbox_of("remote.test", "carol")
+}
+
+fn certificate(remote: &World) -> CertificateDer<'static> {
+    CertificateDer::from_pem_file(remote.path("etc/tls/self-signed.pem")).unwrap()
+}
+
+fn run_until_delivered(world: &World, remote: &World, count: usize) {
+    world.run("emqueue", &["run", "--all"]);
+    wait_until("mail for carol", || carol(remote).len() == count);
+    assert!(world.queued().is_empty(), "{}", world.log());
+}
+
+/// Why the queue's one message waits.
+fn waits(world: &World) -> String {
+    assert_eq!(world.run("emqueue", &["run", "--all"]).status.code(), Some(75), "{}", world.log());
+    world.ok("emqueue", &["list"])
+}
+
+#[test]
+fn the_smart_host_gets_all_mail_and_our_login() {
+    let remote = remote();
+    let world = World::new();
+    let smart = format!("[localhost]:{}", remote.port("submission"));
+    // Until the rules name the smart host, a route does.
+    std::fs::write(world.path("etc/routes"), format!("* esmtp:[127.0.0.1]:{}\n", remote.port("submission"))).unwrap();
+    let smart = smart.replace("localhost", "127.0.0.1");
+    let file = world.path("etc/smart-password");
+    std::fs::write(&file, "wrong\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    world.set("relay.smart_host", &smart);
+    world.set("relay.smart_host_user", "alice@example.test");
+    world.set("relay.smart_host_password_file", file.to_str().unwrap());
+    send(&world, &["carol@remote.test"]);
+    let list = waits(&world);
+    assert!(list.contains("the login is refused") || list.contains("does not know the password"), "{list}");
+    std::fs::write(&file, "demo\n").unwrap();
+    run_until_delivered(&world, &remote, 1);
+    assert!(remote.log().contains("user=alice@example.test"), "{}", remote.log());
+    // TLS from the start.
+    std::fs::write(world.path("etc/routes"), format!("* esmtp:[127.0.0.1]:{}\n", remote.port("submissions"))).unwrap();
+    world.set("relay.smart_host", &format!("smtps:[127.0.0.1]:{}", remote.port("submissions")));
+    send(&world, &["carol@remote.test"]);
+    run_until_delivered(&world, &remote, 2);
+    assert!(carol(&remote)[1].contains("ESMTPSA"), "{:?}", carol(&remote));
+}
+
+#[test]
+fn policies_of_the_table_hold_over_real_tls() {
+    let remote = remote();
+    let world = World::new();
+    let port = remote.port("smtp");
+    std::fs::write(world.path("etc/routes"), format!("remote.test esmtp:localhost:{port}\n")).unwrap();
+    let policy = |line: &str| std::fs::write(world.path("etc/tls-policies"), format!("{line}\n")).unwrap();
+    policy("localhost verify");
+    send(&world, &["carol@remote.test"]);
+    assert!(waits(&world).contains("UnknownIssuer"), "{}", world.log());
+    policy(&format!("localhost fingerprint sha256:{}", "00".repeat(32)));
+    assert!(waits(&world).contains("none of the fingerprints"), "{}", world.log());
+    let digest: String = Sha256::digest(certificate(&remote)).iter().map(|b| format!("{b:02x}")).collect();
+    policy(&format!("localhost fingerprint sha256:{digest}"));
+    run_until_delivered(&world, &remote, 1);
+    // Whoever is told to trust its authority, here the certificate itself, may look for names.
+    world.set("relay.ca_file", remote.path("etc/tls/self-signed.pem").to_str().unwrap());
+    policy("localhost verify match=elsewhere.test");
+    send(&world, &["carol@remote.test"]);
+    assert!(waits(&world).contains("not for elsewhere.test"), "{}", world.log());
+    policy("localhost verify");
+    run_until_delivered(&world, &remote, 2);
+    policy("localhost encrypt");
+    send(&world, &["carol@remote.test"]);
+    run_until_delivered(&world, &remote, 3);
+    policy("localhost none");
+    send(&world, &["carol@remote.test"]);
+    run_until_delivered(&world, &remote, 4);
+    let texts = carol(&remote);
+    assert_eq!(texts.iter().filter(|text| text.contains("with ESMTPS ")).count(), 3, "{texts:#?}");
+    policy("localhost sometimes");
+    let check = world.run("emconf", &["check"]);
+    assert!(String::from_utf8_lossy(&check.stdout).contains("tls-policies:1:11"), "{check:?}");
+}
+
+#[test]
+fn a_host_without_tls_gets_nothing_where_tls_is_demanded() {
+    let sink = Sink::start(|_| None);
+    let world = World::new();
+    std::fs::write(world.path("etc/routes"), sink.route("remote.test")).unwrap();
+    std::fs::write(world.path("etc/tls-policies"), "[127.0.0.1] encrypt\n").unwrap();
+    send(&world, &["x@remote.test"]);
+    assert!(waits(&world).contains("STARTTLS is not offered"), "{}", world.log());
+    assert!(!sink.commands().iter().any(|command| command.starts_with("MAIL")));
+}
+
+#[test]
+fn dane_holds_over_real_tls() {
+    let remote = remote();
+    let port: u16 = remote.port("smtp").parse().unwrap();
+    let record: Arc<Mutex<Says>> = Arc::new(Mutex::new(nothing()));
+    let says = record.clone();
+    let server = NameServer::start(move |name, kind| match (name, kind) {
+        ("dest.signed.test" | "dest.test", RecordType::MX) => Says::Records(vec![mx(10, "mx.signed.test")]),
+        ("mx.signed.test", RecordType::A) => Says::Records(vec![a("127.0.0.1")]),
+        (tlsa, RecordType::TLSA) if tlsa == format!("_{port}._tcp.mx.signed.test") => says.lock().unwrap().clone(),
+        _ => nothing(),
+    });
+    let set = |says: Says| *record.lock().unwrap() = says;
+    let world = world_with(&server);
+    let route = |domain: &str| {
+        std::fs::write(world.path("etc/routes"), format!("remote.test esmtp:{domain}:{port}\n")).unwrap();
+    };
+    route("dest.signed.test");
+    let wrong = tlsa(3, 0, 1, vec![7; 32]);
+    set(Says::Records(vec![wrong.clone()]));
+    send(&world, &["carol@remote.test"]);
+    assert!(waits(&world).contains("matches no TLSA record"), "{}", world.log());
+    set(Says::Code(ResponseCode::ServFail));
+    assert!(waits(&world).contains("DNS does not answer about the TLSA"), "{}", world.log());
+    set(Says::Records(vec![wrong.clone(), tlsa(3, 0, 1, Sha256::digest(certificate(&remote)).to_vec())]));
+    run_until_delivered(&world, &remote, 1);
+    // The way there is not signed: the wrong record counts for nothing.
+    set(Says::Records(vec![wrong]));
+    route("dest.test");
+    send(&world, &["carol@remote.test"]);
+    run_until_delivered(&world, &remote, 2);
+    std::fs::write(world.path("etc/tls-policies"), "* dane-only\n").unwrap();
+    send(&world, &["carol@remote.test"]);
+    assert!(waits(&world).contains("No host of dest.test can be trusted"), "{}", world.log());
+}
