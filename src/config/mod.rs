@@ -237,6 +237,12 @@ fn check(settings: &mut Settings) -> Result<(), (KeyName, String)> {
     if separator.chars().count() > 1 || !separator.chars().all(separates) {
         return Err((("server", "detail_separator"), "one sign such as \"+\" or \"-\", or nothing".to_string()));
     }
+    let policy = &settings.smtp.priorities_policy;
+    // priority-profile of RFC 6710 §7.
+    if policy.len() > 20 || !policy.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+        let text = "up to 20 letters, digits, \"-\", \"_\" and \".\", or nothing".to_string();
+        return Err((("smtp", "priorities_policy"), text));
+    }
     if !settings::PASSWORD_SCHEMES.contains(&settings.accounts.password_scheme.as_str()) {
         return Err((
             ("accounts", "password_scheme"),

@@ -9,6 +9,7 @@ mod attempt;
 mod conversation;
 mod daemon;
 mod drops;
+pub mod onward;
 mod schedule;
 mod select;
 
@@ -16,6 +17,7 @@ pub use attempt::{Attempted, Runner};
 pub use conversation::{Net, NetError, Wire};
 pub use daemon::{Daemon, Wake};
 pub use drops::take_dropped;
+pub use schedule::{Ending, Late, Spans, Turn, born, expiry, held_until, late, next_attempt, spans};
 pub use select::{Selection, Selector};
 
 use crate::clock::Timestamp;

@@ -8,7 +8,9 @@ mod login;
 mod pop3;
 mod poppass;
 mod received;
+mod recipients;
 mod smtp;
+mod wishes;
 
 pub use accept::{Gate, Incoming, Request};
 pub use imap::{ImapDesk, ImapService};
@@ -16,6 +18,7 @@ pub use login::{Denied, LoginDesk};
 pub use pop3::{Pop3Desk, Pop3Service};
 pub use poppass::PoppassService;
 pub use received::{Peer, received};
+pub use recipients::recipients;
 pub use smtp::{SmtpDesk, SmtpService};
 
 use crate::clock::Timestamp;

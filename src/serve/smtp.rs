@@ -2,7 +2,7 @@
 
 use super::accept::{Gate, Incoming, Request};
 use super::login::LoginDesk;
-use super::{Moment, Service, received};
+use super::{Moment, Service, received, recipients, wishes};
 use crate::addr::Address;
 use crate::envelope::{Delivery, Envelope, Mailer, Recipient, Source};
 use crate::log;
@@ -76,7 +76,13 @@ impl SmtpService {
         Ok(())
     }
 
-    fn sender(&mut self, begin: Begin, now: Moment) -> Result<(), Reply> {
+    /// True for those who may send anywhere: they may also lift a message above others.
+    fn is_trusted(&self) -> bool {
+        self.desk.is_local || policy::may_relay(&self.desk.gate.site, self.ip, self.login.as_ref()).is_ok()
+    }
+
+    fn sender(&mut self, mut begin: Begin, now: Moment) -> Answer {
+        let note = wishes::grant(&mut begin.mail.handling, self.is_trusted());
         let id = Id::new(now.time);
         self.txn = Some(Box::new(Txn {
             begin,
@@ -86,7 +92,7 @@ impl SmtpService {
             accepted: Vec::new(),
             incoming: None,
         }));
-        Ok(())
+        note.map_or(Answer::Verdict(Ok(())), Answer::Begun)
     }
 
     fn recipient(&mut self, rcpt: Rcpt) -> Result<(), Reply> {
@@ -117,16 +123,11 @@ impl SmtpService {
             gate.postman.check_quota(only, txn.begin.mail.size).map_err(|f| f.reply()).inspect_err(refused)?;
         }
         let mut indexes = Vec::with_capacity(deliveries.len());
-        for delivery in deliveries {
+        for recipient in recipients(&rcpt.address, rcpt.notify, rcpt.orcpt.as_ref(), deliveries) {
             let next = txn.recipients.len();
-            let index = *txn.known.entry(delivery.clone()).or_insert(next);
+            let index = *txn.known.entry(recipient.delivery.clone()).or_insert(next);
             if index == next {
-                txn.recipients.push(Recipient {
-                    original: rcpt.address.clone(),
-                    orcpt: rcpt.orcpt.clone(),
-                    notify: rcpt.notify,
-                    delivery,
-                });
+                txn.recipients.push(recipient);
             }
             indexes.push(index);
         }
@@ -135,6 +136,7 @@ impl SmtpService {
     }
 
     fn open(&mut self, now: Moment) -> Result<(), Reply> {
+        let is_trusted = self.is_trusted();
         let gate = &self.desk.gate;
         let Some(txn) = &mut self.txn else { return Err(Reply::new(503, Enhanced(5, 5, 1), "MAIL first")) };
         let Begin { mail, helo, protocol, tls } = &txn.begin;
@@ -149,7 +151,7 @@ impl SmtpService {
             _ => None,
         };
         let tls = tls.as_ref().map(|(version, cipher)| (version.as_str(), cipher.as_str()));
-        let received = received(&source, tls, &gate.host, txn.id.as_str(), only, now.time);
+        let received = received(&source, tls, &gate.host, txn.id.as_str(), only, mail.handling.priority, now.time);
         let envelope = Envelope {
             sender: mail.sender.clone(),
             arrived: now.time,
@@ -158,12 +160,13 @@ impl SmtpService {
             smtputf8: mail.smtputf8,
             ret_full: mail.ret_full,
             envid: mail.envid.clone(),
+            handling: mail.handling.clone(),
             size: 0,
             recipients: std::mem::take(&mut txn.recipients),
         };
         let completes = self.desk.kind == Kind::Submission;
         let request = Request { id: txn.id.clone(), envelope, received, completes };
-        txn.incoming = Some(gate.open(request).map_err(|f| f.reply())?.checking_quotas());
+        txn.incoming = Some(gate.open(request).map_err(|f| f.reply())?.checking_quotas().trusting_priority(is_trusted));
         Ok(())
     }
 
@@ -274,7 +277,7 @@ impl Service for SmtpService {
                     Err(denied) => Answer::Login(Err((denied.pause, denied.failure.map(|f| f.reply())))),
                 }
             }
-            Ask::Sender(begin) => Answer::Verdict(self.sender(*begin, now)),
+            Ask::Sender(begin) => self.sender(*begin, now),
             Ask::Recipient(rcpt) => Answer::Verdict(self.recipient(*rcpt)),
             Ask::Open => Answer::Verdict(self.open(now)),
             Ask::Chunk(text) => Answer::Verdict(self.chunk(&text, now)),

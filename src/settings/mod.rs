@@ -3,9 +3,11 @@
 //!
 //! Pure: `config` reads and writes the file. Adding a key is adding a row.
 
+mod priority;
 mod table;
 mod value;
 
+pub use priority::PriorityRule;
 pub use table::*;
 pub use value::{Kind, Network, Plaintext, Size};
 

@@ -28,4 +28,5 @@ mod settings;
 mod shared;
 mod trash;
 mod wire;
+mod wishes;
 mod world;
