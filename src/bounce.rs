@@ -61,7 +61,9 @@ pub fn is_owed(recipient: &Recipient, state: &State) -> bool {
 
 /// Queues (or delivers) the report about a claimed message; on return it is durable.
 pub fn send(gate: &Gate, claim: &Claim, report: &Report, now: Timestamp) -> io::Result<()> {
-    let sender = report.owner.as_ref().or(claim.envelope().sender.as_ref());
+    // The sender of forwarded mail that was rewritten for the next host is told himself.
+    let back = report.owner.as_ref().and_then(|owner| gate.forwarding.incoming(None, owner, now)?.ok());
+    let sender = back.as_ref().or(report.owner.as_ref()).or(claim.envelope().sender.as_ref());
     let Ok(postmaster) = Address::new("postmaster", &gate.site.default_domain()) else { return Ok(()) };
     let is_only_success =
         report.numbers.iter().all(|n| claim.progress().states[*n].last.as_ref().is_some_and(|o| o.enhanced.0 == 2));

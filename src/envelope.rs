@@ -172,9 +172,9 @@ impl Delivery {
         self.mailer == Mailer::Discard && [EXPANSION, LIST].iter().any(|word| self.user.starts_with(word))
     }
 
-    /// True when a list owner stands for the sender.
+    /// True when a list owner stands for the sender; a sender rewritten for forwarding is still the sender.
     pub fn has_owner(&self) -> bool {
-        !self.sender.is_empty()
+        !self.sender.is_empty() && !crate::srs::is_rewritten(&self.sender)
     }
 
     /// True for [`Delivery::expansion`].

@@ -232,6 +232,10 @@ fn check(settings: &mut Settings) -> Result<(), (KeyName, String)> {
         *hostname =
             crate::addr::normal_domain(hostname).map_err(|e| (("server", "hostname"), format!("{hostname:?}: {e}")))?;
     }
+    let srs = &mut settings.srs.domain;
+    if !srs.is_empty() {
+        *srs = crate::addr::normal_domain(srs).map_err(|e| (("srs", "domain"), format!("{srs:?}: {e}")))?;
+    }
     let separator = &settings.server.detail_separator;
     let separates = |c: char| c.is_ascii_punctuation() && !"@\"\\<>()[],:;".contains(c);
     if separator.chars().count() > 1 || !separator.chars().all(separates) {

@@ -6,7 +6,7 @@
 //! Trust: the text is hostile. Its header is held (to a limit) until it is complete, then checked for size and loops; the body
 //! streams through.
 
-use super::wishes;
+use super::{Forwarding, wishes};
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::deliver::{Postman, loops, stamp};
@@ -37,6 +37,8 @@ pub struct Gate {
     pub postman: Postman,
     /// Keeps the rest.
     pub spool: Spool,
+    /// Senders of forwarded mail.
+    pub forwarding: Forwarding,
     /// Our name.
     pub host: String,
 }
@@ -50,6 +52,7 @@ impl Gate {
             router,
             spool: Spool::of(&site),
             host: site.hostname(),
+            forwarding: Forwarding::new(site.clone()),
             site,
         }
     }

@@ -3,6 +3,7 @@
 //! A driver pairs one machine with one service for each connection.
 
 mod accept;
+mod forwarding;
 mod imap;
 mod login;
 mod pop3;
@@ -13,6 +14,7 @@ mod smtp;
 mod wishes;
 
 pub use accept::{Gate, Incoming, Request};
+pub use forwarding::Forwarding;
 pub use imap::{ImapDesk, ImapService};
 pub use login::{Denied, LoginDesk};
 pub use pop3::{Pop3Desk, Pop3Service};

@@ -84,4 +84,10 @@ mod tests {
         );
         assert_eq!(made("NEVER", vec![listed("a@x")]), [row("a@x", "FAILURE,DELAY", false)]);
     }
+
+    #[test]
+    fn a_sender_rewritten_for_forwarding_is_no_owner() {
+        let forwarded = Delivery { sender: "SRS0=aaaa=bb=c.test=d@srs.test".into(), ..member("a@x") };
+        assert_eq!(made("SUCCESS", vec![forwarded]), [row("a@x", "SUCCESS", true)]);
+    }
 }

@@ -4,6 +4,7 @@ use super::accept::{Gate, Incoming, Request};
 use super::login::LoginDesk;
 use super::{Moment, Service, received, recipients, wishes};
 use crate::addr::Address;
+use crate::clock::Timestamp;
 use crate::envelope::{Delivery, Envelope, Mailer, Recipient, Source};
 use crate::log;
 use crate::policy::{self, Admission, Connections};
@@ -95,7 +96,7 @@ impl SmtpService {
         note.map_or(Answer::Verdict(Ok(())), Answer::Begun)
     }
 
-    fn recipient(&mut self, rcpt: Rcpt) -> Result<(), Reply> {
+    fn recipient(&mut self, rcpt: Rcpt, now: Timestamp) -> Result<(), Reply> {
         let gate = &self.desk.gate;
         let Some(txn) = &mut self.txn else { return Err(Reply::new(503, Enhanced(5, 5, 1), "MAIL first")) };
         let refused = |reply: &Reply| {
@@ -107,7 +108,10 @@ impl SmtpService {
                 .field("reply", reply)
                 .write();
         };
-        if !gate.router.is_local(rcpt.address.domain()) {
+        // A bounce of forwarded mail goes where the message came from.
+        let back = gate.forwarding.incoming(txn.begin.mail.sender.as_ref(), &rcpt.address, now);
+        let back = back.transpose().map_err(|f| f.reply()).inspect_err(refused)?;
+        if back.is_none() && !gate.router.is_local(rcpt.address.domain()) {
             let may = match self.desk.kind {
                 Kind::Lmtp => Err(Reply::new(550, Enhanced(5, 7, 1), "LMTP delivers here only")),
                 _ if self.desk.is_local => Ok(()),
@@ -115,7 +119,10 @@ impl SmtpService {
             };
             may.inspect_err(refused)?;
         }
-        let deliveries = gate.router.resolve(&rcpt.address).map_err(|f| f.reply()).inspect_err(refused)?;
+        let target = back.as_ref().unwrap_or(&rcpt.address);
+        let mut deliveries = gate.router.resolve(target).map_err(|f| f.reply()).inspect_err(refused)?;
+        let is_forwarded = gate.router.is_local(target.domain());
+        gate.forwarding.outgoing(txn.begin.mail.sender.as_ref(), is_forwarded, &mut deliveries, now);
         // One full mailbox among the members of a list must not stop the others: its own delivery fails later.
         if let [only] = deliveries.as_slice()
             && only.mailer == Mailer::Mailbox
@@ -278,7 +285,7 @@ impl Service for SmtpService {
                 }
             }
             Ask::Sender(begin) => self.sender(*begin, now),
-            Ask::Recipient(rcpt) => Answer::Verdict(self.recipient(*rcpt)),
+            Ask::Recipient(rcpt) => Answer::Verdict(self.recipient(*rcpt, now.time)),
             Ask::Open => Answer::Verdict(self.open(now)),
             Ask::Chunk(text) => Answer::Verdict(self.chunk(&text, now)),
             Ask::Commit(text) => Answer::Replies(self.commit(&text, now)),

@@ -197,6 +197,12 @@ settings! {
         timeout_data: Duration = minutes(10), "Wait for the reply after a message's end.";
         bounce_size: Size = Size(64 << 10), "Most of a returned message that is sent back, when the sender wants the whole.";
     }
+    /// Forwarded mail: senders rewritten so that hosts that check SPF take it (SRS).
+    srs: SrsSettings {
+        domain: String = String::new(), "Domain of rewritten senders; its mail must come to this server. Empty forwards mail with the senders it came with.";
+        secret_file: String = String::new(), "File with the secrets, one a line: the first one signs, all verify. Empty is run/srs.secret in the spool, made when it is first needed.";
+        valid_days: u32 = 21, "So many days a bounce of forwarded mail finds its way back; 512 at the most.";
+    }
     /// Local delivery.
     delivery: Delivery {
         programs: bool = true, "Aliases may name programs.";

@@ -198,7 +198,7 @@ pub fn take_message(
     }
     let Message { header: head, rest, text, .. } = message;
     let id = Id::new(now);
-    let (deliveries, refused) = route(gate, submission, recipients)?;
+    let (deliveries, refused) = route(gate, submission, recipients, now)?;
     if deliveries.is_empty() {
         return Err(refused
             .into_iter()
@@ -245,7 +245,7 @@ pub fn take_message(
 
 type Routed = (Vec<Recipient>, Vec<(Address, Failure)>);
 
-fn route(gate: &Gate, submission: &Submission, named: &[Address]) -> Result<Routed, Failure> {
+fn route(gate: &Gate, submission: &Submission, named: &[Address], now: Timestamp) -> Result<Routed, Failure> {
     let mut deliveries: Vec<Recipient> = Vec::new();
     let mut seen = HashSet::new();
     let mut refused = Vec::new();
@@ -258,7 +258,9 @@ fn route(gate: &Gate, submission: &Submission, named: &[Address]) -> Result<Rout
             other => other,
         };
         match resolved {
-            Ok(list) => {
+            Ok(mut list) => {
+                // A program that sends for somebody else forwards: a .forward file, a filter.
+                gate.forwarding.outgoing(submission.sender.as_ref(), true, &mut list, now);
                 let made = recipients(original, submission.notify, None, list);
                 deliveries.extend(made.into_iter().filter(|made| seen.insert(made.delivery.clone())));
             }

@@ -9,6 +9,7 @@ mod dialogues;
 mod emd;
 mod emsend;
 mod faults;
+mod forwarding;
 mod imap_corpus;
 mod imap_foreign;
 mod imap_notify;
