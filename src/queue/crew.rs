@@ -127,7 +127,7 @@ impl Crew {
     /// Puts a message on the board, as read from the queue.
     pub(super) fn learn(&self, id: &Id, envelope: &Envelope, progress: &Progress) {
         let (item, name) = self.describe(id, envelope, progress);
-        let due = self.due(progress);
+        let due = self.due(envelope, progress);
         let now = self.seconds();
         let mut board = self.board();
         let destination = board.destination(&name);
@@ -164,20 +164,22 @@ impl Crew {
         let owed = envelope.recipients.iter().zip(&progress.states).filter(|(_, state)| state.is_owed());
         let ways: Vec<&Delivery> = owed.map(|(recipient, _)| &recipient.delivery).collect();
         let hint = Hint::of(id, envelope, &ways);
-        let told = if progress.warned { settings.expire } else { settings.warn.min(settings.expire) };
-        let care = schedule::date(envelope.arrived.after(told));
+        let care = schedule::date(schedule::care(envelope, progress, settings));
         let item = Item { id: id.pack(), sender: hint.sender, priority: hint.priority, care };
         let name = hint.delivery.map(|(mailer, host)| self.runner.destination(mailer, &host));
         (item, name.unwrap_or_default())
     }
 
-    fn due(&self, progress: &Progress) -> u32 {
+    fn due(&self, envelope: &Envelope, progress: &Progress) -> u32 {
         if progress.held {
             return NEVER;
         }
+        let now = (self.now)();
+        let spans = schedule::spans(envelope, &self.runner.gate().site.settings.queue);
         // A date that no pause explains was written by a clock that went wrong.
-        let latest = (self.now)().after(self.runner.gate().site.settings.queue.retry_max);
-        progress.next.map_or(0, |next| schedule::date(next.min(latest)))
+        let latest = now.after(spans.retry_max);
+        let next = progress.next.map_or(0, |next| schedule::date(next.min(latest)));
+        schedule::held_until(envelope, progress, now).map_or(next, |until| next.max(schedule::date(until)))
     }
 
     /// Sees to it that somebody takes what there is to do.
@@ -303,7 +305,7 @@ impl Crew {
     fn message(self: &Arc<Crew>, number: Number, packed: PackedId, skipped: Option<&crate::spool::Outcome>) -> Verdict {
         let id = packed.unpack();
         let attempt = match self.runner.open(&id) {
-            Ok(Opened::Attempt(attempt)) => Arc::new(attempt),
+            Ok(Opened::Attempt(attempt)) => attempt,
             Ok(Opened::Ended(ended)) => {
                 self.ended(&id, None, Ok(ended));
                 return Verdict::Unknown;
@@ -315,9 +317,10 @@ impl Crew {
         };
         let now = (self.now)();
         let progress = attempt.progress();
-        if !self.once && skipped.is_none() && !progress.is_due(now) {
+        let is_due = progress.is_due(now) && schedule::held_until(attempt.envelope(), &progress, now).is_none();
+        if !self.once && skipped.is_none() && !is_due {
             let (item, name) = self.describe(&id, attempt.envelope(), &progress);
-            let (due, now) = (self.due(&progress), self.seconds());
+            let (due, now) = (self.due(attempt.envelope(), &progress), self.seconds());
             let mut board = self.board();
             let destination = board.destination(&name);
             board.not_due(item, destination, due, now);
