@@ -33,6 +33,9 @@ const FILE_TTL: Duration = Duration::ZERO;
 /// Beside the patience of a question, for a thread that is busy.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// What is said of answers that DNSSEC does not let pass.
+const FORGED: &str = "the answer is forged, or its signatures are broken";
+
 /// Answers by the name servers of the settings.
 pub struct Dns {
     settings: settings::Dns,
@@ -256,6 +259,10 @@ async fn resolve(client: &Client, question: &Question, limits: Limits) -> Found 
         if octets > limits.octets {
             return trouble(format!("an answer of more than {} octets", limits.octets));
         }
+        // The validator marks what is forged and hands it on.
+        if limits.secured == Secured::Own && response.answers.iter().any(|record| record.proof == Proof::Bogus) {
+            return trouble(FORGED.to_string());
+        }
         let is_secure = |proof: Proof| match limits.secured {
             Secured::Nobodys => false,
             Secured::Servers => response.metadata.authentic_data,
@@ -330,9 +337,7 @@ fn refusal(error: NetError) -> Found {
             no(response.metadata.response_code, response.negative_ttl())
         }
         NetError::Dns(Refusal::ResponseCode(code)) => Err(DnsError::Trouble(format!("the server says {code}"))),
-        NetError::Dns(Refusal::Nsec { .. } | Refusal::DnssecBogus) => {
-            Err(DnsError::Trouble("the answer is forged, or its signatures are broken".to_string()))
-        }
+        NetError::Dns(Refusal::Nsec { .. } | Refusal::DnssecBogus) => Err(DnsError::Trouble(FORGED.to_string())),
         other => Err(DnsError::Trouble(other.to_string())),
     }
 }
