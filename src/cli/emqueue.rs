@@ -2,6 +2,7 @@
 
 mod list;
 mod requeue;
+mod tls_report;
 mod trace;
 
 use super::emsend::Mode;
@@ -12,6 +13,7 @@ use crate::drive::{self, ClientTls, Dns, Outgoing, StsFetch};
 use crate::fsx::{Lock, LockError};
 use crate::nexthop::NextHops;
 use crate::nexthop::cache::Cached;
+use crate::nexthop::ledger::TlsLedger;
 use crate::queue::{self, Attempted, Daemon, Runner, Selection, Selector, Wake};
 use crate::serve::Gate;
 use crate::settings::Root;
@@ -123,6 +125,12 @@ enum Action {
     },
     /// Remove what crashes have left behind
     Sweep,
+    /// Tell other domains how TLS with their hosts went, for the days that are over
+    TlsReport {
+        /// Print the reports and send nothing
+        #[arg(long)]
+        show: bool,
+    },
     /// Run the queue until stopped (under emd)
     Daemon,
 }
@@ -193,6 +201,7 @@ fn run(arguments: Arguments) -> super::Done {
             }
             Ok(Exit::Ok)
         }
+        Action::TlsReport { show } => tls_report::send(&site, show),
         Action::Daemon => daemon(site),
     }
 }
@@ -281,7 +290,8 @@ fn runner(gate: Arc<Gate>) -> Runner {
     let tls = Arc::new(ClientTls::of(&site));
     let hops = NextHops::new(site.clone(), resolver.clone(), drive::own(&site))
         .with_sts(Arc::new(StsFetch::new(tls.clone(), resolver)));
-    Runner::new(gate, Arc::new(Outgoing::new(tls)), Arc::new(hops))
+    let ledger = TlsLedger::new(&site.root.spool.join("tlsrpt"));
+    Runner::new(gate, Arc::new(Outgoing::new(tls).counting(ledger)), Arc::new(hops))
 }
 
 /// Attempts, here and now, for the messages chosen once the drop folder is taken over.

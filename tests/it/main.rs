@@ -29,6 +29,7 @@ mod rules;
 mod sessions;
 mod settings;
 mod shared;
+mod sts;
 mod trash;
 mod wire;
 mod world;
