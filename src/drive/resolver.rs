@@ -41,6 +41,7 @@ pub struct Dns {
     settings: settings::Dns,
     hosts: HostsFile,
     running: OnceLock<Result<Running, String>>,
+    has_dnssec: OnceLock<bool>,
 }
 
 struct Running {
@@ -77,7 +78,7 @@ impl Dns {
     pub fn of(site: &Site) -> Dns {
         let settings = site.settings.dns.clone();
         let hosts = HostsFile::new(Path::new(&settings.hosts));
-        Dns { settings, hosts, running: OnceLock::new() }
+        Dns { settings, hosts, running: OnceLock::new(), has_dnssec: OnceLock::new() }
     }
 
     fn running(&self) -> Result<&Running, DnsError> {
@@ -185,7 +186,9 @@ impl Resolver for Dns {
         match self.settings.dnssec {
             Dnssec::Off => false,
             Dnssec::TrustAd | Dnssec::Validate => true,
-            Dnssec::Auto => servers(&self.settings).is_ok_and(|servers| is_own(&servers)),
+            Dnssec::Auto => {
+                *self.has_dnssec.get_or_init(|| servers(&self.settings).is_ok_and(|servers| is_own(&servers)))
+            }
         }
     }
 }

@@ -217,6 +217,16 @@ fn dane_holds_over_real_tls() {
     set(Says::Records(vec![wrong.clone()]));
     send(&world, &["carol@remote.test"]);
     assert!(waits(&world).contains("matches no TLSA record"), "{}", world.log());
+    let shown = world.ok("emqueue", &["hosts", &format!("dest.signed.test:{port}")]);
+    assert_eq!(
+        shown,
+        format!("mx.signed.test\n    addresses: 127.0.0.1:{port}\n    TLS: demanded, as TLSA records say (3 0 1)\n")
+    );
+    let json = world.ok("emqueue", &["hosts", "--json", "--requiretls", &format!("dest.signed.test:{port}")]);
+    let hop: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&hop["tls"], &hop["policy"]["kind"]), (&"dane".into(), &"tlsa".into()), "{hop}");
+    let forgeable = world.run("emqueue", &["hosts", "--requiretls", &format!("dest.test:{port}")]);
+    assert!(String::from_utf8_lossy(&forgeable.stderr).contains("5.7.10"), "{forgeable:?}");
     set(Says::Code(ResponseCode::ServFail));
     assert!(waits(&world).contains("DNS does not answer about the TLSA"), "{}", world.log());
     set(Says::Records(vec![wrong.clone(), tlsa(3, 0, 1, Sha256::digest(certificate(&remote)).to_vec())]));
