@@ -1,7 +1,9 @@
 //! emqueue: the queue from the shell.
 
+mod hosts;
 mod list;
 mod requeue;
+mod tls_report;
 mod trace;
 
 use super::emsend::Mode;
@@ -12,6 +14,7 @@ use crate::drive::{self, ClientTls, Dns, Outgoing, StsFetch};
 use crate::fsx::{Lock, LockError};
 use crate::nexthop::NextHops;
 use crate::nexthop::cache::Cached;
+use crate::nexthop::ledger::TlsLedger;
 use crate::queue::{self, Attempted, Daemon, Runner, Selection, Selector, Wake};
 use crate::serve::Gate;
 use crate::settings::Root;
@@ -121,8 +124,25 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Show where mail for a destination would go now, and over which TLS
+    Hosts {
+        /// A domain, or what a route names: host:port, [host], [address]:port
+        destination: String,
+        /// As for a message that requires TLS (RFC 8689)
+        #[arg(long)]
+        requiretls: bool,
+        /// Print JSON, one object a host
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove what crashes have left behind
     Sweep,
+    /// Tell other domains how TLS with their hosts went, for the days that are over
+    TlsReport {
+        /// Print the reports and send nothing
+        #[arg(long)]
+        show: bool,
+    },
     /// Run the queue until stopped (under emd)
     Daemon,
 }
@@ -193,6 +213,10 @@ fn run(arguments: Arguments) -> super::Done {
             }
             Ok(Exit::Ok)
         }
+        Action::Hosts { destination, requiretls, json } => {
+            hosts::show(&network(&site).1, &destination, requiretls, json)
+        }
+        Action::TlsReport { show } => tls_report::send(&site, show),
         Action::Daemon => daemon(site),
     }
 }
@@ -274,14 +298,19 @@ fn progress_bar(count: usize) -> ProgressBar {
     bar
 }
 
-/// A runner with the real network; its name service starts at the first question.
+/// A runner with the real network.
 fn runner(gate: Arc<Gate>) -> Runner {
-    let site = gate.site.clone();
-    let resolver = Arc::new(Cached::new(Dns::of(&site)));
-    let tls = Arc::new(ClientTls::of(&site));
-    let hops = NextHops::new(site.clone(), resolver.clone(), drive::own(&site))
-        .with_sts(Arc::new(StsFetch::new(tls.clone(), resolver)));
-    Runner::new(gate, Arc::new(Outgoing::new(tls)), Arc::new(hops))
+    let (tls, hops) = network(&gate.site);
+    let ledger = TlsLedger::new(&gate.site.root.spool.join("tlsrpt"));
+    Runner::new(gate, Arc::new(Outgoing::new(tls).counting(ledger)), Arc::new(hops))
+}
+
+/// TLS and plans; the name service starts at the first question.
+fn network(site: &Arc<Site>) -> (Arc<ClientTls>, NextHops) {
+    let resolver = Arc::new(Cached::new(Dns::of(site)));
+    let tls = Arc::new(ClientTls::of(site));
+    let fetch = Arc::new(StsFetch::new(tls.clone(), resolver.clone()));
+    (tls, NextHops::new(site.clone(), resolver, drive::own(site)).with_sts(fetch))
 }
 
 /// Attempts, here and now, for the messages chosen once the drop folder is taken over.

@@ -46,7 +46,7 @@ impl StsFetch {
         let words = |e: io::Error| e.to_string();
         let socket = TcpStream::connect_timeout(&SocketAddr::new(ip, self.port), left()).map_err(words)?;
         let trust = Trust::Names(vec![host.to_string()]);
-        let security = Security { trust, implicit_tls: true, server_name: host.to_string() };
+        let security = Security { trust, implicit_tls: true, ..Security::opportunistic(host) };
         let (connection, judge) = self.tls.connect(&security, ip).map_err(|e| e.text)?;
         let mut tls = StreamOwned::new(connection, socket);
         let request = format!(

@@ -1,8 +1,10 @@
 //! The network for the queue's SMTP client: blocking sockets with deadlines, TLS by rustls.
 
 use super::tls_trust::ClientTls;
+use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::nexthop::{Own, Security, TlsError, TlsFault};
+use crate::nexthop::ledger::{Session, TlsLedger};
+use crate::nexthop::{Hop, Own, Security, TlsError, TlsFault};
 use crate::queue::{Net, NetError, Wire};
 use rustls::{ClientConnection, StreamOwned};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -15,15 +17,22 @@ use std::time::{Duration, Instant};
 const SEND_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Connects to addresses.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Outgoing {
     tls: Arc<ClientTls>,
+    ledger: Option<TlsLedger>,
 }
 
 impl Outgoing {
     /// Connects with these certificates.
     pub fn new(tls: Arc<ClientTls>) -> Outgoing {
-        Outgoing { tls }
+        Outgoing { tls, ledger: None }
+    }
+
+    /// The same, with counts of how TLS went.
+    pub fn counting(mut self, ledger: TlsLedger) -> Outgoing {
+        self.ledger = Some(ledger);
+        self
     }
 }
 
@@ -58,6 +67,12 @@ impl Net for Outgoing {
         };
         let stream = connect().map_err(|e| NetError(format!("connect: {e}")))?;
         Ok(Box::new(Line { stream: Some(Stream::Plain(stream)), address: to, tls: self.tls.clone() }))
+    }
+
+    fn count(&self, hop: &Hop, address: SocketAddr, failure: Option<(TlsFault, &str)>) {
+        if let (Some(ledger), Some(policy)) = (&self.ledger, &hop.policy) {
+            ledger.count(Session::new(policy, &hop.name, address.ip(), failure), Timestamp::now());
+        }
     }
 }
 

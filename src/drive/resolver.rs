@@ -33,11 +33,15 @@ const FILE_TTL: Duration = Duration::ZERO;
 /// Beside the patience of a question, for a thread that is busy.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// What is said of answers that DNSSEC does not let pass.
+const FORGED: &str = "the answer is forged, or its signatures are broken";
+
 /// Answers by the name servers of the settings.
 pub struct Dns {
     settings: settings::Dns,
     hosts: HostsFile,
     running: OnceLock<Result<Running, String>>,
+    has_dnssec: OnceLock<bool>,
 }
 
 struct Running {
@@ -74,7 +78,7 @@ impl Dns {
     pub fn of(site: &Site) -> Dns {
         let settings = site.settings.dns.clone();
         let hosts = HostsFile::new(Path::new(&settings.hosts));
-        Dns { settings, hosts, running: OnceLock::new() }
+        Dns { settings, hosts, running: OnceLock::new(), has_dnssec: OnceLock::new() }
     }
 
     fn running(&self) -> Result<&Running, DnsError> {
@@ -182,7 +186,9 @@ impl Resolver for Dns {
         match self.settings.dnssec {
             Dnssec::Off => false,
             Dnssec::TrustAd | Dnssec::Validate => true,
-            Dnssec::Auto => servers(&self.settings).is_ok_and(|servers| is_own(&servers)),
+            Dnssec::Auto => {
+                *self.has_dnssec.get_or_init(|| servers(&self.settings).is_ok_and(|servers| is_own(&servers)))
+            }
         }
     }
 }
@@ -255,6 +261,10 @@ async fn resolve(client: &Client, question: &Question, limits: Limits) -> Found 
         octets += response.to_bytes().map_or(usize::MAX / 2, |bytes| bytes.len());
         if octets > limits.octets {
             return trouble(format!("an answer of more than {} octets", limits.octets));
+        }
+        // The validator marks what is forged and hands it on.
+        if limits.secured == Secured::Own && response.answers.iter().any(|record| record.proof == Proof::Bogus) {
+            return trouble(FORGED.to_string());
         }
         let is_secure = |proof: Proof| match limits.secured {
             Secured::Nobodys => false,
@@ -330,9 +340,7 @@ fn refusal(error: NetError) -> Found {
             no(response.metadata.response_code, response.negative_ttl())
         }
         NetError::Dns(Refusal::ResponseCode(code)) => Err(DnsError::Trouble(format!("the server says {code}"))),
-        NetError::Dns(Refusal::Nsec { .. } | Refusal::DnssecBogus) => {
-            Err(DnsError::Trouble("the answer is forged, or its signatures are broken".to_string()))
-        }
+        NetError::Dns(Refusal::Nsec { .. } | Refusal::DnssecBogus) => Err(DnsError::Trouble(FORGED.to_string())),
         other => Err(DnsError::Trouble(other.to_string())),
     }
 }

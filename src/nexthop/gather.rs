@@ -16,6 +16,8 @@ pub(super) struct Gather<'a> {
     pub(super) from: &'a NextHops,
     until: Instant,
     pub(super) now: Timestamp,
+    /// The message requires TLS all the way (RFC 8689).
+    pub(super) requires_tls: bool,
 }
 
 /// A host on its way to a hop.
@@ -44,8 +46,8 @@ struct Reached {
 }
 
 impl<'a> Gather<'a> {
-    pub(super) fn new(from: &'a NextHops, now: Timestamp) -> Gather<'a> {
-        Gather { from, until: Instant::now() + from.site.settings.dns.time, now }
+    pub(super) fn new(from: &'a NextHops, now: Timestamp, requires_tls: bool) -> Gather<'a> {
+        Gather { from, until: Instant::now() + from.site.settings.dns.time, now, requires_tls }
     }
 
     /// The hops of a route's hosts, at most so many.

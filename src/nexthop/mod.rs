@@ -13,6 +13,7 @@ pub mod cache;
 mod dane;
 mod gather;
 mod host;
+pub mod ledger;
 mod login;
 mod mx;
 mod own;
@@ -21,6 +22,7 @@ mod secure;
 mod security;
 mod sts;
 mod sts_store;
+pub mod tls_report;
 
 pub use host::{Host, HostText, Target};
 pub use login::Login;
@@ -69,6 +71,8 @@ pub struct Hop {
     pub security: Security,
     /// Who we are to it; the smart host alone has that.
     pub login: Option<Arc<Login>>,
+    /// The policy of its domain that it is under, for reports; none for hosts that the administrator names.
+    pub policy: Option<Arc<ledger::Applied>>,
 }
 
 /// Gives a random number below its argument.
@@ -109,6 +113,22 @@ impl NextHops {
     /// Failures: 5.1.2 no such domain, 5.1.10 it takes no mail, 5.4.4 no host of it has an address, 5.4.6 mail would come back to
     /// us, 4.4.3 DNS does not answer, 4.7.5 no host can be trusted as a policy wants, 4.3.5 a mistake in our settings or tables.
     pub fn plan(&self, mailer: Mailer, host_text: &str, now: Timestamp) -> Result<Arc<Plan>, Failure> {
+        self.plan_for(mailer, host_text, now, false)
+    }
+
+    /// The same for a message that requires TLS (RFC 8689 §4.2.1): hosts alone whose names nobody could have forged, and whose
+    /// certificates are judged. When there is none: 5.7.10.
+    pub fn plan_requiring_tls(&self, mailer: Mailer, host_text: &str, now: Timestamp) -> Result<Arc<Plan>, Failure> {
+        self.plan_for(mailer, host_text, now, true)
+    }
+
+    fn plan_for(
+        &self,
+        mailer: Mailer,
+        host_text: &str,
+        now: Timestamp,
+        requires_tls: bool,
+    ) -> Result<Arc<Plan>, Failure> {
         let text = HostText::parse(host_text, mailer).map_err(|e| broken(format!("route {host_text:?}: {e}")))?;
         let relay = &self.site.settings.relay;
         let smart = self.read_setting("relay.smart_host", &relay.smart_host)?;
@@ -117,7 +137,7 @@ impl NextHops {
             Some(smart) if smart.key() == key && mailer == Mailer::Smtp => (smart, self.login()?),
             _ => (text, None),
         };
-        let gather = Gather::new(self, now);
+        let gather = Gather::new(self, now, requires_tls);
         let result = gather.hosts(&text, HOPS, login);
         let has_domain = text.hosts.iter().any(|host| matches!(host.target, Target::Domain(_)));
         let fallback = match mailer == Mailer::Smtp && has_domain {

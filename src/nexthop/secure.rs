@@ -2,10 +2,11 @@
 //!
 //! An entry of etc/tls-policies says all about its domain. Without one, DANE counts (where DNS answers are secured), else MTA-STS, else
 //! `relay.tls`. Hosts that a policy leaves out are named in the log; when none is left the mail waits.
-//! RFC 7672 §2, RFC 8461 §5 (DANE goes before it: §2).
+//! RFC 7672 §2, RFC 8461 §5 (DANE goes before it: §2), RFC 8689 §4.2.1.
 
 use super::dane::{self, Dane};
 use super::gather::{Candidate, Gather};
+use super::ledger::Applied;
 use super::resolver::{Data, Kind, Question};
 use super::security::{Security, Trust};
 use super::sts::{self, Mode, StsPolicy};
@@ -14,6 +15,7 @@ use crate::log;
 use crate::settings::TlsDefault;
 use crate::status::Failure;
 use crate::tables::TlsPolicy;
+use std::sync::Arc;
 
 impl Gather<'_> {
     /// The hops of one host of a route, which all have the same domain.
@@ -33,15 +35,22 @@ impl Gather<'_> {
         let mut hops = Vec::new();
         let mut last = None;
         for (candidate, dane) in candidates.into_iter().zip(dane) {
+            let policy = applied(entry, sts.as_ref(), &candidate, &dane).map(Arc::new);
             let secured = match entry {
                 Some(entry) => by_table(entry, &candidate, dane),
                 None => by_default(default, sts.as_ref(), &candidate, dane),
             };
+            let secured = match self.requires_tls {
+                true => secured.and_then(|(trust, name)| required(trust, name, sts.as_ref(), &candidate)),
+                false => secured,
+            };
             match secured {
                 Ok((trust, server_name)) => {
-                    let security = Security { trust, implicit_tls, server_name };
+                    let is_testing = sts.as_ref().is_some_and(|policy| policy.mode == Mode::Testing);
+                    let lenient = is_testing && !self.requires_tls && matches!(trust, Trust::Names(_));
+                    let security = Security { trust, implicit_tls, server_name, lenient };
                     let Candidate { name, addresses, .. } = candidate;
-                    hops.push(Hop { name, addresses, security, login: None });
+                    hops.push(Hop { name, addresses, security, login: None, policy });
                 }
                 Err(failure) => {
                     let host = &candidate.name;
@@ -72,6 +81,19 @@ impl Gather<'_> {
         });
         store.policy(domain, id.as_deref(), self.now)
     }
+}
+
+/// The policy that is reported on; what our own table demands is nobody's business.
+fn applied(entry: Option<&TlsPolicy>, sts: Option<&StsPolicy>, candidate: &Candidate, dane: &Dane) -> Option<Applied> {
+    let is_own = entry.is_some_and(|entry| !matches!(entry, TlsPolicy::Dane | TlsPolicy::DaneOnly));
+    if is_own || !candidate.is_by_domain {
+        return None;
+    }
+    Some(match (dane, sts) {
+        (Dane::Demands(Trust::Dane { records, .. }, _), _) => Applied::tlsa(&candidate.domain, records),
+        (Dane::Absent, Some(policy)) if policy.mode != Mode::None => Applied::sts(&candidate.domain, policy),
+        _ => Applied::none(&candidate.domain),
+    })
 }
 
 /// Whom to trust, and the name for SNI; or why the host is left out.
@@ -109,14 +131,31 @@ fn by_default(default: TlsDefault, sts: Option<&StsPolicy>, candidate: &Candidat
         TlsDefault::Encrypt => Trust::Encrypt,
         TlsDefault::Auto | TlsDefault::May | TlsDefault::Dane => Trust::May,
     };
-    let enforced = sts.filter(|policy| policy.mode == Mode::Enforce && dane == Dane::Absent);
-    match enforced {
+    let sts = sts.filter(|_| dane == Dane::Absent);
+    let is_tried =
+        |policy: &StsPolicy| policy.mode == Mode::Testing && otherwise == Trust::May && policy.names(&candidate.name);
+    let counts = sts.filter(|policy| policy.mode == Mode::Enforce || is_tried(policy));
+    match counts {
         Some(policy) if !policy.names(&candidate.name) => {
             Err(untrusted(&candidate.domain, "its MTA-STS policy does not name the host"))
         }
         Some(_) => Ok((Trust::Names(vec![candidate.name.clone()]), server_name(candidate))),
         None => by_dane(candidate, dane, otherwise),
     }
+}
+
+/// RFC 8689 §4.2.1: the host's name comes from the administrator, from DNSSEC or from MTA-STS, and its certificate is for that name.
+fn required(trust: Trust, server_name: String, sts: Option<&StsPolicy>, candidate: &Candidate) -> Secured {
+    if matches!(trust, Trust::Names(_) | Trust::Fingerprints(_) | Trust::Dane { .. }) {
+        return Ok((trust, server_name));
+    }
+    let is_named = sts.is_some_and(|policy| policy.mode != Mode::None && policy.names(&candidate.name));
+    let is_host = !candidate.name.starts_with('[');
+    if is_host && (candidate.secure || is_named || !candidate.is_by_domain || candidate.name == candidate.domain) {
+        return Ok((Trust::Names(vec![candidate.name.clone()]), server_name));
+    }
+    let text = format!("{} has no host that TLS could be required of", candidate.domain);
+    Err(Failure::permanent((7, 10), text, "neither DNSSEC nor MTA-STS vouches for the name of the host"))
 }
 
 fn by_dane(candidate: &Candidate, dane: Dane, otherwise: Trust) -> Secured {

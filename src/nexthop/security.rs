@@ -15,6 +15,8 @@ pub struct Security {
     pub implicit_tls: bool,
     /// The name in the SNI extension; empty sends none.
     pub server_name: String,
+    /// A certificate that does not fit is told and counted, and the host gets mail all the same (RFC 8461 §5, `testing`).
+    pub lenient: bool,
 }
 
 /// Which peer is the right one.
@@ -42,17 +44,22 @@ pub enum Trust {
 impl Security {
     /// No TLS.
     pub fn clear() -> Security {
-        Security { trust: Trust::Clear, implicit_tls: false, server_name: String::new() }
+        Security { trust: Trust::Clear, ..Security::opportunistic("") }
     }
 
     /// TLS where it is offered.
     pub fn opportunistic(server_name: &str) -> Security {
-        Security { trust: Trust::May, implicit_tls: false, server_name: server_name.to_string() }
+        Security { trust: Trust::May, implicit_tls: false, server_name: server_name.to_string(), lenient: false }
     }
 
     /// True when mail may not go in clear.
     pub fn needs_tls(&self) -> bool {
-        self.implicit_tls || !matches!(self.trust, Trust::Clear | Trust::May)
+        self.implicit_tls || !self.lenient && !matches!(self.trust, Trust::Clear | Trust::May)
+    }
+
+    /// True when a connection exists only with the right host: its certificate has been judged.
+    pub fn is_verified(&self) -> bool {
+        !self.lenient && matches!(self.trust, Trust::Names(_) | Trust::Fingerprints(_) | Trust::Dane { .. })
     }
 }
 

@@ -31,6 +31,9 @@ pub struct NetError(pub String);
 pub trait Net: Send + Sync {
     /// Connects within the patience, from one of our addresses where one is given.
     fn connect(&self, to: SocketAddr, from: Option<IpAddr>, patience: Duration) -> Result<Box<dyn Wire>, NetError>;
+
+    /// Hears how TLS with a host went; who counts that, does.
+    fn count(&self, _hop: &Hop, _address: SocketAddr, _failure: Option<(TlsFault, &str)>) {}
 }
 
 /// A connection.
@@ -260,9 +263,10 @@ impl Opening<'_> {
                     .field("policy", &hop.security.trust)
                     .field("reason", &error)
                     .write();
-                match hop.security.needs_tls() {
-                    true => Err(Stop::Tls(error)),
-                    false => self.once(hop, address, false),
+                match (hop.security.needs_tls(), hop.security.lenient) {
+                    (true, _) => Err(Stop::Tls(error)),
+                    (false, false) => self.once(hop, address, false),
+                    (false, true) => self.address(&anybody(hop), address),
                 }
             }
             other => other,
@@ -277,13 +281,17 @@ impl Opening<'_> {
         let patience = self.settings.timeout_command;
         let mut line = Line { wire, reader: ReplyReader::default(), held: Vec::new(), patience };
         if security.implicit_tls {
-            line.wire.start_tls(security, patience).map_err(Stop::Tls)?;
+            let started = line.wire.start_tls(security, patience).map(|()| true).map_err(Stop::Tls);
+            self.count(hop, address, &started);
+            started?;
         }
         expect(line.hear()?)?;
         let mut extensions = self.greet(&mut line)?;
         let mut has_tls = security.implicit_tls;
         if use_tls && !has_tls {
-            has_tls = self.start_tls(&mut line, &extensions, security)?;
+            let started = self.start_tls(&mut line, &extensions, security);
+            self.count(hop, address, &started);
+            has_tls = started?;
             if has_tls {
                 extensions = self.greet(&mut line).map_err(|stop| match stop {
                     Stop::Net(reason) => Stop::Tls(TlsError::new(TlsFault::Other, reason)),
@@ -299,6 +307,15 @@ impl Opening<'_> {
             log_in(&mut line, &extensions, login)?;
         }
         Ok((line, extensions))
+    }
+
+    fn count(&self, hop: &Hop, address: SocketAddr, started: &Result<bool, Stop>) {
+        match started {
+            Ok(true) => self.net.count(hop, address, None),
+            Ok(false) => self.net.count(hop, address, Some((TlsFault::NotOffered, "STARTTLS is not offered"))),
+            Err(Stop::Tls(error)) => self.net.count(hop, address, Some((error.fault, &error.text))),
+            Err(_) => {}
+        }
     }
 
     /// True when TLS is on; false when the host does not want it and nobody demands it.
@@ -341,6 +358,12 @@ impl Opening<'_> {
 
 pub(super) fn expect(reply: Reply) -> Result<(), Stop> {
     if reply.is_positive() { Ok(()) } else { Err(Stop::Refused(reply)) }
+}
+
+/// A hop whose certificate has been found wanting where that is only to be told. It is counted once.
+fn anybody(hop: &Hop) -> Hop {
+    let security = Security { trust: Trust::May, lenient: false, ..hop.security.clone() };
+    Hop { security, policy: None, ..hop.clone() }
 }
 
 /// RFC 4954 §4. A refusal is temporary for the mail: a password that has changed must not return all of it.

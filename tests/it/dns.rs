@@ -134,6 +134,17 @@ fn silence_refusals_and_nonsense_are_temporary_and_bounded_in_time() {
 }
 
 #[test]
+fn a_dead_server_does_not_stand_before_one_that_lives() {
+    let server = NameServer::start(|_, _| Says::Records(vec![a("192.0.2.1")]));
+    let silent = NameServer::start(|_, _| Says::Silence);
+    let nobody = SocketAddr::from(([127, 0, 0, 1], super::world::free_port()));
+    let dns = dns_of(nobody, |s| s.servers.extend([silent.address, server.address]));
+    for n in 0..5 {
+        assert_eq!(data(ask(&dns, &format!("n{n}.test"), Kind::A)).len(), 1);
+    }
+}
+
+#[test]
 fn the_servers_word_on_dnssec_counts_where_the_settings_say_so() {
     let server = NameServer::start(|_, _| Says::Records(vec![a("192.0.2.1")]));
     for (dnssec, is_believed) in [(Dnssec::Auto, true), (Dnssec::TrustAd, true), (Dnssec::Off, false)] {

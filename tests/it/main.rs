@@ -30,6 +30,7 @@ mod rules;
 mod sessions;
 mod settings;
 mod shared;
+mod sts;
 mod trash;
 mod wire;
 mod wishes;

@@ -1,6 +1,6 @@
 //! Mail for other hosts, found by DNS, over TLS that must hold.
 
-use super::name_server::{NameServer, Says, a, mx, nobody, nothing, tlsa};
+use super::name_server::{NameServer, Says, a, mx, nobody, nothing, tlsa, txt};
 use super::wire::Sink;
 use super::world::{World, wait_until};
 use hickory_resolver::proto::op::ResponseCode;
@@ -217,6 +217,16 @@ fn dane_holds_over_real_tls() {
     set(Says::Records(vec![wrong.clone()]));
     send(&world, &["carol@remote.test"]);
     assert!(waits(&world).contains("matches no TLSA record"), "{}", world.log());
+    let shown = world.ok("emqueue", &["hosts", &format!("dest.signed.test:{port}")]);
+    assert_eq!(
+        shown,
+        format!("mx.signed.test\n    addresses: 127.0.0.1:{port}\n    TLS: demanded, as TLSA records say (3 0 1)\n")
+    );
+    let json = world.ok("emqueue", &["hosts", "--json", "--requiretls", &format!("dest.signed.test:{port}")]);
+    let hop: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&hop["tls"], &hop["policy"]["kind"]), (&"dane".into(), &"tlsa".into()), "{hop}");
+    let forgeable = world.run("emqueue", &["hosts", "--requiretls", &format!("dest.test:{port}")]);
+    assert!(String::from_utf8_lossy(&forgeable.stderr).contains("5.7.10"), "{forgeable:?}");
     set(Says::Code(ResponseCode::ServFail));
     assert!(waits(&world).contains("DNS does not answer about the TLSA"), "{}", world.log());
     set(Says::Records(vec![wrong.clone(), tlsa(3, 0, 1, Sha256::digest(certificate(&remote)).to_vec())]));
@@ -229,4 +239,66 @@ fn dane_holds_over_real_tls() {
     std::fs::write(world.path("etc/tls-policies"), "* dane-only\n").unwrap();
     send(&world, &["carol@remote.test"]);
     assert!(waits(&world).contains("No host of dest.test can be trusted"), "{}", world.log());
+}
+
+#[test]
+fn domains_that_want_it_are_told_how_tls_went() {
+    let remote = remote();
+    let port: u16 = remote.port("smtp").parse().unwrap();
+    let good = Sha256::digest(certificate(&remote)).to_vec();
+    let record: Arc<Mutex<Vec<u8>>> = Arc::new(Mutex::new(vec![7; 32]));
+    let says = record.clone();
+    let server = NameServer::start(move |name, kind| match (name, kind) {
+        ("dest.signed.test" | "quiet.signed.test", RecordType::MX) => Says::Records(vec![mx(10, "mx.signed.test")]),
+        ("mx.signed.test", RecordType::A) => Says::Records(vec![a("127.0.0.1")]),
+        ("_smtp._tls.dest.signed.test", RecordType::TXT) => {
+            Says::Records(vec![txt(&["v=TLSRPTv1; ", "rua=mailto:carol@remote.test,https://x.test/"])])
+        }
+        (tlsa_name, RecordType::TLSA) if tlsa_name == format!("_{port}._tcp.mx.signed.test") => {
+            Says::Records(vec![tlsa(3, 0, 1, says.lock().unwrap().clone())])
+        }
+        _ => nothing(),
+    });
+    let world = world_with(&server);
+    let route = format!("remote.test esmtp:dest.signed.test:{port}\nother.test esmtp:quiet.signed.test:{port}\n");
+    std::fs::write(world.path("etc/routes"), route).unwrap();
+    send(&world, &["carol@remote.test"]);
+    assert!(waits(&world).contains("matches no TLSA record"), "{}", world.log());
+    *record.lock().unwrap() = good;
+    run_until_delivered(&world, &remote, 1);
+    send(&world, &["x@other.test"]);
+    world.run("emqueue", &["run", "--all"]);
+    // Today is not over: nothing is told yet.
+    assert_eq!(world.ok("emqueue", &["tls-report", "--show"]), "");
+    let dir = world.path("spool/tlsrpt");
+    let today = std::fs::read_dir(&dir).unwrap().next().unwrap().unwrap().path();
+    let counts = std::fs::read_to_string(&today).unwrap();
+    assert!(counts.contains("quiet.signed.test"), "{counts}");
+    // Reports go out by a route of their own, and themselves are counted.
+    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(24 * 3600);
+    let day = &expressmail::clock::Timestamp::from(yesterday).rfc3339()[..10].to_string();
+    std::fs::rename(&today, dir.join(day)).unwrap();
+    let shown = world.ok("emqueue", &["tls-report", "--show"]);
+    let (to, json) = shown.trim_end().split_once(": ").unwrap();
+    let report: serde_json::Value = serde_json::from_str(json).unwrap();
+    assert_eq!(to, "carol@remote.test");
+    let sums: (u64, u64) = report["policies"].as_array().unwrap().iter().fold((0, 0), |(good, bad), policy| {
+        let of = |name: &str| policy["summary"][name].as_u64().unwrap();
+        (good + of("total-successful-session-count"), bad + of("total-failure-session-count"))
+    });
+    assert_eq!(sums, (1, 1), "{report:#}");
+    assert!(json.contains("\"tlsa-invalid\"") && json.contains("\"policy-type\":\"tlsa\""), "{json}");
+    assert!(!json.contains("quiet"), "{json}");
+    world.ok("emqueue", &["tls-report"]);
+    world.run("emqueue", &["run", "--all"]);
+    wait_until("the report", || carol(&remote).len() == 2);
+    let texts = carol(&remote).join("\n");
+    assert!(
+        texts.contains("TLS-Report-Domain: dest.signed.test") && texts.contains("application/tlsrpt+gzip"),
+        "{texts}"
+    );
+    assert!(!dir.join(day).exists(), "the day is settled");
+    world.ok("emqueue", &["tls-report"]);
+    world.run("emqueue", &["run", "--all"]);
+    assert_eq!(carol(&remote).len(), 2, "told once");
 }

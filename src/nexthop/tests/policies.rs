@@ -19,7 +19,8 @@ fn trusts(plan: &Plan) -> Vec<String> {
             }
             _ => String::new(),
         };
-        format!("{}: {}{more} @{}", hop.name, hop.security.trust, hop.security.server_name)
+        let doubt = if hop.security.lenient { "?" } else { "" };
+        format!("{}: {}{doubt}{more} @{}", hop.name, hop.security.trust, hop.security.server_name)
     };
     plan.hops.iter().map(one).collect()
 }
@@ -164,6 +165,11 @@ fn mta_sts_names_the_hosts_and_wants_their_certificates() {
     assert_eq!(of("", enforce, "", "d.test").unwrap(), ["a.signed.test: verify a.signed.test @a.signed.test"]);
     let testing = "version: STSv1\nmode: testing\nmx: nobody.test\nmax_age: 86400\n";
     assert_eq!(of("", testing, "", "d.test").unwrap(), ["a.signed.test: may @a.signed.test", "c.test: may @c.test"]);
+    let named = "version: STSv1\nmode: testing\nmx: a.signed.test\nmax_age: 86400\n";
+    assert_eq!(
+        of("", named, "", "d.test").unwrap(),
+        ["a.signed.test: verify? a.signed.test @a.signed.test", "c.test: may @c.test"]
+    );
     let others = "version: STSv1\nmode: enforce\nmx: nobody.test\nmax_age: 86400\n";
     assert_eq!(of("", others, "", "d.test").unwrap_err().enhanced, Enhanced(4, 7, 5));
     // The table goes before it; a host with TLSA records is judged by them.
@@ -173,4 +179,30 @@ fn mta_sts_names_the_hosts_and_wants_their_certificates() {
     // Not for a host that the administrator names, and not without a record.
     assert_eq!(of("", others, "", "[c.test]").unwrap(), ["c.test: may @c.test"]);
     assert_eq!(of("", others, "x.test A 192.0.2.4", "x.test").unwrap(), ["x.test: may @x.test"]);
+}
+
+#[test]
+fn a_message_that_requires_tls_goes_only_where_names_can_not_be_forged() {
+    let records = "_25._tcp.a.signed.test TLSA 3 1 1 7\nmx.u.test A 192.0.2.7\nu.test MX 10 mx.u.test.\nself.test A 192.0.2.8\n\
+        s.test MX 10 mx.u.test.\n_mta-sts.s.test TXT v=STSv1; id=1;";
+    let testing = "version: STSv1\nmode: testing\nmx: mx.u.test\nmax_age: 86400\n";
+    let zone = format!("{ZONE}\n{records}");
+    let (_dir, hops) = with_table("", &zone, Some(Arc::new(Web(testing))), TlsDefault::Auto);
+    let of = |host: &str| hops.plan_requiring_tls(Mailer::Smtp, host, NOW).map(|plan| trusts(&plan));
+    assert_eq!(
+        of("d.signed.test").unwrap(),
+        [
+            "a.signed.test: dane 311 a.signed.test,d.signed.test @a.signed.test",
+            "b.signed.test: verify b.signed.test @b.signed.test"
+        ]
+    );
+    assert_eq!(of("self.test").unwrap(), ["self.test: verify self.test @self.test"]);
+    assert_eq!(of("[mx.u.test]").unwrap(), ["mx.u.test: verify mx.u.test @mx.u.test"]);
+    assert_eq!(of("s.test").unwrap(), ["mx.u.test: verify mx.u.test @mx.u.test"]);
+    for host in ["u.test", "[192.0.2.1]"] {
+        assert_eq!(of(host).unwrap_err().enhanced, Enhanced(5, 7, 10), "{host}");
+    }
+    assert!(
+        hops.plan_requiring_tls(Mailer::Smtp, "s.test", NOW).unwrap().hops.iter().all(|hop| hop.security.is_verified())
+    );
 }

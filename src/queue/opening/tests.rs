@@ -90,9 +90,9 @@ impl Wire for Talk {
 }
 
 fn hop(host: u8, trust: Trust) -> Hop {
-    let security = Security { trust, implicit_tls: false, server_name: String::new() };
+    let security = Security { trust, ..Security::opportunistic("") };
     let addresses = vec![SocketAddr::from(([192, 0, 2, host], 25))];
-    Hop { name: format!("h{host}"), addresses, security, login: None }
+    Hop { name: format!("h{host}"), addresses, security, login: None, policy: None }
 }
 
 fn plan(hops: Vec<Hop>) -> Plan {
@@ -184,6 +184,17 @@ fn where_tls_is_demanded_no_mail_goes_in_clear() {
     let mut from_start = hop(1, Trust::May);
     from_start.security.implicit_tls = true;
     assert!(open(&hosts, &plan(vec![from_start])).unwrap_err().starts_with("h1: 4.7.5"));
+}
+
+#[test]
+fn a_certificate_that_is_only_tested_keeps_no_mail_back_and_tls_on() {
+    let mut hosts = Hosts::default().with(1, |_| None);
+    hosts.tls.push(1);
+    let mut tested = hop(1, Trust::Names(vec!["h1".to_string()]));
+    tested.security.lenient = true;
+    assert_eq!(open(&hosts, &plan(vec![tested])).unwrap(), "h1");
+    let tls: Vec<String> = hosts.heard().into_iter().filter(|line| line.contains(" TLS ")).collect();
+    assert_eq!(tls, ["1 TLS verify", "1 TLS may"]);
 }
 
 #[test]

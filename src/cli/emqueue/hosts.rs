@@ -1,0 +1,69 @@
+//! `emqueue hosts`: where mail for a destination would go at this moment, and over which TLS.
+
+use super::super::{Done, say};
+use crate::clock::Timestamp;
+use crate::envelope::Mailer;
+use crate::nexthop::{Hop, NextHops, Plan, Trust};
+use crate::status::Exit;
+use serde_json::json;
+
+/// Prints the plan for a route's host text.
+pub(super) fn show(hops: &NextHops, host_text: &str, requires_tls: bool, json: bool) -> Done {
+    let now = Timestamp::now();
+    let plan = match requires_tls {
+        true => hops.plan_requiring_tls(Mailer::Smtp, host_text, now)?,
+        false => hops.plan(Mailer::Smtp, host_text, now)?,
+    };
+    say(&if json { as_json(&plan) } else { as_text(&plan) })?;
+    Ok(Exit::Ok)
+}
+
+fn as_text(plan: &Plan) -> String {
+    let line = |hop: &Hop| {
+        let addresses: Vec<String> = hop.addresses.iter().map(ToString::to_string).collect();
+        let login = hop.login.as_ref().map_or(String::new(), |login| format!(", login as {}", login.user));
+        format!("{}\n    addresses: {}\n    TLS: {}{login}\n", hop.name, addresses.join(" "), tls(hop))
+    };
+    plan.hops.iter().map(line).collect()
+}
+
+/// The demands in words.
+fn tls(hop: &Hop) -> String {
+    let demand = match &hop.security.trust {
+        Trust::Clear => "not used".to_string(),
+        Trust::May => "where it is offered, whatever the certificate".to_string(),
+        Trust::Encrypt => "demanded, whatever the certificate".to_string(),
+        Trust::Names(names) if hop.security.lenient => {
+            format!("where it is offered; a certificate that is not for {} is only told", names.join(" or "))
+        }
+        Trust::Names(names) => format!("demanded, with a trusted certificate for {}", names.join(" or ")),
+        Trust::Fingerprints(known) => format!("demanded, with one of {} fingerprints", known.len()),
+        Trust::Dane { records, .. } => {
+            let records: Vec<String> =
+                records.iter().map(|r| format!("{} {} {}", r.usage, r.selector, r.matching)).collect();
+            format!("demanded, as TLSA records say ({})", records.join(", "))
+        }
+    };
+    if hop.security.implicit_tls { format!("from the start, {demand}") } else { demand }
+}
+
+fn as_json(plan: &Plan) -> String {
+    plan.hops
+        .iter()
+        .map(|hop| {
+            let security = &hop.security;
+            let value = json!({
+                "destination": plan.key,
+                "host": hop.name,
+                "addresses": hop.addresses,
+                "tls": security.trust.to_string(),
+                "implicit_tls": security.implicit_tls,
+                "testing": security.lenient,
+                "server_name": security.server_name,
+                "policy": hop.policy.as_deref(),
+                "login": hop.login.as_ref().map(|login| &login.user),
+            });
+            format!("{value}\n")
+        })
+        .collect()
+}

@@ -1,0 +1,141 @@
+//! `emqueue tls-report`: sends the reports of the days that are over to the domains that want them.
+
+use super::super::{Done, Ended, say};
+use crate::addr::Address;
+use crate::clock::Timestamp;
+use crate::config::Site;
+use crate::drive::Dns;
+use crate::envelope::{Delivery, Envelope, Handling, Notify, Recipient, Source, TlsWish};
+use crate::fsx;
+use crate::nexthop::Resolver;
+use crate::nexthop::ledger::{self, Session};
+use crate::nexthop::resolver::{Data, DnsError, Kind};
+use crate::nexthop::tls_report::{Reporter, message, report, wanted_by};
+use crate::serve::{Gate, Request};
+use crate::spool::Id;
+use crate::status::{Exit, Failure};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest wait for a domain's record.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Days after which what could not be sent is forgotten.
+const KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// Sends, or with `shows` prints the reports and changes nothing.
+pub(super) fn send(site: &Arc<Site>, shows: bool) -> Done {
+    let now = Timestamp::now();
+    let dir = site.root.spool.join("tlsrpt");
+    let gate = Gate::new(site.clone(), super::super::emlocal_path());
+    let dns = Dns::of(site);
+    for day in ledger::days(&dir, &ledger::day_of(now))? {
+        let mut domains: BTreeMap<String, Vec<(Session, u64)>> = BTreeMap::new();
+        for (session, count) in ledger::read(&dir, &day)? {
+            domains.entry(session.policy.domain.clone()).or_default().push((session, count));
+        }
+        let mut waits = false;
+        for (domain, sessions) in domains {
+            let done = dir.join(format!("{day}.{domain}.sent"));
+            if done.exists() {
+                continue;
+            }
+            match one(&gate, &dns, (&day, &domain), &sessions, now, shows) {
+                Ok(()) if shows => {}
+                // So that what follows and fails does not send this one again.
+                Ok(()) => fsx::replace(&done, b"", 0o600)?,
+                Err(failure) => {
+                    crate::log::event("tls-report-failed").field("domain", &domain).field("reason", failure).write();
+                    waits = true;
+                }
+            }
+        }
+        let is_old = day < ledger::day_of(Timestamp(now.0 - micros(KEPT)));
+        if !shows && (!waits || is_old) {
+            forget(&dir, &day)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Removes a day and the notes of what was sent of it.
+fn forget(dir: &Path, day: &str) -> Result<(), Ended> {
+    let prefix = format!("{day}.");
+    for entry in std::fs::read_dir(dir)?.flatten() {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
+            fsx::remove_existing(&entry.path())?;
+        }
+    }
+    Ok(fsx::remove_existing(&dir.join(day))?)
+}
+
+/// The report on one domain, to everybody whom it names.
+fn one(
+    gate: &Gate,
+    dns: &dyn Resolver,
+    (day, domain): (&str, &str),
+    sessions: &[(Session, u64)],
+    now: Timestamp,
+    shows: bool,
+) -> Result<(), Failure> {
+    let wanted = match dns.one(&format!("_smtp._tls.{domain}"), Kind::Txt, PATIENCE) {
+        Ok(answer) => wanted_by(answer.data.iter().filter_map(|data| match data {
+            Data::Txt(text) => Some(text.as_slice()),
+            _ => None,
+        })),
+        Err(DnsError::NoName { .. } | DnsError::NoData { .. }) => None,
+        Err(DnsError::Trouble(reason)) => {
+            return Err(Failure::temporary((4, 3), format!("DNS does not answer about {domain}"), reason));
+        }
+    };
+    let own = gate.site.default_domain();
+    for to in wanted.unwrap_or_default() {
+        let id = Id::new(now);
+        let word = id.to_string();
+        let from = Reporter {
+            organization: &gate.host,
+            domain: &own,
+            contact: &format!("postmaster@{own}"),
+            day,
+            id: &word,
+            date: &now.rfc5322(),
+        };
+        let value = report(&from, sessions);
+        if shows {
+            say(&format!("{to}: {value}\n")).map_err(|e| Failure::temporary((3, 0), "standard output", e.text))?;
+            continue;
+        }
+        let text = message(&from, domain, &to, &value).map_err(|e| Failure::local(&e))?;
+        submit(gate, &id, &to, &text, now)?;
+        crate::log::event("tls-report").id(&id).field("domain", domain).field("to", &to).field("day", day).write();
+    }
+    Ok(())
+}
+
+/// Queues a report, with the null reverse path: nobody reads answers to it.
+fn submit(gate: &Gate, id: &Id, to: &Address, text: &str, now: Timestamp) -> Result<(), Failure> {
+    let recipient =
+        |delivery: Delivery| Recipient { original: to.clone(), orcpt: None, notify: Notify::NEVER, delivery };
+    let recipients = gate.router.resolve(to)?.into_iter().map(recipient).collect();
+    let envelope = Envelope {
+        sender: None,
+        arrived: now,
+        source: Source { protocol: "local".to_string(), ..Source::default() },
+        eight_bit: false,
+        smtputf8: to.is_utf8(),
+        ret_full: false,
+        envid: None,
+        // RFC 8460 §3: the failure that it tells of must not keep it.
+        handling: Handling { tls: TlsWish::NotRequired, ..Handling::default() },
+        size: 0,
+        recipients,
+    };
+    let mut incoming = gate.open(Request { id: id.clone(), envelope, received: String::new(), completes: false })?;
+    incoming.chunk(text.as_bytes(), now)?;
+    incoming.commit(gate, now).into_iter().collect::<Result<Vec<()>, Failure>>().map(|_| ())
+}
