@@ -95,7 +95,7 @@ impl ImapService {
         if !selected.is_passive() {
             // Takes the recent ones, so that no other session calls them so.
             selected.recent = UidSet::default();
-            let latest = selected.latest()?;
+            let latest = selected.take_recent_of(selected.view.snapshot().clone())?;
             selected.told = latest.highest_modseq;
             selected.view = View::new(latest);
         }

@@ -72,19 +72,19 @@ impl Folder {
             messages[0].draft.place(&placed[0].1)?;
             let stamps = writer.own_change(&[Place::Cur]);
             records.push(stamps);
-            let result = writer.commit(records, true);
+            let result = writer.commit(&records, true);
             let result = result.and_then(|()| Ok(fsx::sync_dir(&self.dir.join(Place::Cur.dir()))?));
             return finish(writer, result, placed);
         }
         // Until the files are in place, whoever comes must look for them.
         let stamps = writer.state().stamps;
         records.push(Record::Stamps([stamps[0], Stamp::Unknown]));
-        writer.commit(records, true)?;
+        writer.commit(&records, true)?;
         let result = place(&writer, &mut messages, &placed);
         if result.is_ok() {
             let stamps = writer.own_change(&[Place::Cur]);
             // Without it the next one looks once more than needed.
-            let _ = writer.commit(vec![stamps], false);
+            let _ = writer.commit(&[stamps], false);
         }
         // The drafts go first, so that no look can make messages of them.
         drop(messages);
@@ -145,7 +145,7 @@ fn finish(
             }
             let uids: UidSet = placed.iter().map(|(uid, _)| *uid).collect();
             let gone = Record::Expunged { modseq: writer.next_modseq(), uids };
-            let _ = writer.commit(vec![gone], true);
+            let _ = writer.commit(&[gone], true);
             Err(error)
         }
     }
@@ -177,7 +177,7 @@ impl Folder {
         records.push(Record::Added { entry, file_size: metadata.len(), place: Place::Cur, name });
         let stamps = writer.own_change(&[Place::Cur]);
         records.push(stamps);
-        writer.commit(records, true)?;
+        writer.commit(&records, true)?;
         writer.tidy();
         Ok(Some(uid))
     }
