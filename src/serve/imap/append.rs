@@ -256,7 +256,15 @@ impl ImapService {
             response::untagged(out, Status::Ok, Some(&code), "the new message is stored");
             return Ok(Outcome::ok("replaced"));
         }
-        let uids = folder.append(done)?;
+        let is_here = |selected: &Selected| selected.folder.dir() == folder.dir() && !selected.is_passive();
+        let uids = match self.selected.as_deref_mut().filter(|selected| is_here(selected)) {
+            Some(selected) => {
+                let (uids, recent) = folder.append_taking_recent(done)?;
+                selected.add_recent(&recent);
+                uids
+            }
+            None => folder.append(done)?,
+        };
         let validity = folder.seen()?.uid_validity;
         let uids: UidSet = uids.into_iter().collect();
         self.note_added(&folder, &uids);

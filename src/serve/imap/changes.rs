@@ -39,8 +39,13 @@ impl Selected {
         let (taken, latest) = self.folder.take_recent()?;
         let new = taken.entries.iter().rev().take_while(|entry| entry.uid >= taken.recent_from);
         let new: UidSet = new.map(|entry| entry.uid).collect();
-        self.recent = UidSet::from_ranges([self.recent.ranges(), new.ranges()].concat());
+        self.add_recent(&new);
         Ok(latest)
+    }
+
+    /// These messages (identifiers) are new to this session, and to no other.
+    pub(super) fn add_recent(&mut self, new: &UidSet) {
+        self.recent = UidSet::from_ranges([self.recent.ranges(), new.ranges()].concat());
     }
 
     /// Goes on to a snapshot and tells the difference, but for the flags of the messages in `silent` (identifiers).

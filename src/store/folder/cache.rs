@@ -331,14 +331,17 @@ impl Cache {
             fsx::truncate(&file, &self.path, self.end)?;
         }
         fsx::write_all(&mut file, &self.path, &out)?;
-        let mut at = 0;
+        let (mut at, known) = (0, self.slots.len());
         while at < out.len() {
             let (uid, length) = (number(&out[at..at + 4]), number(&out[at + 4..at + 8]));
             self.slots.push(Slot { uid, length, at: self.end + (at + RECORD_HEAD) as u64 });
             at += RECORD_HEAD + length as usize;
         }
         self.end += out.len() as u64;
-        self.sort();
+        // Who reads a whole mailbox adds at the end each time.
+        if !self.slots[known.saturating_sub(1)..].is_sorted_by(|a, b| a.uid < b.uid) {
+            self.sort();
+        }
         Ok(())
     }
 

@@ -137,7 +137,7 @@ impl Folder {
             road.undo(&done, &records);
             return Err(error);
         }
-        writer.tidy_log();
+        writer.tidy();
         Ok(pairs)
     }
 }
