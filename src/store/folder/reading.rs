@@ -4,7 +4,7 @@
 //! [`HELPERS`] threads beside its own, and of a mailbox's commands only one at a time has any.
 
 use super::look::Dirs;
-use super::{Folder, FolderError};
+use super::{Folder, FolderError, threads};
 use crate::fsx::Dir;
 use crate::mailbox::Uid;
 use std::ffi::OsStr;
@@ -153,16 +153,10 @@ struct Helpers<'a> {
 
 impl Helpers<'_> {
     fn of(folder: &Folder, messages: usize) -> Helpers<'_> {
-        let none = Helpers { folder, count: 0 };
-        if messages < WORTHWHILE {
-            return none;
-        }
-        // Which the library reads from a dozen files of the system.
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let wanted = HELPERS.min(cores - 1).min(messages / WORTHWHILE);
+        let wanted = HELPERS.min(threads::cores() - 1).min(messages / WORTHWHILE);
         match wanted > 0 && !folder.has_helpers.swap(true, Ordering::Relaxed) {
             true => Helpers { folder, count: wanted },
-            false => none,
+            false => Helpers { folder, count: 0 },
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
 /// Items for which a helper is worth its start.
@@ -99,7 +99,13 @@ fn take(next: &AtomicUsize, count: usize) -> Option<Range<usize>> {
 }
 
 fn has_second_core() -> bool {
-    thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+    cores() > 1
+}
+
+/// How many there are for this process. The library reads a dozen files of the system for it, so that it is asked once.
+pub fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
 #[cfg(test)]
