@@ -336,9 +336,17 @@ impl Runner {
     ) -> Vec<Spoken> {
         let all = |outcome: Outcome| vec![Spoken::of(outcome); numbers.len()];
         let routed = self.gate.router.host(domain);
-        let plan = routed.and_then(|(mailer, host, port)| self.hops.plan(mailer, &Route::host_text(&host, port), now));
+        let wish = attempt.envelope.handling.tls;
+        let plan = routed.and_then(|(mailer, host, port)| {
+            let host = Route::host_text(&host, port);
+            // RFC 8689 §5: a report is not lost for it.
+            match wish == TlsWish::Required && attempt.envelope.sender.is_some() {
+                true => self.hops.plan_requiring_tls(mailer, &host, now),
+                false => self.hops.plan(mailer, &host, now),
+            }
+        });
         let plan = match plan {
-            Ok(plan) => as_wished(plan, attempt.envelope.handling.tls),
+            Ok(plan) => as_wished(plan, wish),
             Err(failure) => {
                 return all(Outcome::new(failure.enhanced, failure.public, "").because(&failure.cause));
             }
