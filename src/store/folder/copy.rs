@@ -5,7 +5,7 @@ use super::name::{self, Place, Shown};
 use super::record::Record;
 use super::state::Stamp;
 use super::writer::Writer;
-use super::{Folder, FolderError, threads};
+use super::{Folder, FolderError};
 use crate::fsx::{self, Dir};
 use crate::mailbox::{Entry, Flags, Keywords, Uid, UidSet};
 use std::collections::HashMap;
@@ -151,7 +151,7 @@ struct Road<'a> {
 }
 
 impl Road<'_> {
-    /// Sends all of them, with a helper when there are many. The names that those have got that were sent; where one came from after another
+    /// Sends all of them. The names that those have got that were sent; where one came from after another
     /// program had moved it is noted in it.
     fn send_all(
         &self,
@@ -160,20 +160,25 @@ impl Road<'_> {
         source: &Path,
     ) -> (Vec<Option<Vec<u8>>>, Result<(), FolderError>) {
         let known = |size: u64| Some(size).filter(|size| *size != Entry::UNKNOWN_SIZE);
-        let one = |_: usize, traveller: &Traveller| {
-            let Traveller { entry, file_size, place, name: from } = traveller;
+        // Their names, `Err` where there was no such file; `None` behind an error.
+        let mut sent: Vec<Option<Result<Vec<u8>, Vec<u8>>>> = Vec::with_capacity(travellers.len());
+        let mut result = Ok(());
+        for Traveller { entry, file_size, place, name: from } in travellers.iter() {
             let mut name = match known(*file_size) {
                 Some(file_size) => writer.fresh_name(file_size, known(entry.size)),
                 None => writer.unsized_name(),
             };
             name::print(Shown::of(entry.flags), &mut name);
             match self.send(*place, from, &name) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Err(name)),
-                sent => sent.map(|()| Ok(name)),
+                Ok(()) => sent.push(Some(Ok(name))),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => sent.push(Some(Err(name))),
+                Err(e) => {
+                    result = Err(e.into());
+                    break;
+                }
             }
-        };
-        let (sent, result) = threads::each(travellers, one);
-        let mut result = result.map_err(FolderError::from);
+        }
+        sent.resize(travellers.len(), None);
         // Renamed by another program meanwhile, or gone.
         let mut moved_files = None;
         let mut names = Vec::with_capacity(travellers.len());

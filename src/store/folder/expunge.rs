@@ -4,7 +4,7 @@ use super::look::{Dirs, path};
 use super::name::{Place, Shown};
 use super::record::Record;
 use super::writer::Writer;
-use super::{Folder, FolderError, threads};
+use super::{Folder, FolderError};
 use crate::fsx;
 use crate::mailbox::{Flags, System, UidSet};
 use crate::store::trash::{Bin, Trashed};
@@ -49,9 +49,9 @@ impl Folder {
         }
         let mut gone = UidSet::default();
         let mut touched = [false; 2];
-        let mut is_stale = false;
+        let (mut is_stale, mut result) = (false, Ok(()));
         let dirs = Dirs::new(&self.dir);
-        let (removed, mut result) = threads::each(&wanted, |number, index| {
+        for (number, index) in wanted.iter().enumerate() {
             let removed = match &bin {
                 Some(bin) => bin.take(&path(&self.dir, state, *index), &kept[number]),
                 None => dirs
@@ -59,17 +59,19 @@ impl Folder {
                     .and_then(|dir| dir.remove_existing(OsStr::from_bytes(&state.name(*index)))),
             };
             match removed {
+                Ok(()) => {}
                 // Renamed by another program this moment, perhaps to undelete it: the next look will tell.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-                other => other.map(|()| true),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    is_stale = true;
+                    continue;
+                }
+                Err(e) => {
+                    result = Err(e);
+                    break;
+                }
             }
-        });
-        for (index, is_gone) in wanted.iter().zip(removed) {
-            is_stale |= is_gone == Some(false);
-            if is_gone == Some(true) {
-                gone.push(state.entries()[*index].uid.number());
-                touched[state.rows[*index].place as usize] = true;
-            }
+            gone.push(state.entries()[*index].uid.number());
+            touched[state.rows[*index].place as usize] = true;
         }
         // What is gone is gone, also when something failed behind it.
         let touched: Vec<Place> = Place::ALL.into_iter().filter(|place| touched[*place as usize]).collect();

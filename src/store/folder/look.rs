@@ -9,12 +9,12 @@ use crate::clock::Timestamp;
 use crate::fsx::{self, Dir};
 use crate::mailbox::{Entry, Flags, UidSet};
 use crate::store::torn::Torn;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 /// File systems stamp changes with a clock that ticks some hundred times a second: two changes within this time may show the same.
 pub const TICK_NS: i64 = 30_000_000;
@@ -36,7 +36,7 @@ pub fn place_path(dir: &Path, place: Place, name: &[u8]) -> PathBuf {
 /// The open directories of a folder, each opened when it is needed first.
 pub struct Dirs<'a> {
     dir: &'a Path,
-    open: [OnceLock<Dir>; 2],
+    open: [OnceCell<Dir>; 2],
 }
 
 impl<'a> Dirs<'a> {

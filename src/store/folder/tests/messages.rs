@@ -132,7 +132,7 @@ fn who_appends_to_its_selected_mailbox_takes_what_is_recent_in_it() {
     assert_eq!(folder.refresh().unwrap().recent_from, uid(5));
 }
 
-/// So many that a second thread helps, and a batch is applied while it is written.
+/// So many that a batch is applied while it is written.
 #[test]
 fn what_is_done_with_thousands_is_done_with_each() {
     const COUNT: u32 = 5000;
