@@ -16,6 +16,7 @@ mod signals;
 mod stdio;
 mod supervisor;
 mod tls;
+mod turned;
 mod watch;
 mod workers;
 
@@ -30,3 +31,4 @@ pub use signals::Signals;
 pub use stdio::{is_network, peer_of_stdin, run as run_stdio, stdin_is_network};
 pub use supervisor::{Control, Status, Supervisor, answer_file, request_file};
 pub use tls::{TlsSource, ensure_certificate};
+pub use turned::serve_over;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 mod reports;
 mod taking;
+mod turned;
 
 /// Says what a host answers to a line; `END` is a message's end, `CLOSE` ends the connection.
 type Answer = dyn Fn(&str) -> String + Send + Sync;
@@ -57,10 +58,17 @@ struct Talk {
     is_closed: bool,
 }
 
+impl Host {
+    /// The host at the other end of a new connection.
+    fn talk(&self) -> Talk {
+        let (said, accepted, replies) = (Vec::new(), Vec::new(), b"220 peer\r\n".to_vec());
+        Talk { host: self.clone(), said, is_text: false, accepted, replies, is_closed: false }
+    }
+}
+
 impl Net for Host {
     fn connect(&self, _: &str, _: u16, _: Duration) -> Result<Box<dyn Wire>, NetError> {
-        let (said, accepted, replies) = (Vec::new(), Vec::new(), b"220 peer\r\n".to_vec());
-        Ok(Box::new(Talk { host: self.clone(), said, is_text: false, accepted, replies, is_closed: false }))
+        Ok(Box::new(self.talk()))
     }
 }
 

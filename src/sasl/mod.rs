@@ -10,6 +10,7 @@
 
 mod certificate;
 mod channel;
+pub mod client;
 mod scram;
 
 pub use certificate::addresses as certificate_addresses;

@@ -3,10 +3,12 @@
 //!
 //! Pure: `config` reads and writes the file. Adding a key is adding a row.
 
+mod fetched;
 mod priority;
 mod table;
 mod value;
 
+pub use fetched::Fetched;
 pub use priority::PriorityRule;
 pub use table::*;
 pub use value::{Kind, Network, Plaintext, Size};

@@ -20,6 +20,7 @@ mod imaptest;
 mod inetd;
 mod james;
 mod main_job;
+mod odmr;
 mod pop3;
 mod queue;
 mod relay;

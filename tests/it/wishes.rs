@@ -53,6 +53,8 @@ fn a_held_message_waits_in_the_queue_until_it_is_released() {
     assert!(show(&["list"]).contains(" held until "), "{}", show(&["list"]));
     assert!(show(&["show", &id]).contains("\nheld      until "), "{}", show(&["show", &id]));
     assert!(world.log().contains(" hold=20"), "{}", world.log());
+    show(&["flush"]);
+    assert!(only(&world)["held_until"].is_string(), "a flush is no release");
     show(&["release", &id]);
     assert!(only(&world)["held_until"].is_null());
     show(&["run", &id]);
