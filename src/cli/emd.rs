@@ -326,7 +326,7 @@ fn supervise_locked(site: Site, detached: bool, after_crash: bool) -> super::Don
 }
 
 fn warn_certificate(site: &Site) -> Result<(), Ended> {
-    let has_tls = ["smtp", "submission", "submissions", "pop3", "pop3s", "imap", "imaps"]
+    let has_tls = ["smtp", "submission", "submissions", "odmr", "pop3", "pop3s", "imap", "imaps"]
         .iter()
         .any(|s| !site.listens(s).is_empty());
     if has_tls && ensure_certificate(site).map_err(|e| Ended::new(Exit::CantCreat, e))? {

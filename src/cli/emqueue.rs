@@ -1,5 +1,6 @@
 //! emqueue: the queue from the shell.
 
+mod fetch;
 mod hosts;
 mod list;
 mod requeue;
@@ -135,6 +136,30 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Ask another host to send what waits there for our domains (ETRN)
+    Etrn {
+        /// The host, with a port when it is not 25
+        #[arg(value_name = "HOST[:PORT]")]
+        place: String,
+        /// Domains, @DOMAIN with all below it; without any all of ours
+        #[arg(value_name = "DOMAIN")]
+        domains: Vec<String>,
+    },
+    /// Fetch what waits at another host, over the connection to it (ATRN)
+    Atrn {
+        /// The host, with a port when it is not 366
+        #[arg(value_name = "HOST[:PORT]")]
+        place: String,
+        /// Log in there as this user
+        #[arg(long, value_name = "USER")]
+        user: String,
+        /// File with the password in its first line, for our eyes only
+        #[arg(long, value_name = "FILE")]
+        password_file: std::path::PathBuf,
+        /// Domains; without any all that the user may have
+        #[arg(value_name = "DOMAIN")]
+        domains: Vec<String>,
+    },
     /// Remove what crashes have left behind
     Sweep,
     /// Tell other domains how TLS with their hosts went, for the days that are over
@@ -185,7 +210,8 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Run { which } => attempt(&site, |spool| choose(spool, &which)),
         Action::Flush { which } => {
             let ids = if which_is_empty(&which) { spool.scan()? } else { choose(&spool, &which)? };
-            let release = |claim: &mut Claim| match claim.progress().held {
+            // What an administrator or a sender has held waits for a release.
+            let release = |claim: &mut Claim| match claim.progress().held || is_held(claim) {
                 true => Ok(()),
                 false => claim.record(Timestamp::now(), &[Record::Released]).map_err(Ended::from),
             };
@@ -205,6 +231,10 @@ fn run(arguments: Arguments) -> super::Done {
         ),
         Action::Delete { which } => delete(&spool, &choose(&spool, &which)?),
         Action::Requeue { which } => requeue::requeue(&site, &choose(&spool, &which)?),
+        Action::Etrn { place, domains } => fetch::etrn(&site, &place, &domains),
+        Action::Atrn { place, user, password_file, domains } => {
+            fetch::atrn(site, &place, &user, &password_file, &domains)
+        }
         Action::Trace { word, json } => trace::trace(&site, &word, json),
         Action::Sweep => {
             let removed = spool.sweep(Timestamp::now())?;
@@ -252,6 +282,10 @@ fn run_for_sendmail(root: &Root, selection: Selection, every: Option<Duration>) 
         }
         std::thread::sleep(span);
     }
+}
+
+fn is_held(claim: &Claim) -> bool {
+    queue::held_until(claim.envelope(), claim.progress(), Timestamp::now()).is_some()
 }
 
 fn which_is_empty(which: &Which) -> bool {

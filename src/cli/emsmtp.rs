@@ -1,4 +1,4 @@
-//! emsmtp: SMTP, submission and LMTP.
+//! emsmtp: SMTP, submission, LMTP and on-demand relay.
 
 use super::emsend::Mode;
 use super::{Ended, RootOption, server};
@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-const SERVICES: [&str; 4] = ["smtp", "submission", "submissions", "lmtp"];
+const SERVICES: [&str; 5] = ["smtp", "submission", "submissions", "lmtp", "odmr"];
 
 /// SMTP, submission and LMTP server
 ///
@@ -25,10 +25,10 @@ const SERVICES: [&str; 4] = ["smtp", "submission", "submissions", "lmtp"];
 struct Arguments {
     #[command(flatten)]
     root: RootOption,
-    /// Listen here: [SERVICE=]ADDRESS:PORT; SERVICE is smtp, submission, submissions or lmtp
+    /// Listen here: [SERVICE=]ADDRESS:PORT; SERVICE is smtp, submission, submissions, lmtp or odmr
     #[arg(long, value_name = "[SERVICE=]ADDRESS:PORT")]
     listen: Vec<String>,
-    /// The service of standard input: smtp, submission, submissions or lmtp
+    /// The service of standard input: smtp, submission, submissions, lmtp or odmr
     #[arg(long, value_name = "SERVICE", default_value = "smtp", value_parser = SERVICES)]
     service: String,
     /// Check the settings and exit
@@ -96,31 +96,11 @@ impl House {
             let kind = match name {
                 "smtp" => Kind::Smtp,
                 "lmtp" => Kind::Lmtp,
+                "odmr" => Kind::Odmr,
                 _ => Kind::Submission,
             };
-            let config = Config {
-                host: site.hostname(),
-                kind,
-                limits: Limits {
-                    message_size: smtp.message_size.0,
-                    recipients: smtp.recipients,
-                    errors: smtp.errors,
-                    commands: smtp.commands,
-                    attempts: site.settings.auth.attempts,
-                    timeout_command: smtp.timeout_command,
-                    timeout_data: smtp.timeout_data,
-                },
-                mechanisms: if kind == Kind::Lmtp { Vec::new() } else { mechanisms.clone() },
-                starttls: tls.is_some() && kind != Kind::Lmtp,
-                etrn: smtp.etrn.clone(),
-                xclient_from: smtp.xclient_from.clone(),
-                extensions: Extensions {
-                    deliver_by: smtp.deliver_by.then_some(smtp.deliver_by_least),
-                    future_release: Some(smtp.future_release).filter(|span| !span.is_zero()),
-                    priority: smtp.priorities.then(|| smtp.priorities_policy.clone()),
-                    requires_tls: smtp.require_tls,
-                },
-            };
+            let mechanisms = if kind == Kind::Lmtp { Vec::new() } else { mechanisms.clone() };
+            let config = config(&site, kind, mechanisms, tls.is_some() && kind != Kind::Lmtp);
             let (logins, connections) = (logins.clone(), connections.clone());
             let desk = SmtpDesk { gate: gate.clone(), logins, connections, kind, is_local };
             (name, Arc::new(config), Arc::new(desk))
@@ -147,7 +127,38 @@ impl House {
         };
         let session = SmtpSession::new(config.clone(), context, Instant::now());
         let patience = self.site.settings.smtp.timeout_command;
-        let tls = if config.kind == Kind::Submission { &self.tls_of_users } else { &self.tls };
+        let is_for_users = matches!(config.kind, Kind::Submission | Kind::Odmr);
+        let tls = if is_for_users { &self.tls_of_users } else { &self.tls };
         Conn::new(session, SmtpService::new(desk.clone()), tls.clone(), patience)
+    }
+}
+
+/// What all sessions of a port are told.
+pub(super) fn config(site: &Site, kind: Kind, mechanisms: Vec<Mechanism>, starttls: bool) -> Config {
+    let smtp = &site.settings.smtp;
+    // Who fetches mail brings none, and speaks for nobody else.
+    let takes_mail = kind != Kind::Odmr;
+    Config {
+        host: site.hostname(),
+        kind,
+        limits: Limits {
+            message_size: smtp.message_size.0,
+            recipients: smtp.recipients,
+            errors: smtp.errors,
+            commands: smtp.commands,
+            attempts: site.settings.auth.attempts,
+            timeout_command: smtp.timeout_command,
+            timeout_data: smtp.timeout_data,
+        },
+        mechanisms,
+        starttls,
+        etrn: if takes_mail { smtp.etrn.clone() } else { Vec::new() },
+        xclient_from: if takes_mail { smtp.xclient_from.clone() } else { Vec::new() },
+        extensions: Extensions {
+            deliver_by: smtp.deliver_by.then_some(smtp.deliver_by_least),
+            future_release: Some(smtp.future_release).filter(|span| !span.is_zero()),
+            priority: smtp.priorities.then(|| smtp.priorities_policy.clone()),
+            requires_tls: smtp.require_tls,
+        },
     }
 }

@@ -66,6 +66,11 @@ impl Site {
         self.settings.server.domains.iter().any(|d| d == domain) || domain == self.hostname()
     }
 
+    /// True when this domain's mail (in A-label form) is kept until somebody fetches it by ATRN.
+    pub fn is_fetched(&self, domain: &str) -> bool {
+        self.settings.odmr.domains.iter().any(|fetched| fetched.domain == domain)
+    }
+
     /// Where a service listens.
     pub fn listens(&self, service: &str) -> &[SocketAddr] {
         let s = &self.settings.services;
@@ -74,6 +79,7 @@ impl Site {
             "submission" => &s.submission,
             "submissions" => &s.submissions,
             "lmtp" => &s.lmtp,
+            "odmr" => &s.odmr,
             "pop3" => &s.pop3,
             "pop3s" => &s.pop3s,
             "imap" => &s.imap,

@@ -20,6 +20,7 @@ mod stdio;
 mod supervisor;
 mod tls;
 mod tls_trust;
+mod turned;
 mod watch;
 mod workers;
 
@@ -37,3 +38,4 @@ pub use stdio::{is_network, peer_of_stdin, run as run_stdio, stdin_is_network};
 pub use supervisor::{Control, Status, Supervisor, answer_file, request_file};
 pub use tls::{TlsSource, ensure_certificate};
 pub use tls_trust::ClientTls;
+pub use turned::serve_over;

@@ -20,7 +20,7 @@ const END_PATIENCE: Duration = Duration::from_secs(25);
 
 /// Which program serves which services.
 pub(super) const PROGRAMS: &[(&str, &[&str])] = &[
-    ("emsmtp", &["smtp", "submission", "submissions", "lmtp"]),
+    ("emsmtp", &["smtp", "submission", "submissions", "lmtp", "odmr"]),
     ("empop", &["pop3", "pop3s"]),
     ("emimap", &["imap", "imaps"]),
     ("empass", &["poppass"]),

@@ -8,7 +8,7 @@
 use super::board::Verdict;
 use super::conversation::{Conversation, GOODBYE, Spoken};
 use super::opening::{Net, Open};
-use super::schedule::{self, Late};
+use super::schedule::{self, Ending, Late};
 use crate::addr::Address;
 use crate::bounce::{self, Report};
 use crate::clock::Timestamp;
@@ -128,7 +128,7 @@ impl Runner {
 
     /// Tries one message, one way after the other, whether it is due or not; `now` is asked again for dates within.
     pub fn run(&self, id: &Id, now: impl Fn() -> Timestamp) -> io::Result<Attempted> {
-        let attempt = match self.open(id)? {
+        let attempt = match self.open(id, now())? {
             Opened::Attempt(attempt) => attempt,
             Opened::Ended(ended) => return Ok(ended),
         };
@@ -143,7 +143,7 @@ impl Runner {
     }
 
     /// Claims a message and finds the ways it is to go.
-    pub(super) fn open(&self, id: &Id) -> io::Result<Opened> {
+    pub(super) fn open(&self, id: &Id, now: Timestamp) -> io::Result<Opened> {
         let mut claim = match self.gate.spool.claim(id) {
             Ok(claim) => claim,
             Err(ClaimError::Busy) => return Ok(Opened::Ended(Attempted::Busy)),
@@ -159,9 +159,16 @@ impl Runner {
             return Ok(Opened::Ended(Attempted::Left));
         }
         let envelope = claim.envelope().clone();
+        if let Some(until) = schedule::held_until(&envelope, claim.progress(), now) {
+            return Ok(Opened::Ended(Attempted::Later(until)));
+        }
+        let settings = &self.gate.site.settings.queue;
+        // After the time that its sender has set, nothing is tried any more.
+        let is_over =
+            matches!(schedule::expiry(&envelope, claim.progress(), settings), (at, Ending::DeliverBy) if at <= now);
         let mut ways: BTreeMap<Way, Vec<usize>> = BTreeMap::new();
         for (number, recipient) in envelope.recipients.iter().enumerate() {
-            if claim.progress().states[number].is_owed() {
+            if claim.progress().states[number].is_owed() && !is_over {
                 ways.entry(way_of(number, &recipient.delivery)).or_default().push(number);
             }
         }

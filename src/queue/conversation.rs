@@ -187,13 +187,17 @@ impl Conversation<'_> {
         }
         let next = |line: &mut Line, command: &str| if is_pipelined { line.hear() } else { line.ask(command) };
         let mail = next(line, &commands[0])?;
-        if !mail.is_positive() {
-            return Err(Stop::Refused(mail));
-        }
         let say = |index: usize, reply: &Reply| {
             let owes_relayed = onward::owes_relayed(self.recipients[index], self.envelope, &next_host, self.now);
             Some(Spoken { outcome: reply_outcome(reply, host), passes_dsn: has_dsn, owes_relayed })
         };
+        if !mail.is_positive() {
+            batch.iter().for_each(|i| spoken[*i] = say(*i, &mail));
+            if is_pipelined {
+                batch.iter().try_for_each(|_| line.hear().map(|_| ()))?;
+            }
+            return self.nobody(line, is_pipelined, is_chunked);
+        }
         let (mut accepted, mut crowded) = (Vec::new(), Vec::new());
         for (index, command) in batch.iter().zip(&commands[1..]) {
             let reply = next(line, command)?;

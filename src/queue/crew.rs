@@ -304,7 +304,7 @@ impl Crew {
     /// the attempt.
     fn message(self: &Arc<Crew>, number: Number, packed: PackedId, skipped: Option<&crate::spool::Outcome>) -> Verdict {
         let id = packed.unpack();
-        let attempt = match self.runner.open(&id) {
+        let attempt = match self.runner.open(&id, (self.now)()) {
             Ok(Opened::Attempt(attempt)) => attempt,
             Ok(Opened::Ended(ended)) => {
                 self.ended(&id, None, Ok(ended));
@@ -317,8 +317,7 @@ impl Crew {
         };
         let now = (self.now)();
         let progress = attempt.progress();
-        let is_due = progress.is_due(now) && schedule::held_until(attempt.envelope(), &progress, now).is_none();
-        if !self.once && skipped.is_none() && !is_due {
+        if !self.once && skipped.is_none() && !progress.is_due(now) {
             let (item, name) = self.describe(&id, attempt.envelope(), &progress);
             let (due, now) = (self.due(attempt.envelope(), &progress), self.seconds());
             let mut board = self.board();

@@ -7,6 +7,7 @@
 
 mod attempt;
 mod board;
+mod calling;
 mod conversation;
 mod crew;
 mod daemon;
@@ -15,13 +16,16 @@ pub mod onward;
 mod opening;
 mod schedule;
 mod select;
+mod turned;
 
 pub use attempt::{Attempted, Runner};
+pub use calling::Call;
 pub use daemon::{Daemon, Wake, try_all};
 pub use drops::take_dropped;
 pub use opening::{Net, NetError, Wire};
 pub use schedule::{Ending, Late, Spans, born, expiry, held_until, late, next_attempt, spans};
 pub use select::{Selection, Selector};
+pub use turned::{send as send_over, waiting as waiting_for};
 
 use crate::clock::Timestamp;
 use crate::spool::{ClaimError, Record, Spool};
@@ -40,7 +44,8 @@ pub fn flush_domain(spool: &Spool, domain: &str, now: Timestamp) -> io::Result<u
         let is_for = |host: &str| host == name || with_subdomains && host.ends_with(&format!(".{name}"));
         let is_owed =
             envelope.recipients.iter().zip(&progress.states).any(|(r, s)| s.is_owed() && is_for(&r.delivery.host));
-        if is_owed && !progress.held && release(spool, &id, now)? {
+        let is_held = progress.held || held_until(&envelope, &progress, now).is_some();
+        if is_owed && !is_held && release(spool, &id, now)? {
             count += 1;
         }
     }

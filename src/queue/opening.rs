@@ -113,7 +113,8 @@ impl Extensions {
         self.line(name).is_some()
     }
 
-    fn line(&self, name: &str) -> Option<&str> {
+    /// A keyword's line.
+    pub(super) fn line(&self, name: &str) -> Option<&str> {
         self.words
             .iter()
             .map(String::as_str)
@@ -142,6 +143,15 @@ pub(super) struct Line {
 }
 
 impl Line {
+    fn new(wire: Box<dyn Wire>, patience: Duration) -> Line {
+        Line { wire, reader: ReplyReader::default(), held: Vec::new(), patience }
+    }
+
+    /// The connection, with what has been received already.
+    pub(super) fn into_parts(self) -> (Box<dyn Wire>, Vec<u8>) {
+        (self.wire, self.held)
+    }
+
     pub(super) fn say(&mut self, command: &str) -> Result<(), Stop> {
         Ok(self.wire.send(format!("{command}\r\n").as_bytes())?)
     }
@@ -195,6 +205,8 @@ pub(super) struct Open {
     /// The hop of the plan that it was, with the address alone that was taken.
     hop: Hop,
     mailer: Mailer,
+    /// The other side has opened it: there is no other one like it.
+    is_turned: bool,
     since: Instant,
     /// Messages that went through it before.
     pub(super) used: u32,
@@ -203,6 +215,9 @@ pub(super) struct Open {
 impl Open {
     /// True when a new connection for this plan might be the same: host, address, who is trusted, and as whom we log in.
     pub(super) fn fits(&self, plan: &Plan) -> bool {
+        if self.is_turned {
+            return true;
+        }
         let is_same = |hop: &Hop| {
             let has_address = hop.addresses.iter().any(|address| self.hop.addresses.contains(address));
             has_address
@@ -239,6 +254,7 @@ impl Opening<'_> {
                             is_verified,
                             hop,
                             mailer,
+                            is_turned: false,
                             since: Instant::now(),
                             used: 0,
                         });
@@ -252,6 +268,16 @@ impl Opening<'_> {
         }
         let nothing = || (self.plan.key.clone(), Stop::Net("no address to connect to".to_string()));
         Err(last.unwrap_or_else(nothing))
+    }
+
+    /// Takes a connection that the other side has opened, for the one hop of the plan; it greets, and TLS is not talked about.
+    pub(super) fn over(&self, wire: Box<dyn Wire>) -> Result<Open, Stop> {
+        let mut line = Line::new(wire, self.settings.timeout_command);
+        expect(line.hear()?)?;
+        let extensions = self.greet(&mut line)?;
+        let hop = self.plan.hops.first().cloned().ok_or_else(|| Stop::Net("no hop".to_string()))?;
+        let (host, mailer, is_verified) = (hop.name.clone(), self.plan.mailer, false);
+        Ok(Open { line, extensions, host, is_verified, hop, mailer, is_turned: true, since: Instant::now(), used: 0 })
     }
 
     fn address(&self, hop: &Hop, address: SocketAddr) -> Result<(Line, Extensions), Stop> {
@@ -279,7 +305,7 @@ impl Opening<'_> {
         let connected = self.net.connect(address, from, self.settings.timeout_connect);
         let wire = connected.map_err(|e| Stop::Net(format!("{address}: {e}")))?;
         let patience = self.settings.timeout_command;
-        let mut line = Line { wire, reader: ReplyReader::default(), held: Vec::new(), patience };
+        let mut line = Line::new(wire, patience);
         if security.implicit_tls {
             let started = line.wire.start_tls(security, patience).map(|()| true).map_err(Stop::Tls);
             self.count(hop, address, &started);

@@ -41,7 +41,7 @@ pub fn spans(envelope: &Envelope, settings: &settings::Queue) -> Spans {
         retry: retry.unwrap_or(settings.retry),
         retry_max,
         warn: rule.and_then(|rule| rule.warn).unwrap_or(settings.warn),
-        expire: if envelope.sender.is_none() { settings.expire_reports.min(expire) } else { expire },
+        expire: if envelope.sender.is_none() { settings.expire_bounces.min(expire) } else { expire },
     }
 }
 

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 mod connections;
 mod reports;
 mod taking;
+mod turned;
+mod wishes;
 
 /// Says what a host answers to a line; `END` is a message's end, `CLOSE` ends the connection.
 type Answer = dyn Fn(&str) -> String + Send + Sync;
@@ -56,14 +58,23 @@ struct Talk {
     said: Vec<u8>,
     is_text: bool,
     accepted: Vec<String>,
+    /// MAIL was taken.
+    has_mail: bool,
     replies: Vec<u8>,
     is_closed: bool,
 }
 
+impl Host {
+    /// The host at the other end of a new connection.
+    fn talk(&self) -> Talk {
+        let (said, accepted, replies) = (Vec::new(), Vec::new(), b"220 peer\r\n".to_vec());
+        Talk { host: self.clone(), said, is_text: false, accepted, has_mail: false, replies, is_closed: false }
+    }
+}
+
 impl Net for Host {
     fn connect(&self, _: SocketAddr, _: Option<IpAddr>, _: Duration) -> Result<Box<dyn Wire>, NetError> {
-        let (said, accepted, replies) = (Vec::new(), Vec::new(), b"220 peer\r\n".to_vec());
-        Ok(Box::new(Talk { host: self.clone(), said, is_text: false, accepted, replies, is_closed: false }))
+        Ok(Box::new(self.talk()))
     }
 }
 
@@ -114,6 +125,10 @@ impl Wire for Talk {
                 self.end(text);
                 continue;
             }
+            if line.starts_with("RCPT") && !self.has_mail {
+                self.replies.extend(b"503 5.5.1 MAIL first\r\n");
+                continue;
+            }
             if line == "DATA" && self.accepted.is_empty() {
                 self.replies.extend(b"554 5.5.1 no valid recipients\r\n");
                 continue;
@@ -122,6 +137,9 @@ impl Wire for Talk {
                 self.accepted.clear();
             }
             let is_positive = self.reply(&line);
+            if line.starts_with("MAIL") {
+                self.has_mail = is_positive;
+            }
             if line.starts_with("RCPT") && is_positive {
                 self.accepted.push(line[4..].to_string());
             }

@@ -315,6 +315,12 @@ impl<'a> Expansion<'a> {
     }
 
     fn remote(&mut self, address: &Address) -> Result<(), Failure> {
+        if self.router.is_fetched(address.domain()) {
+            self.say(format!("{address}: kept until the domain's own host fetches it (odmr.domains)"));
+            let mut delivery = Delivery::new(Mailer::Smtp, address.to_string());
+            delivery.host = address.domain().to_string();
+            return self.add(delivery);
+        }
         let routes = self.router.routes.current().map_err(broken_table)?;
         match routes.find(address.domain()) {
             Some((key, Route::Host { mailer, host, port })) => {

@@ -95,8 +95,16 @@ impl Router {
         self.site.is_local(domain)
     }
 
+    /// True when mail for this domain is kept until somebody fetches it: it is taken from everybody.
+    pub fn is_fetched(&self, domain: &str) -> bool {
+        self.site.is_fetched(domain)
+    }
+
     /// Where a remote domain's mail goes at this moment: mailer, host and port.
     pub fn host(&self, domain: &str) -> Result<(Mailer, String, u16), Failure> {
+        if self.site.is_fetched(domain) {
+            return Err(Failure::temporary((4, 0), "Waits until the domain's own host fetches it", "odmr.domains"));
+        }
         let routes = self.routes.current().map_err(broken_table)?;
         match routes.find(domain) {
             Some((_, Route::Host { mailer, host, port })) => Ok((*mailer, host.clone(), *port)),

@@ -6,6 +6,7 @@ mod accept;
 mod forwarding;
 mod imap;
 mod login;
+mod odmr;
 mod pop3;
 mod poppass;
 mod received;

@@ -2,13 +2,14 @@
 
 use super::accept::{Gate, Incoming, Request};
 use super::login::LoginDesk;
+use super::odmr::Turned;
 use super::{Moment, Service, received, recipients, wishes};
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::envelope::{Delivery, Envelope, Mailer, Recipient, Source};
 use crate::log;
 use crate::policy::{self, Admission, Connections};
-use crate::proto::smtp::{Answer, Ask, Begin, Kind, Rcpt};
+use crate::proto::smtp::{Answer, Ask, Begin, Kind, Rcpt, Said, Then};
 use crate::spool::Id;
 use crate::status::{Enhanced, Failure, Reply};
 use crate::users::LoggedIn;
@@ -39,6 +40,8 @@ pub struct SmtpService {
     admission: Option<Admission>,
     login: Option<LoggedIn>,
     txn: Option<Box<Txn>>,
+    /// The conversation on a connection that was turned round.
+    turned: Option<Turned>,
 }
 
 #[derive(Debug)]
@@ -56,7 +59,7 @@ struct Txn {
 impl SmtpService {
     /// Answers for one connection.
     pub fn new(desk: Arc<SmtpDesk>) -> SmtpService {
-        SmtpService { desk, ip: None, admission: None, login: None, txn: None }
+        SmtpService { desk, ip: None, admission: None, login: None, txn: None, turned: None }
     }
 
     fn connect(&mut self, ip: Option<IpAddr>, port: u16) -> Result<(), Reply> {
@@ -111,7 +114,8 @@ impl SmtpService {
         // A bounce of forwarded mail goes where the message came from.
         let back = gate.forwarding.incoming(txn.begin.mail.sender.as_ref(), &rcpt.address, now);
         let back = back.transpose().map_err(|f| f.reply()).inspect_err(refused)?;
-        if back.is_none() && !gate.router.is_local(rcpt.address.domain()) {
+        let is_ours = |domain: &str| gate.router.is_local(domain) || gate.router.is_fetched(domain);
+        if back.is_none() && !is_ours(rcpt.address.domain()) {
             let may = match self.desk.kind {
                 Kind::Lmtp => Err(Reply::new(550, Enhanced(5, 7, 1), "LMTP delivers here only")),
                 _ if self.desk.is_local => Ok(()),
@@ -217,6 +221,22 @@ impl SmtpService {
         vec![reply_for(failures().find(|f| f.is_temporary()).or_else(|| failures().next()))]
     }
 
+    /// ATRN.
+    fn turn(&mut self, domains: &[String], now: Moment) -> Result<(), Reply> {
+        let Some(login) = &self.login else {
+            return Err(Reply::new(530, Enhanced(5, 7, 0), "Authentication required"));
+        };
+        let account = login.account().address.to_key().to_string();
+        self.turned = Some(Turned::begin(&self.desk.gate, &account, domains, self.ip, now.time)?);
+        Ok(())
+    }
+
+    /// What comes over a turned connection.
+    fn hear(&mut self, bytes: Vec<u8>) -> Said {
+        let said = self.turned.as_ref().map(|turned| turned.hear(bytes));
+        said.unwrap_or(Said { bytes: Vec::new(), then: Then::End })
+    }
+
     fn verify(&self, argument: &str) -> Reply {
         let gate = &self.desk.gate;
         if !gate.site.settings.smtp.vrfy {
@@ -259,7 +279,7 @@ impl Service for SmtpService {
 
     fn may_block(&self, ask: &Ask) -> bool {
         match ask {
-            Ask::Login(_) | Ask::Commit(_) | Ask::Expand(_) | Ask::Etrn(_) => true,
+            Ask::Login(_) | Ask::Commit(_) | Ask::Expand(_) | Ask::Etrn(_) | Ask::Turn(_) | Ask::Heard(_) => true,
             Ask::Chunk(text) => {
                 let incoming = self.txn.as_ref().and_then(|t| t.incoming.as_ref());
                 incoming.is_some_and(|i| i.would_block(text.len()))
@@ -289,6 +309,8 @@ impl Service for SmtpService {
             Ask::Open => Answer::Verdict(self.open(now)),
             Ask::Chunk(text) => Answer::Verdict(self.chunk(&text, now)),
             Ask::Commit(text) => Answer::Replies(self.commit(&text, now)),
+            Ask::Turn(domains) => Answer::Verdict(self.turn(&domains, now)),
+            Ask::Heard(bytes) => Answer::Said(self.hear(bytes)),
             Ask::Abort => {
                 self.txn = None;
                 Answer::Done
@@ -307,6 +329,7 @@ impl Service for SmtpService {
 
     fn closed(&mut self) {
         self.txn = None;
+        self.turned = None;
         self.login = None;
         self.admission = None;
     }

@@ -3,11 +3,13 @@
 //!
 //! Pure: `config` reads and writes the file. Adding a key is adding a row.
 
+mod fetched;
 mod priority;
 mod relay;
 mod table;
 mod value;
 
+pub use fetched::Fetched;
 pub use priority::PriorityRule;
 pub use relay::{Dnssec, Families, TlsDefault};
 pub use table::*;

@@ -2,7 +2,7 @@
 
 use super::relay::{Dnssec, Families, TlsDefault};
 use super::value::{Kind, Network, Plaintext, Size};
-use super::{Key, PriorityRule};
+use super::{Fetched, Key, PriorityRule};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -99,6 +99,7 @@ settings! {
         submission: Vec<SocketAddr> = Vec::new(), "Message submission with STARTTLS (port 587).";
         submissions: Vec<SocketAddr> = Vec::new(), "Message submission with TLS from the start (port 465).";
         lmtp: Vec<SocketAddr> = Vec::new(), "LMTP from other programs of this site (port 24).";
+        odmr: Vec<SocketAddr> = Vec::new(), "On-demand mail relay: customers fetch the mail of their domains with ATRN (port 366).";
         pop3: Vec<SocketAddr> = Vec::new(), "POP3 (port 110).";
         pop3s: Vec<SocketAddr> = Vec::new(), "POP3 with TLS from the start (port 995).";
         imap: Vec<SocketAddr> = Vec::new(), "IMAP (port 143).";
@@ -189,7 +190,7 @@ settings! {
         retry_max: Duration = hours(4), "Longest pause between attempts.";
         warn: Duration = hours(4), "Age at which the sender is told once that a message is late.";
         expire: Duration = hours(120), "Age at which a message is returned.";
-        expire_reports: Duration = hours(120), "Age at which a report that can't be delivered is given up, and shown to the postmaster.";
+        expire_bounces: Duration = hours(120), "Age at which a report that can't be delivered is given up, and shown to the postmaster.";
         priorities: Vec<PriorityRule> = Vec::new(), "Other times for messages with a priority (MT-PRIORITY), such as \"1..9 retry=1m warn=30m expire=1d\" and \"-9..-1 retry=1h\"; the first that fits counts.";
         concurrency: u32 = 100, "Most deliveries at once.";
         concurrency_per_host: u32 = 20, "Most connections at once to one host.";
@@ -233,6 +234,10 @@ settings! {
         domain: String = String::new(), "Domain of rewritten senders; its mail must come to this server. Empty forwards mail with the senders it came with.";
         secret_file: String = String::new(), "File with the secrets, one a line: the first one signs, all verify. Empty is run/srs.secret in the spool, made when it is first needed.";
         valid_days: u32 = 21, "So many days a bounce of forwarded mail finds its way back; 512 at the most.";
+    }
+    /// Mail that others fetch (ATRN).
+    odmr: Odmr {
+        domains: Vec<Fetched> = Vec::new(), "Domains whose mail is taken from everybody and kept until an account fetches it by ATRN: a domain and the account's address each.";
     }
     /// Local delivery.
     delivery: Delivery {

@@ -73,6 +73,26 @@ fn what_is_published_is_claimed_as_it_was() {
     assert_eq!(spool.peek(&id).unwrap(), None);
 }
 
+/// What a newer program of the same version writes, an older one reads without it.
+#[test]
+fn words_that_are_not_known_are_passed_over_and_what_must_be_known_has_a_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = spool(dir.path());
+    let id = queue(&spool).unwrap();
+    let path = spool.queue_file(&id);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("em-queue 1\nmail ") && text.contains(" by=7,NT hold=9,until%3b2026"), "{text}");
+    let newer = text.replacen("\nmail ", "\nmail moon=full priority=urgent tls=of-tomorrow by=soon ", 1);
+    std::fs::write(&path, newer.replace(" by=7,NT", "").replace(" priority=-3", "").replace(" tls=not-required", ""))
+        .unwrap();
+    let (read, _) = spool.peek(&id).unwrap().unwrap();
+    let hold = envelope().handling.hold;
+    assert_eq!(read.handling, Handling { hold, ..Handling::default() });
+    assert_eq!(read.recipients, envelope().recipients);
+    let secret = Envelope { handling: Handling { tls: TlsWish::Required, ..Handling::default() }, ..envelope() };
+    assert!(super::text::print(&secret).starts_with("em-queue 2\n"));
+}
+
 #[test]
 fn a_fault_at_any_operation_leaves_the_whole_message_or_none() {
     for n in 1..30 {

@@ -9,7 +9,7 @@ const PREFIX: &str = "/usr/local/sbin/";
 
 /// The services of each server, by the names it knows.
 const SERVICES: &[(&str, &[&str])] = &[
-    ("emsmtp", &["smtp", "submission", "submissions", "lmtp"]),
+    ("emsmtp", &["smtp", "submission", "submissions", "lmtp", "odmr"]),
     ("empop", &["pop3", "pop3s"]),
     ("emimap", &["imap", "imaps"]),
     ("empass", &["poppass"]),

@@ -23,6 +23,7 @@ mod james;
 mod main_job;
 mod name_server;
 mod next_hops;
+mod odmr;
 mod pop3;
 mod queue;
 mod relay;

@@ -1,7 +1,7 @@
 //! By when, not before, how urgent, how secret: from MAIL to the queue, its listings, the log and the reports.
 
 use super::wire::{Client, Sink, Tls};
-use super::world::World;
+use super::world::{World, wait_until};
 
 const LOGIN: &str = "AUTH PLAIN AGFsaWNlQGV4YW1wbGUudGVzdABkZW1v";
 
@@ -53,6 +53,8 @@ fn a_held_message_waits_in_the_queue_until_it_is_released() {
     assert!(show(&["list"]).contains(" held until "), "{}", show(&["list"]));
     assert!(show(&["show", &id]).contains("\nheld      until "), "{}", show(&["show", &id]));
     assert!(world.log().contains(" hold=20"), "{}", world.log());
+    show(&["flush"]);
+    assert!(only(&world)["held_until"].is_string(), "a flush is no release");
     show(&["release", &id]);
     assert!(only(&world)["held_until"].is_null());
     show(&["run", &id]);
@@ -140,4 +142,30 @@ fn success_is_relayed_where_the_next_host_has_no_dsn() {
     let report = &world.await_mail("alice", 1)[0];
     assert!(report.contains("Action: relayed\nStatus: 2.0.0\n") && report.contains("was passed on"), "{report}");
     assert!(!sink.commands().iter().any(|c| c.contains("NOTIFY") || c.contains("ORCPT")), "{:?}", sink.commands());
+}
+
+#[test]
+fn a_held_message_is_delivered_at_its_time() {
+    let world = World::new();
+    world.set("auth.plaintext_without_tls", "always");
+    world.set("smtp.future_release", "1d");
+    world.start();
+    let begun = std::time::Instant::now();
+    submit(&world, "HOLDFOR=2", "bob@example.test");
+    world.await_mail("bob", 1);
+    // The seconds count from MAIL, a little after the beginning.
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn by_with_return_comes_back_by_itself_when_its_time_is_over() {
+    let world = World::new();
+    world.set("auth.plaintext_without_tls", "always");
+    world.set("smtp.deliver_by", "true");
+    std::fs::write(world.path("etc/routes"), "remote.test esmtp:[127.0.0.1]:1\n").unwrap();
+    world.start();
+    submit(&world, "BY=2;R", "x@remote.test");
+    let report = &world.await_mail("alice", 1)[0];
+    assert!(report.contains("Action: failed\nStatus: 5.4.7\n") && report.contains("Deliver-By-Date: "), "{report}");
+    wait_until("an empty queue", || world.queued().is_empty());
 }

@@ -1,6 +1,7 @@
 //! What only the world knows: the machine's questions and their answers.
 
 use super::params::{Mail, Rcpt};
+use super::turn::Said;
 use crate::sasl::{Evidence, Found, Lookup};
 use crate::status::Reply;
 use std::net::IpAddr;
@@ -33,6 +34,10 @@ pub enum Ask {
     Expand(String),
     /// ETRN.
     Etrn(String),
+    /// ATRN: may the connection be turned round for these domains? None means all of the account's.
+    Turn(Vec<String>),
+    /// The connection is turned round, and the other side said this; nothing where the last answer was [`super::Then::Ask`].
+    Heard(Vec<u8>),
 }
 
 /// A transaction's beginning, with what the session knows.
@@ -51,7 +56,7 @@ pub struct Begin {
 /// Answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// To Connect, Sender, Recipient, Open, Chunk: go on, or refuse with this reply.
+    /// To Connect, Sender, Recipient, Open, Chunk, Turn: go on, or refuse with this reply.
     Verdict(Result<(), Reply>),
     /// To Sender: go on, with this reply instead of the usual one.
     Begun(Reply),
@@ -61,6 +66,8 @@ pub enum Answer {
     Login(Result<String, (Duration, Option<Reply>)>),
     /// To Commit: one reply, or for LMTP one for each accepted recipient. To Verify, Expand and Etrn: the reply.
     Replies(Vec<Reply>),
+    /// To Heard.
+    Said(Said),
     /// To Abort.
     Done,
 }

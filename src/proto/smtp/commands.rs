@@ -4,6 +4,7 @@ use super::ask::{Ask, Begin};
 use super::config::Kind;
 use super::params;
 use super::server::{Mode, SmtpSession, Txn, Wait};
+use super::turn;
 use crate::addr::Address;
 use crate::proto::digits;
 use crate::status::{Enhanced, Reply};
@@ -39,6 +40,7 @@ const ROWS: &[Row] = &[
     Row { verb: "VRFY", argument: Argument::Some, usage: "VRFY name", act: SmtpSession::vrfy },
     Row { verb: "EXPN", argument: Argument::Some, usage: "EXPN name", act: SmtpSession::expn },
     Row { verb: "ETRN", argument: Argument::Some, usage: "ETRN domain", act: SmtpSession::etrn },
+    Row { verb: "ATRN", argument: Argument::Any, usage: "ATRN [domain[,domain ...]]", act: SmtpSession::atrn },
     Row { verb: "STARTTLS", argument: Argument::None, usage: "STARTTLS", act: SmtpSession::starttls },
     Row { verb: "AUTH", argument: Argument::Some, usage: "AUTH mechanism [initial-response]", act: SmtpSession::auth },
     Row { verb: "XCLIENT", argument: Argument::Some, usage: "XCLIENT name=value ...", act: SmtpSession::xclient },
@@ -73,6 +75,14 @@ pub(super) fn run(session: &mut SmtpSession, line: &[u8]) {
     let Some(row) = ROWS.iter().find(|row| row.verb.eq_ignore_ascii_case(verb)) else {
         return session.refuse_with(500, (5, 5, 1), "Command not recognized");
     };
+    if session.config.kind == Kind::Odmr && !turn::VERBS.contains(&row.verb) {
+        session.refuse(&SmtpSession::odmr_only());
+        // Where a text follows, its end can't be told from commands.
+        if row.verb == "BDAT" {
+            session.close();
+        }
+        return;
+    }
     match (row.argument, argument.trim().is_empty()) {
         (Argument::None, false) | (Argument::Some, true) => {
             session.refuse_with(501, (5, 5, 4), &format!("Usage: {}", row.usage));
@@ -209,7 +219,9 @@ impl SmtpSession {
     }
 
     fn help(&mut self, _argument: &str) {
-        let verbs: Vec<&str> = ROWS.iter().map(|row| row.verb).filter(|v| *v != "XCLIENT").collect();
+        let is_odmr = self.config.kind == Kind::Odmr;
+        let is_shown = |v: &&str| if is_odmr { turn::VERBS.contains(v) } else { !matches!(*v, "XCLIENT" | "ATRN") };
+        let verbs: Vec<&str> = ROWS.iter().map(|row| row.verb).filter(is_shown).collect();
         let mut reply = Reply::new(214, Enhanced(2, 0, 0), "Commands:");
         reply.lines.push(verbs.join(" "));
         self.reply(&reply);

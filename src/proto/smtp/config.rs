@@ -15,6 +15,8 @@ pub enum Kind {
     Submission,
     /// Local transfer: one reply a recipient (RFC 2033).
     Lmtp,
+    /// On-demand mail relay: a login, then ATRN (RFC 2645).
+    Odmr,
 }
 
 /// Numbers that end a session or a transaction.

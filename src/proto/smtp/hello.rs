@@ -41,18 +41,12 @@ impl SmtpSession {
             return;
         }
         self.is_esmtp = true;
-        let mut lines = vec![
-            self.config.host.clone(),
-            format!("SIZE {}", self.config.limits.message_size),
-            "8BITMIME".to_string(),
-            "SMTPUTF8".to_string(),
-            "PIPELINING".to_string(),
-            "CHUNKING".to_string(),
-            "DSN".to_string(),
-            "ENHANCEDSTATUSCODES".to_string(),
-            format!("LIMITS RCPTMAX={}", self.config.limits.recipients),
-        ];
-        lines.extend(self.offer().keywords());
+        let mut lines = if self.config.kind == Kind::Odmr {
+            // RFC 2645 §5.1.1.
+            [self.config.host.as_str(), "ENHANCEDSTATUSCODES", "ATRN"].map(str::to_string).to_vec()
+        } else {
+            self.mail_extensions()
+        };
         if self.config.starttls && self.tls.is_none() && self.user.is_none() {
             lines.push("STARTTLS".to_string());
         }
@@ -70,6 +64,23 @@ impl SmtpSession {
         self.reply(&Reply { code: 250, enhanced: None, lines });
     }
 
+    /// What is offered to who brings mail.
+    fn mail_extensions(&self) -> Vec<String> {
+        let mut lines = vec![
+            self.config.host.clone(),
+            format!("SIZE {}", self.config.limits.message_size),
+            "8BITMIME".to_string(),
+            "SMTPUTF8".to_string(),
+            "PIPELINING".to_string(),
+            "CHUNKING".to_string(),
+            "DSN".to_string(),
+            "ENHANCEDSTATUSCODES".to_string(),
+            format!("LIMITS RCPTMAX={}", self.config.limits.recipients),
+        ];
+        lines.extend(self.offer().keywords());
+        lines
+    }
+
     pub(super) fn channel(&self) -> Channel<'_> {
         Channel {
             exporter: self.tls.as_ref().and_then(|tls| tls.exporter.as_deref()),
@@ -85,7 +96,7 @@ impl SmtpSession {
         let channel = self.channel();
         match self.config.kind {
             // A submission port asks for TLS before any login (RFC 8314 §3.3), except where plaintext is allowed.
-            Kind::Submission if !channel.may_send_password => Vec::new(),
+            Kind::Submission | Kind::Odmr if !channel.may_send_password => Vec::new(),
             _ => channel.offered(&self.config.mechanisms),
         }
     }

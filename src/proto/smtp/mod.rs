@@ -10,11 +10,13 @@ mod params;
 pub mod reply;
 mod requests;
 mod server;
+mod turn;
 
 pub use ask::{Answer, Ask, Begin};
 pub use config::{Config, Context, Extensions, Kind, Limits};
 pub use params::{Mail, Rcpt};
 pub use server::SmtpSession;
+pub use turn::{Said, Then};
 
 #[cfg(test)]
 mod tests;

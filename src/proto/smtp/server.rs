@@ -60,6 +60,8 @@ pub(super) enum Mode {
     Data(DotDecoder),
     /// Octets to come, whether it is the last piece, and the decoder that spans the pieces.
     Bdat(u64, bool, CrlfDecoder),
+    /// The connection is turned round (RFC 2645 §5.3).
+    Turned,
 }
 
 /// What the open question's answer is for.
@@ -75,6 +77,8 @@ pub(super) enum Wait {
     Commit,
     Abort,
     Query,
+    Turn,
+    Turned,
     /// The login that a trusted front end vouches for.
     Vouched,
 }
@@ -245,7 +249,8 @@ impl SmtpSession {
     /// Waits for the next command, or the next piece of a text.
     fn renew_deadline(&mut self) {
         let limits = &self.config.limits;
-        let in_body = matches!(self.mode, Mode::Data(_) | Mode::Bdat(..));
+        // RFC 2645 §5.2.1: 10 minutes at least.
+        let in_body = matches!(self.mode, Mode::Data(_) | Mode::Bdat(..) | Mode::Turned);
         self.deadline = self.now + if in_body { limits.timeout_data } else { limits.timeout_command };
         if let Some((since, octets)) = self.txn.as_ref().and_then(|t| t.pace) {
             self.deadline = self.deadline.min(since + limits.timeout_data + Duration::from_secs(octets / PACE));
@@ -349,6 +354,7 @@ impl Session for SmtpSession {
                     self.take_proxy(held, rest)
                 }
                 Mode::Command | Mode::Auth(_) => self.take_line(rest),
+                Mode::Turned => self.take_turned(&rest[..rest.len().min(PIECE)]),
                 Mode::Data(_) | Mode::Bdat(..) => {
                     let rest = &rest[..rest.len().min(PIECE)];
                     let used =
@@ -388,6 +394,8 @@ impl Session for SmtpSession {
                 self.commands = 0;
                 replies.iter().for_each(|r| self.reply(r));
             }
+            (Wait::Turn, Answer::Verdict(verdict)) => self.turn_answered(verdict),
+            (Wait::Turned, Answer::Said(said)) => self.turned_answered(said),
             (Wait::Query, Answer::Replies(replies)) => replies.iter().for_each(|r| self.reply(r)),
             (Wait::Abort, _) => {}
             // A service that answers something else is broken; nothing must be promised then.
@@ -438,7 +446,10 @@ impl Session for SmtpSession {
                 self.close();
             }
         } else if now >= self.deadline && self.waits.is_empty() {
-            self.say(421, (4, 4, 2), "Timeout");
+            // On a turned connection we are the client: it has no reply to give.
+            if !matches!(self.mode, Mode::Turned) {
+                self.say(421, (4, 4, 2), "Timeout");
+            }
             self.close();
         }
     }

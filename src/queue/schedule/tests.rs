@@ -126,7 +126,7 @@ fn priorities_have_their_own_spans_and_reports_theirs() {
     let rule = |text: &str| text.parse().unwrap();
     let settings = settings::Queue {
         priorities: vec![rule("1..9 retry=1m warn=30m expire=1d"), rule("-9..-1 retry=10m")],
-        expire_reports: hours(48),
+        expire_bounces: hours(48),
         ..settings::Queue::default()
     };
     let with = |priority: &str| envelope(Handling { priority: priority.parse().ok(), ..Handling::default() });

@@ -5,7 +5,7 @@ use crate::queue::attempt::Opened;
 
 /// Tries a message over a connection that may be kept, and settles it.
 fn over(runner: &Runner, id: &Id, kept: &mut Option<crate::queue::opening::Open>) -> Attempted {
-    let Opened::Attempt(attempt) = runner.open(id).unwrap() else { panic!("{id}") };
+    let Opened::Attempt(attempt) = runner.open(id, NOW).unwrap() else { panic!("{id}") };
     let (is_last, _) = runner.try_way(&attempt, 0, kept, || NOW);
     assert!(is_last);
     runner.settle(&attempt, NOW).unwrap()
