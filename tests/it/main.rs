@@ -9,6 +9,7 @@ mod dialogues;
 mod dns;
 mod emd;
 mod emsend;
+mod exim;
 mod faults;
 mod imap_corpus;
 mod imap_foreign;
