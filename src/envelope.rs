@@ -3,6 +3,10 @@
 //! Made by `serve` and `submit`, kept by `spool`, read by `queue`, `deliver` and `bounce`.
 //! RFC 5321 §2.3.1, RFC 3461 (DSN), RFC 6152, RFC 6531.
 
+mod handling;
+
+pub use handling::{ByMode, DeliverBy, Handling, Hold, Priority, TlsWish, by_letters};
+
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use std::fmt;
@@ -26,6 +30,8 @@ pub struct Envelope {
     pub ret_full: bool,
     /// ENVID, decoded (RFC 3461 §4.4).
     pub envid: Option<String>,
+    /// By when, not before, how urgent, how secret.
+    pub handling: Handling,
     /// Octets of the message as kept (LF line ends).
     pub size: u64,
     /// One entry a delivery; several may come from one original recipient.
@@ -122,6 +128,11 @@ impl fmt::Display for Notify {
     }
 }
 
+/// How the `user` of [`Delivery::expansion`] begins.
+const EXPANSION: &str = "expanded:";
+/// How that of [`Delivery::list`] does.
+const LIST: &str = "list:";
+
 /// Where one recipient's copy goes: sendmail's triple of mailer, host and user.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Delivery {
@@ -143,6 +154,32 @@ impl Delivery {
     /// A delivery by this mailer to this user, with nothing else to say.
     pub fn new(mailer: Mailer, user: impl Into<String>) -> Delivery {
         Delivery { mailer, host: String::new(), user: user.into(), by: String::new(), sender: String::new() }
+    }
+
+    /// Stands for an address that several members got the message for: what is told about it is told here, and not for each member
+    /// (RFC 3461 §5.2.7.3). It delivers nothing; programs that do not know it deliver nothing as well.
+    pub fn expansion(of: &Address) -> Delivery {
+        Delivery::new(Mailer::Discard, format!("{EXPANSION}{of}"))
+    }
+
+    /// The same for an address that is a mailing list, where the message is delivered (RFC 3461 §5.2.7.1).
+    pub fn list(of: &Address) -> Delivery {
+        Delivery::new(Mailer::Discard, format!("{LIST}{of}"))
+    }
+
+    /// True for [`Delivery::expansion`] and [`Delivery::list`].
+    pub fn stands_for_members(&self) -> bool {
+        self.mailer == Mailer::Discard && [EXPANSION, LIST].iter().any(|word| self.user.starts_with(word))
+    }
+
+    /// True when a list owner stands for the sender; a sender rewritten for forwarding is still the sender.
+    pub fn has_owner(&self) -> bool {
+        !self.sender.is_empty() && !crate::srs::is_rewritten(&self.sender)
+    }
+
+    /// True for [`Delivery::expansion`].
+    pub fn is_expansion(&self) -> bool {
+        self.mailer == Mailer::Discard && self.user.starts_with(EXPANSION)
     }
 }
 

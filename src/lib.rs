@@ -38,6 +38,7 @@ pub mod sasl;
 pub mod serve;
 pub mod settings;
 pub mod spool;
+pub mod srs;
 pub mod status;
 pub mod store;
 pub mod submit;

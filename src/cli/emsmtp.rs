@@ -2,10 +2,11 @@
 
 use super::emsend::Mode;
 use super::{Ended, RootOption, server};
+use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::drive::{Conn, TlsSource, peer_of_stdin, run_stdio, stdin_is_network};
 use crate::policy::{Connections, plaintext_allowed};
-use crate::proto::smtp::{Config, Context, Kind, Limits, SmtpSession};
+use crate::proto::smtp::{Config, Context, Extensions, Kind, Limits, SmtpSession};
 use crate::sasl::Mechanism;
 use crate::serve::{Gate, LoginDesk, SmtpDesk, SmtpService};
 use crate::settings::Root;
@@ -113,6 +114,12 @@ impl House {
                 starttls: tls.is_some() && kind != Kind::Lmtp,
                 etrn: smtp.etrn.clone(),
                 xclient_from: smtp.xclient_from.clone(),
+                extensions: Extensions {
+                    deliver_by: smtp.deliver_by.then_some(smtp.deliver_by_least),
+                    future_release: Some(smtp.future_release).filter(|span| !span.is_zero()),
+                    priority: smtp.priorities.then(|| smtp.priorities_policy.clone()),
+                    requires_tls: smtp.require_tls,
+                },
             };
             let (logins, connections) = (logins.clone(), connections.clone());
             let desk = SmtpDesk { gate: gate.clone(), logins, connections, kind, is_local };
@@ -136,6 +143,7 @@ impl House {
             implicit_tls: service == "submissions",
             has_secrets: desk.logins.has_secrets(),
             nonce: desk.logins.nonce(),
+            time: Timestamp::now(),
         };
         let session = SmtpSession::new(config.clone(), context, Instant::now());
         let patience = self.site.settings.smtp.timeout_command;

@@ -232,10 +232,20 @@ fn check(settings: &mut Settings) -> Result<(), (KeyName, String)> {
         *hostname =
             crate::addr::normal_domain(hostname).map_err(|e| (("server", "hostname"), format!("{hostname:?}: {e}")))?;
     }
+    let srs = &mut settings.srs.domain;
+    if !srs.is_empty() {
+        *srs = crate::addr::normal_domain(srs).map_err(|e| (("srs", "domain"), format!("{srs:?}: {e}")))?;
+    }
     let separator = &settings.server.detail_separator;
     let separates = |c: char| c.is_ascii_punctuation() && !"@\"\\<>()[],:;".contains(c);
     if separator.chars().count() > 1 || !separator.chars().all(separates) {
         return Err((("server", "detail_separator"), "one sign such as \"+\" or \"-\", or nothing".to_string()));
+    }
+    let policy = &settings.smtp.priorities_policy;
+    // priority-profile of RFC 6710 §7.
+    if policy.len() > 20 || !policy.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+        let text = "up to 20 letters, digits, \"-\", \"_\" and \".\", or nothing".to_string();
+        return Err((("smtp", "priorities_policy"), text));
     }
     if !settings::PASSWORD_SCHEMES.contains(&settings.accounts.password_scheme.as_str()) {
         return Err((

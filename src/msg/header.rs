@@ -153,12 +153,17 @@ pub struct Facts {
     pub has_date: bool,
     /// There is a From.
     pub has_from: bool,
+    /// The one field TLS-Required says `No` (RFC 8689 §3).
+    pub tls_not_required: bool,
+    /// The body of the one field MT-Priority, without comments (RFC 6758 §4).
+    pub priority: Option<String>,
 }
 
 impl Facts {
     /// Reads them.
     pub fn of(header: &[u8]) -> Facts {
         let mut facts = Facts::default();
+        let (mut tls_fields, mut priority_fields) = (0, 0);
         for field in fields(header) {
             match field.name.to_ascii_lowercase().as_str() {
                 "received" => facts.hops += 1,
@@ -166,11 +171,37 @@ impl Facts {
                 "message-id" => facts.message_id = Some(field.value()),
                 "date" => facts.has_date = true,
                 "from" => facts.has_from = true,
+                "tls-required" => {
+                    tls_fields += 1;
+                    facts.tls_not_required = tls_fields == 1 && field.value().eq_ignore_ascii_case("no");
+                }
+                "mt-priority" => {
+                    priority_fields += 1;
+                    let value = without_comments(&field.value());
+                    facts.priority = Some(value).filter(|_| priority_fields == 1);
+                }
                 _ => {}
             }
         }
         facts
     }
+}
+
+/// The text outside comments (RFC 5322 §3.2.2), without blanks around.
+fn without_comments(value: &str) -> String {
+    let mut depth = 0u32;
+    let mut chars = value.chars();
+    let mut out = String::new();
+    while let Some(c) = chars.next() {
+        match c {
+            '(' => depth += 1,
+            ')' if depth > 0 => depth -= 1,
+            '\\' if depth > 0 => drop(chars.next()),
+            c if depth == 0 => out.push(c),
+            _ => {}
+        }
+    }
+    out.trim().to_string()
 }
 
 /// Folds a field body at blanks so that lines stay below 78 octets where they can (RFC 5322 §2.1.1).
@@ -221,6 +252,15 @@ mod tests {
         let found: Vec<_> = all_fields(long.as_bytes()).collect();
         assert_eq!(found.len(), 1);
         assert!(found[0].raw.len() <= HEADER_LIMIT && found[0].raw.ends_with(b"\n"));
+    }
+
+    #[test]
+    fn comments_are_left_out_of_a_priority() {
+        let read = |text: &str| Facts::of(text.as_bytes()).priority;
+        for (text, expected) in [("3", "3"), ("(a (b) \\) c) -3 (d)", "-3"), ("4 (ultra)\n", "4"), ("(open 3", "")] {
+            assert_eq!(read(&format!("MT-Priority: {text}\n")).as_deref(), Some(expected), "{text}");
+        }
+        assert_eq!(read("MT-Priority: 3\nmt-priority: 3\n"), None);
     }
 
     #[test]

@@ -8,16 +8,16 @@
 use super::board::Verdict;
 use super::conversation::{Conversation, GOODBYE, Spoken};
 use super::opening::{Net, Open};
-use super::schedule;
+use super::schedule::{self, Late};
 use crate::addr::Address;
 use crate::bounce::{self, Report};
 use crate::clock::Timestamp;
 use crate::deliver::Letter;
-use crate::envelope::{Delivery, Envelope, Mailer, Recipient};
+use crate::envelope::{Delivery, Envelope, Mailer, Recipient, TlsWish};
 use crate::log;
 use crate::nexthop::NextHops;
 use crate::serve::Gate;
-use crate::spool::{Claim, ClaimError, Id, Outcome, Progress, Record};
+use crate::spool::{Claim, ClaimError, Id, Outcome, Progress, Record, State};
 use crate::status::{Enhanced, Failure};
 use crate::tables::Route;
 use std::collections::{BTreeMap, HashMap};
@@ -83,7 +83,7 @@ struct Work {
 /// What [`Runner::open`] found.
 pub(super) enum Opened {
     /// Something is to be tried.
-    Attempt(Attempt),
+    Attempt(Arc<Attempt>),
     /// Nothing is.
     Ended(Attempted),
 }
@@ -172,7 +172,7 @@ impl Runner {
         }
         let left = AtomicUsize::new(ways.len());
         let work = Mutex::new(Work { claim, pending: Vec::new(), failed: None });
-        Ok(Opened::Attempt(Attempt { id: id.clone(), envelope, ways, left, work }))
+        Ok(Opened::Attempt(Arc::new(Attempt { id: id.clone(), envelope, ways, left, work })))
     }
 
     /// Tries one way. True when it was the last, and the message is to be settled; and what it says about the host. `kept` may hold a
@@ -199,7 +199,7 @@ impl Runner {
     /// The same for a way whose host is known not to answer.
     pub(super) fn skip_way(&self, attempt: &Attempt, way: usize, outcome: &Outcome, now: Timestamp) -> bool {
         let Some((_, numbers)) = attempt.ways.get(way) else { return false };
-        let spoken = vec![Spoken { outcome: outcome.clone(), passes_dsn: false }; numbers.len()];
+        let spoken = vec![Spoken::of(outcome.clone()); numbers.len()];
         self.way_ended(attempt, numbers, &spoken, now)
     }
 
@@ -229,10 +229,9 @@ impl Runner {
         let settings = &self.gate.site.settings.queue;
         let mut after = claim.progress().clone();
         pending.iter().for_each(|record| after.apply(now, record));
+        let envelope = &*attempt.envelope;
         let is_done = after.states.iter().all(|s| s.last.as_ref().is_some_and(|o| o.enhanced.0 == 2));
-        if is_done
-            && attempt.envelope.recipients.iter().zip(&after.states).all(|(r, s)| !r.notify.success || s.reported)
-        {
+        if is_done && !envelope.recipients.iter().zip(&after.states).any(|(r, s)| bounce::is_owed(r, s)) {
             log::event("finished").id(&attempt.id).write();
             if let Err(e) = claim.retire() {
                 // It is delivered and still there: its next attempt must know that.
@@ -242,11 +241,13 @@ impl Runner {
             self.retired().push(attempt.id.clone());
             return Ok(Attempted::Finished);
         }
-        let is_young = now.since(attempt.envelope.arrived) < settings.warn.min(settings.expire);
-        let is_owed = |progress: &Progress| progress.states.iter().any(|s| s.is_owed());
-        if is_young && !after.states.iter().any(|s| s.last.as_ref().is_some_and(|o| o.enhanced.0 != 4)) {
+        let is_settled = |s: &State| s.last.as_ref().is_some_and(|o| o.enhanced.0 != 4);
+        let has_news = after.states.iter().any(is_settled)
+            || schedule::expiry(envelope, &after, settings).0 <= now
+            || schedule::late(envelope, &after, now, settings).is_some();
+        if !has_news {
             // Nothing to tell anybody: outcomes and the next date go down together.
-            let next = schedule::next(attempt.envelope.arrived, now, settings);
+            let next = schedule::next_attempt(envelope, &after, now, settings);
             let records = [pending, vec![Record::Next(next)]].concat();
             self.record(claim, now, records)?;
             return Ok(Attempted::Later(next));
@@ -256,8 +257,8 @@ impl Runner {
         }
         self.expire(claim, now)?;
         self.report(claim, now)?;
-        if is_owed(claim.progress()) {
-            let next = schedule::next(attempt.envelope.arrived, now, settings);
+        if claim.progress().states.iter().any(State::is_owed) {
+            let next = schedule::next_attempt(envelope, claim.progress(), now, settings);
             self.record(claim, now, vec![Record::Next(next)])?;
             return Ok(Attempted::Later(next));
         }
@@ -306,7 +307,7 @@ impl Runner {
             Ok(text) => Outcome::new(Enhanced(2, 0, 0), text, ""),
             Err(failure) => Outcome::new(failure.enhanced, failure.public, "").because(&failure.cause),
         };
-        Spoken { outcome, passes_dsn: false }
+        Spoken::of(outcome)
     }
 
     fn deliver(&self, attempt: &Attempt, recipient: &Recipient, now: Timestamp) -> Result<String, Failure> {
@@ -333,9 +334,15 @@ impl Runner {
         kept: &mut Option<Open>,
         now: Timestamp,
     ) -> Vec<Spoken> {
-        let all = |outcome: Outcome| vec![Spoken { outcome, passes_dsn: false }; numbers.len()];
+        let all = |outcome: Outcome| vec![Spoken::of(outcome); numbers.len()];
         let routed = self.gate.router.host(domain);
-        let plan = routed.and_then(|(mailer, host, port)| self.hops.plan(mailer, &Route::host_text(&host, port), now));
+        let wish = match attempt.envelope.handling.tls {
+            // RFC 8689 §5: a report is not lost for it.
+            TlsWish::Required if attempt.envelope.sender.is_none() => TlsWish::Usual,
+            wish => wish,
+        };
+        let plan = routed
+            .and_then(|(mailer, host, port)| self.hops.plan_for(mailer, &Route::host_text(&host, port), wish, now));
         let plan = match plan {
             Ok(plan) => plan,
             Err(failure) => {
@@ -354,6 +361,7 @@ impl Runner {
             envelope,
             sender: owner.as_ref().or(envelope.sender.as_ref()),
             recipients: &recipients,
+            now,
         };
         conversation.hold(kept, &mut || attempt.work().claim.message().map(|m| Box::new(m) as Box<dyn Read>))
     }
@@ -361,60 +369,57 @@ impl Runner {
     /// Gives up on what is too old.
     fn expire(&self, claim: &mut Claim, now: Timestamp) -> io::Result<()> {
         let settings = &self.gate.site.settings.queue;
-        if now.since(claim.envelope().arrived) < settings.expire {
+        let (date, ending) = schedule::expiry(claim.envelope(), claim.progress(), settings);
+        if now < date {
             return Ok(());
         }
         let mut records = Vec::new();
         for (number, state) in claim.progress().states.iter().enumerate().filter(|(_, s)| s.is_owed()) {
             let last = state.last.as_ref().map_or(String::new(), |o| format!("; the last attempt: {}", o.text));
-            let text = format!("Not delivered within {}{last}", humantime::format_duration(settings.expire));
             let host = state.last.as_ref().map_or("", |o| o.host.as_str());
             // RFC 3463 §3.5: delivery time expired.
-            let outcome = Outcome::new(Enhanced(5, 4, 7), text, host);
+            let outcome = Outcome::new(Enhanced(5, 4, 7), ending.text() + &last, host);
             log_outcome(claim.id(), &claim.envelope().recipients[number], &outcome, claim.envelope().arrived, now);
             records.push(Record::Tried(vec![number], outcome));
         }
         if records.is_empty() { Ok(()) } else { self.record(claim, now, records) }
     }
 
-    /// Tells senders: failures, asked-for successes, and once that a message is late. Each report is queued before it is
+    /// Tells senders: failures, successes they asked for, and that a message is late. Each report is queued before it is
     /// journaled: a crash between doubles a report, never loses one.
     fn report(&self, claim: &mut Claim, now: Timestamp) -> io::Result<()> {
-        let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for (number, recipient) in claim.envelope().recipients.iter().enumerate() {
-            let state = &claim.progress().states[number];
-            let wants = match &state.last {
-                Some(outcome) if outcome.enhanced.0 == 5 => recipient.notify.failure,
-                Some(outcome) if outcome.enhanced.0 == 2 => recipient.notify.success,
-                _ => false,
-            };
-            if wants && !state.reported {
-                groups.entry(recipient.delivery.sender.clone()).or_default().push(number);
-            }
-        }
-        for (sender, numbers) in groups {
+        let settled = groups(claim, bounce::is_owed);
+        for (sender, numbers) in settled {
             let report = Report::settled(&numbers, owner(claim.envelope(), &sender));
             bounce::send(&self.gate, claim, &report, now)?;
             self.record(claim, now, vec![Record::Reported(numbers)])?;
         }
-        let is_late = now.since(claim.envelope().arrived) >= self.gate.site.settings.queue.warn;
-        if is_late && !claim.progress().warned && claim.envelope().sender.is_some() {
-            let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-            for (number, recipient) in claim.envelope().recipients.iter().enumerate() {
-                if claim.progress().states[number].is_owed() && recipient.notify.delay {
-                    groups.entry(recipient.delivery.sender.clone()).or_default().push(number);
-                }
-            }
-            let is_any = !groups.is_empty();
-            for (sender, numbers) in groups {
-                bounce::send(&self.gate, claim, &Report::late(&numbers, owner(claim.envelope(), &sender)), now)?;
-            }
-            if is_any {
-                self.record(claim, now, vec![Record::Warned])?;
-            }
+        let settings = &self.gate.site.settings.queue;
+        let Some(late) = schedule::late(claim.envelope(), claim.progress(), now, settings) else { return Ok(()) };
+        let waiting = groups(claim, |recipient, state| state.is_owed() && recipient.notify.delay);
+        // Said once, also when nobody wants to hear it: a date that has passed would be looked at for ever.
+        for (sender, numbers) in waiting {
+            let owner = owner(claim.envelope(), &sender);
+            let report = match late {
+                Late::Old => Report::late(&numbers, owner),
+                Late::Overdue => Report::overdue(&numbers, owner),
+            };
+            bounce::send(&self.gate, claim, &report, now)?;
         }
-        Ok(())
+        let told = if late == Late::Old { Record::Warned } else { Record::Overdue };
+        self.record(claim, now, vec![told])
     }
+}
+
+/// Numbers of the recipients that are meant, by the list owner who stands for the sender.
+fn groups(claim: &Claim, is_meant: impl Fn(&Recipient, &State) -> bool) -> BTreeMap<String, Vec<usize>> {
+    let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (number, recipient) in claim.envelope().recipients.iter().enumerate() {
+        if is_meant(recipient, &claim.progress().states[number]) {
+            groups.entry(recipient.delivery.sender.clone()).or_default().push(number);
+        }
+    }
+    groups
 }
 
 /// What a conversation says about the host: RFC 3463 §3.5 has 4.4.2 for connections that break, or don't come about.
@@ -445,9 +450,16 @@ fn records(attempt: &Attempt, numbers: &[usize], spoken: &[Spoken], now: Timesta
             _ => records.push(Record::Tried(vec![*number], spoken.outcome.clone())),
         }
     }
-    // The next host reports these from here on (RFC 3461 §6.2), also when our attempts for others go on.
-    let is_passed = |spoken: &Spoken| spoken.passes_dsn && spoken.outcome.enhanced.0 == 2;
-    let passed: Vec<usize> = numbers.iter().zip(spoken).filter(|(_, s)| is_passed(s)).map(|(n, _)| *n).collect();
+    // The next host reports these from here on (RFC 3461 §6.2), also when our attempts for others go on; but that a message was
+    // relayed is for us to say where its sender wants to know.
+    let of = |is_meant: &dyn Fn(&Spoken) -> bool| -> Vec<usize> {
+        let done = numbers.iter().zip(spoken).filter(|(_, s)| s.outcome.enhanced.0 == 2);
+        done.filter(|(_, s)| is_meant(s)).map(|(n, _)| *n).collect()
+    };
+    let (relayed, passed) = (of(&|s| s.owes_relayed), of(&|s| s.passes_dsn && !s.owes_relayed));
+    if !relayed.is_empty() {
+        records.push(Record::Relayed(relayed));
+    }
     if !passed.is_empty() {
         records.push(Record::Reported(passed));
     }

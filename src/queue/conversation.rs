@@ -5,8 +5,10 @@
 //! temporary; after the final dot that may double the message, which RFC 5321 §4.2.5 prefers to losing it.
 //! RFC 1870, RFC 2033, RFC 2920, RFC 3030, RFC 3461 §6, RFC 6152, RFC 6531 §3.5.
 
+use super::onward::{self, NextHost};
 use super::opening::{Extensions, Line, Net, Open, Opening, Stop, reply_outcome};
 use crate::addr::{Address, print_path};
+use crate::clock::Timestamp;
 use crate::dot::DotEncoder;
 use crate::envelope::{Envelope, Mailer, Recipient};
 use crate::nexthop::Plan;
@@ -22,6 +24,8 @@ const WORTHWHILE: usize = 10;
 
 /// Up to this size, in octets, a message goes in one piece with its envelope to a host that knows CHUNKING.
 const WHOLE: u64 = 256 << 10;
+/// Largest header, in octets, that is looked through for a field to be replaced.
+const HEADER: usize = 1 << 20;
 /// How long a host's goodbye is waited for.
 pub(super) const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -31,6 +35,15 @@ pub(super) struct Spoken {
     pub(super) outcome: Outcome,
     /// The next host takes care of DSNs (it said DSN).
     pub(super) passes_dsn: bool,
+    /// The sender wants to hear that it was relayed.
+    pub(super) owes_relayed: bool,
+}
+
+impl Spoken {
+    /// An outcome of our own: no host has promised anything.
+    pub(super) fn of(outcome: Outcome) -> Spoken {
+        Spoken { outcome, passes_dsn: false, owes_relayed: false }
+    }
 }
 
 /// One message to some recipients of one destination.
@@ -45,6 +58,8 @@ pub(super) struct Conversation<'a> {
     pub(super) envelope: &'a Envelope,
     pub(super) sender: Option<&'a Address>,
     pub(super) recipients: &'a [&'a Recipient],
+    /// The time, for what depends on how long a message has waited.
+    pub(super) now: Timestamp,
 }
 
 /// Gives the message's text from its start, as often as it is asked.
@@ -77,7 +92,7 @@ impl Conversation<'_> {
             Ok(()) => Outcome::new(Enhanced(4, 5, 0), "the host said nothing about this recipient", &host),
             Err(stop) => stop.outcome(&host),
         };
-        let unsaid = || Spoken { outcome: rest.clone(), passes_dsn: false };
+        let unsaid = || Spoken::of(rest.clone());
         spoken.into_iter().map(|s| s.unwrap_or_else(unsaid)).collect()
     }
 
@@ -132,7 +147,7 @@ impl Conversation<'_> {
         let (refused, left): (Vec<usize>, Vec<usize>) = all.partition(needs);
         let text = "The next host does not take internationalized addresses";
         let outcome = reply_outcome(&Reply::new(550, Enhanced(5, 6, 7), text), &open.host);
-        refused.into_iter().for_each(|i| spoken[i] = Some(Spoken { outcome: outcome.clone(), passes_dsn: false }));
+        refused.into_iter().for_each(|i| spoken[i] = Some(Spoken::of(outcome.clone())));
         Ok(left)
     }
 
@@ -141,21 +156,31 @@ impl Conversation<'_> {
     /// What the peer says about a recipient is kept at once: whatever breaks later, nobody who has the message gets it again.
     fn transaction(
         &self,
-        Open { line, extensions, host, .. }: &mut Open,
+        Open { line, extensions, host, is_verified, .. }: &mut Open,
         batch: &[usize],
         text: &mut Text<'_>,
         spoken: &mut [Option<Spoken>],
     ) -> Result<Vec<usize>, Stop> {
-        let has_dsn = extensions.has("DSN");
-        let mut commands = vec![self.mail_command(extensions, has_dsn, batch)];
-        commands.extend(batch.iter().map(|i| rcpt_command(self.recipients[*i], has_dsn)));
+        let next_host = NextHost::of(self.plan.mailer, extensions.lines(), *is_verified);
+        let has_dsn = next_host.dsn;
+        let wishes = match onward::mail_parameters(self.envelope, &next_host, self.now) {
+            Ok(wishes) => wishes,
+            Err((enhanced, text)) => {
+                let outcome = Outcome::new(enhanced, text, host);
+                batch.iter().for_each(|i| spoken[*i] = Some(Spoken::of(outcome.clone())));
+                return Ok(Vec::new());
+            }
+        };
+        let mut commands = vec![self.mail_command(extensions, has_dsn, batch) + &wishes];
+        commands.extend(batch.iter().map(|i| self.rcpt_command(*i, &next_host)));
+        let text: &mut Text<'_> = &mut || tunnelled(text()?, self.envelope, &next_host);
         let is_pipelined = extensions.has("PIPELINING");
         let is_chunked = is_pipelined && extensions.has("CHUNKING") && self.envelope.size <= WHOLE;
         if is_pipelined {
             // RFC 2920 §3.1: MAIL, RCPT and DATA may go in one piece, and so may all of a BDAT (RFC 3030 §2).
             let mut piece = format!("{}\r\n", commands.join("\r\n")).into_bytes();
             match is_chunked {
-                true => push_chunk(&mut piece, text).map_err(Stop::Local)?,
+                true => push_chunk(&mut piece, self.envelope.size, text).map_err(Stop::Local)?,
                 false => piece.extend_from_slice(b"DATA\r\n"),
             }
             line.wire.send(&piece)?;
@@ -165,7 +190,10 @@ impl Conversation<'_> {
         if !mail.is_positive() {
             return Err(Stop::Refused(mail));
         }
-        let say = |reply: &Reply| Some(Spoken { outcome: reply_outcome(reply, host), passes_dsn: has_dsn });
+        let say = |index: usize, reply: &Reply| {
+            let owes_relayed = onward::owes_relayed(self.recipients[index], self.envelope, &next_host, self.now);
+            Some(Spoken { outcome: reply_outcome(reply, host), passes_dsn: has_dsn, owes_relayed })
+        };
         let (mut accepted, mut crowded) = (Vec::new(), Vec::new());
         for (index, command) in batch.iter().zip(&commands[1..]) {
             let reply = next(line, command)?;
@@ -175,10 +203,10 @@ impl Conversation<'_> {
             }
             // RFC 5321 §4.5.3.1.10: "too many recipients" is about this transaction, also when it comes as 552.
             let is_crowd = matches!(reply.code, 452 | 552) && reply.enhanced.is_none_or(|e| (e.1, e.2) == (5, 3));
-            spoken[*index] = say(&reply);
+            spoken[*index] = say(*index, &reply);
             if is_crowd {
                 let outcome = Outcome { enhanced: Enhanced(4, 5, 3), ..reply_outcome(&reply, host) };
-                spoken[*index] = Some(Spoken { outcome, passes_dsn: false });
+                spoken[*index] = Some(Spoken::of(outcome));
                 crowded.push(*index);
             }
         }
@@ -192,7 +220,7 @@ impl Conversation<'_> {
                 if data.is_positive() {
                     return Err(Stop::Protocol(format!("unexpected reply to DATA: {data}")));
                 }
-                accepted.iter().for_each(|i| spoken[*i] = say(&data));
+                accepted.iter().for_each(|i| spoken[*i] = say(*i, &data));
                 line.ask("RSET")?;
                 return Ok(Vec::new());
             }
@@ -209,7 +237,7 @@ impl Conversation<'_> {
                 }
                 last = Some(reply);
             }
-            spoken[*index] = last.as_ref().and_then(say);
+            spoken[*index] = last.as_ref().and_then(|reply| say(*index, reply));
         }
         // RFC 3030 §2: after a BDAT that failed the transaction is in doubt until RSET.
         if is_chunked && last.is_some_and(|reply| !reply.is_positive()) {
@@ -253,6 +281,22 @@ impl Conversation<'_> {
         Ok(line.wire.send(&wire)?)
     }
 
+    fn rcpt_command(&self, index: usize, host: &NextHost) -> String {
+        let recipient = self.recipients[index];
+        let mut command = format!("RCPT TO:<{}>", recipient.delivery.user);
+        if let Some(notify) = onward::notify(recipient, self.envelope, host, self.now) {
+            command.push_str(&format!(" NOTIFY={notify}"));
+        }
+        if host.dsn {
+            let (kind, address) =
+                recipient.orcpt.clone().unwrap_or_else(|| ("rfc822".to_string(), recipient.original.to_string()));
+            if address.is_ascii() {
+                command.push_str(&format!(" ORCPT={kind};{}", encodify::hex::XTEXT.encode(&address)));
+            }
+        }
+        command
+    }
+
     fn mail_command(&self, extensions: &Extensions, has_dsn: bool, batch: &[usize]) -> String {
         let mut command = format!("MAIL FROM:{}", print_path(self.sender));
         if extensions.has("SIZE") {
@@ -280,15 +324,36 @@ impl Conversation<'_> {
 }
 
 /// Appends the whole message as one last chunk, with CRLF line ends.
-fn push_chunk(piece: &mut Vec<u8>, text: &mut Text<'_>) -> std::io::Result<()> {
-    let (mut whole, mut wire) = (Vec::new(), Vec::new());
+fn push_chunk(piece: &mut Vec<u8>, size: u64, text: &mut Text<'_>) -> std::io::Result<()> {
+    // The header may have grown by a field. Room for one octet more, so that the end is seen by a read that gives nothing, and not by a smaller one first.
+    let (mut whole, mut wire) = (Vec::with_capacity(size as usize + 1), Vec::new());
     text()?.read_to_end(&mut whole)?;
     let mut encoder = DotEncoder::of_chunks();
     encoder.feed(&whole, &mut wire);
     encoder.finish(&mut wire);
+    piece.reserve(wire.len() + 32);
     piece.extend_from_slice(format!("BDAT {} LAST\r\n", wire.len()).as_bytes());
     piece.extend_from_slice(&wire);
     Ok(())
+}
+
+/// The text as this host gets it: its header may carry the priority (RFC 6758 §3.3).
+fn tunnelled(mut text: Box<dyn Read>, envelope: &Envelope, host: &NextHost) -> std::io::Result<Box<dyn Read>> {
+    if envelope.handling.priority.is_none() || host.priority {
+        return Ok(text);
+    }
+    let mut head = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let from = head.len().saturating_sub(1);
+        let n = text.read(&mut buffer)?;
+        head.extend_from_slice(&buffer[..n]);
+        let end = memchr::memmem::find(&head[from..], b"\n\n").map(|at| from + at + 2);
+        let Some(end) = end.or_else(|| (n == 0 || head.len() > HEADER).then_some(head.len())) else { continue };
+        let changed = onward::tunnelled(&head[..end], envelope, host);
+        let start = changed.map_or_else(|| head.clone(), |changed| [&changed, &head[end..]].concat());
+        return Ok(Box::new(std::io::Cursor::new(start).chain(text)));
+    }
 }
 
 /// Looks through a message's header for octets that need RFC 6532.
@@ -311,19 +376,4 @@ fn has_ascii_header(text: &mut Text<'_>) -> std::io::Result<bool> {
             return Ok(true);
         }
     }
-}
-
-fn rcpt_command(recipient: &Recipient, has_dsn: bool) -> String {
-    let mut command = format!("RCPT TO:<{}>", recipient.delivery.user);
-    if has_dsn {
-        if !recipient.notify.is_default() {
-            command.push_str(&format!(" NOTIFY={}", recipient.notify));
-        }
-        let (kind, address) =
-            recipient.orcpt.clone().unwrap_or_else(|| ("rfc822".to_string(), recipient.original.to_string()));
-        if address.is_ascii() {
-            command.push_str(&format!(" ORCPT={kind};{}", encodify::hex::XTEXT.encode(&address)));
-        }
-    }
-    command
 }

@@ -127,7 +127,7 @@ impl Crew {
     /// Puts a message on the board, as read from the queue.
     pub(super) fn learn(&self, id: &Id, envelope: &Envelope, progress: &Progress) {
         let (item, name) = self.describe(id, envelope, progress);
-        let due = self.due(progress);
+        let due = self.due(envelope, progress);
         let now = self.seconds();
         let mut board = self.board();
         let destination = board.destination(&name);
@@ -164,27 +164,33 @@ impl Crew {
         let owed = envelope.recipients.iter().zip(&progress.states).filter(|(_, state)| state.is_owed());
         let ways: Vec<&Delivery> = owed.map(|(recipient, _)| &recipient.delivery).collect();
         let hint = Hint::of(id, envelope, &ways);
-        let told = if progress.warned { settings.expire } else { settings.warn.min(settings.expire) };
-        let care = schedule::date(envelope.arrived.after(told));
+        let care = schedule::date(schedule::care(envelope, progress, settings));
         let item = Item { id: id.pack(), sender: hint.sender, priority: hint.priority, care };
         let name = hint.delivery.map(|(mailer, host)| self.runner.destination(mailer, &host));
         (item, name.unwrap_or_default())
     }
 
-    fn due(&self, progress: &Progress) -> u32 {
+    fn due(&self, envelope: &Envelope, progress: &Progress) -> u32 {
         if progress.held {
             return NEVER;
         }
+        let now = (self.now)();
+        let spans = schedule::spans(envelope, &self.runner.gate().site.settings.queue);
         // A date that no pause explains was written by a clock that went wrong.
-        let latest = (self.now)().after(self.runner.gate().site.settings.queue.retry_max);
-        progress.next.map_or(0, |next| schedule::date(next.min(latest)))
+        let latest = now.after(spans.retry_max);
+        let next = progress.next.map_or(0, |next| schedule::date(next.min(latest)));
+        schedule::held_until(envelope, progress, now).map_or(next, |until| next.max(schedule::date(until)))
     }
 
     /// Sees to it that somebody takes what there is to do.
     pub(super) fn rouse(self: &Arc<Crew>) {
-        if !self.board().has_work() {
-            return;
+        if self.board().has_work() {
+            self.call();
         }
+    }
+
+    /// Wakes a thread, or starts one more.
+    fn call(self: &Arc<Crew>) {
         let mut threads = self.threads();
         if threads.idle > 0 {
             drop(threads);
@@ -235,12 +241,11 @@ impl Crew {
         while let Some((number, task)) = crew.0.next(held) {
             let streak = held.filter(|(last, _)| *last == number).map_or(0, |(_, had)| had);
             held = Some((number, streak + 1));
-            crew.0.rouse();
             crew.0.perform(number, task);
         }
     }
 
-    fn next(&self, held: Option<(Number, u32)>) -> Option<(Number, Task<Part>)> {
+    fn next(self: &Arc<Crew>, held: Option<(Number, u32)>) -> Option<(Number, Task<Part>)> {
         let mut board = self.board();
         loop {
             if self.stops.load(Ordering::Acquire) {
@@ -248,6 +253,12 @@ impl Crew {
             }
             let now = self.seconds();
             if let Some(found) = board.take(now, held) {
+                let has_more = board.has_work();
+                drop(board);
+                // Each who takes something calls the next, as long as there is more.
+                if has_more {
+                    self.call();
+                }
                 return Some(found);
             }
             let until_due = board.next_date().map_or(IDLE, |due| Duration::from_secs(due.saturating_sub(now).into()));
@@ -285,8 +296,8 @@ impl Crew {
             }
         }
         let now = self.seconds();
+        // Whoever ends a task looks for the next one, and finds what this has made room for.
         self.board().ended(number, verdict, now);
-        self.rouse();
     }
 
     /// Claims a message; tries what goes to this destination and hands the rest to others. With an outcome nothing is tried: it stands for
@@ -294,7 +305,7 @@ impl Crew {
     fn message(self: &Arc<Crew>, number: Number, packed: PackedId, skipped: Option<&crate::spool::Outcome>) -> Verdict {
         let id = packed.unpack();
         let attempt = match self.runner.open(&id) {
-            Ok(Opened::Attempt(attempt)) => Arc::new(attempt),
+            Ok(Opened::Attempt(attempt)) => attempt,
             Ok(Opened::Ended(ended)) => {
                 self.ended(&id, None, Ok(ended));
                 return Verdict::Unknown;
@@ -306,9 +317,10 @@ impl Crew {
         };
         let now = (self.now)();
         let progress = attempt.progress();
-        if !self.once && skipped.is_none() && !progress.is_due(now) {
+        let is_due = progress.is_due(now) && schedule::held_until(attempt.envelope(), &progress, now).is_none();
+        if !self.once && skipped.is_none() && !is_due {
             let (item, name) = self.describe(&id, attempt.envelope(), &progress);
-            let (due, now) = (self.due(&progress), self.seconds());
+            let (due, now) = (self.due(attempt.envelope(), &progress), self.seconds());
             let mut board = self.board();
             let destination = board.destination(&name);
             board.not_due(item, destination, due, now);

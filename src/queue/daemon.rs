@@ -104,7 +104,6 @@ fn patience(crew: &Arc<Crew>, now: fn() -> Timestamp) -> Duration {
 fn heed(crew: &Arc<Crew>, ask: &mpsc::Sender<Look>, line: &str) {
     if let Some(hint) = Hint::parse(line) {
         crew.learn_hint(&hint);
-        crew.rouse();
     } else if let Some(id) = Id::parse(line) {
         match crew.runner.gate().spool.peek(&id) {
             Ok(Some((envelope, progress))) => crew.hasten(&id, &envelope, &progress),
@@ -112,7 +111,6 @@ fn heed(crew: &Arc<Crew>, ask: &mpsc::Sender<Look>, line: &str) {
             // The scan says what is wrong with it.
             Err(_) => drop(ask.send(Look::Queue)),
         }
-        crew.rouse();
     } else if line == "dropped" {
         let _ = ask.send(Look::Dropped);
     } else if line.is_empty() {

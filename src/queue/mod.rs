@@ -11,6 +11,7 @@ mod conversation;
 mod crew;
 mod daemon;
 mod drops;
+pub mod onward;
 mod opening;
 mod schedule;
 mod select;
@@ -19,6 +20,7 @@ pub use attempt::{Attempted, Runner};
 pub use daemon::{Daemon, Wake, try_all};
 pub use drops::take_dropped;
 pub use opening::{Net, NetError, Wire};
+pub use schedule::{Ending, Late, Spans, born, expiry, held_until, late, next_attempt, spans};
 pub use select::{Selection, Selector};
 
 use crate::clock::Timestamp;

@@ -120,6 +120,11 @@ impl Extensions {
             .find(|w| w.split(' ').next().is_some_and(|k| k.eq_ignore_ascii_case(name)))
     }
 
+    /// The lines behind the first.
+    pub(super) fn lines(&self) -> &[String] {
+        &self.words
+    }
+
     /// Most recipients of a transaction, where the peer has a limit of its own (RFC 9422 §4.2).
     pub(super) fn recipients(&self) -> usize {
         let words = self.line("LIMITS").unwrap_or("").split(' ');
@@ -185,6 +190,8 @@ pub(super) struct Open {
     pub(super) extensions: Extensions,
     /// Its name.
     pub(super) host: String,
+    /// TLS is on, and the certificate is what the domain's own word demands (RFC 8689 §2).
+    pub(super) is_verified: bool,
     /// The hop of the plan that it was, with the address alone that was taken.
     hop: Hop,
     mailer: Mailer,
@@ -223,8 +230,18 @@ impl Opening<'_> {
                 let stop = match self.address(hop, *address) {
                     Ok((line, extensions)) => {
                         let (host, mailer) = (hop.name.clone(), self.plan.mailer);
+                        let is_verified = hop.security.is_verified();
                         let hop = Hop { addresses: vec![*address], ..hop.clone() };
-                        return Ok(Open { line, extensions, host, hop, mailer, since: Instant::now(), used: 0 });
+                        return Ok(Open {
+                            line,
+                            extensions,
+                            host,
+                            is_verified,
+                            hop,
+                            mailer,
+                            since: Instant::now(),
+                            used: 0,
+                        });
                     }
                     Err(stop) => stop,
                 };

@@ -4,7 +4,7 @@ use super::{Attempted, Net, NetError, Runner, Wire};
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::envelope::{Delivery, Envelope, Mailer, Notify, Recipient, Source};
+use crate::envelope::{Delivery, Envelope, Handling, Mailer, Notify, Recipient, Source};
 use crate::fsx::fault::{Plan, with_plan};
 use crate::nexthop::{NextHops, NoDns, Own, Security, TlsError, TlsFault};
 use crate::serve::Gate;
@@ -205,6 +205,7 @@ fn queue(runner: &Runner, sender: Option<&str>, recipients: Vec<Recipient>) -> I
         smtputf8: false,
         ret_full: false,
         envid: None,
+        handling: Handling::default(),
         size: 0,
         recipients,
     };

@@ -6,6 +6,7 @@
 //! Trust: the text is hostile. Its header is held (to a limit) until it is complete, then checked for size and loops; the body
 //! streams through.
 
+use super::{Forwarding, wishes};
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::deliver::{Postman, loops, stamp};
@@ -22,6 +23,9 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// A header longer than this is worth a worker thread, in octets.
+const HEAD_IN_MEMORY: usize = 64 << 10;
+
 /// What every way in needs; shared by all connections of a process.
 #[derive(Debug)]
 pub struct Gate {
@@ -33,6 +37,8 @@ pub struct Gate {
     pub postman: Postman,
     /// Keeps the rest.
     pub spool: Spool,
+    /// Senders of forwarded mail.
+    pub forwarding: Forwarding,
     /// Our name.
     pub host: String,
 }
@@ -46,6 +52,7 @@ impl Gate {
             router,
             spool: Spool::of(&site),
             host: site.hostname(),
+            forwarding: Forwarding::new(site.clone()),
             site,
         }
     }
@@ -56,7 +63,8 @@ impl Gate {
         let is_fast = envelope
             .recipients
             .iter()
-            .all(|r| r.delivery.mailer == Mailer::Mailbox && r.delivery.sender.is_empty() && !r.notify.success);
+            .all(|r| r.delivery.mailer == Mailer::Mailbox && r.delivery.sender.is_empty() && !r.notify.success)
+            && envelope.handling.hold.is_none();
         let sink = if is_fast {
             let only = match envelope.recipients.as_slice() {
                 [only] => Some(only.delivery.user.as_str()),
@@ -67,7 +75,7 @@ impl Gate {
             draft.write(stamp.as_bytes()).map_err(|e| Failure::local(&e))?;
             Sink::Fast { draft, skip: stamp.len() as u64, wire_size: dot::crlf_size(stamp.as_bytes()) }
         } else {
-            Sink::Queue(self.spool.draft(id.clone(), &envelope).map_err(|e| Failure::local(&e))?)
+            Sink::Waiting(self.spool.clone())
         };
         let settings = &self.site.settings.smtp;
         Ok(Incoming {
@@ -83,6 +91,8 @@ impl Gate {
             header_limit: settings.header_size.0 as usize,
             hop_limit: settings.hops,
             checks_quotas: false,
+            reads_priority: settings.priorities,
+            trusts_priority: false,
             host: self.host.clone(),
             message_id: None,
         })
@@ -104,7 +114,13 @@ pub struct Request {
 
 #[derive(Debug)]
 enum Sink {
-    Fast { draft: fsx::Draft, skip: u64, wire_size: u64 },
+    Fast {
+        draft: fsx::Draft,
+        skip: u64,
+        wire_size: u64,
+    },
+    /// For the queue, once the header has said what the envelope is to hold too.
+    Waiting(Spool),
     Queue(spool::Draft),
 }
 
@@ -124,6 +140,8 @@ pub struct Incoming {
     header_limit: usize,
     hop_limit: u32,
     checks_quotas: bool,
+    reads_priority: bool,
+    trusts_priority: bool,
     host: String,
     message_id: Option<String>,
 }
@@ -140,11 +158,17 @@ impl Incoming {
         Incoming { checks_quotas: true, ..self }
     }
 
+    /// Lets the header lift the message above others (RFC 6758): for senders who may.
+    pub fn trusting_priority(self, is_trusted: bool) -> Incoming {
+        Incoming { trusts_priority: is_trusted, ..self }
+    }
+
     /// True when taking this many more octets will touch the disk.
     pub fn would_block(&self, more: usize) -> bool {
         let held = self.head.as_ref().map_or(0, Vec::len);
         match &self.sink {
             Sink::Fast { draft, .. } => draft.would_flush(more + held),
+            Sink::Waiting(_) => more + held > HEAD_IN_MEMORY,
             Sink::Queue(draft) => draft.would_flush(more + held),
         }
     }
@@ -194,6 +218,11 @@ impl Incoming {
             let cause = format!("Delivered-To: {}", own.delivery.user);
             return Err(Failure::permanent((4, 6), "Mail forwarding loop", cause).with_code(554));
         }
+        wishes::add_header(&mut self.envelope.handling, &facts, self.reads_priority, self.trusts_priority);
+        if let Sink::Waiting(spool) = &self.sink {
+            let draft = spool.draft(self.id.clone(), &self.envelope).map_err(|e| Failure::local(&e))?;
+            self.sink = Sink::Queue(draft);
+        }
         let mut top = std::mem::take(&mut self.received);
         self.message_id = facts.message_id.clone();
         if self.completes {
@@ -231,6 +260,7 @@ impl Incoming {
                 draft.write(text)
             }
             Sink::Queue(draft) => draft.write(text),
+            Sink::Waiting(_) => Err(std::io::Error::other("text before the header's end")),
         };
         written.map_err(|e| Failure::local(&e))
     }
@@ -253,8 +283,17 @@ impl Incoming {
             .maybe("ip", envelope.source.ip)
             .maybe("user", envelope.source.user.as_ref())
             .maybe("msgid", message_id.as_ref())
+            .maybe("priority", envelope.handling.priority)
+            .maybe("by", envelope.handling.by.map(|by| format!("{};{}", by.at.rfc3339(), by.letters())))
+            .maybe("hold", envelope.handling.hold.as_ref().map(|hold| hold.until.rfc3339()))
+            .maybe("tls", envelope.handling.tls.word())
             .push(&mut story);
         let results = match sink {
+            // The header was done above, and made a draft of it.
+            Sink::Waiting(_) => {
+                let failure = Failure::local(&std::io::Error::other("no draft"));
+                envelope.recipients.iter().map(|_| Err(failure.clone())).collect()
+            }
             Sink::Queue(draft) => match gate.spool.publish(draft) {
                 Ok(_) => {
                     for recipient in &envelope.recipients {

@@ -3,19 +3,24 @@
 //! A driver pairs one machine with one service for each connection.
 
 mod accept;
+mod forwarding;
 mod imap;
 mod login;
 mod pop3;
 mod poppass;
 mod received;
+mod recipients;
 mod smtp;
+mod wishes;
 
 pub use accept::{Gate, Incoming, Request};
+pub use forwarding::Forwarding;
 pub use imap::{ImapDesk, ImapService};
 pub use login::{Denied, LoginDesk};
 pub use pop3::{Pop3Desk, Pop3Service};
 pub use poppass::PoppassService;
 pub use received::{Peer, received};
+pub use recipients::recipients;
 pub use smtp::{SmtpDesk, SmtpService};
 
 use crate::clock::Timestamp;

@@ -2,7 +2,7 @@
 
 use crate::addr::Address;
 use crate::clock::Timestamp;
-use crate::envelope::Source;
+use crate::envelope::{Priority, Source};
 use crate::msg;
 use std::net::IpAddr;
 
@@ -15,13 +15,15 @@ pub struct Peer {
     pub port: u16,
 }
 
-/// Prints the field with a line end. `only` is named when there is exactly one recipient: more would tell on the others.
+/// Prints the field with a line end. `only` is named when there is exactly one recipient: more would tell on the others; `priority`
+/// is what was asked for in MAIL.
 pub fn received(
     source: &Source,
     tls: Option<(&str, &str)>,
     host: &str,
     id: &str,
     only: Option<&Address>,
+    priority: Option<Priority>,
     now: Timestamp,
 ) -> String {
     let mut words = Vec::new();
@@ -48,6 +50,10 @@ pub fn received(
     say(format!("id {id}"));
     if let Some(address) = only {
         say(format!("for <{address}>"));
+    }
+    // RFC 6710 §4.1.
+    if let Some(priority) = priority {
+        say(format!("PRIORITY {priority}"));
     }
     if let Some(last) = words.last_mut() {
         last.push(';');
@@ -85,10 +91,10 @@ mod tests {
         };
         let to = Address::parse("bob@example.test").unwrap();
         let tls = Some(("TLSv1.3", "TLS13_AES_256_GCM_SHA384"));
-        let text = received(&source, tls, "mail.example.test", "0id", Some(&to), Timestamp(0));
+        let text = received(&source, tls, "mail.example.test", "0id", Some(&to), "-3".parse().ok(), Timestamp(0));
         assert_eq!(text.lines().filter(|l| !l.starts_with('\t')).count(), 1);
         let value = msg::find(text.as_bytes(), "Received").unwrap().value().replace('\t', " ");
         assert!(value.starts_with("from evil??x???Bcc:?? ([192.0.2.1])"), "{value}");
-        assert!(value.contains("for <bob@example.test>; Thu, 01 Jan 1970"), "{value}");
+        assert!(value.contains("for <bob@example.test> PRIORITY -3; Thu, 01 Jan 1970"), "{value}");
     }
 }

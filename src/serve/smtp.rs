@@ -2,8 +2,9 @@
 
 use super::accept::{Gate, Incoming, Request};
 use super::login::LoginDesk;
-use super::{Moment, Service, received};
+use super::{Moment, Service, received, recipients, wishes};
 use crate::addr::Address;
+use crate::clock::Timestamp;
 use crate::envelope::{Delivery, Envelope, Mailer, Recipient, Source};
 use crate::log;
 use crate::policy::{self, Admission, Connections};
@@ -76,7 +77,13 @@ impl SmtpService {
         Ok(())
     }
 
-    fn sender(&mut self, begin: Begin, now: Moment) -> Result<(), Reply> {
+    /// True for those who may send anywhere: they may also lift a message above others.
+    fn is_trusted(&self) -> bool {
+        self.desk.is_local || policy::may_relay(&self.desk.gate.site, self.ip, self.login.as_ref()).is_ok()
+    }
+
+    fn sender(&mut self, mut begin: Begin, now: Moment) -> Answer {
+        let note = wishes::grant(&mut begin.mail.handling, self.is_trusted());
         let id = Id::new(now.time);
         self.txn = Some(Box::new(Txn {
             begin,
@@ -86,10 +93,10 @@ impl SmtpService {
             accepted: Vec::new(),
             incoming: None,
         }));
-        Ok(())
+        note.map_or(Answer::Verdict(Ok(())), Answer::Begun)
     }
 
-    fn recipient(&mut self, rcpt: Rcpt) -> Result<(), Reply> {
+    fn recipient(&mut self, rcpt: Rcpt, now: Timestamp) -> Result<(), Reply> {
         let gate = &self.desk.gate;
         let Some(txn) = &mut self.txn else { return Err(Reply::new(503, Enhanced(5, 5, 1), "MAIL first")) };
         let refused = |reply: &Reply| {
@@ -101,7 +108,10 @@ impl SmtpService {
                 .field("reply", reply)
                 .write();
         };
-        if !gate.router.is_local(rcpt.address.domain()) {
+        // A bounce of forwarded mail goes where the message came from.
+        let back = gate.forwarding.incoming(txn.begin.mail.sender.as_ref(), &rcpt.address, now);
+        let back = back.transpose().map_err(|f| f.reply()).inspect_err(refused)?;
+        if back.is_none() && !gate.router.is_local(rcpt.address.domain()) {
             let may = match self.desk.kind {
                 Kind::Lmtp => Err(Reply::new(550, Enhanced(5, 7, 1), "LMTP delivers here only")),
                 _ if self.desk.is_local => Ok(()),
@@ -109,7 +119,10 @@ impl SmtpService {
             };
             may.inspect_err(refused)?;
         }
-        let deliveries = gate.router.resolve(&rcpt.address).map_err(|f| f.reply()).inspect_err(refused)?;
+        let target = back.as_ref().unwrap_or(&rcpt.address);
+        let mut deliveries = gate.router.resolve(target).map_err(|f| f.reply()).inspect_err(refused)?;
+        let is_forwarded = gate.router.is_local(target.domain());
+        gate.forwarding.outgoing(txn.begin.mail.sender.as_ref(), is_forwarded, &mut deliveries, now);
         // One full mailbox among the members of a list must not stop the others: its own delivery fails later.
         if let [only] = deliveries.as_slice()
             && only.mailer == Mailer::Mailbox
@@ -117,16 +130,11 @@ impl SmtpService {
             gate.postman.check_quota(only, txn.begin.mail.size).map_err(|f| f.reply()).inspect_err(refused)?;
         }
         let mut indexes = Vec::with_capacity(deliveries.len());
-        for delivery in deliveries {
+        for recipient in recipients(&rcpt.address, rcpt.notify, rcpt.orcpt.as_ref(), deliveries) {
             let next = txn.recipients.len();
-            let index = *txn.known.entry(delivery.clone()).or_insert(next);
+            let index = *txn.known.entry(recipient.delivery.clone()).or_insert(next);
             if index == next {
-                txn.recipients.push(Recipient {
-                    original: rcpt.address.clone(),
-                    orcpt: rcpt.orcpt.clone(),
-                    notify: rcpt.notify,
-                    delivery,
-                });
+                txn.recipients.push(recipient);
             }
             indexes.push(index);
         }
@@ -135,6 +143,7 @@ impl SmtpService {
     }
 
     fn open(&mut self, now: Moment) -> Result<(), Reply> {
+        let is_trusted = self.is_trusted();
         let gate = &self.desk.gate;
         let Some(txn) = &mut self.txn else { return Err(Reply::new(503, Enhanced(5, 5, 1), "MAIL first")) };
         let Begin { mail, helo, protocol, tls } = &txn.begin;
@@ -149,7 +158,7 @@ impl SmtpService {
             _ => None,
         };
         let tls = tls.as_ref().map(|(version, cipher)| (version.as_str(), cipher.as_str()));
-        let received = received(&source, tls, &gate.host, txn.id.as_str(), only, now.time);
+        let received = received(&source, tls, &gate.host, txn.id.as_str(), only, mail.handling.priority, now.time);
         let envelope = Envelope {
             sender: mail.sender.clone(),
             arrived: now.time,
@@ -158,12 +167,13 @@ impl SmtpService {
             smtputf8: mail.smtputf8,
             ret_full: mail.ret_full,
             envid: mail.envid.clone(),
+            handling: mail.handling.clone(),
             size: 0,
             recipients: std::mem::take(&mut txn.recipients),
         };
         let completes = self.desk.kind == Kind::Submission;
         let request = Request { id: txn.id.clone(), envelope, received, completes };
-        txn.incoming = Some(gate.open(request).map_err(|f| f.reply())?.checking_quotas());
+        txn.incoming = Some(gate.open(request).map_err(|f| f.reply())?.checking_quotas().trusting_priority(is_trusted));
         Ok(())
     }
 
@@ -274,8 +284,8 @@ impl Service for SmtpService {
                     Err(denied) => Answer::Login(Err((denied.pause, denied.failure.map(|f| f.reply())))),
                 }
             }
-            Ask::Sender(begin) => Answer::Verdict(self.sender(*begin, now)),
-            Ask::Recipient(rcpt) => Answer::Verdict(self.recipient(*rcpt)),
+            Ask::Sender(begin) => self.sender(*begin, now),
+            Ask::Recipient(rcpt) => Answer::Verdict(self.recipient(*rcpt, now.time)),
             Ask::Open => Answer::Verdict(self.open(now)),
             Ask::Chunk(text) => Answer::Verdict(self.chunk(&text, now)),
             Ask::Commit(text) => Answer::Replies(self.commit(&text, now)),

@@ -3,10 +3,12 @@
 //!
 //! Pure: `config` reads and writes the file. Adding a key is adding a row.
 
+mod priority;
 mod relay;
 mod table;
 mod value;
 
+pub use priority::PriorityRule;
 pub use relay::{Dnssec, Families, TlsDefault};
 pub use table::*;
 pub use value::{Kind, Network, Plaintext, Size};

@@ -1,8 +1,8 @@
 //! The table of settings. A row: name, type, default, what it does.
 
-use super::Key;
 use super::relay::{Dnssec, Families, TlsDefault};
 use super::value::{Kind, Network, Plaintext, Size};
+use super::{Key, PriorityRule};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -131,6 +131,12 @@ settings! {
         etrn: Vec<Network> = Vec::new(), "Networks whose clients may start a queue run with ETRN.";
         xclient_from: Vec<Network> = Vec::new(), "Networks whose clients may speak for others with XCLIENT.";
         proxy_from: Vec<Network> = Vec::new(), "Networks whose connections begin with a PROXY protocol header.";
+        deliver_by: bool = false, "Offer DELIVERBY: senders may say by when a message is to be delivered.";
+        deliver_by_least: Duration = seconds(0), "The shortest time for messages that are to be returned afterwards, announced with DELIVERBY.";
+        priorities: bool = false, "Offer MT-PRIORITY, and read the field MT-Priority; above 0 only for those who have logged in and for server.networks_trusted.";
+        priorities_policy: String = String::new(), "Name of the priority policy that MT-PRIORITY announces, such as MIXER; empty announces none.";
+        require_tls: bool = false, "Offer REQUIRETLS inside TLS: such a message goes on only over verified TLS, to hosts that offer the same.";
+        future_release: Duration = seconds(0), "Longest time that a message may wait in the queue for its release (FUTURERELEASE, on the submission ports); 0 does not offer it.";
     }
     /// The POP3 server.
     pop3: Pop3 {
@@ -183,6 +189,8 @@ settings! {
         retry_max: Duration = hours(4), "Longest pause between attempts.";
         warn: Duration = hours(4), "Age at which the sender is told once that a message is late.";
         expire: Duration = hours(120), "Age at which a message is returned.";
+        expire_reports: Duration = hours(120), "Age at which a report that can't be delivered is given up, and shown to the postmaster.";
+        priorities: Vec<PriorityRule> = Vec::new(), "Other times for messages with a priority (MT-PRIORITY), such as \"1..9 retry=1m warn=30m expire=1d\" and \"-9..-1 retry=1h\"; the first that fits counts.";
         concurrency: u32 = 100, "Most deliveries at once.";
         concurrency_per_host: u32 = 20, "Most connections at once to one host.";
         timeout_connect: Duration = seconds(30), "Wait for a connection to another host.";
@@ -219,6 +227,12 @@ settings! {
         answer_size: Size = Size(64 << 10), "Largest answer taken, in octets.";
         dnssec: Dnssec = Dnssec::Auto, "Whose word on DNSSEC counts: \"off\" nobody's, \"trust-ad\" the servers' (their AD bit), \"validate\" our own checks, \"auto\" the servers' when all are on this machine, else nobody's.";
         trust_anchor: String = String::new(), "File with the DNSKEY records where \"validate\" begins; empty takes the root's.";
+    }
+    /// Forwarded mail: senders rewritten so that hosts that check SPF take it (SRS).
+    srs: SrsSettings {
+        domain: String = String::new(), "Domain of rewritten senders; its mail must come to this server. Empty forwards mail with the senders it came with.";
+        secret_file: String = String::new(), "File with the secrets, one a line: the first one signs, all verify. Empty is run/srs.secret in the spool, made when it is first needed.";
+        valid_days: u32 = 21, "So many days a bounce of forwarded mail finds its way back; 512 at the most.";
     }
     /// Local delivery.
     delivery: Delivery {

@@ -53,9 +53,6 @@ impl Claim {
             Err(LockError::Io(_)) if is_no_file(&path) => return Err(put_aside(spool, id, "not a regular file")),
             Err(LockError::Io(e)) => return Err(e.into()),
         };
-        if is_no_file(&path) {
-            return Err(put_aside(spool, id, "not a regular file"));
-        }
         match text::read(lock.file()) {
             Ok((envelope, body_at)) => {
                 let progress = spool.progress(id, envelope.recipients.len())?;

@@ -33,7 +33,8 @@ impl Hint {
             id: id.clone(),
             delivery: deliveries.first().filter(is_one).map(|d| place(d)),
             sender: crc32fast::hash(sender.as_bytes()),
-            priority: Hint::NORMAL,
+            // The highest first (RFC 6710 §5.1).
+            priority: Hint::NORMAL.saturating_add_signed(-envelope.handling.rank()),
         }
     }
 

@@ -59,6 +59,10 @@ pub enum Record {
     Next(Timestamp),
     /// The sender was told that the message is late.
     Warned,
+    /// The sender was told that the time of BY=…;N has passed (RFC 2852 §4.1.3).
+    Overdue,
+    /// These recipients' next host was given the message, and the sender is to be told so (RFC 2852 §4.1.4).
+    Relayed(Vec<usize>),
     /// The sender was told about these recipients' failure or success.
     Reported(Vec<usize>),
     /// No attempts until released.
@@ -76,6 +80,8 @@ pub struct State {
     pub when: Timestamp,
     /// The sender has been told.
     pub reported: bool,
+    /// The sender is to be told that the message was relayed, whatever NOTIFY says about success.
+    pub relayed: bool,
 }
 
 impl State {
@@ -96,6 +102,10 @@ pub struct Progress {
     pub next: Option<Timestamp>,
     /// The sender was warned.
     pub warned: bool,
+    /// The sender was told that the time of BY=…;N has passed.
+    pub overdue: bool,
+    /// When the administrator first let it go; ends a future release too.
+    pub released: Option<Timestamp>,
     /// Waiting for a release.
     pub held: bool,
 }
@@ -117,6 +127,14 @@ impl Progress {
                 self.next = Some(*next);
             }
             Record::Warned => self.warned = true,
+            Record::Overdue => self.overdue = true,
+            Record::Relayed(numbers) => {
+                for number in numbers {
+                    if let Some(state) = self.states.get_mut(*number) {
+                        state.relayed = true;
+                    }
+                }
+            }
             Record::Reported(numbers) => {
                 for number in numbers {
                     if let Some(state) = self.states.get_mut(*number) {
@@ -128,6 +146,7 @@ impl Progress {
             Record::Released => {
                 self.held = false;
                 self.next = None;
+                self.released.get_or_insert(when);
             }
         }
     }
@@ -157,6 +176,11 @@ fn print(when: Timestamp, record: &Record) -> String {
             fields::push(&mut line, "at", &next.0.to_string());
         }
         Record::Warned => line.push_str(" warned"),
+        Record::Overdue => line.push_str(" overdue"),
+        Record::Relayed(numbers) => {
+            line.push_str(" relayed");
+            fields::push(&mut line, "n", &list(numbers));
+        }
         Record::Reported(numbers) => {
             line.push_str(" reported");
             fields::push(&mut line, "n", &list(numbers));
@@ -187,6 +211,8 @@ fn parse(line: &str) -> Option<(Timestamp, Record)> {
         ),
         "next" => Record::Next(Timestamp(pairs.get("at")?.parse().ok()?)),
         "warned" => Record::Warned,
+        "overdue" => Record::Overdue,
+        "relayed" => Record::Relayed(numbers()?),
         "reported" => Record::Reported(numbers()?),
         "held" => Record::Held,
         "released" => Record::Released,
@@ -268,5 +294,12 @@ mod tests {
         let progress = read(&path, 3).unwrap();
         assert!(!progress.states[1].is_owed() && progress.states[0].is_owed() && progress.held);
         assert!(!progress.is_due(Timestamp(1000)));
+        assert!(!progress.overdue && progress.released.is_none());
+        let more = [Record::Overdue, Record::Relayed(vec![1]), Record::Released];
+        append(&path, Timestamp(11), &more).unwrap();
+        append(&path, Timestamp(12), &[Record::Released]).unwrap();
+        let progress = read(&path, 3).unwrap();
+        assert_eq!((progress.overdue, progress.released), (true, Some(Timestamp(11))));
+        assert!(progress.states[1].relayed && !progress.states[0].relayed);
     }
 }

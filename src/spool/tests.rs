@@ -1,6 +1,6 @@
 use super::*;
 use crate::addr::Address;
-use crate::envelope::{Delivery, Mailer, Notify, Recipient, Source};
+use crate::envelope::{Delivery, Handling, Mailer, Notify, Recipient, Source, TlsWish};
 use crate::fsx::fault::{Plan, with_plan};
 use crate::status::Enhanced;
 use std::io::Read;
@@ -27,6 +27,12 @@ fn envelope() -> Envelope {
         smtputf8: false,
         ret_full: true,
         envid: Some("x y".into()),
+        handling: Handling {
+            by: "7,NT".parse().ok(),
+            hold: "9,until;2026-12-01T08:00:00Z".parse().ok(),
+            priority: "-3".parse().ok(),
+            tls: TlsWish::NotRequired,
+        },
         size: 12,
         recipients: vec![Recipient {
             original: address("bob@example.org"),
@@ -164,7 +170,7 @@ fn a_file_of_a_newer_version_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let spool = spool(dir.path());
     let id = queue(&spool).unwrap();
-    for text in ["em-queue 2\nnew things\n\nbody\n", "em-queue 10", "em-queue 2\n\u{0}"] {
+    for text in ["em-queue 3\nnew things\n\nbody\n", "em-queue 10", "em-queue 3\n\u{0}"] {
         std::fs::write(spool.queue_file(&id), text).unwrap();
         assert!(matches!(spool.claim(&id), Err(ClaimError::Newer)), "{text:?}");
         assert_eq!(std::fs::read_to_string(spool.queue_file(&id)).unwrap(), text);

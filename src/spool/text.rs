@@ -7,23 +7,28 @@
 //!
 //! ```
 //! An empty line ends it; the message follows to the end of the file. `from=` with nothing is the null sender.
+//! Words that a reader does not know are passed over: an older program delivers what a newer one has queued, without what the new
+//! words ask for. What an older one must not deliver so gets version 2, which it leaves alone.
 
 use crate::addr::Address;
 use crate::clock::Timestamp;
-use crate::envelope::{Delivery, Envelope, Recipient, Source};
+use crate::envelope::{Delivery, Envelope, Handling, Recipient, Source, TlsWish};
 use crate::fields;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 
 const MAGIC: &str = "em-queue ";
-/// Version written, and the newest that is read.
+/// The version written where an older program may pass over what it does not know.
 const VERSION: u32 = 1;
+/// The version written where it may not, and the newest that is read: 2 is for REQUIRETLS (`tls=required`).
+const STRICT: u32 = 2;
 /// Longest envelope written and read, in octets: some hundred thousand recipients.
 pub(super) const LIMIT: usize = 64 << 20;
 
 pub(super) fn print(envelope: &Envelope) -> String {
-    let mut text = format!("{MAGIC}{VERSION}\nmail");
+    let version = if envelope.handling.tls == TlsWish::Required { STRICT } else { VERSION };
+    let mut text = format!("{MAGIC}{version}\nmail");
     fields::push(&mut text, "arrived", &envelope.arrived.0.to_string());
     fields::push(&mut text, "from", &envelope.sender.as_ref().map(Address::to_string).unwrap_or_default());
     let source = &envelope.source;
@@ -40,6 +45,11 @@ pub(super) fn print(envelope: &Envelope) -> String {
     maybe("8bit", envelope.eight_bit.then(|| "1".to_string()));
     maybe("utf8", envelope.smtputf8.then(|| "1".to_string()));
     maybe("full", envelope.ret_full.then(|| "1".to_string()));
+    let handling = &envelope.handling;
+    maybe("by", handling.by.map(|by| by.to_string()));
+    maybe("hold", handling.hold.as_ref().map(ToString::to_string));
+    maybe("priority", handling.priority.map(|priority| priority.to_string()));
+    maybe("tls", handling.tls.word().map(str::to_string));
     for recipient in &envelope.recipients {
         text.push_str("\nrcpt");
         let delivery = &recipient.delivery;
@@ -67,6 +77,10 @@ pub(super) fn print(envelope: &Envelope) -> String {
 
 /// Reads the envelope; gives the offset of the message too.
 pub(super) fn read(file: &File) -> io::Result<(Envelope, u64)> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(damaged("not a regular file"));
+    }
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
     let mut reader = file;
@@ -75,7 +89,7 @@ pub(super) fn read(file: &File) -> io::Result<(Envelope, u64)> {
         let n = reader.read(&mut buffer)?;
         let is_first = head.is_empty();
         head.extend_from_slice(&buffer[..n]);
-        if is_first && version(&head).is_some_and(|v| v > VERSION) {
+        if is_first && version(&head).is_some_and(|v| v > STRICT) {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "written by a newer version"));
         }
         if let Some(at) = memchr::memmem::find(&head[from..], b"\n\n") {
@@ -87,7 +101,7 @@ pub(super) fn read(file: &File) -> io::Result<(Envelope, u64)> {
     };
     let text = std::str::from_utf8(&head[..end]).map_err(|_| damaged("the envelope is not UTF-8"))?;
     let mut envelope = parse(text).ok_or_else(|| damaged("the envelope is not understood"))?;
-    envelope.size = file.metadata()?.len() - end as u64;
+    envelope.size = metadata.len().saturating_sub(end as u64);
     Ok((envelope, end as u64))
 }
 
@@ -108,7 +122,7 @@ fn damaged(what: &str) -> io::Error {
 
 fn parse(text: &str) -> Option<Envelope> {
     let mut lines = text.lines();
-    if version(lines.next()?.as_bytes())? != VERSION {
+    if !(VERSION..=STRICT).contains(&version(lines.next()?.as_bytes())?) {
         return None;
     }
     let words = |line: &str| fields::pairs(line).map(|p| p.into_iter().collect::<BTreeMap<String, String>>());
@@ -129,6 +143,12 @@ fn parse(text: &str) -> Option<Envelope> {
         smtputf8: mail.contains_key("utf8"),
         ret_full: mail.contains_key("full"),
         envid: mail.get("envid").cloned(),
+        handling: Handling {
+            by: mail.get("by").and_then(|by| by.parse().ok()),
+            hold: mail.get("hold").and_then(|hold| hold.parse().ok()),
+            priority: mail.get("priority").and_then(|priority| priority.parse().ok()),
+            tls: mail.get("tls").map_or(TlsWish::Usual, |word| TlsWish::parse(word)),
+        },
         size: 0,
         recipients: Vec::new(),
     };

@@ -13,9 +13,9 @@ pub use reader::TextReader;
 use crate::addr::{self, Address};
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::envelope::{Delivery, Envelope, Mailer, Notify, Recipient, Source};
+use crate::envelope::{Delivery, Envelope, Handling, Mailer, Notify, Recipient, Source};
 use crate::msg;
-use crate::serve::{Gate, Request, received};
+use crate::serve::{Gate, Request, received, recipients};
 use crate::spool::{Handed, Id};
 use crate::status::Failure;
 use std::borrow::Cow;
@@ -198,7 +198,7 @@ pub fn take_message(
     }
     let Message { header: head, rest, text, .. } = message;
     let id = Id::new(now);
-    let (deliveries, refused) = route(gate, submission, recipients)?;
+    let (deliveries, refused) = route(gate, submission, recipients, now)?;
     if deliveries.is_empty() {
         return Err(refused
             .into_iter()
@@ -208,7 +208,7 @@ pub fn take_message(
     let header = header::complete(&head, submission, &gate.site, &id, now);
     let source = Source { user: Some(submission.login.clone()), protocol: "local".to_string(), ..Source::default() };
     let only = Some(&recipients[0]).filter(|_| recipients.len() == 1);
-    let received = received(&source, None, &gate.host, id.as_str(), only, now);
+    let received = received(&source, None, &gate.host, id.as_str(), only, None, now);
     let count = deliveries.len();
     let envelope = Envelope {
         sender: submission.sender.clone(),
@@ -218,10 +218,13 @@ pub fn take_message(
         smtputf8: submission.sender.as_ref().is_some_and(Address::is_utf8) || recipients.iter().any(Address::is_utf8),
         ret_full: submission.ret_full,
         envid: submission.envid.clone(),
+        handling: Handling::default(),
         size: 0,
         recipients: deliveries,
     };
-    let mut incoming = gate.open(Request { id: id.clone(), envelope, received, completes: false })?;
+    // A user of this host is as good as one who has logged in.
+    let request = Request { id: id.clone(), envelope, received, completes: false };
+    let mut incoming = gate.open(request)?.trusting_priority(true);
     incoming.chunk(&header, now)?;
     if !rest.is_empty() {
         incoming.chunk(&rest, now)?;
@@ -242,11 +245,11 @@ pub fn take_message(
 
 type Routed = (Vec<Recipient>, Vec<(Address, Failure)>);
 
-fn route(gate: &Gate, submission: &Submission, recipients: &[Address]) -> Result<Routed, Failure> {
+fn route(gate: &Gate, submission: &Submission, named: &[Address], now: Timestamp) -> Result<Routed, Failure> {
     let mut deliveries: Vec<Recipient> = Vec::new();
     let mut seen = HashSet::new();
     let mut refused = Vec::new();
-    for original in recipients {
+    for original in named {
         let resolved = match gate.router.resolve(original) {
             Err(failure) if failure.is_temporary() => return Err(failure),
             Err(failure) if submission.errors == Errors::Mail => {
@@ -255,13 +258,11 @@ fn route(gate: &Gate, submission: &Submission, recipients: &[Address]) -> Result
             other => other,
         };
         match resolved {
-            Ok(list) => {
-                for delivery in list {
-                    if seen.insert(delivery.clone()) {
-                        let notify = submission.notify;
-                        deliveries.push(Recipient { original: original.clone(), orcpt: None, notify, delivery });
-                    }
-                }
+            Ok(mut list) => {
+                // A program that sends for somebody else forwards: a .forward file, a filter.
+                gate.forwarding.outgoing(submission.sender.as_ref(), true, &mut list, now);
+                let made = recipients(original, submission.notify, None, list);
+                deliveries.extend(made.into_iter().filter(|made| seen.insert(made.delivery.clone())));
             }
             Err(failure) => refused.push((original.clone(), failure)),
         }

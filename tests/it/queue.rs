@@ -194,7 +194,7 @@ fn a_file_of_a_newer_version_stays_in_the_queue_and_is_spoken_of() {
     std::fs::write(world.path("etc/routes"), "remote.test esmtp:[127.0.0.1]:1\n").unwrap();
     send(&world, &["-odq", "x@remote.test"]);
     let file = walk(&world.path("spool/queue")).remove(0);
-    std::fs::write(&file, "em-queue 2\nwho knows\n\nbody\n").unwrap();
+    std::fs::write(&file, "em-queue 3\nwho knows\n\nbody\n").unwrap();
     assert_eq!(world.run("emqueue", &["run", "--all"]).status.code(), Some(75));
     let list = world.run("emqueue", &["list"]);
     assert!(String::from_utf8_lossy(&list.stderr).contains("newer version"), "{list:?}");

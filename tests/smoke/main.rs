@@ -142,6 +142,7 @@ fn smtp_sessions() {
     fuzz("smtp", &words, |random, input| {
         let kind = [smtp::Kind::Smtp, smtp::Kind::Submission, smtp::Kind::Lmtp][random.below(3)];
         let config = smtp::Config {
+            extensions: Default::default(),
             host: "h.test".into(),
             kind,
             limits: limits.clone(),

@@ -2,6 +2,7 @@
 
 use super::super::{Ended, say};
 use crate::addr::print_path;
+use crate::clock::Timestamp;
 use crate::envelope::Envelope;
 use crate::spool::{Id, Progress, Spool, State};
 use crate::status::Exit;
@@ -54,6 +55,7 @@ fn to_json(id: &Id, envelope: &Envelope, progress: &Progress) -> serde_json::Val
             "code": state.last.as_ref().map(|o| o.enhanced.to_string()),
         })
     };
+    let handling = &envelope.handling;
     json!({
         "id": id.as_str(),
         "arrived": envelope.arrived.rfc3339(),
@@ -62,6 +64,10 @@ fn to_json(id: &Id, envelope: &Envelope, progress: &Progress) -> serde_json::Val
         "attempts": progress.attempts,
         "next": progress.next.map(|n| n.rfc3339()),
         "held": progress.held,
+        "held_until": held_until(envelope, progress).map(|date| date.rfc3339()),
+        "deliver_by": handling.by.map(|by| json!({ "at": by.at.rfc3339(), "mode": by.letters() })),
+        "priority": handling.rank(),
+        "tls": handling.tls.word(),
         "recipients": envelope.recipients.iter().zip(&progress.states).map(recipient).collect::<Vec<_>>(),
     })
 }
@@ -72,7 +78,13 @@ pub(super) fn list(spool: &Spool, ids: impl IntoIterator<Item = Id>, json: bool)
         if json {
             return say(&format!("{}\n", to_json(id, envelope, progress)));
         }
-        let mark = if progress.held { " held" } else { "" };
+        let mut mark = if progress.held { " held" } else { "" }.to_string();
+        if let Some(date) = held_until(envelope, progress) {
+            mark.push_str(&format!(" held until {}", date.short()));
+        }
+        if envelope.handling.rank() != 0 {
+            mark.push_str(&format!(" priority {}", envelope.handling.rank()));
+        }
         let next = progress.next.map_or("now".to_string(), |n| n.short());
         say(&format!(
             "{id}  {}  {:>8}  {}{mark}\n",
@@ -117,6 +129,7 @@ pub(super) fn show(spool: &Spool, ids: Vec<Id>, json: bool, text_only: bool) -> 
             if progress.held {
                 say("held      yes\n")?;
             }
+            say(&wishes(envelope, progress))?;
             for (recipient, state) in envelope.recipients.iter().zip(&progress.states) {
                 let delivery = &recipient.delivery;
                 let reply = state.last.as_ref().map_or(String::new(), |o| format!(": {}", one_line(&o.reason())));
@@ -143,6 +156,30 @@ pub(super) fn show(spool: &Spool, ids: Vec<Id>, json: bool, text_only: bool) -> 
     Ok(Exit::Ok)
 }
 
+/// The date for which a message waits by its sender's wish; `None` once it has come or the administrator has let it go.
+fn held_until(envelope: &Envelope, progress: &Progress) -> Option<Timestamp> {
+    crate::queue::held_until(envelope, progress, Timestamp::now())
+}
+
+/// The lines of `show` about what the sender asked for.
+fn wishes(envelope: &Envelope, progress: &Progress) -> String {
+    let handling = &envelope.handling;
+    let mut out = String::new();
+    if let Some(date) = held_until(envelope, progress) {
+        out.push_str(&format!("held      until {}\n", date.rfc5322()));
+    }
+    if let Some(by) = handling.by {
+        out.push_str(&format!("by        {} ({})\n", by.at.rfc5322(), by.letters()));
+    }
+    if let Some(priority) = handling.priority {
+        out.push_str(&format!("priority  {priority}\n"));
+    }
+    if let Some(word) = handling.tls.word() {
+        out.push_str(&format!("tls       {word}\n"));
+    }
+    out
+}
+
 /// `mailq`, in sendmail's form.
 pub(super) fn mailq(spool: &Spool, ids: impl ExactSizeIterator<Item = Id>) -> super::super::Done {
     if ids.len() == 0 {
@@ -155,7 +192,7 @@ pub(super) fn mailq(spool: &Spool, ids: impl ExactSizeIterator<Item = Id>) -> su
     say(&format!("\t\t{} ({} {noun})\n", spool.queue_dir().display(), ids.len()))?;
     say("-----Q-ID------- --Size-- -----Q-Time----- ------------Sender/Recipient-----------\n")?;
     let count = each(spool, ids, |id, envelope, progress| {
-        let mark = if progress.held { '?' } else { ' ' };
+        let mark = if progress.held || held_until(envelope, progress).is_some() { '?' } else { ' ' };
         let sender = envelope.sender.as_ref().map_or("MAILER-DAEMON".to_string(), ToString::to_string);
         let when = envelope.arrived.local("%a %b %e %H:%M");
         say(&format!("{id}{mark}{:>8} {when} <{sender}>\n", envelope.size))?;

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::envelope::{Delivery, Envelope, Recipient};
 use crate::serve::{Gate, Request};
-use crate::spool::{Claim, Id, State};
+use crate::spool::{Claim, Id};
 use crate::status::Exit;
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -36,12 +36,8 @@ pub(super) fn requeue(site: &Arc<Site>, ids: &[Id]) -> super::super::Done {
 }
 
 fn owes_report(claim: &Claim) -> bool {
-    let wants = |(recipient, state): (&Recipient, &State)| match &state.last {
-        Some(outcome) if outcome.enhanced.0 == 5 => recipient.notify.failure && !state.reported,
-        Some(outcome) if outcome.enhanced.0 == 2 => recipient.notify.success && !state.reported,
-        _ => false,
-    };
-    claim.envelope().recipients.iter().zip(&claim.progress().states).any(wants)
+    let mut all = claim.envelope().recipients.iter().zip(&claim.progress().states);
+    all.any(|(recipient, state)| crate::bounce::is_owed(recipient, state))
 }
 
 fn one(gate: &Gate, claim: Claim) -> Result<(), Ended> {
@@ -79,6 +75,10 @@ fn recipients(gate: &Gate, claim: &Claim) -> Vec<Recipient> {
     let mut routed = Vec::new();
     let mut made: Vec<Recipient> = Vec::new();
     for (recipient, _) in all().filter(|(_, state)| state.is_owed()) {
+        if recipient.delivery.stands_for_members() {
+            made.push(recipient.clone());
+            continue;
+        }
         if routed.contains(&&recipient.original) {
             continue;
         }

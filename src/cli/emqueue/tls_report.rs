@@ -5,7 +5,7 @@ use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::drive::Dns;
-use crate::envelope::{Delivery, Envelope, Notify, Recipient, Source};
+use crate::envelope::{Delivery, Envelope, Handling, Notify, Recipient, Source, TlsWish};
 use crate::fsx;
 use crate::nexthop::Resolver;
 use crate::nexthop::ledger::{self, Session};
@@ -130,6 +130,8 @@ fn submit(gate: &Gate, id: &Id, to: &Address, text: &str, now: Timestamp) -> Res
         smtputf8: to.is_utf8(),
         ret_full: false,
         envid: None,
+        // RFC 8460 §5.3: what is wrong with TLS there must not keep the report from coming.
+        handling: Handling { tls: TlsWish::NotRequired, ..Handling::default() },
         size: 0,
         recipients,
     };

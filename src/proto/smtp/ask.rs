@@ -53,6 +53,8 @@ pub struct Begin {
 pub enum Answer {
     /// To Connect, Sender, Recipient, Open, Chunk: go on, or refuse with this reply.
     Verdict(Result<(), Reply>),
+    /// To Sender: go on, with this reply instead of the usual one.
+    Begun(Reply),
     /// To Look.
     Found(Found),
     /// To Login: the account's name; or the pause and, for other trouble than wrong credentials, the reply.

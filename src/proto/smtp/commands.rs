@@ -96,7 +96,7 @@ impl SmtpSession {
         let Some(rest) = strip(argument, "FROM:") else {
             return self.refuse_with(501, (5, 5, 4), "Usage: MAIL FROM:<address> [parameters]");
         };
-        let mail = match params::mail(rest, &self.config.host) {
+        let mail = match params::mail(rest, &self.config.host, &self.offer()) {
             Ok(mail) => mail,
             Err(reply) => return self.refuse(&reply),
         };
@@ -128,11 +128,12 @@ impl SmtpSession {
         format!("{base}{tls}{auth}")
     }
 
-    pub(super) fn mail_answered(&mut self, smtputf8: bool, verdict: Result<(), Reply>) {
+    /// `verdict` has the reply where it is not the usual one.
+    pub(super) fn mail_answered(&mut self, smtputf8: bool, verdict: Result<Option<Reply>, Reply>) {
         match verdict {
-            Ok(()) => {
+            Ok(reply) => {
                 self.txn = Some(Txn::new(smtputf8, None));
-                self.say(250, (2, 1, 0), "Sender ok");
+                self.reply(&reply.unwrap_or_else(|| Reply::new(250, Enhanced(2, 1, 0), "Sender ok")));
             }
             Err(reply) => self.refuse(&reply),
         }

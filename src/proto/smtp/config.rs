@@ -1,5 +1,6 @@
 //! What a session is told: what its port is for, the limits, and what differs between two connections.
 
+use crate::clock::Timestamp;
 use crate::sasl::Mechanism;
 use crate::settings::Network;
 use std::net::IpAddr;
@@ -35,6 +36,19 @@ pub struct Limits {
     pub timeout_data: Duration,
 }
 
+/// Extensions that are offered where the settings say so; the default is none of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Extensions {
+    /// DELIVERBY, with the shortest time for BY=…;R (RFC 2852).
+    pub deliver_by: Option<Duration>,
+    /// FUTURERELEASE, with the longest hold (RFC 4865); on submission ports alone.
+    pub future_release: Option<Duration>,
+    /// MT-PRIORITY, with the name of the policy, or an empty one (RFC 6710).
+    pub priority: Option<String>,
+    /// REQUIRETLS, once TLS is on (RFC 8689).
+    pub requires_tls: bool,
+}
+
 /// What is fixed for all sessions of a port.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -52,6 +66,8 @@ pub struct Config {
     pub etrn: Vec<Network>,
     /// XCLIENT is offered to these.
     pub xclient_from: Vec<Network>,
+    /// By when, not before, how urgent, how secret.
+    pub extensions: Extensions,
 }
 
 /// What differs between two connections.
@@ -71,4 +87,6 @@ pub struct Context {
     pub implicit_tls: bool,
     /// Unpredictable; makes the challenges of SASL.
     pub nonce: String,
+    /// When the connection was made, for dates in commands.
+    pub time: Timestamp,
 }

@@ -52,6 +52,7 @@ impl SmtpSession {
             "ENHANCEDSTATUSCODES".to_string(),
             format!("LIMITS RCPTMAX={}", self.config.limits.recipients),
         ];
+        lines.extend(self.offer().keywords());
         if self.config.starttls && self.tls.is_none() && self.user.is_none() {
             lines.push("STARTTLS".to_string());
         }

@@ -8,10 +8,11 @@ mod config;
 mod hello;
 mod params;
 pub mod reply;
+mod requests;
 mod server;
 
 pub use ask::{Answer, Ask, Begin};
-pub use config::{Config, Context, Kind, Limits};
+pub use config::{Config, Context, Extensions, Kind, Limits};
 pub use params::{Mail, Rcpt};
 pub use server::SmtpSession;
 

@@ -1,9 +1,11 @@
 //! MAIL and RCPT: paths and ESMTP parameters.
 //!
+//! What asks for special handling (BY, HOLDFOR, MT-PRIORITY and their kin) is read by `requests`.
 //! RFC 5321 §4.1.1.2 and §4.1.1.3, RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 3461 (DSN), RFC 6531 (SMTPUTF8), RFC 4954 §5 (AUTH=).
 
+use super::requests::Offer;
 use crate::addr::{Address, AddressError, parse_path_prefix};
-use crate::envelope::Notify;
+use crate::envelope::{Handling, Notify};
 use crate::status::{Enhanced, Reply};
 
 /// MAIL FROM, checked.
@@ -21,6 +23,8 @@ pub struct Mail {
     pub ret_full: bool,
     /// ENVID=, decoded.
     pub envid: Option<String>,
+    /// BY=, HOLDFOR=, HOLDUNTIL=, MT-PRIORITY= and REQUIRETLS.
+    pub handling: Handling,
 }
 
 /// RCPT TO, checked.
@@ -39,7 +43,7 @@ fn syntax(text: &str) -> Reply {
 }
 
 /// Reads what stands behind `MAIL FROM:`. `is_lmtp` and `has_extensions` decide nothing here: HELO clients send no parameters.
-pub(super) fn mail(text: &str, domain: &str) -> Result<Mail, Reply> {
+pub(super) fn mail(text: &str, domain: &str, offer: &Offer<'_>) -> Result<Mail, Reply> {
     // RFC 3463 §3.2: 7 is the sender's bad syntax, 3 the recipient's.
     let (sender, rest) = path(text, domain, 7)?;
     let mut mail = Mail { sender, ..Mail::default() };
@@ -61,9 +65,11 @@ pub(super) fn mail(text: &str, domain: &str) -> Result<Mail, Reply> {
             }
             // RFC 4954 §5: a submitter's name that we don't vouch for; read and dropped.
             ("AUTH", Some(name)) if xtext(name).is_some() => {}
+            (key, value) if offer.read(key, value, &mut mail.handling)? => {}
             _ => return Err(unknown(&key)),
         }
     }
+    offer.check(&mail.handling)?;
     if mail.sender.as_ref().is_some_and(Address::is_utf8) && !mail.smtputf8 {
         return Err(Reply::new(553, Enhanced(5, 6, 7), "The address needs SMTPUTF8"));
     }
@@ -145,7 +151,15 @@ pub(super) fn xtext(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::{Extensions, Kind};
     use super::*;
+    use crate::clock::Timestamp;
+
+    fn mail(text: &str, domain: &str) -> Result<Mail, Reply> {
+        let extensions = Extensions { priority: Some(String::new()), ..Extensions::default() };
+        let offer = Offer { extensions: &extensions, kind: Kind::Smtp, has_tls: false, now: Timestamp(0) };
+        super::mail(text, domain, &offer)
+    }
 
     #[test]
     fn mail_parameters() {
@@ -163,6 +177,9 @@ mod tests {
             ("<a@b.test> SIZE=1 SIZE=2", 501),
             ("<a@b.test> BODY=BINARYMIME", 501),
             ("<a@b.test> WHAT=1", 555),
+            ("<a@b.test> MT-PRIORITY=x", 501),
+            ("<a@b.test> MT-PRIORITY=1 mt-priority=1", 501),
+            ("<a@b.test> BY=9;N", 555),
             ("<a@b.test> =", 501),
             ("<日@b.test>", 553),
             ("<a b@b.test>", 501),

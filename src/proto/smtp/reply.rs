@@ -64,6 +64,11 @@ impl ReplyReader {
     }
 }
 
+/// A number behind a keyword of EHLO; `None` for what is none or too large.
+pub fn number(word: &str) -> Option<u64> {
+    crate::proto::digits(word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

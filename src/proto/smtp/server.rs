@@ -9,6 +9,7 @@
 use super::ask::{Answer, Ask};
 use super::commands;
 use super::config::{Config, Context, Kind};
+use super::requests::Offer;
 use crate::addr::Address;
 use crate::dot::{CrlfDecoder, DotDecoder};
 use crate::line::{Ending, LineEvent, LineSplitter};
@@ -108,6 +109,8 @@ pub struct SmtpSession {
     pub(super) vouched: Option<String>,
     /// The present, as we were told last.
     pub(super) now: Instant,
+    /// When the connection was made: `context.time` on the other clock.
+    began: Instant,
     input_ended: bool,
     deadline: Instant,
 }
@@ -138,6 +141,7 @@ impl SmtpSession {
             penalty: None,
             vouched: None,
             now,
+            began: now,
             input_ended: false,
             deadline,
             config,
@@ -198,6 +202,16 @@ impl SmtpSession {
     /// True when the peer may be trusted with something.
     pub(super) fn is_from(&self, networks: &[Network]) -> bool {
         self.context.ip.is_some_and(|ip| networks.iter().any(|n| n.holds(ip)))
+    }
+
+    /// What MAIL may ask for now.
+    pub(super) fn offer(&self) -> Offer<'_> {
+        Offer {
+            extensions: &self.config.extensions,
+            kind: self.config.kind,
+            has_tls: self.tls.is_some(),
+            now: self.context.time.after(self.now.saturating_duration_since(self.began)),
+        }
     }
 
     fn is_busy(&self) -> bool {
@@ -363,7 +377,8 @@ impl Session for SmtpSession {
             (Wait::Vouched, Answer::Login(result)) => self.vouched_answered(result),
             (Wait::Auth, Answer::Found(found)) => self.auth_found(found),
             (Wait::Auth, Answer::Login(result)) => self.auth_done(now, result),
-            (Wait::Mail(smtputf8), Answer::Verdict(verdict)) => self.mail_answered(smtputf8, verdict),
+            (Wait::Mail(smtputf8), Answer::Verdict(verdict)) => self.mail_answered(smtputf8, verdict.map(|()| None)),
+            (Wait::Mail(smtputf8), Answer::Begun(reply)) => self.mail_answered(smtputf8, Ok(Some(reply))),
             (Wait::Rcpt(address), Answer::Verdict(verdict)) => self.rcpt_answered(address, verdict),
             (Wait::OpenData, Answer::Verdict(verdict)) => self.data_opened(verdict),
             (Wait::OpenBdat | Wait::Chunk, Answer::Verdict(verdict)) => self.chunk_answered(verdict),

@@ -1,4 +1,4 @@
-use super::{Answer, Ask, Config, Context, Kind, Limits, SmtpSession};
+use super::{Answer, Ask, Config, Context, Extensions, Kind, Limits, SmtpSession};
 use crate::proto::{Session, Step, TlsFacts};
 use crate::sasl::{Evidence, Mechanism};
 use crate::status::{Enhanced, Reply};
@@ -22,6 +22,7 @@ fn config(kind: Kind) -> Config {
         starttls: true,
         etrn: vec![],
         xclient_from: vec!["192.0.2.9".parse().unwrap()],
+        extensions: Extensions::default(),
     }
 }
 

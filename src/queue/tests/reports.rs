@@ -28,6 +28,7 @@ fn report_about(text: &[u8], reply: &'static str, change: impl FnOnce(&mut Envel
         smtputf8: false,
         ret_full: false,
         envid: Some("env 1".into()),
+        handling: Handling::default(),
         size: 0,
         recipients: vec![recipient],
     };
