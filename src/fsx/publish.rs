@@ -188,6 +188,12 @@ pub fn sync_all(drafts: &mut [&mut Draft]) -> io::Result<()> {
 ///
 /// Readers see the old text or the new one. `mode` is set exactly, whatever the umask.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace_first(path, bytes, mode)?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// The same, but for the directory, which the caller syncs before it tells anyone: for who has more to do there or elsewhere first.
+pub fn replace_first(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let mut draft = beside(path, mode);
     draft.write(bytes)?;
@@ -198,8 +204,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     {
         std::os::unix::fs::fchown(draft.file()?, Some(old.uid()), Some(old.gid()))?;
     }
-    draft.place(path)?;
-    path.parent().map_or(Ok(()), sync_dir)
+    draft.place(path)
 }
 
 /// Replaces (or creates) a file that can be made again and carries its own checksum: atomically for readers, but not synced, so that

@@ -90,8 +90,8 @@ impl View {
         // What another session expunged before we ever saw it is in neither state.
         if shown.last_uid() > known.last_uid() {
             changes.push(Change::Exists(shown.len()));
-            let recent = shown.entries.iter().filter(|e| e.uid >= shown.recent_from).count() as u32;
-            changes.push(Change::Recent(recent));
+            let before = shown.entries.partition_point(|e| e.uid < shown.recent_from);
+            changes.push(Change::Recent((shown.entries.len() - before) as u32));
         }
         let changed = changed(&known, &shown);
         if !changed.is_empty() {
@@ -108,8 +108,10 @@ fn missing(known: &Snapshot, latest: &Snapshot) -> (UidSet, Vec<u32>) {
     if Arc::ptr_eq(&known.entries, &latest.entries) {
         return (uids, numbers);
     }
-    let mut rest = latest.entries.iter().peekable();
-    for (index, entry) in known.entries.iter().enumerate() {
+    // Mostly both begin alike, and often that is all of the older one.
+    let alike = known.entries.iter().zip(latest.entries.iter()).take_while(|(old, new)| old.uid == new.uid).count();
+    let mut rest = latest.entries[alike..].iter().peekable();
+    for (index, entry) in known.entries.iter().enumerate().skip(alike) {
         while rest.next_if(|e| e.uid < entry.uid).is_some() {}
         if rest.peek().is_none_or(|e| e.uid != entry.uid) {
             uids.push(entry.uid.number());
@@ -142,10 +144,9 @@ fn changed(known: &Snapshot, shown: &Snapshot) -> Vec<u32> {
     if known.highest_modseq == shown.highest_modseq {
         return numbers;
     }
-    let mut old = known.entries.iter().peekable();
     for (index, entry) in shown.entries.iter().enumerate() {
-        while old.next_if(|e| e.uid < entry.uid).is_some() {}
-        if old.peek().is_some_and(|e| e.uid == entry.uid && e.modseq != entry.modseq) {
+        // Whatever has changed has a larger one than all that was known.
+        if entry.modseq > known.highest_modseq && known.find(entry.uid).is_some_and(|e| e.modseq != entry.modseq) {
             numbers.push(index as u32 + 1);
         }
     }

@@ -25,7 +25,7 @@ mod tree;
 mod usage;
 
 pub use folder::{
-    Append, CacheReader, Cached, Findings, FlagChange, FlagOutcome, Folder, FolderError, How, LOCK_PATIENCE,
+    Append, CacheReader, Cached, Findings, FlagChange, FlagOutcome, Folder, FolderError, How, LOCK_PATIENCE, Measured,
     Signatures, StoreSettings, Text,
 };
 pub use maildir::{Arrival, deliver, name};

@@ -251,13 +251,21 @@ impl ImapService {
             let old = old.uids().next().ok_or(FolderError::Expunged)?;
             let added: UidSet = [folder.replace(old, message)?].into_iter().collect();
             self.note_added(&folder, &added);
-            let code = Code::AppendUid(folder.refresh()?.uid_validity, added);
+            let code = Code::AppendUid(folder.seen()?.uid_validity, added);
             // RFC 8508 §3.4: the new one is told before the old one goes.
             response::untagged(out, Status::Ok, Some(&code), "the new message is stored");
             return Ok(Outcome::ok("replaced"));
         }
-        let uids = folder.append(done)?;
-        let validity = folder.refresh()?.uid_validity;
+        let is_here = |selected: &Selected| selected.folder.dir() == folder.dir() && !selected.is_passive();
+        let uids = match self.selected.as_deref_mut().filter(|selected| is_here(selected)) {
+            Some(selected) => {
+                let (uids, recent) = folder.append_taking_recent(done)?;
+                selected.add_recent(&recent);
+                uids
+            }
+            None => folder.append(done)?,
+        };
+        let validity = folder.seen()?.uid_validity;
         let uids: UidSet = uids.into_iter().collect();
         self.note_added(&folder, &uids);
         let code = Code::AppendUid(validity, uids);

@@ -28,14 +28,24 @@ impl Selected {
     /// The mailbox as it is now; recent messages become this session's.
     pub(super) fn latest(&mut self) -> Result<Arc<Snapshot>, FolderError> {
         let latest = self.folder.refresh()?;
+        self.take_recent_of(latest)
+    }
+
+    /// The same for a mailbox that was looked at this moment.
+    pub(super) fn take_recent_of(&mut self, latest: Arc<Snapshot>) -> Result<Arc<Snapshot>, FolderError> {
         if self.is_passive() || latest.recent_from >= latest.uid_next {
             return Ok(latest);
         }
-        let taken = self.folder.take_recent()?;
+        let (taken, latest) = self.folder.take_recent()?;
         let new = taken.entries.iter().rev().take_while(|entry| entry.uid >= taken.recent_from);
         let new: UidSet = new.map(|entry| entry.uid).collect();
+        self.add_recent(&new);
+        Ok(latest)
+    }
+
+    /// These messages (identifiers) are new to this session, and to no other.
+    pub(super) fn add_recent(&mut self, new: &UidSet) {
         self.recent = UidSet::from_ranges([self.recent.ranges(), new.ranges()].concat());
-        self.folder.refresh()
     }
 
     /// Goes on to a snapshot and tells the difference, but for the flags of the messages in `silent` (identifiers).

@@ -295,7 +295,8 @@ pub(super) fn ranges(text: &[u8], section: &Section) -> Option<Vec<std::ops::Ran
     }
 }
 
-fn needs_digest(item: &FetchItem) -> bool {
+/// True for what is kept of messages in records.
+pub(super) fn needs_digest(item: &FetchItem) -> bool {
     use FetchItem::{Body, BodyStructure, EmailId, Envelope, Preview};
     matches!(item, Body | BodyStructure | EmailId | Envelope | Preview(_))
 }

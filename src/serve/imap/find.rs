@@ -171,7 +171,7 @@ fn searched(
     let updates = search.returns.as_ref().is_some_and(|r| r.update.is_some());
     match &search.returns {
         None if !enabled.has(Extension::Imap4Rev2) => {
-            let top = highest(selected, &found.numbers).filter(|_| search.key.has_modseq());
+            let top = search.key.has_modseq().then(|| highest(selected, &found.numbers)).flatten();
             match search.is_uid || enabled.has(Extension::UidOnly) {
                 true => response::search(out, selected.uids(&found.numbers).iter(), top),
                 false => response::search(out, found.numbers.iter(), top),
@@ -255,6 +255,7 @@ pub(super) fn tell(
     let window = returns.partial.map(|range| (range, window(numbers, range)));
     let part = window.as_ref().map(|(range, numbers)| (*range, shown(numbers)));
     let top = match returns.all || returns.count || returns.partial.is_some() {
+        _ if !has_modseq => None,
         true => highest(selected, numbers),
         false => highest(selected, &ends(numbers, returns)),
     };
@@ -267,7 +268,7 @@ pub(super) fn tell(
         all: returns.all.then_some(all.ranges()),
         partial: part.as_ref().map(|(range, numbers)| (*range, numbers.ranges())),
         relevancy: scores.as_deref(),
-        modseq: top.filter(|_| has_modseq),
+        modseq: top,
         ..line
     };
     // RFC 5182 §2.2: SAVE alone asks for no answer.
@@ -359,7 +360,7 @@ pub(super) fn sort(
         true => sorted.iter().filter_map(|n| snapshot.at(*n)).map(|e| e.uid.number()).collect(),
         false => sorted.clone(),
     };
-    let top = highest(selected, &numbers).filter(|_| sort.key.has_modseq());
+    let top = sort.key.has_modseq().then(|| highest(selected, &numbers)).flatten();
     match &sort.returns {
         None => response::sort(out, shown.iter().copied(), top),
         Some(returns) => {

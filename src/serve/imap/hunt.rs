@@ -1,12 +1,12 @@
 //! A search on its way: piece by piece, so that a long one can say how far it is.
 //!
-//! First the records that are missing are made, then each message is decided by its entry and its record; what that leaves open is
-//! asked of the texts. Each [`Hunt::step`] reads about [`TOGETHER`] messages; the result is the same however many steps it takes.
+//! What entries alone decide is decided at once. Otherwise the records that are missing are made first, then each message is decided by its
+//! entry and its record; what that leaves open is asked of the texts. Each [`Hunt::step`] reads about [`TOGETHER`] messages; the result is the same however many steps it takes.
 
 use super::search::Prepared;
 use super::selected::{Messages, Selected, TOGETHER};
 use super::texts::{self, Question};
-use crate::mailbox::{Uid, UidSet};
+use crate::mailbox::{Entry, Uid, UidSet};
 use crate::store::FolderError;
 
 /// The state of a search.
@@ -15,7 +15,9 @@ pub(super) struct Hunt {
     prepared: Prepared,
     /// Sequence numbers that may match.
     candidates: UidSet,
-    /// So many of them have their records.
+    /// Those of them that had no record when the search began, once that is known.
+    missing: Option<Vec<Uid>>,
+    /// So many of these have one now.
     recorded: usize,
     stage: Stage,
     found: Vec<u32>,
@@ -36,7 +38,8 @@ enum Stage {
 
 impl Hunt {
     pub(super) fn new(prepared: Prepared, candidates: UidSet) -> Hunt {
-        Hunt { prepared, candidates, recorded: 0, stage: Stage::Records, found: Vec::new(), open: Vec::new() }
+        let (found, open) = (Vec::new(), Vec::new());
+        Hunt { prepared, candidates, missing: None, recorded: 0, stage: Stage::Records, found, open }
     }
 
     /// Does the next piece; true when that was the last.
@@ -78,7 +81,7 @@ impl Hunt {
     /// Messages that were read, and those that there are to read, as far as is known.
     pub(super) fn progress(&self) -> (u64, u64) {
         match self.stage {
-            Stage::Records => (self.recorded as u64, self.candidates.len()),
+            Stage::Records => (self.recorded as u64, self.missing.as_ref().map_or(0, Vec::len) as u64),
             Stage::Narrow(_) => (0, self.open.len() as u64),
             Stage::Read(_, at, _) => (at as u64, self.open.len() as u64),
             Stage::Done => (0, 0),
@@ -93,21 +96,39 @@ impl Hunt {
 
     /// Makes the next records; behind the last one decides what needs no text.
     fn record(&mut self, selected: &Selected, messages: &mut Messages<'_>) -> Result<Stage, FolderError> {
-        let snapshot = messages.snapshot().clone();
-        let entries = self.candidates.iter().filter_map(|number| Some((number, *snapshot.at(number)?)));
-        if self.prepared.test.needs_digests() && (self.recorded as u64) < self.candidates.len() {
-            let next: Vec<Uid> = entries.skip(self.recorded).take(TOGETHER).map(|(_, entry)| entry.uid).collect();
-            messages.prepare(&next)?;
-            self.recorded = if next.is_empty() { usize::MAX } else { self.recorded + next.len() };
-            return Ok(Stage::Records);
+        let (snapshot, test) = (messages.snapshot().clone(), &self.prepared.test);
+        let entries = || self.candidates.iter().filter_map(|number| Some((number, snapshot.at(number)?)));
+        let is_there = |entry: &Entry| !selected.view.is_ghost(entry.uid);
+        if test.is_at_sight() {
+            let is_found = |(number, entry): &(u32, &Entry)| {
+                test.at_sight(*number, entry, &selected.recent) == Some(true) && is_there(entry)
+            };
+            self.found = entries().filter(is_found).map(|(number, _)| number).collect();
+            return Ok(Stage::Done);
         }
-        for (number, entry) in entries.filter(|(_, entry)| !selected.view.is_ghost(entry.uid)) {
-            match self.prepared.test.decide(number, &entry, messages, &|_| None)? {
-                Some(true) => self.found.push(number),
-                Some(false) => {}
-                None => self.open.push(Question::new(number, entry.uid)),
+        if test.needs_digests() {
+            let missing = match self.missing.take() {
+                Some(missing) => missing,
+                None => selected.folder.uncached(&entries().map(|(_, entry)| entry.uid).collect::<Vec<_>>()),
+            };
+            let next = &missing[self.recorded..missing.len().min(self.recorded + TOGETHER)];
+            messages.prepare(next)?;
+            self.recorded += next.len();
+            let is_more = self.recorded < missing.len();
+            self.missing = Some(missing);
+            if is_more {
+                return Ok(Stage::Records);
             }
         }
+        let (mut found, mut open) = (Vec::new(), Vec::new());
+        for (number, entry) in entries().filter(|(_, entry)| is_there(entry)) {
+            match test.decide(number, entry, messages, &|_| None)? {
+                Some(true) => found.push(number),
+                Some(false) => {}
+                None => open.push(Question::new(number, entry.uid)),
+            }
+        }
+        (self.found, self.open) = (found, open);
         Ok(Stage::Narrow(0))
     }
 

@@ -1,9 +1,10 @@
 //! Commands that go on: their output is made piece by piece, as the peer takes it.
 
-use super::fetch::Fetch;
+use super::fetch::{Fetch, needs_digest};
 use super::find::{self, Searching};
 use super::international::Downgrade;
 use super::notify::Told;
+use super::selected::TOGETHER;
 use super::trouble::Trouble;
 use super::{ImapService, Run, limit, message, not_now, select};
 use crate::mailbox::{Rights, UidSet};
@@ -46,6 +47,9 @@ impl ImapService {
         }
         let (numbers, limit) = selected.limited(numbers);
         let wants = |wanted: &FetchItem| fetch.items.contains(wanted);
+        if wants(&FetchItem::Size) && fetch.items.iter().any(needs_digest) && numbers.len() <= TOGETHER as u64 {
+            selected.measure_with_records(&numbers, enabled, out)?;
+        }
         if wants(&FetchItem::InternalDate) || wants(&FetchItem::Size) {
             selected.measure(&numbers, wants(&FetchItem::Size), enabled, out)?;
         }

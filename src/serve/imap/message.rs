@@ -171,7 +171,7 @@ pub(super) fn copy(
     if pairs.is_empty() {
         return Ok((Outcome::no(Some(Code::ExpungeIssued), "the messages are gone"), UidSet::default()));
     }
-    let validity = target.refresh()?.uid_validity;
+    let validity = target.seen()?.uid_validity;
     let old: UidSet = pairs.iter().map(|(old, _)| *old).collect();
     let new: UidSet = pairs.iter().map(|(_, new)| *new).collect();
     let code = Code::CopyUid(validity, old.clone(), new.clone());

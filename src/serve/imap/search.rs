@@ -97,9 +97,39 @@ impl Test {
             Test::Not(test) => test.cost(),
             Test::Digest(..) | Test::Day(DateField::Sent, ..) => 1,
             Test::Larger(_) | Test::Smaller(_) | Test::Since(_) | Test::Before(_) | Test::Day(..) => 1,
+            Test::EmailId(_) => 1,
             Test::Text(_) => 2,
             _ => 0,
         }
+    }
+
+    /// True when [`Test::at_sight`] always answers.
+    pub(super) fn is_at_sight(&self) -> bool {
+        !self.any(&|test| test.cost() > 0)
+    }
+
+    /// Whether a message matches, as its entry alone tells; `None` when more must be known of it.
+    pub(super) fn at_sight(&self, number: u32, entry: &Entry, recent: &UidSet) -> Option<bool> {
+        Some(match self {
+            Test::All => true,
+            Test::None => false,
+            Test::Has(flags) => entry.flags.holds(*flags),
+            Test::Not(test) => !test.at_sight(number, entry, recent)?,
+            Test::Numbers(numbers) => numbers.contains(number),
+            Test::Uids(uids) => uids.contains(entry.uid.number()),
+            Test::Recent(is) => recent.contains(entry.uid.number()) == *is,
+            Test::ModSeq(modseq) => entry.modseq >= *modseq,
+            Test::And(tests) | Test::Or(tests) => {
+                let decides = matches!(self, Test::Or(_));
+                for test in tests {
+                    if test.at_sight(number, entry, recent)? == decides {
+                        return Some(decides);
+                    }
+                }
+                !decides
+            }
+            _ => return None,
+        })
     }
 
     /// True when digests are looked at.
@@ -146,8 +176,6 @@ impl Test {
         texts: &dyn Fn(usize) -> Option<bool>,
     ) -> Result<Option<bool>, FolderError> {
         Ok(Some(match self {
-            Test::All => true,
-            Test::None => false,
             Test::And(tests) | Test::Or(tests) => {
                 let decides = matches!(self, Test::Or(_));
                 let mut all = Some(!decides);
@@ -162,10 +190,6 @@ impl Test {
             }
             Test::Not(test) => return Ok(test.decide(number, entry, messages, texts)?.map(|answer| !answer)),
             Test::Text(key) => return Ok(texts(*key)),
-            Test::Numbers(numbers) => numbers.contains(number),
-            Test::Uids(uids) => uids.contains(entry.uid.number()),
-            Test::Has(flags) => entry.flags.holds(*flags),
-            Test::Recent(is) => messages.is_recent(entry.uid) == *is,
             Test::Day(DateField::Sent, relation, day) => {
                 ask(messages, entry.uid, |digest| digest.sent_day().is_some_and(|sent| compare(sent, *relation, *day)))?
             }
@@ -180,9 +204,9 @@ impl Test {
             Test::Smaller(size) => messages.size(entry)? < *size,
             Test::Since(moment) => messages.internal_date(entry)? >= *moment,
             Test::Before(moment) => messages.internal_date(entry)? <= *moment,
-            Test::ModSeq(modseq) => entry.modseq >= *modseq,
             Test::EmailId(id) => messages.email_id(entry.uid)? == *id,
             Test::Digest(part, needle) => ask(messages, entry.uid, |digest| needle.find(digest.part(*part)).is_some())?,
+            simple => return Ok(simple.at_sight(number, entry, messages.recent())),
         }))
     }
 }

@@ -69,8 +69,8 @@ impl ImapService {
         let place = self.reach(name, Rights::READ)?;
         let folder = place.folder()?;
         let snapshot = folder.refresh()?;
-        let is_new = |e: &&crate::mailbox::Entry| e.uid >= snapshot.recent_from;
-        let recent: UidSet = snapshot.entries.iter().filter(is_new).map(|e| e.uid).collect();
+        let before = snapshot.entries.partition_point(|e| e.uid < snapshot.recent_from);
+        let recent: UidSet = snapshot.entries[before..].iter().map(|e| e.uid).collect();
         Ok(Selected {
             name: place.shown.clone(),
             rights: place.rights,
@@ -95,7 +95,7 @@ impl ImapService {
         if !selected.is_passive() {
             // Takes the recent ones, so that no other session calls them so.
             selected.recent = UidSet::default();
-            let latest = selected.latest()?;
+            let latest = selected.take_recent_of(selected.view.snapshot().clone())?;
             selected.told = latest.highest_modseq;
             selected.view = View::new(latest);
         }

@@ -9,7 +9,7 @@ use crate::log;
 use crate::mailbox::{Entry, Flags, ModSeq, Rights, Snapshot, System, Uid, UidSet, View};
 use crate::msg::digest::{Digest, Part};
 use crate::proto::imap::{Enabled, MailboxName, Messages as Chosen, Set};
-use crate::store::{CacheReader, Cached, Folder, FolderError, Text, UrlKeyMark};
+use crate::store::{CacheReader, Cached, Folder, FolderError, Measured, Text, UrlKeyMark};
 use std::sync::Arc;
 
 /// A selected mailbox.
@@ -50,7 +50,7 @@ pub(super) const TOGETHER: usize = 1024;
 impl Selected {
     /// Fails when the mailbox is not the one any more that the client has selected: its identifiers mean other messages now.
     pub(super) fn check(&self) -> Result<(), FolderError> {
-        match self.folder.refresh()?.uid_validity == self.view.snapshot().uid_validity {
+        match self.folder.uid_validity()? == self.view.snapshot().uid_validity {
             true => Ok(()),
             false => Err(FolderError::Gone),
         }
@@ -129,6 +129,32 @@ impl Selected {
         Ok(())
     }
 
+    /// The same of a few messages of which a command wants the records, too: the file of one that has neither is read once. Those that have
+    /// a record are left to [`Selected::measure`].
+    pub(super) fn measure_with_records(
+        &mut self,
+        numbers: &UidSet,
+        enabled: Enabled,
+        out: &mut Vec<u8>,
+    ) -> Result<(), FolderError> {
+        let snapshot = self.view.snapshot();
+        let is_unknown =
+            |entry: &&Entry| entry.internal_date == Entry::UNKNOWN_DATE || entry.size == Entry::UNKNOWN_SIZE;
+        let unknown = numbers.iter().filter_map(|n| snapshot.at(n)).filter(is_unknown).map(|entry| entry.uid);
+        let unknown = self.folder.uncached(&unknown.collect::<Vec<_>>());
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let make = |made: &mut Vec<_>, index: usize, text: Option<Text<'_>>| {
+            made.extend(text.map(|text| (index, Measured::of(unknown[index], text), Digest::of(text.octets))));
+        };
+        let mut made: Vec<_> = self.folder.read_texts(&unknown, Vec::new, make)?.into_iter().flatten().collect();
+        made.sort_unstable_by_key(|(index, ..)| *index);
+        made.iter().for_each(|(index, _, record)| self.folder.cache(unknown[*index], record));
+        let latest = self.folder.keep_measures(made.into_iter().map(|(_, measured, _)| measured).collect())?;
+        self.tell(latest, enabled, false, &UidSet::default(), out)
+    }
+
     /// The identifiers of these sequence numbers.
     pub(super) fn uids(&self, numbers: &UidSet) -> UidSet {
         let snapshot = self.view.snapshot();
@@ -171,8 +197,9 @@ impl Messages<'_> {
         self.saved
     }
 
-    pub(super) fn is_recent(&self, uid: Uid) -> bool {
-        self.recent.contains(uid.number())
+    /// The messages that are new to the session.
+    pub(super) fn recent(&self) -> &UidSet {
+        self.recent
     }
 
     /// INTERNALDATE, looked up when nobody has yet.

@@ -10,14 +10,56 @@ use crate::proto::imap::response;
 use crate::proto::imap::{Enabled, Extension, Outcome, Thread, ThreadAlgorithm};
 use crate::store::FolderError;
 
-/// What threading needs of a message, in memory.
+/// What threading needs of messages: their texts lie one behind another, because giving memory to each word of a hundred thousand messages
+/// costs as much as threading them.
+#[derive(Default)]
+struct Letters {
+    letters: Vec<Letter>,
+    subjects: String,
+    /// Message identifiers, each message's own and then those that it refers to.
+    ids: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+}
+
+/// Of one message, with the ends of its parts.
 struct Letter {
     number: u32,
     date: i64,
-    subject: String,
     is_reply: bool,
-    id: Vec<u8>,
-    references: Vec<Vec<u8>>,
+    subject_end: usize,
+    /// Identifiers of this message and those before it.
+    ids: usize,
+}
+
+impl Letters {
+    fn add(&mut self, number: u32, date: i64, digest: &Digest<'_>) {
+        self.subjects.push_str(&String::from_utf8_lossy(digest.part(Part::BaseSubject)));
+        for id in std::iter::once(digest.part(Part::MessageId)).chain(digest.references()) {
+            self.ids.extend_from_slice(id);
+            self.ends.push(self.ids.len());
+        }
+        let (subject_end, ids) = (self.subjects.len(), self.ends.len());
+        self.letters.push(Letter { number, date, is_reply: digest.is_reply(), subject_end, ids });
+    }
+
+    /// All identifiers, in their order.
+    fn ids(&self) -> Vec<&[u8]> {
+        let mut from = 0;
+        self.ends.iter().map(|end| &self.ids[std::mem::replace(&mut from, *end)..*end]).collect()
+    }
+
+    fn rows<'a>(&'a self, ids: &'a [&'a [u8]]) -> Vec<Threadable<'a>> {
+        let (mut subject, mut id) = (0, 0);
+        let row = |letter: &'a Letter| {
+            let subject = &self.subjects[std::mem::replace(&mut subject, letter.subject_end)..letter.subject_end];
+            let own = &ids[std::mem::replace(&mut id, letter.ids)..letter.ids];
+            let (message_id, references) = own.split_first().map_or((&[][..], &[][..]), |(id, rest)| (*id, rest));
+            let Letter { number, date, is_reply, .. } = *letter;
+            Threadable { number, date, subject, is_reply, message_id, references }
+        };
+        self.letters.iter().map(row).collect()
+    }
 }
 
 /// THREAD and UID THREAD (RFC 5256 §3).
@@ -35,7 +77,7 @@ pub(super) fn thread(
     let snapshot = messages.snapshot().clone();
     messages.prepare(&selected.uids(&numbers).uids().collect::<Vec<_>>())?;
     let is_uid = thread.is_uid || enabled.has(Extension::UidOnly);
-    let mut letters = Vec::with_capacity(numbers.len() as usize);
+    let mut letters = Letters::default();
     for number in numbers.iter() {
         let Some(entry) = snapshot.at(number) else { continue };
         let record = match messages.digest(entry.uid) {
@@ -47,29 +89,10 @@ pub(super) fn thread(
             Some(sent) => sent,
             None => messages.internal_date(entry)?.seconds(),
         };
-        letters.push(Letter {
-            number: if is_uid { entry.uid.number() } else { number },
-            date,
-            subject: String::from_utf8_lossy(digest.part(Part::BaseSubject)).into_owned(),
-            is_reply: digest.is_reply(),
-            id: digest.part(Part::MessageId).to_vec(),
-            references: digest.references().map(<[u8]>::to_vec).collect(),
-        });
+        letters.add(if is_uid { entry.uid.number() } else { number }, date, &digest);
     }
-    let references: Vec<Vec<&[u8]>> =
-        letters.iter().map(|letter| letter.references.iter().map(Vec::as_slice).collect()).collect();
-    let rows: Vec<Threadable<'_>> = letters
-        .iter()
-        .zip(&references)
-        .map(|(letter, references)| Threadable {
-            number: letter.number,
-            date: letter.date,
-            subject: &letter.subject,
-            is_reply: letter.is_reply,
-            message_id: &letter.id,
-            references,
-        })
-        .collect();
+    let ids = letters.ids();
+    let rows = letters.rows(&ids);
     let threads = match thread.algorithm {
         ThreadAlgorithm::References => Threads::by_references(&rows),
         ThreadAlgorithm::OrderedSubject => Threads::by_subject(&rows),

@@ -39,7 +39,17 @@ impl Folder {
     }
 
     /// Appends all of these messages or none; durable when it returns. Their identifiers, in order.
-    pub fn append(&self, mut messages: Vec<Append>) -> Result<Vec<Uid>, FolderError> {
+    pub fn append(&self, messages: Vec<Append>) -> Result<Vec<Uid>, FolderError> {
+        Ok(self.append_by(messages, false)?.0)
+    }
+
+    /// The same by a session that has the mailbox selected: what is recent is its own from now on, these messages too, as with
+    /// [`Folder::take_recent`]. Gives that as well.
+    pub fn append_taking_recent(&self, messages: Vec<Append>) -> Result<(Vec<Uid>, UidSet), FolderError> {
+        self.append_by(messages, true)
+    }
+
+    fn append_by(&self, mut messages: Vec<Append>, takes_recent: bool) -> Result<(Vec<Uid>, UidSet), FolderError> {
         let now = (self.settings.clock)();
         let is_single = messages.len() == 1;
         let mut bases = Vec::with_capacity(messages.len());
@@ -68,27 +78,35 @@ impl Folder {
             placed.push((uid, added(&writer, message, base, (uid, modseq, now), &mut records)));
             uid = uid.next().ok_or(FolderError::Full)?;
         }
+        let mut recent = UidSet::default();
+        if takes_recent {
+            let snapshot = &writer.state().snapshot;
+            let before = snapshot.entries.partition_point(|entry| entry.uid < snapshot.recent_from);
+            let waiting = snapshot.entries[before..].iter().map(|entry| entry.uid);
+            recent = waiting.chain(placed.iter().map(|(uid, _)| *uid)).collect();
+            records.push(Record::Recent(uid));
+        }
         if is_single {
             messages[0].draft.place(&placed[0].1)?;
             let stamps = writer.own_change(&[Place::Cur]);
             records.push(stamps);
-            let result = writer.commit(records, true);
+            let result = writer.commit(&records, true);
             let result = result.and_then(|()| Ok(fsx::sync_dir(&self.dir.join(Place::Cur.dir()))?));
-            return finish(writer, result, placed);
+            return Ok((finish(writer, result, placed)?, recent));
         }
         // Until the files are in place, whoever comes must look for them.
         let stamps = writer.state().stamps;
         records.push(Record::Stamps([stamps[0], Stamp::Unknown]));
-        writer.commit(records, true)?;
+        writer.commit(&records, true)?;
         let result = place(&writer, &mut messages, &placed);
         if result.is_ok() {
             let stamps = writer.own_change(&[Place::Cur]);
             // Without it the next one looks once more than needed.
-            let _ = writer.commit(vec![stamps], false);
+            let _ = writer.commit(&[stamps], false);
         }
         // The drafts go first, so that no look can make messages of them.
         drop(messages);
-        finish(writer, result, placed)
+        Ok((finish(writer, result, placed)?, recent))
     }
 }
 
@@ -145,7 +163,7 @@ fn finish(
             }
             let uids: UidSet = placed.iter().map(|(uid, _)| *uid).collect();
             let gone = Record::Expunged { modseq: writer.next_modseq(), uids };
-            let _ = writer.commit(vec![gone], true);
+            let _ = writer.commit(&[gone], true);
             Err(error)
         }
     }
@@ -177,7 +195,7 @@ impl Folder {
         records.push(Record::Added { entry, file_size: metadata.len(), place: Place::Cur, name });
         let stamps = writer.own_change(&[Place::Cur]);
         records.push(stamps);
-        writer.commit(records, true)?;
+        writer.commit(&records, true)?;
         writer.tidy();
         Ok(Some(uid))
     }

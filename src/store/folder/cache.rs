@@ -33,8 +33,10 @@ const RECORD_LIMIT: usize = 4 << 20;
 const BATCH: usize = 256 << 10;
 /// Octets gathered while somebody else holds the lock; more are dropped.
 const BATCH_LIMIT: usize = 8 << 20;
-/// Octets that a reader reads at once.
+/// Octets that a reader reads at once, when it has read some already.
 const WINDOW: usize = 256 << 10;
+/// Octets that it reads first: who wants one record need not pay for a thousand.
+const FIRST_WINDOW: usize = 32 << 10;
 /// A file below this size is not worth writing anew.
 const SMALL: u64 = 1 << 20;
 
@@ -84,19 +86,22 @@ pub struct CacheReader<'a> {
     file: Option<(u64, File)>,
     block: Arc<Vec<u8>>,
     start: u64,
+    window: usize,
+    /// Where the slot of the next message is likely to stand.
+    near: usize,
 }
 
 impl CacheReader<'_> {
     /// The record of a message, if there is one.
     pub fn cached(&mut self, uid: Uid) -> Option<Cached> {
-        let (slot, inode) = {
+        let (slot, inode, end) = {
             let mut cache = self.folder.lock_cache();
             cache.load(self.folder.cache_validity()?);
             if let Some(bytes) = cache.pending.get(&uid.number()) {
                 return Some(Cached { block: bytes.clone(), from: 0, to: bytes.len() });
             }
-            let at = cache.slots.binary_search_by_key(&uid.number(), |slot| slot.uid).ok()?;
-            (cache.slots[at], cache.inode)
+            let slot = find(&cache.slots, uid.number(), &mut self.near)?;
+            (slot, cache.inode, cache.end)
         };
         if self.file.as_ref().is_none_or(|(known, _)| *known != inode) {
             let file = fsx::open_read(&self.folder.dir.join(NAME)).ok()?;
@@ -115,7 +120,10 @@ impl CacheReader<'_> {
                 self.block = Arc::default();
             }
             let block = Arc::get_mut(&mut self.block)?;
-            block.resize(length.max(WINDOW), 0);
+            // Not beyond the last record that is known: memory is cleared, and costs its time.
+            let left = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
+            block.resize(length.max(self.window.min(left)), 0);
+            self.window = WINDOW.min(self.window * 4);
             let mut filled = 0;
             while filled < block.len() {
                 match file.read_at(&mut block[filled..], start + filled as u64).ok()? {
@@ -139,7 +147,7 @@ impl CacheReader<'_> {
 impl Folder {
     /// A reader of cached records, for many messages.
     pub fn cache_reader(&self) -> CacheReader<'_> {
-        CacheReader { folder: self, file: None, block: Arc::default(), start: 0 }
+        CacheReader { folder: self, file: None, block: Arc::default(), start: 0, window: FIRST_WINDOW, near: 0 }
     }
 
     /// Those of these messages that have no record.
@@ -147,9 +155,9 @@ impl Folder {
         let Some(validity) = self.cache_validity() else { return uids.to_vec() };
         let mut cache = self.lock_cache();
         cache.load(validity);
+        let mut near = 0;
         let is_missing = |uid: &&Uid| {
-            cache.slots.binary_search_by_key(&uid.number(), |slot| slot.uid).is_err()
-                && !cache.pending.contains_key(&uid.number())
+            find(&cache.slots, uid.number(), &mut near).is_none() && !cache.pending.contains_key(&uid.number())
         };
         uids.iter().filter(is_missing).copied().collect()
     }
@@ -323,14 +331,17 @@ impl Cache {
             fsx::truncate(&file, &self.path, self.end)?;
         }
         fsx::write_all(&mut file, &self.path, &out)?;
-        let mut at = 0;
+        let (mut at, known) = (0, self.slots.len());
         while at < out.len() {
             let (uid, length) = (number(&out[at..at + 4]), number(&out[at + 4..at + 8]));
             self.slots.push(Slot { uid, length, at: self.end + (at + RECORD_HEAD) as u64 });
             at += RECORD_HEAD + length as usize;
         }
         self.end += out.len() as u64;
-        self.sort();
+        // Who reads a whole mailbox adds at the end each time.
+        if !self.slots[known.saturating_sub(1)..].is_sorted_by(|a, b| a.uid < b.uid) {
+            self.sort();
+        }
         Ok(())
     }
 
@@ -343,6 +354,16 @@ impl Cache {
             out.extend_from_slice(&bytes);
         }
     }
+}
+
+/// The slot of a message. Who asks in order finds it where `near` says, right behind the last one.
+fn find(slots: &[Slot], uid: u32, near: &mut usize) -> Option<Slot> {
+    let at = match slots.get(*near) {
+        Some(slot) if slot.uid == uid => *near,
+        _ => slots.binary_search_by_key(&uid, |slot| slot.uid).ok()?,
+    };
+    *near = at + 1;
+    Some(slots[at])
 }
 
 /// Four octets as a number.

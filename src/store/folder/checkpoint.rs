@@ -158,7 +158,7 @@ fn parse_state(mut input: Input<'_>) -> Option<Saved> {
     Arc::make_mut(&mut state.snapshot).entries = entries.into();
     let lines = records.split(|b| *b == b'\n').filter(|line| !line.is_empty());
     let records: Option<Vec<Record>> = lines.map(Record::parse).collect();
-    state.apply(records?, false).ok()?;
+    state.apply(&records?, false).ok()?;
     Some(Saved { state, log_size })
 }
 
@@ -212,7 +212,7 @@ mod tests {
             Record::Expunged { modseq: ModSeq::new(6).unwrap(), uids: UidSet::from_iter([2u32]) },
             Record::Recent(uid(3)),
         ];
-        state.apply(records, false).unwrap();
+        state.apply(&records, false).unwrap();
         state
     }
 

@@ -4,6 +4,7 @@ use super::look::{self, Dirs, is_clean};
 use super::name::{self, Place, Shown};
 use super::record::Record;
 use super::state::Stamp;
+use super::writer::Writer;
 use super::{Folder, FolderError};
 use crate::fsx::{self, Dir};
 use crate::mailbox::{Entry, Flags, Keywords, Uid, UidSet};
@@ -69,7 +70,7 @@ impl Folder {
         }
         let stamps = if was_clean { writer.own_change(&touched) } else { Record::Stamps([Stamp::Unknown; 2]) };
         records.push(stamps);
-        writer.commit(records, true)?;
+        writer.commit(&records, true)?;
         writer.tidy();
         Ok(pairs)
     }
@@ -89,7 +90,7 @@ impl Folder {
 
     fn send(
         &self,
-        travellers: Vec<Traveller>,
+        mut travellers: Vec<Traveller>,
         keywords: &Keywords,
         target: &Folder,
         by: By,
@@ -101,91 +102,40 @@ impl Folder {
         writer.look()?;
         let mut records: Vec<Record> = Vec::with_capacity(travellers.len() + 4);
         let mut translated: HashMap<u64, u64> = HashMap::new();
-        let mut pairs = Vec::with_capacity(travellers.len());
-        // Where each came from; what it is called now is in the records.
-        let mut done: Vec<(Place, Vec<u8>)> = Vec::with_capacity(travellers.len());
-        let (sources, target_dirs) = (Dirs::new(&self.dir), Dirs::new(&target.dir));
-        let target_cur = target_dirs.at(Place::Cur)?;
-        let mut moved_files = None;
-        let (modseq, mut uid, now) = (writer.next_modseq(), writer.state().snapshot.uid_next, writer.now());
-        let mut result: Result<(), FolderError> = Ok(());
-        for Traveller { entry, file_size, mut place, name: mut from } in travellers {
-            let bits = *translated.entry(entry.flags.keywords).or_insert_with(|| {
+        for Traveller { entry, .. } in &mut travellers {
+            entry.flags.keywords = *translated.entry(entry.flags.keywords).or_insert_with(|| {
                 let names = keywords.print(Flags { system: 0, ..entry.flags });
                 writer.state().learn_keywords(names, &mut records)
             });
-            let flags = Flags { system: entry.flags.system, keywords: bits };
-            let known = |size: u64| Some(size).filter(|size| *size != Entry::UNKNOWN_SIZE);
-            let mut name = match known(file_size) {
-                Some(file_size) => writer.fresh_name(file_size, known(entry.size)),
-                None => writer.unsized_name(),
-            };
-            name::print(Shown::of(flags), &mut name);
-            let road = Road { sources: &sources, target_cur, target, by };
-            let mut sent = road.send(place, &from, &name);
-            if sent.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
-                // Renamed by another program meanwhile, or gone.
-                let moved = moved_files.get_or_insert_with(|| look::by_base(&self.dir).unwrap_or_default());
-                match moved.get(name::split(&from).0) {
-                    Some(found) => {
-                        (place, from) = found.clone();
-                        sent = road.send(place, &from, &name);
-                    }
-                    None => continue,
-                }
-            }
-            if let Err(e) = sent {
-                if e.kind() == io::ErrorKind::NotFound {
-                    continue;
-                }
-                result = Err(e.into());
-                break;
-            }
+        }
+        let (sources, target_dirs) = (Dirs::new(&self.dir), Dirs::new(&target.dir));
+        let road = Road { sources: &sources, target_cur: target_dirs.at(Place::Cur)?, target, by };
+        let (names, mut result) = road.send_all(&writer, &mut travellers, &self.dir);
+        let (modseq, mut uid, now) = (writer.next_modseq(), writer.state().snapshot.uid_next, writer.now());
+        let mut pairs = Vec::with_capacity(travellers.len());
+        // Where each came from; what it is called now is in the records.
+        let mut done: Vec<(Place, Vec<u8>)> = Vec::with_capacity(travellers.len());
+        for (Traveller { entry, file_size, place, name: from }, name) in travellers.into_iter().zip(names) {
+            let Some(name) = name else { continue };
             done.push((place, from));
             pairs.push((entry.uid, uid));
-            let entry = Entry { uid, flags, modseq, save_date: now, ..entry };
+            let entry = Entry { uid, modseq, save_date: now, ..entry };
             records.push(Record::Added { entry, file_size, place: Place::Cur, name });
             match uid.next() {
                 Some(next) => uid = next,
-                None => {
-                    result = Err(FolderError::Full);
-                    break;
-                }
+                None => result = result.and(Err(FolderError::Full)),
             }
         }
         if result.is_ok() && !done.is_empty() {
-            result = target_cur.sync().map_err(FolderError::from);
+            result = road.sync(&done).map_err(FolderError::from);
         }
-        if result.is_ok() && by == By::Rename {
-            let mut touched = Place::ALL.into_iter().filter(|place| done.iter().any(|(from, _)| from == place));
-            result = touched.try_for_each(|place| sources.at(place)?.sync()).map_err(FolderError::from);
+        if result.is_ok() && !done.is_empty() {
+            records.push(writer.own_change(&[Place::Cur]));
+            result = writer.commit(&records, true);
         }
-        let undo = |records: &[Record]| {
-            let names = records.iter().filter_map(|record| match record {
-                Record::Added { name, .. } => Some(OsStr::from_bytes(name)),
-                _ => None,
-            });
-            for ((place, from), name) in done.iter().zip(names) {
-                // What can't be moved back is found in the target by its next look.
-                let _ = match by {
-                    By::Link => target_cur.remove_existing(name),
-                    By::Rename => {
-                        sources.at(*place).and_then(|dir| target_cur.rename(name, dir, OsStr::from_bytes(from)))
-                    }
-                };
-            }
-        };
         if let Err(error) = result {
-            undo(&records);
+            road.undo(&done, &records);
             return Err(error);
-        }
-        if !done.is_empty() {
-            let stamps = writer.own_change(&[Place::Cur]);
-            records.push(stamps);
-            if let Err((error, records)) = writer.commit_or_give_back(records) {
-                undo(&records);
-                return Err(error);
-            }
         }
         writer.tidy();
         Ok(pairs)
@@ -201,6 +151,90 @@ struct Road<'a> {
 }
 
 impl Road<'_> {
+    /// Sends all of them. The names that those have got that were sent; where one came from after another
+    /// program had moved it is noted in it.
+    fn send_all(
+        &self,
+        writer: &Writer<'_>,
+        travellers: &mut [Traveller],
+        source: &Path,
+    ) -> (Vec<Option<Vec<u8>>>, Result<(), FolderError>) {
+        let known = |size: u64| Some(size).filter(|size| *size != Entry::UNKNOWN_SIZE);
+        // Their names, `Err` where there was no such file; `None` behind an error.
+        let mut sent: Vec<Option<Result<Vec<u8>, Vec<u8>>>> = Vec::with_capacity(travellers.len());
+        let mut result = Ok(());
+        for Traveller { entry, file_size, place, name: from } in travellers.iter() {
+            let mut name = match known(*file_size) {
+                Some(file_size) => writer.fresh_name(file_size, known(entry.size)),
+                None => writer.unsized_name(),
+            };
+            name::print(Shown::of(entry.flags), &mut name);
+            match self.send(*place, from, &name) {
+                Ok(()) => sent.push(Some(Ok(name))),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => sent.push(Some(Err(name))),
+                Err(e) => {
+                    result = Err(e.into());
+                    break;
+                }
+            }
+        }
+        sent.resize(travellers.len(), None);
+        // Renamed by another program meanwhile, or gone.
+        let mut moved_files = None;
+        let mut names = Vec::with_capacity(travellers.len());
+        for (traveller, sent) in travellers.iter_mut().zip(sent) {
+            names.push(match sent {
+                None => None,
+                Some(Ok(name)) => Some(name),
+                Some(Err(_)) if result.is_err() => None,
+                Some(Err(name)) => {
+                    let moved = moved_files.get_or_insert_with(|| look::by_base(source).unwrap_or_default());
+                    match moved.get(name::split(&traveller.name).0) {
+                        Some((place, from)) => match self.send(*place, from, &name) {
+                            Ok(()) => {
+                                (traveller.place, traveller.name) = (*place, from.clone());
+                                Some(name)
+                            }
+                            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+                            Err(e) => {
+                                result = Err(e.into());
+                                None
+                            }
+                        },
+                        None => None,
+                    }
+                }
+            });
+        }
+        (names, result)
+    }
+
+    /// Makes it durable, first where they are now.
+    fn sync(&self, done: &[(Place, Vec<u8>)]) -> io::Result<()> {
+        self.target_cur.sync()?;
+        if self.by == By::Link {
+            return Ok(());
+        }
+        let mut touched = Place::ALL.into_iter().filter(|place| done.iter().any(|(from, _)| from == place));
+        touched.try_for_each(|place| self.sources.at(place)?.sync())
+    }
+
+    /// Takes back what was done. What can't be moved back is found in the target by its next look.
+    fn undo(&self, done: &[(Place, Vec<u8>)], records: &[Record]) {
+        let names = records.iter().filter_map(|record| match record {
+            Record::Added { name, .. } => Some(OsStr::from_bytes(name)),
+            _ => None,
+        });
+        for ((place, from), name) in done.iter().zip(names) {
+            let _ = match self.by {
+                By::Link => self.target_cur.remove_existing(name),
+                By::Rename => {
+                    self.sources.at(*place).and_then(|dir| self.target_cur.rename(name, dir, OsStr::from_bytes(from)))
+                }
+            };
+        }
+    }
+
     fn send(&self, place: Place, from: &[u8], to: &[u8]) -> io::Result<()> {
         let (source, from, to) = (self.sources.at(place)?, OsStr::from_bytes(from), OsStr::from_bytes(to));
         let sent = match self.by {

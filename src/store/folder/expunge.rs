@@ -84,7 +84,7 @@ impl Folder {
         if !gone.is_empty() {
             let stamps = writer.own_change(&touched);
             let expunged = Record::Expunged { modseq: writer.next_modseq(), uids: gone.clone() };
-            writer.commit(vec![expunged, stamps], true)?;
+            writer.commit(&[expunged, stamps], true)?;
         }
         if is_stale {
             writer.forget_looks();

@@ -158,12 +158,12 @@ fn go_on(file: &mut std::fs::File, reading: &mut Reading) -> io::Result<()> {
     reading.end += at as u64;
     if !records.is_empty() {
         let is_damaged = reading.is_damaged;
-        if !is_damaged && reading.state.apply(records.iter().cloned(), false).is_err() {
+        if !is_damaged && reading.state.apply(&records, false).is_err() {
             reading.is_damaged = true;
         }
         if reading.is_damaged {
             // Whatever was applied already only says so again.
-            let _ = reading.state.apply(records, true);
+            let _ = reading.state.apply(&records, true);
         }
     }
     Ok(())

@@ -4,10 +4,10 @@ use super::name::{self, Place, Shown};
 use super::record::Record;
 use super::state::{Stamp, State};
 use super::writer::Writer;
-use super::{Folder, FolderError, Text};
+use super::{FolderError, threads};
 use crate::clock::Timestamp;
 use crate::fsx::{self, Dir};
-use crate::mailbox::{Entry, Flags, Uid, UidSet};
+use crate::mailbox::{Entry, Flags, UidSet};
 use crate::store::torn::Torn;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
@@ -86,6 +86,20 @@ fn modified(dir: &Path, place: Place) -> io::Result<i64> {
 struct Found {
     name: Vec<u8>,
     place: Place,
+    /// Where its base ends.
+    split: usize,
+}
+
+impl Found {
+    fn new(name: Vec<u8>, place: Place) -> Found {
+        let split = name::split(&name).0.len();
+        Found { name, place, split }
+    }
+
+    /// As [`name::split`].
+    fn split(&self) -> (&[u8], &[u8]) {
+        self.name.split_at(self.split)
+    }
 }
 
 /// All message files of a directory.
@@ -97,7 +111,7 @@ fn list(dir: &Path, place: Place, found: &mut Vec<Found>) -> io::Result<()> {
         let name = entry.file_name().into_vec();
         let is_message = name.first() != Some(&b'.') && entry.file_type().is_ok_and(|t| t.is_file());
         if is_message && !torn.is_some_and(|torn| torn.takes(dir, &name)) {
-            found.push(Found { name, place });
+            found.push(Found::new(name, place));
         }
     }
     Ok(())
@@ -112,86 +126,8 @@ pub fn by_base(dir: &Path) -> io::Result<ByBase> {
     for place in Place::ALL {
         list(dir, place, &mut found)?;
     }
-    let file = |f: Found| (name::split(&f.name).0.to_vec(), (f.place, f.name));
+    let file = |f: Found| (f.split().0.to_vec(), (f.place, f.name));
     Ok(found.into_iter().map(file).collect())
-}
-
-impl Folder {
-    /// Measures those of these messages whose size or date is not known yet: all sizes with `sizes` (reads the files), otherwise the
-    /// dates and the octets of the files only. Gives the mailbox with what was found; nothing counts as changed by it.
-    pub fn measure(&self, uids: &UidSet, sizes: bool) -> Result<std::sync::Arc<crate::mailbox::Snapshot>, FolderError> {
-        let wanted: Vec<Uid> = self.with_state(|state| {
-            let is_unknown = |index: usize| {
-                let entry = &state.entries()[index];
-                entry.internal_date == Entry::UNKNOWN_DATE
-                    || (sizes && entry.size == Entry::UNKNOWN_SIZE)
-                    || state.rows[index].file_size == Entry::UNKNOWN_SIZE
-            };
-            let wanted = state.indexes(uids).filter(|index| is_unknown(*index));
-            wanted.map(|index| state.entries()[index].uid).collect()
-        })?;
-        if wanted.is_empty() {
-            return self.with_state(|state| state.snapshot.clone());
-        }
-        let mut measured = match sizes {
-            true => self.measure_texts(&wanted)?,
-            false => self.measure_files(&wanted)?,
-        };
-        measured.sort_unstable_by_key(|(uid, _)| *uid);
-        let mut writer = self.write()?;
-        let mut records = Vec::with_capacity(measured.len());
-        for (uid, (size, file_size, date)) in measured {
-            if let Some(index) = writer.state().index(uid) {
-                let entry = &writer.state().entries()[index];
-                let size = if entry.size == Entry::UNKNOWN_SIZE { size } else { entry.size };
-                let date = if entry.internal_date == Entry::UNKNOWN_DATE { date } else { entry.internal_date };
-                records.push(Record::Measured { uid, size, file_size, internal_date: date });
-            }
-        }
-        writer.commit(records, false)?;
-        writer.tidy();
-        Ok(writer.state().snapshot.clone())
-    }
-
-    fn measure_texts(&self, uids: &[Uid]) -> Result<Vec<(Uid, Measures)>, FolderError> {
-        let of = |measured: &mut Vec<_>, index: usize, text: Option<Text<'_>>| {
-            if let Some(Text { octets, metadata }) = text {
-                let date = metadata.modified().map_or(Entry::UNKNOWN_DATE, Timestamp::from);
-                measured.push((uids[index], (crate::dot::crlf_size(octets), metadata.len(), date)));
-            }
-        };
-        Ok(self.read_texts(uids, Vec::new, of)?.concat())
-    }
-
-    fn measure_files(&self, uids: &[Uid]) -> Result<Vec<(Uid, Measures)>, FolderError> {
-        let paths = self.with_known(|state| {
-            let found = uids.iter().filter_map(|uid| Some((*uid, path(&self.dir, state, state.index(*uid)?))));
-            found.collect::<Vec<_>>()
-        })?;
-        let mut measured = Vec::with_capacity(paths.len());
-        for (uid, path) in paths {
-            let metadata = match std::fs::symlink_metadata(&path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => match self.text(uid) {
-                    Err(FolderError::Expunged) => continue,
-                    other => other?.metadata()?,
-                },
-                other => other?,
-            };
-            measured.push((uid, (Entry::UNKNOWN_SIZE, metadata.len(), Timestamp::from(metadata.modified()?))));
-        }
-        Ok(measured)
-    }
-}
-
-/// Octets with CRLF line ends, octets of the file, its time.
-type Measures = (u64, u64, Timestamp);
-
-impl Folder {
-    /// One message with its date, and with `size` its size, measured when nobody has yet.
-    pub fn measured(&self, uid: Uid, size: bool) -> Result<Entry, FolderError> {
-        let snapshot = self.measure(&[uid].into_iter().collect(), size)?;
-        snapshot.find(uid).copied().ok_or(FolderError::Expunged)
-    }
 }
 
 impl Writer<'_> {
@@ -227,7 +163,9 @@ impl Writer<'_> {
         if stamps != self.state().stamps || is_change {
             records.push(Record::Stamps(stamps));
         }
-        self.commit(records, durable && is_change)
+        let committed = self.commit(&records, durable && is_change);
+        threads::give_back(records);
+        committed
     }
 
     /// Forgets what is known of the directories, so that they are read.
@@ -260,16 +198,17 @@ impl Writer<'_> {
         let by_base: HashMap<&[u8], usize> =
             if found.is_empty() { HashMap::new() } else { (0..state.rows.len()).map(|i| (state.base(i), i)).collect() };
         let known_keywords = learn_letters(state, &found, &mut records);
-        let mut order = Vec::new();
+        // With the order in which they came.
+        let mut order: Vec<((u64, u64), Found)> = Vec::new();
         for file in found {
-            let (base, info) = name::split(&file.name);
+            let (base, info) = file.split();
             if base.is_empty() {
                 continue;
             }
             let Some(index) = by_base.get(base).copied() else {
                 if by_base.is_empty() {
                     // The first look at a mailbox: nothing to compare with but each other, which sorting does.
-                    order.push(file);
+                    order.push((name::arrival_order(base), file));
                 } else if let Some(other) = fresh.insert(base.to_vec(), file) {
                     doubles.push(other);
                 }
@@ -303,21 +242,23 @@ impl Writer<'_> {
         let gone: Vec<usize> =
             (0..seen.len()).filter(|i| !seen[*i] && (is_whole || state.rows[*i].place == Place::New)).collect();
         let gone = self.confirm_gone(gone, known_keywords, &mut records, &mut changes)?;
-        order.extend(fresh.into_values());
-        let key = |found: Found| (name::arrival_order(name::split(&found.name).0), found);
-        let mut keyed: Vec<_> = order.into_iter().map(key).collect();
-        keyed.sort_unstable_by(|(a, file_a), (b, file_b)| a.cmp(b).then_with(|| file_a.name.cmp(&file_b.name)));
-        let mut order: Vec<Found> = keyed.into_iter().map(|(_, found)| found).collect();
+        order.extend(fresh.into_iter().map(|(base, found)| (name::arrival_order(&base), found)));
+        order.sort_unstable_by(|(a, file_a), (b, file_b)| a.cmp(b).then_with(|| file_a.name.cmp(&file_b.name)));
         // Of two files with the same base that came at once, one is a double.
+        let is_double = |(time, file): &((u64, u64), Found), (before, other): &((u64, u64), Found)| {
+            time == before && file.split().0 == other.split().0
+        };
         let mut index = 1;
         while index < order.len() {
-            if name::split(&order[index - 1].name).0 == name::split(&order[index].name).0 {
-                doubles.push(order.remove(index));
+            if is_double(&order[index], &order[index - 1]) {
+                doubles.push(order.remove(index).1);
             } else {
                 index += 1;
             }
         }
-        order.extend(self.settle_doubles(doubles)?);
+        let settled = self.settle_doubles(doubles)?.into_iter();
+        order.extend(settled.map(|found| (name::arrival_order(found.split().0), found)));
+        records.reserve(order.len() + 4);
         let mut modseq = self.next_modseq();
         if !changes.is_empty() {
             for ((add, add_letters, remove, remove_letters), uids) in changes {
@@ -333,15 +274,15 @@ impl Writer<'_> {
         }
         let now = self.now();
         let mut uid = self.state().snapshot.uid_next;
-        for Found { name, place } in order {
-            let (base, info) = name::split(&name);
+        for (arrival, file) in order {
+            let (base, info) = file.split();
             let flags: Flags = name::shown(info, known_keywords).flags();
             let internal_date = name::delivery_time(base).unwrap_or(Entry::UNKNOWN_DATE);
             let size = name::size(base, b",W=").unwrap_or(Entry::UNKNOWN_SIZE);
             let file_size = name::size(base, b",S=").unwrap_or(Entry::UNKNOWN_SIZE);
-            let save_date = State::saved_at(base, now);
+            let save_date = State::saved_at(arrival, now);
             let entry = Entry { uid, flags, modseq, internal_date, save_date, size };
-            records.push(Record::Added { entry, file_size, place, name });
+            records.push(Record::Added { entry, file_size, place: file.place, name: file.name });
             uid = uid.next().ok_or(FolderError::Full)?;
         }
         Ok(records)
@@ -365,11 +306,11 @@ impl Writer<'_> {
         for place in Place::ALL {
             list(self.dir(), place, &mut again)?;
         }
-        let again: HashMap<&[u8], &Found> = again.iter().map(|f| (name::split(&f.name).0, f)).collect();
+        let again: HashMap<&[u8], &Found> = again.iter().map(|f| (f.split().0, f)).collect();
         for index in gone {
             let uid = state.entries()[index].uid;
             if let Some(file) = again.get(state.base(index)) {
-                let info = name::split(&file.name).1;
+                let info = file.split().1;
                 let shown = name::shown(info, known_keywords);
                 let old = state.rows[index].shown;
                 let key = (
@@ -408,10 +349,10 @@ impl Writer<'_> {
         }
         let mut by_base: HashMap<&[u8], Vec<&Found>> = HashMap::new();
         for file in &files {
-            by_base.entry(name::split(&file.name).0).or_default().push(file);
+            by_base.entry(file.split().0).or_default().push(file);
         }
         for file in doubles {
-            let (base, info) = name::split(&file.name);
+            let (base, info) = file.split();
             let old = place_path(self.dir(), file.place, &file.name);
             let Ok(metadata) = old.symlink_metadata() else { continue };
             let others = by_base.get(base).map_or(&[][..], Vec::as_slice);
@@ -425,7 +366,7 @@ impl Writer<'_> {
             }
             let name = [self.fresh_name(metadata.len(), None).as_slice(), info].concat();
             fsx::rename(&old, &place_path(self.dir(), file.place, &name))?;
-            settled.push(Found { name, place: file.place });
+            settled.push(Found::new(name, file.place));
         }
         Ok(settled)
     }
@@ -452,7 +393,7 @@ impl Writer<'_> {
 /// keywords there are then.
 fn learn_letters(state: &State, found: &[Found], records: &mut Vec<Record>) -> usize {
     let known = state.snapshot.keywords.names().len();
-    let used = found.iter().map(|file| name::letters_used(name::split(&file.name).1)).max().unwrap_or(0);
+    let used = found.iter().map(|file| name::letters_used(file.split().1)).max().unwrap_or(0);
     records.extend((known..used).map(|bit| Record::Keyword(bit, format!("unknown-{bit}").into())));
     known.max(used)
 }

@@ -47,6 +47,7 @@ mod expunge;
 mod fulltext;
 mod log;
 mod look;
+mod measure;
 mod name;
 mod reading;
 mod record;
@@ -55,6 +56,7 @@ mod settle;
 mod state;
 mod store;
 mod takeover;
+mod threads;
 mod verify;
 mod writer;
 
@@ -63,13 +65,14 @@ pub use cache::{CacheReader, Cached};
 pub(super) use expunge::shown_system;
 pub use fulltext::Signatures;
 pub(super) use look::TICK_NS;
+pub use measure::Measured;
 pub(super) use name::{delivery_time, escape, size, unescape, unescape_octets};
 pub use reading::Text;
 pub use store::{FlagChange, FlagOutcome, How};
 pub use verify::Findings;
 
 use crate::clock::Timestamp;
-use crate::mailbox::{ModSeq, Snapshot, Uid, UidSet};
+use crate::mailbox::{ModSeq, Snapshot, Uid, UidSet, UidValidity};
 use log::{Look, ReadError, Reading};
 use name::Place;
 use state::State;
@@ -218,7 +221,7 @@ impl Folder {
         }
         let mut writer = self.write()?;
         writer.look()?;
-        writer.tidy();
+        writer.tidy_log();
         Ok(writer.state().snapshot.clone())
     }
 
@@ -231,22 +234,30 @@ impl Folder {
         Ok(writer.state().snapshot.clone())
     }
 
-    /// Takes the recent messages: no later session will see them as recent. The snapshot's `recent_from` still tells which they were.
-    pub fn take_recent(&self) -> Result<Arc<Snapshot>, FolderError> {
-        let snapshot = self.refresh()?;
-        if snapshot.recent_from >= snapshot.uid_next {
-            return Ok(snapshot);
-        }
+    /// The mailbox as it was last seen, with all that this process has done to it since. Costs nothing.
+    pub fn seen(&self) -> Result<Arc<Snapshot>, FolderError> {
+        self.with_known(|state| state.snapshot.clone())
+    }
+
+    /// Takes the recent messages: no later session will see them as recent. Gives the mailbox before, whose `recent_from` tells which
+    /// they were, and as it is now.
+    pub fn take_recent(&self) -> Result<(Arc<Snapshot>, Arc<Snapshot>), FolderError> {
         let mut writer = self.write()?;
         writer.look()?;
         let before = writer.state().snapshot.clone();
-        writer.commit(vec![record::Record::Recent(before.uid_next)], false)?;
-        Ok(before)
+        if before.recent_from < before.uid_next {
+            writer.commit(&[record::Record::Recent(before.uid_next)], false)?;
+        }
+        Ok((before, writer.state().snapshot.clone()))
+    }
+
+    /// The generation of identifiers that counts now: one look at the log, none at the messages.
+    pub fn uid_validity(&self) -> Result<UidValidity, FolderError> {
+        self.with_state(|state| state.header.validity)
     }
 
     /// MAILBOXID (RFC 8474 §4.1): stays the same when the mailbox is renamed.
     pub fn mailbox_id(&self) -> Result<String, FolderError> {
-        self.refresh()?;
         self.with_state(|state| format!("F{:016x}", state.header.mailbox_id))
     }
 

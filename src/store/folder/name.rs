@@ -82,14 +82,34 @@ pub fn letters_used(info: &[u8]) -> usize {
 
 /// Appends `:2,` and the letters, sorted.
 pub fn print(shown: Shown, out: &mut Vec<u8>) {
-    out.extend_from_slice(MARK);
+    // Writing to a Vec never fails.
+    let _ = print_to(shown, out);
+}
+
+fn print_to(shown: Shown, out: &mut impl Write) -> std::io::Result<()> {
+    out.write_all(MARK)?;
     // The system's letters in the order of the alphabet, which is also that of their octets.
     for flag in [System::Draft, System::Flagged, System::Answered, System::Seen, System::Deleted] {
         if shown.system & flag as u8 != 0 {
-            out.push(flag.letter() as u8);
+            out.write_all(&[flag.letter() as u8])?;
         }
     }
-    out.extend((0..LETTERS as u8).filter(|n| shown.letters >> n & 1 == 1).map(|n| b'a' + n));
+    let mut letters = shown.letters;
+    while letters != 0 {
+        out.write_all(&[b'a' + letters.trailing_zeros() as u8])?;
+        letters &= letters - 1;
+    }
+    Ok(())
+}
+
+/// True when this is what [`print`] makes of the flags.
+pub fn shows(info: &[u8], shown: Shown) -> bool {
+    let mut usual = [0; MARK.len() + 5 + LETTERS];
+    let mut free = &mut usual[..];
+    // An array has room for all there can be.
+    let is_printed = print_to(shown, &mut free).is_ok();
+    let used = MARK.len() + 5 + LETTERS - free.len();
+    is_printed && usual[..used] == *info
 }
 
 /// The part behind the base for new flags, when it was `old` before: what we don't understand in it stays.

@@ -4,7 +4,7 @@
 //! [`HELPERS`] threads beside its own, and of a mailbox's commands only one at a time has any.
 
 use super::look::Dirs;
-use super::{Folder, FolderError};
+use super::{Folder, FolderError, threads};
 use crate::fsx::Dir;
 use crate::mailbox::Uid;
 use std::ffi::OsStr;
@@ -30,7 +30,8 @@ struct Buffer {
 }
 
 impl Buffer {
-    fn read(&mut self, mut file: impl Read) -> io::Result<()> {
+    /// Reads a file to its end, which is where its attributes say: messages do not grow. One that is shorter or longer is read whole, too.
+    fn read(&mut self, mut file: impl Read, size: u64) -> io::Result<()> {
         if self.bytes.len() > KEPT {
             *self = Buffer::default();
         }
@@ -41,7 +42,13 @@ impl Buffer {
             }
             match file.read(&mut self.bytes[self.filled..]) {
                 Ok(0) => return Ok(()),
-                Ok(n) => self.filled += n,
+                Ok(n) => {
+                    self.filled += n;
+                    if self.filled as u64 == size && self.filled < self.bytes.len() {
+                        // There was room for more, so that this is the end: asking once more would cost as much again.
+                        return Ok(());
+                    }
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
@@ -54,7 +61,7 @@ impl Buffer {
 }
 
 /// A message's file as it was read.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Text<'a> {
     /// Its octets.
     pub octets: &'a [u8],
@@ -119,7 +126,7 @@ impl Folder {
                         other => {
                             let file = other?;
                             let metadata = file.metadata()?;
-                            buffer.read(file)?;
+                            buffer.read(file, metadata.len())?;
                             Some(metadata)
                         }
                     },
@@ -134,7 +141,7 @@ impl Folder {
 
 fn read_file(dir: &Dir, name: &[u8], buffer: &mut Buffer) -> io::Result<Metadata> {
     let (file, metadata) = dir.open_read(OsStr::from_bytes(name))?;
-    buffer.read(file)?;
+    buffer.read(file, metadata.len())?;
     Ok(metadata)
 }
 
@@ -146,10 +153,11 @@ struct Helpers<'a> {
 
 impl Helpers<'_> {
     fn of(folder: &Folder, messages: usize) -> Helpers<'_> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let wanted = HELPERS.min(cores - 1).min(messages / WORTHWHILE);
-        let count = if wanted > 0 && !folder.has_helpers.swap(true, Ordering::Relaxed) { wanted } else { 0 };
-        Helpers { folder, count }
+        let wanted = HELPERS.min(threads::cores() - 1).min(messages / WORTHWHILE);
+        match wanted > 0 && !folder.has_helpers.swap(true, Ordering::Relaxed) {
+            true => Helpers { folder, count: wanted },
+            false => Helpers { folder, count: 0 },
+        }
     }
 }
 

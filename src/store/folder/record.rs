@@ -91,11 +91,13 @@ impl Record {
     fn write(&self, out: &mut Vec<u8>) -> std::io::Result<()> {
         match self {
             Record::Added { entry, file_size, place, name } => {
-                write!(out, "A {} {} ", entry.uid, entry.modseq)?;
-                known(entry.internal_date.0, i64::MIN, out)?;
-                write!(out, "{} ", entry.save_date.0)?;
-                known(entry.size, Entry::UNKNOWN_SIZE, out)?;
-                known(*file_size, Entry::UNKNOWN_SIZE, out)?;
+                out.extend_from_slice(b"A ");
+                decimal(entry.uid.number(), out);
+                decimal(entry.modseq.number(), out);
+                known(entry.internal_date.0, i64::MIN, out);
+                decimal(entry.save_date.0, out);
+                known(entry.size, Entry::UNKNOWN_SIZE, out);
+                known(*file_size, Entry::UNKNOWN_SIZE, out);
                 flags(entry.flags, out)?;
                 out.extend_from_slice(if *place == Place::New { b" n " } else { b" c " });
                 name::escape(name, out);
@@ -128,9 +130,9 @@ impl Record {
             Record::Keyword(bit, name) => writeln!(out, "K {bit} {name}")?,
             Record::Measured { uid, size, file_size, internal_date } => {
                 write!(out, "Z {uid} ")?;
-                known(*size, Entry::UNKNOWN_SIZE, out)?;
-                known(*file_size, Entry::UNKNOWN_SIZE, out)?;
-                known(internal_date.0, i64::MIN, out)?;
+                known(*size, Entry::UNKNOWN_SIZE, out);
+                known(*file_size, Entry::UNKNOWN_SIZE, out);
+                known(internal_date.0, i64::MIN, out);
                 out.pop();
                 out.push(b'\n');
             }
@@ -197,15 +199,41 @@ impl Record {
 }
 
 /// A number and a space, or `-` and a space.
-fn known<T: PartialEq + std::fmt::Display>(value: T, unknown: T, out: &mut Vec<u8>) -> std::io::Result<()> {
-    if value == unknown { out.write_all(b"- ") } else { write!(out, "{value} ") }
+fn known<T: PartialEq + Into<i128>>(value: T, unknown: T, out: &mut Vec<u8>) {
+    match value == unknown {
+        true => out.extend_from_slice(b"- "),
+        false => decimal(value, out),
+    }
+}
+
+/// A number and a space. A large mailbox has half a million of them, and the library's printing is made for more than that.
+fn decimal(value: impl Into<i128>, out: &mut Vec<u8>) {
+    let value: i128 = value.into();
+    if value < 0 {
+        out.push(b'-');
+    }
+    let mut digits = [b' '; 40];
+    let (mut at, mut rest) = (digits.len() - 1, value.unsigned_abs() as u64);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 fn flags(flags: Flags, out: &mut Vec<u8>) -> std::io::Result<()> {
     for flag in System::ALL.into_iter().filter(|flag| flags.has(*flag)) {
         out.push(flag.letter() as u8);
     }
-    write!(out, ".{:x}", flags.keywords)
+    match flags.keywords {
+        0 => out.extend_from_slice(b".0"),
+        keywords => write!(out, ".{keywords:x}")?,
+    }
+    Ok(())
 }
 
 fn parse_flags(word: &[u8]) -> Option<Flags> {

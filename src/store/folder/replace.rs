@@ -49,7 +49,7 @@ impl Folder {
         records.push(Record::Stamps([Stamp::Unknown; 2]));
         let tmp = self.dir.join("tmp");
         let committed = fsx::sync_dir(&tmp).and_then(|()| fsx::sync_dir(aside.from.parent().unwrap_or(&tmp)));
-        if let Err(error) = committed.map_err(FolderError::from).and_then(|()| writer.commit(records, true)) {
+        if let Err(error) = committed.map_err(FolderError::from).and_then(|()| writer.commit(&records, true)) {
             // Should this fail, the next look does it.
             let _ = fsx::rename(&aside.to, &aside.from);
             return Err(error);
@@ -67,7 +67,7 @@ impl Folder {
         // What stays in `tmp` is no message.
         let _ = fsx::remove(&aside.to);
         let stamps = writer.own_change(&[Place::Cur]);
-        let _ = writer.commit(vec![stamps], false);
+        let _ = writer.commit(&[stamps], false);
         writer.tidy();
         Ok(uid)
     }

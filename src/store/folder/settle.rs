@@ -71,7 +71,7 @@ impl Folder {
             let stamps = writer.own_change(touched);
             records.push(stamps);
         }
-        writer.commit(records, false)?;
+        writer.commit(&records, false)?;
         if is_stale {
             writer.forget_looks();
         }

@@ -100,10 +100,10 @@ impl State {
     }
 
     /// Replays records. At a contradiction it stops, with all before it applied; `tolerant`, it skips what contradicts.
-    pub fn apply(&mut self, records: impl IntoIterator<Item = Record>, tolerant: bool) -> Result<(), Contradiction> {
+    pub fn apply(&mut self, records: &[Record], tolerant: bool) -> Result<(), Contradiction> {
         let mut next = (*self.snapshot).clone();
         // Copied only by what changes messages: many batches don't.
-        let mut entries = Entries { old: &self.snapshot.clone().entries, new: None };
+        let mut entries = Entries { shared: next.entries.clone(), own: None, more: records.len() };
         let (mut result, mut is_seen) = (Ok(()), false);
         for record in records {
             // These change nothing that a session sees.
@@ -113,19 +113,17 @@ impl State {
                 break;
             }
         }
-        if let Some(new) = entries.new {
-            next.entries = new.into();
-        }
+        next.entries = entries.finish();
         if is_seen {
             self.snapshot = Arc::new(next);
         }
         result
     }
 
-    fn one(&mut self, record: Record, next: &mut Snapshot, entries: &mut Entries<'_>) -> Result<(), Contradiction> {
+    fn one(&mut self, record: &Record, next: &mut Snapshot, entries: &mut Entries) -> Result<(), Contradiction> {
         match record {
             Record::Added { entry, file_size, place, name } => {
-                let (base, info) = name::split(&name);
+                let (base, info) = name::split(name);
                 let is_later = entries.get().last().is_none_or(|last| last.uid < entry.uid);
                 let (Ok(length), Ok(at)) = (u8::try_from(base.len()), u32::try_from(self.names.len())) else {
                     return Err(Contradiction);
@@ -135,29 +133,29 @@ impl State {
                 }
                 self.names.extend_from_slice(base);
                 let shown = name::shown(info, next.keywords.names().len());
-                self.rows.push(Row { at, length, place, shown, file_size });
-                self.set_odd(entry.uid, place, shown, info);
+                self.rows.push(Row { at, length, place: *place, shown, file_size: *file_size });
+                self.set_odd(entry.uid, *place, shown, info);
                 next.highest_modseq = next.highest_modseq.max(entry.modseq);
                 next.uid_next = next.uid_next.max(entry.uid.next().unwrap_or(Uid::LAST));
-                entries.change().push(entry);
+                entries.list().push(*entry);
             }
             Record::Flagged { modseq, add, remove, uids } => {
-                let entries = entries.change();
+                let entries = entries.slots();
                 for (from, to) in uids.ranges() {
                     for index in range(entries, *from, *to) {
-                        entries[index].flags = entries[index].flags.minus(remove).union(add);
-                        entries[index].modseq = modseq;
+                        entries[index].flags = entries[index].flags.minus(*remove).union(*add);
+                        entries[index].modseq = *modseq;
                     }
                 }
-                next.highest_modseq = next.highest_modseq.max(modseq);
+                next.highest_modseq = next.highest_modseq.max(*modseq);
             }
             Record::Named { uid, place, info } => {
                 // A message that was expunged meanwhile needs no name.
-                if let Ok(index) = entries.get().binary_search_by_key(&uid, |e| e.uid) {
-                    let shown = name::shown(&info, next.keywords.names().len());
-                    self.rows[index].place = place;
+                if let Ok(index) = entries.get().binary_search_by_key(uid, |e| e.uid) {
+                    let shown = name::shown(info, next.keywords.names().len());
+                    self.rows[index].place = *place;
                     self.rows[index].shown = shown;
-                    self.set_odd(uid, place, shown, &info);
+                    self.set_odd(*uid, *place, shown, info);
                 }
             }
             Record::Written(uids) => {
@@ -173,37 +171,37 @@ impl State {
             Record::Expunged { modseq, uids } => {
                 // Of an old log that was written anew, only the memory of expunges is left.
                 if !uids.ranges().iter().all(|(from, to)| range(entries.get(), *from, *to).is_empty()) {
-                    self.drop_messages(&uids, entries.change());
+                    self.drop_messages(uids, entries.list());
                 }
-                next.highest_modseq = next.highest_modseq.max(modseq);
+                next.highest_modseq = next.highest_modseq.max(*modseq);
                 match self.expunged.last_mut() {
-                    Some((last, set)) if *last == modseq => {
+                    Some((last, set)) if last == modseq => {
                         *set = UidSet::from_ranges([set.ranges(), uids.ranges()].concat());
                     }
-                    _ => self.expunged.push((modseq, uids)),
+                    _ => self.expunged.push((*modseq, uids.clone())),
                 }
             }
             Record::Keyword(bit, name) => {
-                if next.keywords.find(&name) != Some(bit) {
-                    if bit != next.keywords.names().len() {
+                if next.keywords.find(name) != Some(*bit) {
+                    if *bit != next.keywords.names().len() {
                         return Err(Contradiction);
                     }
-                    next.keywords = next.keywords.with(&name).ok_or(Contradiction)?;
+                    next.keywords = next.keywords.with(name).ok_or(Contradiction)?;
                 }
             }
             Record::Measured { uid, size, file_size, internal_date } => {
-                if let Ok(index) = entries.get().binary_search_by_key(&uid, |e| e.uid) {
-                    let entries = entries.change();
-                    entries[index].size = size;
-                    entries[index].internal_date = internal_date;
-                    self.rows[index].file_size = file_size;
+                if let Ok(index) = entries.get().binary_search_by_key(uid, |e| e.uid) {
+                    let entries = entries.slots();
+                    entries[index].size = *size;
+                    entries[index].internal_date = *internal_date;
+                    self.rows[index].file_size = *file_size;
                 }
             }
-            Record::Recent(uid) => next.recent_from = next.recent_from.max(uid),
-            Record::Next(uid) => next.uid_next = next.uid_next.max(uid),
-            Record::Highest(modseq) => next.highest_modseq = next.highest_modseq.max(modseq),
-            Record::Floor(modseq) => self.floor = self.floor.max(modseq),
-            Record::Stamps(stamps) => self.stamps = stamps,
+            Record::Recent(uid) => next.recent_from = next.recent_from.max(*uid),
+            Record::Next(uid) => next.uid_next = next.uid_next.max(*uid),
+            Record::Highest(modseq) => next.highest_modseq = next.highest_modseq.max(*modseq),
+            Record::Floor(modseq) => self.floor = self.floor.max(*modseq),
+            Record::Stamps(stamps) => self.stamps = *stamps,
         }
         Ok(())
     }
@@ -229,11 +227,8 @@ impl State {
     }
 
     fn set_odd(&mut self, uid: Uid, place: Place, shown: Shown, info: &[u8]) {
-        let mut usual = Vec::with_capacity(16);
-        if place == Place::Cur {
-            name::print(shown, &mut usual);
-        }
-        if usual != info {
+        let is_usual = if place == Place::Cur { name::shows(info, shown) } else { info.is_empty() };
+        if !is_usual {
             self.odd.insert(uid, info.into());
         } else if !self.odd.is_empty() {
             self.odd.remove(&uid);
@@ -355,9 +350,8 @@ impl State {
         bits
     }
 
-    /// When a message that another program stored came here, as far as its name tells.
-    pub fn saved_at(base: &[u8], now: Timestamp) -> Timestamp {
-        let (seconds, micros) = name::arrival_order(base);
+    /// When a message that another program stored came here, as far as its name tells ([`name::arrival_order`]).
+    pub fn saved_at((seconds, micros): (u64, u64), now: Timestamp) -> Timestamp {
         match i64::try_from(seconds) {
             Ok(seconds) if seconds > 0 && seconds <= now.seconds() => {
                 Timestamp(seconds * 1_000_000 + micros.min(999_999) as i64)
@@ -367,19 +361,40 @@ impl State {
     }
 }
 
-/// The messages while records are applied.
-struct Entries<'a> {
-    old: &'a [Entry],
-    new: Option<Vec<Entry>>,
+/// The messages while records are applied: those of the last snapshot until one of them changes, copied at most once.
+struct Entries {
+    shared: Arc<[Entry]>,
+    /// Instead of them, once their number has changed.
+    own: Option<Vec<Entry>>,
+    /// So many messages may come.
+    more: usize,
 }
 
-impl Entries<'_> {
+impl Entries {
     fn get(&self) -> &[Entry] {
-        self.new.as_deref().unwrap_or(self.old)
+        self.own.as_deref().unwrap_or(&self.shared)
     }
 
-    fn change(&mut self) -> &mut Vec<Entry> {
-        self.new.get_or_insert_with(|| self.old.to_vec())
+    /// To change some of them.
+    fn slots(&mut self) -> &mut [Entry] {
+        match &mut self.own {
+            Some(own) => own,
+            None => Arc::make_mut(&mut self.shared),
+        }
+    }
+
+    /// To add or remove some.
+    fn list(&mut self) -> &mut Vec<Entry> {
+        let Entries { shared, own, more } = self;
+        own.get_or_insert_with(|| {
+            let mut list = Vec::with_capacity(shared.len() + *more);
+            list.extend_from_slice(shared);
+            list
+        })
+    }
+
+    fn finish(self) -> Arc<[Entry]> {
+        self.own.map_or(self.shared, Arc::from)
     }
 }
 

@@ -49,7 +49,7 @@ impl Folder {
         // A change of no flags, of a message that is not there yet.
         let uids = [writer.state().snapshot.uid_next].into_iter().collect();
         let modseq = writer.next_modseq();
-        writer.commit(vec![Record::Flagged { modseq, add: Flags::NONE, remove: Flags::NONE, uids }], true)
+        writer.commit(&[Record::Flagged { modseq, add: Flags::NONE, remove: Flags::NONE, uids }], true)
     }
 
     /// Changes the flags of these messages; those that don't exist are left out. Durable when this returns.
@@ -99,7 +99,7 @@ impl Folder {
         if !changed.is_empty() {
             records.push(Record::Flagged { modseq: writer.next_modseq(), add, remove, uids: changed.clone() });
         }
-        writer.commit(records, true)?;
+        writer.commit(&records, true)?;
         writer.tidy();
         Ok(FlagOutcome { snapshot: writer.state().snapshot.clone(), changed, modified, is_out_of_keywords })
     }

@@ -55,7 +55,7 @@ pub fn read(
                 flags: Flags { system: 0, keywords },
                 modseq: ModSeq::FIRST,
                 internal_date: name::delivery_time(&base).unwrap_or(Entry::UNKNOWN_DATE),
-                save_date: State::saved_at(&base, now),
+                save_date: State::saved_at(name::arrival_order(&base), now),
                 size: name::size(&base, b",W=").unwrap_or(Entry::UNKNOWN_SIZE),
             };
             let file_size = name::size(&base, b",S=").unwrap_or(Entry::UNKNOWN_SIZE);
@@ -64,7 +64,7 @@ pub fn read(
         records.push(Record::Next(list.next));
         records.push(Record::Recent(list.next));
         let mut state = State::empty(header(list.validity));
-        let _ = state.apply(records, true);
+        let _ = state.apply(&records, true);
         return Ok(Some(state));
     }
     Ok(None)

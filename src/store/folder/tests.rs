@@ -168,7 +168,7 @@ fn flags_are_written_to_names_later_and_changes_of_both_sides_stand() {
     deliver(home.path(), "new/1.a", "x\n");
     deliver(home.path(), "cur/2.b:2,F", "x\n");
     let folder = open(home.path());
-    assert_eq!(folder.take_recent().unwrap().recent_from, Uid::FIRST);
+    assert_eq!(folder.take_recent().unwrap().0.recent_from, Uid::FIRST);
     assert_eq!(folder.refresh().unwrap().recent_from, uid(3));
     mark(&folder, &set(&[2]), System::Seen);
     assert_eq!(files(&home.path().join("Maildir/cur")), ["2.b:2,F"]);

@@ -152,7 +152,7 @@ impl Folder {
                 _ => true,
             };
             records.retain(is_here);
-            writer.commit(records, false)?;
+            writer.commit(&records, false)?;
             writer.tidy();
         }
         Ok(())

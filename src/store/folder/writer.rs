@@ -3,7 +3,7 @@
 use super::log::{self, Look, ReadError, Reading};
 use super::record::Record;
 use super::state::{Header, Stamp, State};
-use super::{Folder, FolderError, Known, checkpoint, takeover};
+use super::{Folder, FolderError, Known, checkpoint, takeover, threads};
 use crate::clock::Timestamp;
 use crate::fsx::{self, Lock, LockError};
 use crate::mailbox::{ModSeq, UidValidity};
@@ -17,6 +17,8 @@ const LOCK: &str = "em-lock";
 const VALIDITY: &str = "em-validity";
 /// A log below this size is not worth a checkpoint, nor writing anew.
 const SMALL: u64 = 64 << 10;
+/// A batch of so many records is applied while it is written.
+const MANY: usize = 4096;
 /// About what a message costs in a log, besides its name.
 const LINE: u64 = 90;
 
@@ -41,10 +43,26 @@ impl<'a> Writer<'a> {
             Err(LockError::Io(e)) if e.kind() == io::ErrorKind::NotFound => return Err(FolderError::Gone),
             Err(LockError::Io(e)) => return Err(e.into()),
         };
-        if !folder.catch_up(&mut known)? {
-            *known = renew(folder)?;
+        let is_there = folder.catch_up(&mut known)?;
+        let mut writer = Writer { folder, known, _lock: lock };
+        if !is_there {
+            *writer.known = renew(folder)?;
         }
-        Ok(Writer { folder, known, _lock: lock })
+        if writer.known.reading.end == 0
+            && let Err(error) = writer.begin()
+        {
+            *writer.known = Known::nothing();
+            return Err(error);
+        }
+        Ok(writer)
+    }
+
+    /// Writes a log where there is none, with all messages that are there, so that few syncs do for both. Until it is there nobody is told
+    /// anything, and who comes after a crash begins anew.
+    fn begin(&mut self) -> Result<(), FolderError> {
+        self.look()?;
+        // UIDVALIDITY is not given a second time: what remembers it has its name for good before anybody hears of it.
+        Ok(fsx::sync_dir(&self.folder.home)?)
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -72,78 +90,62 @@ impl<'a> Writer<'a> {
     /// Appends one batch, and applies it. With `durable` it is on the disk when this returns.
     ///
     /// On an error the batch does not count, as far as the disk still obeys, and this writer can do no more.
-    pub(super) fn commit(&mut self, records: Vec<Record>, durable: bool) -> Result<(), FolderError> {
-        if records.is_empty() {
+    pub(super) fn commit(&mut self, records: &[Record], durable: bool) -> Result<(), FolderError> {
+        if records.is_empty() && self.known.reading.end > 0 {
             return Ok(());
         }
-        self.append(&records, durable)?;
-        self.apply(records)
-    }
-
-    /// As [`Writer::commit`], durably; gives the records back for what must be undone when they were not written.
-    pub(super) fn commit_or_give_back(&mut self, records: Vec<Record>) -> Result<(), (FolderError, Vec<Record>)> {
-        match self.append(&records, true) {
-            Ok(()) => self.apply(records).map_err(|error| (error, Vec::new())),
-            Err(error) => Err((error, records)),
-        }
-    }
-
-    fn append(&mut self, records: &[Record], durable: bool) -> Result<(), FolderError> {
         if !self.known.is_valid {
             return Err(io::Error::other("the mailbox log must be read again").into());
         }
         let path = self.folder.dir.join(log::NAME);
-        let Reading { end, look, .. } = self.known.reading;
-        let mut file = fsx::open_append_existing(&path)?;
-        let metadata = file.metadata()?;
-        if Look::of(&metadata) != look {
-            // Somebody without the lock has removed or replaced it.
-            self.known.is_valid = false;
-            return Err(io::Error::new(io::ErrorKind::StaleNetworkFileHandle, "the mailbox log was replaced").into());
-        }
-        if metadata.len() > end {
-            fsx::truncate(&file, &path, end)?;
-        }
-        let text = log::print(records);
-        let written = fsx::write_all(&mut file, &path, &text);
-        let written = written.and_then(|()| if durable { fsx::sync_data(&file, &path) } else { Ok(()) });
-        if let Err(error) = written {
-            // Should this fail too, the next writer finds either a torn tail, or a batch that was whole after all.
-            let _ = fsx::truncate(&file, &path, end);
-            self.known.is_valid = false;
-            return Err(error.into());
-        }
-        let look = Look::of(&file.metadata()?);
-        let reading = &mut self.known.reading;
-        reading.end = end + text.len() as u64;
-        reading.look = look;
-        Ok(())
-    }
-
-    /// Believes what stands in the log now.
-    fn apply(&mut self, records: Vec<Record>) -> Result<(), FolderError> {
-        if self.known.reading.state.apply(records, false).is_err() {
-            self.known.is_valid = false;
+        let Known { is_valid, reading: Reading { state, end, look, .. }, .. } = &mut *self.known;
+        // Whatever fails below leaves a state that is not the log's.
+        *is_valid = false;
+        let before = (*end == 0).then(|| log::print_whole(state));
+        let append = || match before {
+            Some(before) => write_first(&path, before, records),
+            None => append(&path, records, (*end, *look), durable),
+        };
+        let apply = |state: &mut State| state.apply(records, false);
+        let (appended, applied) = match records.len() >= MANY {
+            // What is applied in vain is not believed.
+            true => threads::both(append, || apply(state)),
+            false => match append() {
+                Ok(appended) => (Ok(appended), apply(state)),
+                Err(error) => (Err(error), Ok(())),
+            },
+        };
+        (*end, *look) = appended?;
+        if applied.is_err() {
             return Err(io::Error::other("the mailbox log contradicts itself").into());
         }
+        *is_valid = true;
         Ok(())
     }
 
     /// Writes a checkpoint, or the log anew, when it is time. Failing costs time only.
     pub(super) fn tidy(&mut self) {
+        self.tidy_log();
         let Known { is_valid: true, reading, checkpoint } = &mut *self.known else { return };
-        let state = &reading.state;
-        let needed = state.names.len() as u64 + LINE * state.rows.len() as u64;
-        if reading.end > 2 * needed + SMALL {
-            if let Err(error) = self.rewrite() {
-                let path = self.folder.dir.display();
-                crate::log::event("mailbox-rewrite-failed").field("path", path).field("cause", &error).write();
-                self.known.is_valid = false;
-            }
-        } else if reading.end - *checkpoint > SMALL.max(reading.end / 4)
-            && checkpoint::write(&self.folder.dir, state, reading.end).is_ok()
+        if reading.end - *checkpoint > SMALL.max(reading.end / 4)
+            && checkpoint::write(&self.folder.dir, &reading.state, reading.end).is_ok()
         {
             *checkpoint = reading.end;
+        }
+    }
+
+    /// The same without the checkpoint, where somebody waits for the first answer about a mailbox: the next change writes it, or whoever
+    /// closes the mailbox. Until then the log is read from its beginning.
+    pub(super) fn tidy_log(&mut self) {
+        let Known { is_valid: true, reading, .. } = &*self.known else { return };
+        let state = &reading.state;
+        let needed = state.names.len() as u64 + LINE * state.rows.len() as u64;
+        if reading.end > 2 * needed + SMALL
+            && let Err(error) = self.rewrite()
+        {
+            let path = self.folder.dir.display();
+            crate::log::event("mailbox-rewrite-failed").field("path", path).field("cause", &error).write();
+            self.known.is_valid = false;
         }
     }
 
@@ -157,7 +159,38 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Makes a log where there is none, or none that can be trusted.
+/// Writes a new log, durably: what stands before the first batch, and this batch. Its end, and how it looks.
+fn write_first(path: &Path, mut text: Vec<u8>, records: &[Record]) -> io::Result<(u64, Look)> {
+    if !records.is_empty() {
+        text.extend(log::print(records));
+    }
+    fsx::replace(path, &text, 0o600)?;
+    Ok((text.len() as u64, Look::of(&std::fs::symlink_metadata(path)?)))
+}
+
+/// Appends one batch to the log, which must be the one that was read up to here. Its new end, and how it looks then.
+fn append(path: &Path, records: &[Record], (end, look): (u64, Look), durable: bool) -> io::Result<(u64, Look)> {
+    let mut file = fsx::open_append_existing(path)?;
+    let metadata = file.metadata()?;
+    if Look::of(&metadata) != look {
+        // Somebody without the lock has removed or replaced it.
+        return Err(io::Error::new(io::ErrorKind::StaleNetworkFileHandle, "the mailbox log was replaced"));
+    }
+    if metadata.len() > end {
+        fsx::truncate(&file, path, end)?;
+    }
+    let text = log::print(records);
+    let written = fsx::write_all(&mut file, path, &text);
+    let written = written.and_then(|()| if durable { fsx::sync_data(&file, path) } else { Ok(()) });
+    if let Err(error) = written {
+        // Should this fail too, the next writer finds either a torn tail, or a batch that was whole after all.
+        let _ = fsx::truncate(&file, path, end);
+        return Err(error);
+    }
+    Ok((end + text.len() as u64, Look::of(&file.metadata()?)))
+}
+
+/// Makes a log where there is none, or none that can be trusted. That of a mailbox of which nothing is known is not written yet: its end is 0.
 fn renew(folder: &Folder) -> Result<Known, FolderError> {
     let now = (folder.settings.clock)();
     let path = folder.dir.join(log::NAME);
@@ -175,6 +208,7 @@ fn renew(folder: &Folder) -> Result<Known, FolderError> {
         // Identifiers that were given after what we still know may be in clients' hands: a new generation of them.
         Some(mut state) => {
             let validity = next_validity(folder, now, state.header.validity.number().saturating_add(1))?;
+            fsx::sync_dir(&folder.home)?;
             state.header = Header { generation: random(), validity, mailbox_id: state.header.mailbox_id };
             state.expunged.clear();
             state.floor = state.snapshot.highest_modseq;
@@ -186,7 +220,11 @@ fn renew(folder: &Folder) -> Result<Known, FolderError> {
             let header = |validity| Header { generation: random(), validity, mailbox_id: random() };
             match takeover::read(&folder.dir, header, now)? {
                 Some(state) => state,
-                None => State::empty(header(next_validity(folder, now, 1)?)),
+                // Written with its messages (`Writer::begin`).
+                None => {
+                    let state = State::empty(header(next_validity(folder, now, 1)?));
+                    return Ok(Known::new(Reading { state, ..Reading::nothing() }, 0));
+                }
             }
         }
     };
@@ -207,13 +245,13 @@ fn publish(dir: &Path, state: State) -> Result<Known, FolderError> {
     Ok(Known::new(Reading { state, end, start: end, is_damaged: false, look }, end))
 }
 
-/// The time, but never a number that this account has used before.
+/// The time, but never a number that this account has used before; for good once the home is synced.
 fn next_validity(folder: &Folder, now: Timestamp, at_least: u32) -> Result<UidValidity, FolderError> {
     let path = folder.home.join(VALIDITY);
     let last = fsx::read(&path, 64).ok().and_then(|text| String::from_utf8(text).ok()?.trim().parse::<u32>().ok());
     let now = u32::try_from(now.seconds()).unwrap_or(1);
     let number = now.max(last.map_or(1, |last| last.saturating_add(1))).max(at_least);
-    fsx::replace(&path, format!("{number}\n").as_bytes(), 0o600)?;
+    fsx::replace_first(&path, format!("{number}\n").as_bytes(), 0o600)?;
     Ok(UidValidity::new(number).unwrap_or(UidValidity::MIN))
 }
 

@@ -269,8 +269,6 @@ fn a_long_search_says_that_it_goes_on() {
          * SEARCH 2
          c OK …
          A: d SEARCH RETURN (SAVE) SUBJECT one
-         * OK [INPROGRESS (\"d\" NIL NIL)] still searching
-         ~
          d OK …
          A: e FETCH $ (UID)
          * 1 FETCH (UID 1)

@@ -116,3 +116,49 @@ fn copies_leave_behind_the_flags_that_may_not_be_set() {
     let pairs = inbox.move_keeping(&set(&[1]), &archive, seen).unwrap();
     assert_eq!(archive.rescan().unwrap().find(pairs[0].1).unwrap().flags, seen);
 }
+
+#[test]
+fn who_appends_to_its_selected_mailbox_takes_what_is_recent_in_it() {
+    let home = home();
+    deliver(home.path(), "new/1.a", "x\n");
+    let folder = open(home.path());
+    folder.take_recent().unwrap();
+    deliver(home.path(), "new/2.b", "x\n");
+    folder.rescan().unwrap();
+    let (added, recent) = folder.append_taking_recent(vec![add(&folder, "y\n"), add(&folder, "z\n")]).unwrap();
+    assert_eq!((added, recent), (vec![uid(3), uid(4)], set(&[2, 3, 4])));
+    assert_eq!(open(home.path()).refresh().unwrap().recent_from, uid(5));
+    append(&folder, "for somebody else\n");
+    assert_eq!(folder.refresh().unwrap().recent_from, uid(5));
+}
+
+/// So many that a batch is applied while it is written.
+#[test]
+fn what_is_done_with_thousands_is_done_with_each() {
+    const COUNT: u32 = 5000;
+    let home = home();
+    (0..COUNT).for_each(|n| deliver(home.path(), &format!("cur/{}.a:2,F", 1_000_000 + n), &format!("{n}\n")));
+    let (folder, target) = (open(home.path()), other(home.path()));
+    assert_eq!(folder.refresh().unwrap().len(), COUNT);
+    assert_eq!(*open(home.path()).refresh().unwrap(), *folder.refresh().unwrap(), "the log tells the same");
+    let cur = home.path().join("Maildir/cur");
+    std::fs::remove_file(cur.join("1000010.a:2,F")).unwrap();
+    std::fs::rename(cur.join("1003000.a:2,F"), cur.join("1003000.a:2,S")).unwrap();
+    let pairs = folder.copy(&(1..=COUNT).collect(), &target).unwrap();
+    let copied: Vec<Uid> = (1..=COUNT).filter(|n| *n != 11).map(uid).collect();
+    assert_eq!(pairs.iter().map(|(old, _)| *old).collect::<Vec<_>>(), copied);
+    assert!(pairs.iter().map(|(_, new)| new.number()).eq(1..COUNT));
+    for (old, new) in [pairs[0], pairs[10], pairs[2999], pairs[COUNT as usize - 2]] {
+        assert_eq!(text(&target, new), format!("{}\n", old.number() - 1));
+    }
+    assert_eq!(*target.refresh().unwrap(), *other(home.path()).refresh().unwrap());
+    let moved = folder.move_to(&set(&[1, 2, 3]), &target).unwrap();
+    assert_eq!(moved.len(), 3);
+    let rest: UidSet = (4..=COUNT).filter(|n| *n != 11).collect();
+    mark(&folder, &rest, System::Deleted);
+    std::fs::remove_file(cur.join("1004000.a:2,F")).unwrap();
+    let gone = folder.expunge(None).unwrap();
+    assert!(gone.contains(COUNT) && rest.len() - gone.len() <= 1);
+    assert!(folder.rescan().unwrap().entries.is_empty() && files(&cur).is_empty());
+    assert_eq!(target.rescan().unwrap().len(), COUNT + 2);
+}

@@ -114,7 +114,7 @@ fn pop3_removes_what_imap_then_sees_expunged() {
     deliver(home.path(), "new/1.a,S=2,W=3", "a\n");
     deliver(home.path(), "new/2.b,S=2,W=3", "b\n");
     let folder = open(home.path());
-    let before = folder.take_recent().unwrap();
+    let (before, _) = folder.take_recent().unwrap();
     mark(&folder, &set(&[1]), System::Seen);
     let pop = crate::store::PopMailbox::open(home.path()).unwrap();
     assert_eq!(pop.unique_id(0).unwrap(), "1.a");
