@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the mail clients that the tests drive, as root on Debian; elsewhere names what the tests will skip.
-# xinetd conflicts with openbsd-inetd as a package, and sendmail with any mail server, so they are unpacked below target/ instead. IMAPClient and imapflow come from the
+# xinetd conflicts with openbsd-inetd as a package, and sendmail and Exim with any mail server, so they are unpacked below target/ instead; Exim wants its user. IMAPClient and imapflow come from the
 # registries of their languages, for whichever python3 and node are first on the path, and stay below target/ too.
 set -u
 cd "$(dirname "$0")/.."
@@ -20,6 +20,7 @@ missing() {
 
 xinetd=target/clients/xinetd
 sendmail=target/clients/sendmail
+exim=target/clients/exim
 want=$(missing | sort -u | tr '\n' ' ')
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   export DEBIAN_FRONTEND=noninteractive
@@ -46,6 +47,11 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     (cd $sendmail && apt-get download -q sendmail-bin sendmail-cf m4 libsigsegv2 liblockfile1 libsasl2-2 >/dev/null 2>&1 &&
       for package in *.deb; do dpkg -x "$package" . || exit 1; done) || echo "clients: sendmail could not be fetched"
   fi
+  if [ ! -x $exim/usr/sbin/exim4 ] && ! [ -x /usr/sbin/exim4 ]; then
+    mkdir -p $exim
+    (cd $exim && apt-get download -q exim4-daemon-light >/dev/null 2>&1 && dpkg -x exim4-daemon-light_*.deb . ) || echo "clients: Exim could not be fetched"
+    getent passwd Debian-exim >/dev/null || useradd --system --no-create-home --shell /usr/sbin/nologin Debian-exim
+  fi
 fi
 python=target/clients/python
 if [ ! -d $python/imapclient ] && command -v python3 >/dev/null; then
@@ -62,4 +68,5 @@ want=$(missing | sort -u | tr '\n' ' ')
 [ -x $xinetd/usr/sbin/xinetd ] || command -v xinetd >/dev/null || echo "clients: missing, its test is skipped: xinetd"
 [ -x $sendmail/usr/libexec/sendmail/sendmail ] || [ -x /usr/libexec/sendmail/sendmail ] ||
   echo "clients: missing, its test is skipped: sendmail (sendmail-bin sendmail-cf m4, unpacked below $sendmail)"
+[ -x $exim/usr/sbin/exim4 ] || [ -x /usr/sbin/exim4 ] || echo "clients: missing, its test is skipped: Exim (exim4-daemon-light, unpacked below $exim)"
 exit 0

@@ -5,6 +5,7 @@ use super::mx::{self, Exchangers};
 use super::resolver::{Answer, Data, DnsError, Found, Kind, Question};
 use super::{ADDRESSES, Hop, Login, NextHops};
 use crate::clock::Timestamp;
+use crate::envelope::TlsWish;
 use crate::settings::Families;
 use crate::status::Failure;
 use std::net::{IpAddr, SocketAddr};
@@ -16,8 +17,8 @@ pub(super) struct Gather<'a> {
     pub(super) from: &'a NextHops,
     until: Instant,
     pub(super) now: Timestamp,
-    /// The message requires TLS all the way (RFC 8689).
-    pub(super) requires_tls: bool,
+    /// What the sender wants of TLS (RFC 8689).
+    pub(super) wish: TlsWish,
 }
 
 /// A host on its way to a hop.
@@ -46,8 +47,8 @@ struct Reached {
 }
 
 impl<'a> Gather<'a> {
-    pub(super) fn new(from: &'a NextHops, now: Timestamp, requires_tls: bool) -> Gather<'a> {
-        Gather { from, until: Instant::now() + from.site.settings.dns.time, now, requires_tls }
+    pub(super) fn new(from: &'a NextHops, now: Timestamp, wish: TlsWish) -> Gather<'a> {
+        Gather { from, until: Instant::now() + from.site.settings.dns.time, now, wish }
     }
 
     /// The hops of a route's hosts, at most so many.

@@ -34,7 +34,7 @@ pub use sts_store::{Fetch, POLICY_LIMIT, StsStore};
 
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::envelope::Mailer;
+use crate::envelope::{Mailer, TlsWish};
 use crate::status::Failure;
 use crate::tables::{TlsPolicies, Watched};
 use gather::Gather;
@@ -113,21 +113,17 @@ impl NextHops {
     /// Failures: 5.1.2 no such domain, 5.1.10 it takes no mail, 5.4.4 no host of it has an address, 5.4.6 mail would come back to
     /// us, 4.4.3 DNS does not answer, 4.7.5 no host can be trusted as a policy wants, 4.3.5 a mistake in our settings or tables.
     pub fn plan(&self, mailer: Mailer, host_text: &str, now: Timestamp) -> Result<Arc<Plan>, Failure> {
-        self.plan_for(mailer, host_text, now, false)
+        self.plan_for(mailer, host_text, TlsWish::Usual, now)
     }
 
-    /// The same for a message that requires TLS (RFC 8689 §4.2.1): hosts alone whose names nobody could have forged, and whose
-    /// certificates are judged. When there is none: 5.7.10.
-    pub fn plan_requiring_tls(&self, mailer: Mailer, host_text: &str, now: Timestamp) -> Result<Arc<Plan>, Failure> {
-        self.plan_for(mailer, host_text, now, true)
-    }
-
-    fn plan_for(
+    /// The same for a message whose sender has a wish (RFC 8689 §4.2). Where TLS is required: hosts alone whose names nobody could
+    /// have forged, and whose certificates are judged; 5.7.10 when there is none. Where it is said not to be: no policy keeps mail back.
+    pub fn plan_for(
         &self,
         mailer: Mailer,
         host_text: &str,
+        wish: TlsWish,
         now: Timestamp,
-        requires_tls: bool,
     ) -> Result<Arc<Plan>, Failure> {
         let text = HostText::parse(host_text, mailer).map_err(|e| broken(format!("route {host_text:?}: {e}")))?;
         let relay = &self.site.settings.relay;
@@ -137,7 +133,7 @@ impl NextHops {
             Some(smart) if smart.key() == key && mailer == Mailer::Smtp => (smart, self.login()?),
             _ => (text, None),
         };
-        let gather = Gather::new(self, now, requires_tls);
+        let gather = Gather::new(self, now, wish);
         let result = gather.hosts(&text, HOPS, login);
         let has_domain = text.hosts.iter().any(|host| matches!(host.target, Target::Domain(_)));
         let fallback = match mailer == Mailer::Smtp && has_domain {

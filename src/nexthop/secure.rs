@@ -2,7 +2,7 @@
 //!
 //! An entry of etc/tls-policies says all about its domain. Without one, DANE counts (where DNS answers are secured), else MTA-STS, else
 //! `relay.tls`. Hosts that a policy leaves out are named in the log; when none is left the mail waits.
-//! RFC 7672 §2, RFC 8461 §5 (DANE goes before it: §2), RFC 8689 §4.2.1.
+//! RFC 7672 §2, RFC 8461 §5 (DANE goes before it: §2), RFC 8689 §4.2.
 
 use super::dane::{self, Dane};
 use super::gather::{Candidate, Gather};
@@ -11,6 +11,7 @@ use super::resolver::{Data, Kind, Question};
 use super::security::{Security, Trust};
 use super::sts::{self, Mode, StsPolicy};
 use super::{Hop, broken};
+use crate::envelope::TlsWish;
 use crate::log;
 use crate::settings::TlsDefault;
 use crate::status::Failure;
@@ -40,14 +41,15 @@ impl Gather<'_> {
                 Some(entry) => by_table(entry, &candidate, dane),
                 None => by_default(default, sts.as_ref(), &candidate, dane),
             };
-            let secured = match self.requires_tls {
-                true => secured.and_then(|(trust, name)| required(trust, name, sts.as_ref(), &candidate)),
-                false => secured,
+            let secured = match self.wish {
+                TlsWish::Usual => secured,
+                TlsWish::Required => secured.and_then(|(trust, name)| required(trust, name, sts.as_ref(), &candidate)),
+                TlsWish::NotRequired => Ok(not_required(secured, &candidate)),
             };
             match secured {
                 Ok((trust, server_name)) => {
                     let is_testing = sts.as_ref().is_some_and(|policy| policy.mode == Mode::Testing);
-                    let lenient = is_testing && !self.requires_tls && matches!(trust, Trust::Names(_));
+                    let lenient = is_testing && self.wish == TlsWish::Usual && matches!(trust, Trust::Names(_));
                     let security = Security { trust, implicit_tls, server_name, lenient };
                     let Candidate { name, addresses, .. } = candidate;
                     hops.push(Hop { name, addresses, security, login: None, policy });
@@ -156,6 +158,15 @@ fn required(trust: Trust, server_name: String, sts: Option<&StsPolicy>, candidat
     }
     let text = format!("{} has no host that TLS could be required of", candidate.domain);
     Err(Failure::permanent((7, 10), text, "neither DNSSEC nor MTA-STS vouches for the name of the host"))
+}
+
+/// RFC 8689 §4.2.2: TLS where it can be had; no demand is left.
+fn not_required(secured: Secured, candidate: &Candidate) -> (Trust, String) {
+    match secured {
+        Ok((Trust::Clear, name)) => (Trust::Clear, name),
+        Ok((_, name)) => (Trust::May, name),
+        Err(_) => (Trust::May, server_name(candidate)),
+    }
 }
 
 fn by_dane(candidate: &Candidate, dane: Dane, otherwise: Trust) -> Secured {

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::deliver::Letter;
 use crate::envelope::{Delivery, Envelope, Mailer, Recipient, TlsWish};
 use crate::log;
-use crate::nexthop::{Hop, NextHops, Plan, Trust};
+use crate::nexthop::NextHops;
 use crate::serve::Gate;
 use crate::spool::{Claim, ClaimError, Id, Outcome, Progress, Record, State};
 use crate::status::{Enhanced, Failure};
@@ -343,17 +343,15 @@ impl Runner {
     ) -> Vec<Spoken> {
         let all = |outcome: Outcome| vec![Spoken::of(outcome); numbers.len()];
         let routed = self.gate.router.host(domain);
-        let wish = attempt.envelope.handling.tls;
-        let plan = routed.and_then(|(mailer, host, port)| {
-            let host = Route::host_text(&host, port);
+        let wish = match attempt.envelope.handling.tls {
             // RFC 8689 §5: a report is not lost for it.
-            match wish == TlsWish::Required && attempt.envelope.sender.is_some() {
-                true => self.hops.plan_requiring_tls(mailer, &host, now),
-                false => self.hops.plan(mailer, &host, now),
-            }
-        });
+            TlsWish::Required if attempt.envelope.sender.is_none() => TlsWish::Usual,
+            wish => wish,
+        };
+        let plan = routed
+            .and_then(|(mailer, host, port)| self.hops.plan_for(mailer, &Route::host_text(&host, port), wish, now));
         let plan = match plan {
-            Ok(plan) => as_wished(plan, wish),
+            Ok(plan) => plan,
             Err(failure) => {
                 return all(Outcome::new(failure.enhanced, failure.public, "").because(&failure.cause));
             }
@@ -429,17 +427,6 @@ fn groups(claim: &Claim, is_meant: impl Fn(&Recipient, &State) -> bool) -> BTree
         }
     }
     groups
-}
-
-/// A message whose sender says that TLS is not required goes out whatever a policy demands (RFC 8689 §4.2).
-fn as_wished(plan: Arc<Plan>, wish: TlsWish) -> Arc<Plan> {
-    let demands = |hop: &Hop| !matches!(hop.security.trust, Trust::Clear | Trust::May);
-    if wish != TlsWish::NotRequired || !plan.hops.iter().any(demands) {
-        return plan;
-    }
-    let mut plan = Plan::clone(&plan);
-    plan.hops.iter_mut().filter(|hop| demands(hop)).for_each(|hop| hop.security.trust = Trust::May);
-    Arc::new(plan)
 }
 
 /// What a conversation says about the host: RFC 3463 §3.5 has 4.4.2 for connections that break, or don't come about.

@@ -245,7 +245,7 @@ impl Opening<'_> {
                 let stop = match self.address(hop, *address) {
                     Ok((line, extensions)) => {
                         let (host, mailer) = (hop.name.clone(), self.plan.mailer);
-                        let is_verified = matches!(hop.security.trust, Trust::Names(_) | Trust::Dane { .. });
+                        let is_verified = hop.security.is_verified();
                         let hop = Hop { addresses: vec![*address], ..hop.clone() };
                         return Ok(Open {
                             line,

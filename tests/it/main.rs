@@ -9,6 +9,7 @@ mod dialogues;
 mod dns;
 mod emd;
 mod emsend;
+mod exim;
 mod faults;
 mod forwarding;
 mod imap_corpus;

@@ -1,7 +1,7 @@
 //! Mail for other hosts, found by DNS, over TLS that must hold.
 
 use super::name_server::{NameServer, Says, a, mx, nobody, nothing, tlsa, txt};
-use super::wire::Sink;
+use super::wire::{Sink, Tls};
 use super::world::{World, wait_until};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RecordType;
@@ -301,4 +301,50 @@ fn domains_that_want_it_are_told_how_tls_went() {
     world.ok("emqueue", &["tls-report"]);
     world.run("emqueue", &["run", "--all"]);
     assert_eq!(carol(&remote).len(), 2, "told once");
+}
+
+#[test]
+fn a_message_that_requires_tls_goes_over_verified_tls_or_comes_back() {
+    let remote = remote();
+    remote.set("smtp.require_tls", "true");
+    remote.stop();
+    remote.start();
+    let port: u16 = remote.port("smtp").parse().unwrap();
+    let digest = Sha256::digest(certificate(&remote)).to_vec();
+    let server = NameServer::start(move |name, kind| match (name, kind) {
+        ("dest.signed.test" | "dest.test", RecordType::MX) => Says::Records(vec![mx(10, "mx.signed.test")]),
+        ("mx.signed.test", RecordType::A) => Says::Records(vec![a("127.0.0.1")]),
+        (tlsa_name, RecordType::TLSA) if tlsa_name == format!("_{port}._tcp.mx.signed.test") => {
+            Says::Records(vec![tlsa(3, 0, 1, digest.clone())])
+        }
+        _ => nothing(),
+    });
+    let world = world_with(&server);
+    world.set("smtp.require_tls", "true");
+    let routes = format!("remote.test esmtp:dest.signed.test:{port}\nforgeable.test esmtp:dest.test:{port}\n");
+    std::fs::write(world.path("etc/routes"), routes).unwrap();
+    world.start();
+    let login = encodify::base64::STANDARD.encode(b"\0alice@example.test\0demo");
+    let mut client = Tls::connect(world.address("submission"), b"EHLO c\r\nSTARTTLS\r\n");
+    for _ in 0..3 {
+        client.reply();
+    }
+    client.start();
+    client.ask("EHLO c");
+    assert!(client.ask(&format!("AUTH PLAIN {login}")).starts_with("235"));
+    for to in ["carol@remote.test", "x@forgeable.test"] {
+        for (command, code) in [
+            ("MAIL FROM:<alice@example.test> REQUIRETLS", "250"),
+            (&format!("RCPT TO:<{to}>"), "250"),
+            ("DATA", "354"),
+            ("Subject: secret\r\n\r\ntext\r\n.", "250"),
+        ] {
+            let reply = client.ask(command);
+            assert!(reply.starts_with(code), "{command}: {reply}");
+        }
+    }
+    wait_until("mail for carol", || carol(&remote).len() == 1);
+    let report = &world.await_mail("alice", 1)[0];
+    assert!(report.contains("Status: 5.7.10") && report.contains("x@forgeable.test"), "{report}");
+    assert!(world.queued().is_empty());
 }

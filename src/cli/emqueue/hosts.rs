@@ -2,7 +2,7 @@
 
 use super::super::{Done, say};
 use crate::clock::Timestamp;
-use crate::envelope::Mailer;
+use crate::envelope::{Mailer, TlsWish};
 use crate::nexthop::{Hop, NextHops, Plan, Trust};
 use crate::status::Exit;
 use serde_json::json;
@@ -10,10 +10,8 @@ use serde_json::json;
 /// Prints the plan for a route's host text.
 pub(super) fn show(hops: &NextHops, host_text: &str, requires_tls: bool, json: bool) -> Done {
     let now = Timestamp::now();
-    let plan = match requires_tls {
-        true => hops.plan_requiring_tls(Mailer::Smtp, host_text, now)?,
-        false => hops.plan(Mailer::Smtp, host_text, now)?,
-    };
+    let wish = if requires_tls { TlsWish::Required } else { TlsWish::Usual };
+    let plan = hops.plan_for(Mailer::Smtp, host_text, wish, now)?;
     say(&if json { as_json(&plan) } else { as_text(&plan) })?;
     Ok(Exit::Ok)
 }

@@ -130,7 +130,7 @@ fn submit(gate: &Gate, id: &Id, to: &Address, text: &str, now: Timestamp) -> Res
         smtputf8: to.is_utf8(),
         ret_full: false,
         envid: None,
-        // RFC 8460 §3: the failure that it tells of must not keep it.
+        // RFC 8460 §5.3: what is wrong with TLS there must not keep the report from coming.
         handling: Handling { tls: TlsWish::NotRequired, ..Handling::default() },
         size: 0,
         recipients,

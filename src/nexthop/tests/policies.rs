@@ -1,6 +1,7 @@
 //! What each host must show, by table, DANE and MTA-STS.
 
 use super::*;
+use crate::envelope::TlsWish;
 use crate::nexthop::resolver::Tlsa;
 use crate::settings::TlsDefault;
 
@@ -188,7 +189,7 @@ fn a_message_that_requires_tls_goes_only_where_names_can_not_be_forged() {
     let testing = "version: STSv1\nmode: testing\nmx: mx.u.test\nmax_age: 86400\n";
     let zone = format!("{ZONE}\n{records}");
     let (_dir, hops) = with_table("", &zone, Some(Arc::new(Web(testing))), TlsDefault::Auto);
-    let of = |host: &str| hops.plan_requiring_tls(Mailer::Smtp, host, NOW).map(|plan| trusts(&plan));
+    let of = |host: &str| hops.plan_for(Mailer::Smtp, host, TlsWish::Required, NOW).map(|plan| trusts(&plan));
     assert_eq!(
         of("d.signed.test").unwrap(),
         [
@@ -202,7 +203,20 @@ fn a_message_that_requires_tls_goes_only_where_names_can_not_be_forged() {
     for host in ["u.test", "[192.0.2.1]"] {
         assert_eq!(of(host).unwrap_err().enhanced, Enhanced(5, 7, 10), "{host}");
     }
-    assert!(
-        hops.plan_requiring_tls(Mailer::Smtp, "s.test", NOW).unwrap().hops.iter().all(|hop| hop.security.is_verified())
-    );
+    let plan = hops.plan_for(Mailer::Smtp, "s.test", TlsWish::Required, NOW).unwrap();
+    assert!(plan.hops.iter().all(|hop| hop.security.is_verified()));
+}
+
+#[test]
+fn a_message_that_does_not_require_tls_is_kept_back_by_no_policy() {
+    let records = "_25._tcp.a.signed.test TLSA 3 1 1 7\n_25._tcp.b.signed.test TLSA !";
+    let of = |table: &str| {
+        let (_dir, hops) = with_table(table, &format!("{ZONE}\n{records}"), None, TlsDefault::Auto);
+        trusts(&hops.plan_for(Mailer::Smtp, "d.signed.test", TlsWish::NotRequired, NOW).unwrap())
+    };
+    let may = ["a.signed.test: may @a.signed.test", "b.signed.test: may @b.signed.test"];
+    assert_eq!(of(""), may);
+    assert_eq!(of("* dane-only"), may);
+    assert_eq!(of("* encrypt"), may);
+    assert_eq!(of("* none"), ["a.signed.test: none @a.signed.test", "b.signed.test: none @b.signed.test"]);
 }
