@@ -27,6 +27,18 @@ impl From<&Metadata> for Identity {
 }
 
 impl Identity {
+    /// The state as text, for caches that must know which state they were made of.
+    pub fn print(&self) -> String {
+        let Identity { inode, size, modified, changed } = self;
+        let times = [modified.0, modified.1, changed.0, changed.1].map(|t| t.to_string()).join(" ");
+        format!("{} {} {size} {times}", inode.0, inode.1)
+    }
+
+    /// Octets of the file.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The present state of what a path leads to; `None` where there is no such file.
     pub fn of(path: &Path) -> io::Result<Option<Identity>> {
         match std::fs::metadata(path) {

@@ -89,6 +89,8 @@ const CLASSES: &[(&str, bool)] = &[
     ("stab", true),
     ("switch", false),
     ("syslog", false),
+    // Ours: a text table with an order of look-ups (-s).
+    ("table", true),
     ("text", true),
     ("user", true),
     ("userdb", true),
@@ -187,7 +189,7 @@ impl Map {
                     Class::Null
                 }
             },
-            "hash" | "btree" | "dbm" | "cdb" | "lmdb" | "stab" | "implicit" if self.rest.is_empty() => {
+            "hash" | "btree" | "dbm" | "cdb" | "lmdb" | "stab" | "implicit" | "table" if self.rest.is_empty() => {
                 faults.push(format!("No file name for {} map {shown}", self.class));
                 Class::Asked
             }

@@ -8,6 +8,7 @@ use crate::envelope::{Delivery, Envelope, Mailer, Recipient, Source};
 use crate::log;
 use crate::policy::{self, Admission, Connections};
 use crate::proto::smtp::{Answer, Ask, Begin, Kind, Rcpt};
+use crate::route::{Admitted, Client, Steps};
 use crate::spool::Id;
 use crate::status::{Enhanced, Failure, Reply};
 use crate::users::LoggedIn;
@@ -37,6 +38,8 @@ pub struct SmtpService {
     ip: Option<IpAddr>,
     admission: Option<Admission>,
     login: Option<LoggedIn>,
+    /// What em.cf says of the client's messages.
+    fate: Admitted,
     txn: Option<Box<Txn>>,
 }
 
@@ -50,12 +53,14 @@ struct Txn {
     /// The accepted RCPTs in order, each with its deliveries: LMTP answers for each (RFC 2033 §4.2).
     accepted: Vec<(Address, Vec<usize>)>,
     incoming: Option<Incoming>,
+    /// What becomes of the message, by the client, the sender and the recipients.
+    fate: Admitted,
 }
 
 impl SmtpService {
     /// Answers for one connection.
     pub fn new(desk: Arc<SmtpDesk>) -> SmtpService {
-        SmtpService { desk, ip: None, admission: None, login: None, txn: None }
+        SmtpService { desk, ip: None, admission: None, login: None, fate: Admitted::Yes, txn: None }
     }
 
     fn connect(&mut self, ip: Option<IpAddr>, port: u16) -> Result<(), Reply> {
@@ -73,11 +78,53 @@ impl SmtpService {
                 }
             }
         }
+        self.fate = Admitted::Yes;
+        if self.asks_the_rules() {
+            let verdict = self.desk.gate.router.check_client(&self.client(None));
+            self.fate = verdict.map_err(|failure| {
+                log::event("connection-refused").maybe("ip", ip).field("port", port).field("reason", &failure).write();
+                // RFC 5321 §3.1: in place of the greeting.
+                let code = if failure.is_temporary() { 421 } else { 554 };
+                failure.with_code(code).reply()
+            })?;
+        }
         Ok(())
+    }
+
+    /// LMTP's client is a mail server that has asked already; a program of this host may send in any case.
+    fn asks_the_rules(&self) -> bool {
+        self.desk.kind != Kind::Lmtp && !self.desk.is_local
+    }
+
+    /// Who speaks, as the rules are told.
+    fn client<'a>(&'a self, begin: Option<&'a Begin>) -> Client<'a> {
+        let may_relay = policy::may_relay(&self.desk.gate.site, self.ip, self.login.as_ref()).is_ok();
+        Client {
+            ip: self.ip,
+            helo: begin.and_then(|b| b.helo.as_deref()),
+            login: self.login.as_ref().map(|l| l.account().name()),
+            is_trusted: self.desk.is_local || (self.desk.kind != Kind::Lmtp && may_relay),
+            tls: begin.and_then(|b| b.tls.as_ref()).map(|(version, cipher)| (version.as_str(), cipher.as_str())),
+        }
     }
 
     fn sender(&mut self, begin: Begin, now: Moment) -> Result<(), Reply> {
         let id = Id::new(now.time);
+        let mut fate = self.fate.clone();
+        if self.asks_the_rules() {
+            let client = self.client(Some(&begin));
+            let verdict = self.desk.gate.router.check_sender(&client, begin.mail.sender.as_ref());
+            let verdict = verdict.map_err(|failure| {
+                log::event("sender-refused")
+                    .id(&id)
+                    .field("from", crate::addr::print_path(begin.mail.sender.as_ref()))
+                    .maybe("ip", self.ip)
+                    .field("reason", &failure)
+                    .write();
+                failure.reply()
+            })?;
+            fate.join(verdict);
+        }
         self.txn = Some(Box::new(Txn {
             begin,
             id,
@@ -85,37 +132,49 @@ impl SmtpService {
             known: HashMap::new(),
             accepted: Vec::new(),
             incoming: None,
+            fate,
         }));
         Ok(())
     }
 
     fn recipient(&mut self, rcpt: Rcpt) -> Result<(), Reply> {
-        let gate = &self.desk.gate;
-        let Some(txn) = &mut self.txn else { return Err(Reply::new(503, Enhanced(5, 5, 1), "MAIL first")) };
+        let desk = self.desk.clone();
+        let gate = &desk.gate;
+        let Some(mut txn) = self.txn.take() else {
+            return Err(Reply::new(503, Enhanced(5, 5, 1), "MAIL first"));
+        };
+        let result = self.recipient_of(gate, &mut txn, rcpt);
+        self.txn = Some(txn);
+        result
+    }
+
+    fn recipient_of(&self, gate: &Gate, txn: &mut Txn, rcpt: Rcpt) -> Result<(), Reply> {
+        let sender = txn.begin.mail.sender.as_ref();
         let refused = |reply: &Reply| {
             log::event("rcpt-refused")
                 .id(&txn.id)
-                .field("from", crate::addr::print_path(txn.begin.mail.sender.as_ref()))
+                .field("from", crate::addr::print_path(sender))
                 .field("to", &rcpt.address)
                 .maybe("ip", self.ip)
                 .field("reply", reply)
                 .write();
         };
-        if !gate.router.is_local(rcpt.address.domain()) {
-            let may = match self.desk.kind {
-                Kind::Lmtp => Err(Reply::new(550, Enhanced(5, 7, 1), "LMTP delivers here only")),
-                _ if self.desk.is_local => Ok(()),
-                _ => policy::may_relay(&gate.site, self.ip, self.login.as_ref()),
-            };
-            may.inspect_err(refused)?;
-        }
-        let deliveries = gate.router.resolve(&rcpt.address).map_err(|f| f.reply()).inspect_err(refused)?;
+        let routed = if self.asks_the_rules() {
+            let client = self.client(Some(&txn.begin));
+            gate.router.check_recipient(&client, sender, &rcpt.address, &Steps::unwanted())
+        } else if self.desk.kind == Kind::Lmtp && !gate.router.is_local(rcpt.address.domain()) {
+            Err(Failure::permanent((7, 1), "LMTP delivers here only", ""))
+        } else {
+            gate.router.resolve(&rcpt.address).map(|deliveries| (Admitted::Yes, deliveries))
+        };
+        let (admitted, deliveries) = routed.map_err(|f| f.reply()).inspect_err(refused)?;
         // One full mailbox among the members of a list must not stop the others: its own delivery fails later.
         if let [only] = deliveries.as_slice()
             && only.mailer == Mailer::Mailbox
         {
             gate.postman.check_quota(only, txn.begin.mail.size).map_err(|f| f.reply()).inspect_err(refused)?;
         }
+        txn.fate.join(admitted);
         let mut indexes = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             let next = txn.recipients.len();
@@ -150,8 +209,12 @@ impl SmtpService {
         };
         let tls = tls.as_ref().map(|(version, cipher)| (version.as_str(), cipher.as_str()));
         let received = received(&source, tls, &gate.host, txn.id.as_str(), only, now.time);
+        let sender = match (&mail.sender, self.desk.kind) {
+            (Some(sender), Kind::Submission) => Some(gate.router.outside_sender(sender).map_err(|f| f.reply())?),
+            (sender, _) => sender.clone(),
+        };
         let envelope = Envelope {
-            sender: mail.sender.clone(),
+            sender,
             arrived: now.time,
             source,
             eight_bit: mail.eight_bit,
@@ -162,8 +225,19 @@ impl SmtpService {
             recipients: std::mem::take(&mut txn.recipients),
         };
         let completes = self.desk.kind == Kind::Submission;
-        let request = Request { id: txn.id.clone(), envelope, received, completes };
-        txn.incoming = Some(gate.open(request).map_err(|f| f.reply())?.checking_quotas());
+        let mut request = Request { id: txn.id.clone(), envelope, received, completes };
+        let opened = match &txn.fate {
+            Admitted::Yes => gate.open(request),
+            Admitted::Quarantine(reason) => gate.open_held(request, reason.clone()),
+            Admitted::Discard => {
+                log::event("discarded").id(&txn.id).maybe("ip", self.ip).field("reason", "em.cf").write();
+                for recipient in &mut request.envelope.recipients {
+                    recipient.delivery = Delivery::new(Mailer::Discard, "");
+                }
+                gate.open(request)
+            }
+        };
+        txn.incoming = Some(opened.map_err(|f| f.reply())?.checking_quotas());
         Ok(())
     }
 
