@@ -19,7 +19,7 @@ mod lock;
 mod publish;
 
 pub use dir::Dir;
-pub use identity::Identity;
+pub use identity::{Identity, Seen};
 pub use lock::{Lock, LockError};
 pub use publish::{BUFFER, Draft, replace, replace_cache, sync_all};
 

@@ -5,7 +5,7 @@
 
 use super::mailers::Act;
 use crate::config::{ConfigError, Site};
-use crate::fsx::{self, Identity};
+use crate::fsx::{self, Seen};
 use crate::log;
 use crate::rules::Rules;
 use crate::rules::listing::{Listing, Source};
@@ -26,7 +26,7 @@ const BUILT_IN_NAME: &str = "em.cf (built in)";
 const SIZE_LIMIT: u64 = 64 << 20;
 
 /// Files, each in the state in which it was read.
-type Files = Vec<(PathBuf, Option<Identity>)>;
+type Files = Vec<Seen>;
 
 /// The file of rules of a site.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl EmCf {
         // A panic while it was held leaves rules that are as good as before.
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = &*held
-            && held.files.iter().all(|(path, then)| state_of(path) == *then)
+            && held.files.iter().all(Seen::is_current)
         {
             return Ok(held.compiled.clone());
         }
@@ -116,7 +116,7 @@ impl EmCf {
     }
 
     fn read(&self) -> (Files, Result<Compiled, ConfigError>) {
-        let mut files = vec![(self.path.clone(), state_of(&self.path))];
+        let mut files = vec![Seen::of(&self.path)];
         let (text, name) = match fsx::read(&self.path, SIZE_LIMIT) {
             Ok(text) => (text, self.path.display().to_string()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => (BUILT_IN.into(), BUILT_IN_NAME.to_string()),
@@ -219,11 +219,6 @@ fn text_of(path: &Path) -> PathBuf {
     if is_database { path.with_extension("") } else { path.to_path_buf() }
 }
 
-/// What can't be looked at counts as not there; reading it says more.
-fn state_of(path: &Path) -> Option<Identity> {
-    Identity::of(path).unwrap_or(None)
-}
-
 /// Reads the files of classes and remembers them.
 struct ClassFiles<'a> {
     etc: &'a Path,
@@ -236,7 +231,7 @@ impl Source for ClassFiles<'_> {
             return Err("programs are not run for classes".to_string());
         }
         let path = self.etc.join(OsStr::from_bytes(&listing.name));
-        self.files.push((path.clone(), state_of(&path)));
+        self.files.push(Seen::of(&path));
         fsx::read(&path, SIZE_LIMIT).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => "No such file or directory".to_string(),
             _ => error.to_string(),

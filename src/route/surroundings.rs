@@ -54,6 +54,8 @@ pub fn from_rules(text: &[u8]) -> String {
 pub(super) struct Surroundings<'a> {
     pub(super) compiled: &'a Compiled,
     pub(super) etc: &'a Path,
+    /// Accounts of the system have mail here (`accounts.system`).
+    pub(super) system: bool,
     pub(super) steps: &'a Steps,
     pub(super) complaint: Option<String>,
 }
@@ -83,6 +85,25 @@ impl Surroundings<'_> {
         let value = in_quotes(table.kind(), hit.expanded(&key));
         // The map's own substitution comes later and must find nothing to do.
         Looked::found(to_rules(&value.replace('%', "%%")))
+    }
+}
+
+/// A field of a system account, by default its name.
+fn system_account(map: &Map, key: &[u8]) -> Looked {
+    let name = from_rules(key);
+    let is_name = name.len() <= 32 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    match nix::unistd::User::from_name(&name) {
+        _ if !is_name => Looked::missing(),
+        Ok(None) => Looked::missing(),
+        Err(_) => Looked::failed(exit::TEMPORARY),
+        Ok(Some(user)) => match map.value(b'v').unwrap_or(b"name") {
+            b"uid" => Looked::found(user.uid.to_string()),
+            b"gid" => Looked::found(user.gid.to_string()),
+            b"gecos" => Looked::found(user.gecos.into_bytes()),
+            b"dir" => Looked::found(user.dir.into_os_string().into_encoded_bytes()),
+            b"shell" => Looked::found(user.shell.into_os_string().into_encoded_bytes()),
+            _ => Looked::found(user.name),
+        },
     }
 }
 
@@ -133,6 +154,8 @@ impl World for Surroundings<'_> {
                 Ok(name) => Looked::found(name),
                 Err(_) => Looked::missing(),
             },
+            "user" if self.system => system_account(map, key),
+            "user" => Looked::missing(),
             "bestmx" | "stab" | "implicit" | "userdb" => Looked::missing(),
             class => {
                 self.complaint = Some(format!("map {}: class {class} is not served here", map_name(map)));

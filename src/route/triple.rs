@@ -90,7 +90,8 @@ impl Router {
         message: &mut Macros,
         work: impl FnOnce(&mut Run) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let mut world = Surroundings { compiled: cf, etc: &self.site.root.etc, steps, complaint: None };
+        let system = self.site.settings.accounts.system;
+        let mut world = Surroundings { compiled: cf, etc: &self.site.root.etc, system, steps, complaint: None };
         let mut listener = Listener { steps, file: &cf.name, complaint: None };
         let done = work(&mut Run::new(&cf.rules, message, &mut world, &mut listener));
         done.map_err(|mut failure| {

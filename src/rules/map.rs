@@ -8,6 +8,7 @@ use super::pure;
 use super::read::Rules;
 use super::run::unquoted;
 use super::world::{Looked, World, exit};
+use std::borrow::Cow;
 
 /// Most `$@` arguments of a look-up; more are dropped.
 pub const ARGUMENT_LIMIT: usize = 8;
@@ -277,7 +278,8 @@ impl Call<'_> {
 
     fn nested(&mut self, map: &Map, key: &[u8], arguments: &[Vec<u8>], depth: usize) -> Looked {
         let unquoted_key;
-        let keeps = map.has(b'q') || matches!(map.kind, Class::Dequote);
+        let keeps =
+            map.has(b'q') || matches!(map.kind, Class::Dequote) || !key.iter().any(|b| matches!(b, b'"' | b'\\'));
         let key = match keeps {
             true => key,
             false => {
@@ -305,7 +307,10 @@ impl Call<'_> {
     }
 
     fn asked(&mut self, map: &Map, key: &[u8], arguments: &[Vec<u8>]) -> Looked {
-        let folded = if map.folds() { key.to_ascii_lowercase() } else { key.to_vec() };
+        let folded = match map.folds() && key.iter().any(u8::is_ascii_uppercase) {
+            true => Cow::Owned(key.to_ascii_lowercase()),
+            false => Cow::Borrowed(key),
+        };
         match map.kind {
             Class::Text => match self.world.text(&map.rest) {
                 Some(text) => pure::text(map, &text, &folded),

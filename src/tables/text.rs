@@ -22,7 +22,7 @@ use super::kind::Kind;
 use super::rows::{Row, Wrong, rows};
 use super::search::{Hit, Search};
 use crate::config::ConfigError;
-use crate::fsx::{self, Identity};
+use crate::fsx::{self, Identity, Seen};
 use crate::log;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -53,7 +53,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     /// What is in force, and of which state of the text; the text may have changed since, for the worse.
-    held: Option<(Option<Identity>, Arc<Store>)>,
+    held: Option<(Seen, Arc<Store>)>,
     /// A thread makes the compiled form anew.
     compiling: bool,
     /// It was said that the compiled form can't be written.
@@ -85,7 +85,7 @@ impl TextTable {
 
     /// True when the file is there, or was when the process last looked.
     pub fn exists(&self) -> bool {
-        self.inner.path.exists() || self.inner.state().held.as_ref().is_some_and(|(identity, _)| identity.is_some())
+        self.inner.path.exists() || self.inner.state().held.as_ref().is_some_and(|(seen, _)| seen.identity().is_some())
     }
 
     /// Looks a key up, as [`Kind::key`] spells it.
@@ -202,68 +202,70 @@ impl Inner {
 
     /// The table as it is now.
     fn current(self: &Arc<Inner>) -> Result<Arc<Store>, ConfigError> {
-        let identity = self.identity()?;
         let mut state = self.state();
-        let Some((of, store)) = &mut state.held else {
-            let store = Arc::new(self.load(identity.as_ref(), &mut state.told)?);
-            state.held = Some((identity, store.clone()));
+        if let Some((seen, store)) = &state.held
+            && seen.is_current()
+        {
+            return Ok(store.clone());
+        }
+        // Before the text is read, so that a change in between is seen next time.
+        let now = Seen::of(&self.path);
+        let Some((seen, store)) = &mut state.held else {
+            // A file that can't be looked at is a mistake, not an empty table.
+            self.identity()?;
+            let store = Arc::new(self.load(now.identity().as_ref(), &mut state.told)?);
+            state.held = Some((now, store.clone()));
             return Ok(store);
         };
         let store = store.clone();
-        if *of == identity {
-            return Ok(store);
-        }
-        match identity {
+        match now.identity() {
             None => {
                 // Gone between an editor's two renames, or by mistake: what it said stays in force.
-                *of = None;
+                *seen = now;
                 log::event("table-missing").field("file", self.path.display()).error().write();
             }
-            Some(now) if now.size() >= HELD_LIMIT => {
+            Some(identity) if identity.size() >= HELD_LIMIT => {
                 if !state.compiling {
                     state.compiling = true;
                     let inner = self.clone();
                     std::thread::spawn(move || inner.renew());
                 }
             }
-            Some(_) => {
-                *of = identity;
-                return Ok(self.replaced(&mut state, identity));
+            Some(identity) => {
+                let loaded = self.load(Some(&identity), &mut state.told);
+                return Ok(self.replace(&mut state, now, loaded).unwrap_or(store));
             }
         }
         Ok(store)
     }
 
-    /// Reads the text again; with a mistake in it the old table stays, which is said once.
-    fn replaced(&self, state: &mut State, identity: Option<Identity>) -> Arc<Store> {
-        let loaded = self.load(identity.as_ref(), &mut state.told);
-        let Some((of, store)) = &mut state.held else { return Arc::new(Store::Memory(HashMap::new())) };
-        *of = identity;
-        match loaded {
-            Ok(new) => *store = Arc::new(new),
-            Err(error) => {
-                log::event("table-refused").field("file", self.path.display()).field("reason", &error).error().write();
-            }
-        }
-        store.clone()
-    }
-
     /// The same on a thread of its own, for a big text.
     fn renew(&self) {
-        let identity = self.identity().unwrap_or(None);
+        let now = Seen::of(&self.path);
         let mut told = self.state().told;
         // The lock is not held meanwhile: look-ups go on.
-        let loaded = self.load(identity.as_ref(), &mut told);
+        let loaded = self.load(now.identity().as_ref(), &mut told);
         let mut state = self.state();
         state.compiling = false;
         state.told = told;
-        match (loaded, &mut state.held) {
-            (Ok(new), held) => *held = Some((identity, Arc::new(new))),
-            (Err(error), Some((of, _))) => {
-                *of = identity;
-                log::event("table-refused").field("file", self.path.display()).field("reason", &error).error().write();
+        self.replace(&mut state, now, loaded);
+    }
+
+    /// Takes what was read of a new state of the text; with a mistake in it the old table stays, which is said once.
+    fn replace(&self, state: &mut State, now: Seen, loaded: Result<Store, ConfigError>) -> Option<Arc<Store>> {
+        match loaded {
+            Ok(new) => {
+                let new = Arc::new(new);
+                state.held = Some((now, new.clone()));
+                Some(new)
             }
-            (Err(_), None) => {}
+            Err(error) => {
+                if let Some((seen, _)) = &mut state.held {
+                    *seen = now;
+                }
+                log::event("table-refused").field("file", self.path.display()).field("reason", &error).error().write();
+                None
+            }
         }
     }
 

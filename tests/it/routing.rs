@@ -1,5 +1,6 @@
 //! Where mail goes: virtual users, routes, access and senders by em.cf and its tables, and what an administrator's own rules do.
 
+use super::rules::sendmail;
 use super::wire::{Client, Sink};
 use super::world::{World, wait_until};
 
@@ -245,4 +246,75 @@ fn every_decision_is_explained_with_its_place() {
     assert!(!quiet.contains("rule 1 of"), "{quiet}");
     let rules = world.ok("emsend", &["-bv", "-v", "alice@example.test"]);
     assert!(rules.contains("of canonify: alice @ example.test becomes alice < @ example.test >"), "{rules}");
+}
+
+#[test]
+fn a_sendmail_cf_of_m4_routes_in_the_place_of_ours() {
+    let world = World::new();
+    let etc = world.path("etc");
+    let lines = "OSTYPE(`linux')dnl
+define(`confDOMAIN_NAME',`mail.example.test')dnl
+LOCAL_DOMAIN(`virt.test')dnl
+define(`LUSER_RELAY',`esmtp:hub.example.net')dnl
+FEATURE(`mailertable',`hash -o DIR/mailertable')dnl
+FEATURE(`virtusertable',`hash -o DIR/virtusertable')dnl
+FEATURE(`access_db',`hash -o -T<TMPF> DIR/access')dnl
+FEATURE(`genericstable',`hash -o DIR/generics')dnl
+GENERICS_DOMAIN(`example.test')dnl
+MAILER(`local')dnl
+MAILER(`smtp')dnl
+MAILER(`procmail')dnl
+";
+    let Some(cf) = sendmail::generated(&lines.replace("DIR", &etc.display().to_string())) else {
+        return println!("skipped: sendmail-cf is not there");
+    };
+    let sink = Sink::start(|_| None);
+    table(&world, "em.cf", &cf);
+    table(
+        &world,
+        "mailertable",
+        "route.test esmtp:[127.0.0.2]\nerr.test error:5.7.0:550 no way\n.sub.test smtp:hub.sub.test\n",
+    );
+    table(&world, "virtusertable", "joe@virt.test bob\n@virt.test %1@far.test\n");
+    table(&world, "access", "From:spam.test REJECT\nTo:partner.test RELAY\n");
+    table(&world, "generics", "alice@example.test alice.adams@example.test\n");
+    let client = ["--client", "192.0.2.9", "--from", "a@good.test"];
+    for (address, more, wanted) in [
+        ("alice@example.test", &[][..], "deliverable: mailer mailbox, user alice@example.test"),
+        (
+            "Alice+x@example.test",
+            &[],
+            "deliverable: mailer mailbox, host alice@example.test, user alice+x@example.test",
+        ),
+        ("joe@virt.test", &[], "deliverable: mailer mailbox, user bob@example.test"),
+        ("ann@virt.test", &[], "deliverable: mailer smtp, host far.test, user ann@far.test"),
+        ("x@route.test", &[], "would connect to [127.0.0.2] by smtp"),
+        ("x@a.sub.test", &[], "would look up MX of hub.sub.test by smtp"),
+        ("x@other.test", &[], "would look up MX of other.test by smtp"),
+        ("x@err.test", &[], "x@err.test... 550 5.7.0 no way"),
+        ("nobody@example.test", &[], "would look up MX of hub.example.net by smtp"),
+        ("alice@example.test", &client, "deliverable: mailer mailbox, user alice@example.test"),
+        ("x@partner.test", &client, "deliverable: mailer smtp, host partner.test, user x@partner.test"),
+        ("victim@remote.test", &client, "550 5.7.1 Relaying denied"),
+        ("victim%remote.test@example.test", &client, "550 5.7.1 Relaying denied"),
+        ("remote.test!victim@example.test", &client, "550 5.7.1 Relaying denied"),
+        ("\"victim@remote.test\"@example.test", &client, "550 5.7.1 Relaying denied"),
+        ("\"|/bin/sh\"@example.test", &client, "Cannot mail directly to programs"),
+        ("/etc/passwd@example.test", &client, "Cannot mail directly to files"),
+        ("alice@example.test", &["--client", "192.0.2.9", "--from", "x@spam.test"], "550 5.7.1 Access denied"),
+    ] {
+        let (text, _) = explained(&world, &[&[address], more].concat());
+        let end = text.lines().filter(|line| !line.contains(": rule ")).collect::<Vec<_>>().join("\n");
+        assert!(end.contains(wanted), "{address} {more:?}: {wanted} is not in\n{end}");
+    }
+    let check = String::from_utf8(world.run("emconf", &["check"]).stdout).unwrap();
+    assert!(check.contains("em.cf:") && check.contains("mailer procmail: its program /usr/bin/procmail"), "{check}");
+    table(&world, "mailertable", &sink.route("route.test"));
+    let out = world.run_with(
+        "emsend",
+        &["-f", "alice@example.test", "x@route.test"],
+        b"From: alice@example.test\nSubject: old rules\n\nx\n",
+    );
+    assert!(out.status.success(), "{out:?}");
+    wait_until("the message", || sink.texts().iter().any(|text| text.contains("From: alice.adams@example.test")));
 }
