@@ -23,7 +23,6 @@ pub use steps::{Decider, Step, Steps};
 use crate::addr::Address;
 use crate::config::{ConfigError, Site};
 use crate::envelope::{Delivery, Mailer};
-use crate::rules::lines::Fault;
 use crate::status::{Enhanced, Failure};
 use crate::tables::{Aliases, Watched};
 use crate::users::Users;
@@ -70,17 +69,34 @@ impl Router {
         self.aliases.current()
     }
 
-    /// What is wrong with em.cf: the mistake for which it can't be used, or what in it has no effect here, with file and line.
+    /// The mistake for which em.cf can't be used; or what in it has no effect here, with file, line and reason.
     pub fn check_rules(&self) -> Result<Vec<String>, ConfigError> {
+        /// Options that shape the rules themselves.
+        const OBEYED: [&str; 5] = ["BlankSub", "MaxRuleRecursion", "OperatorChars", "MustQuoteChars", "ColonOkInAddr"];
+        /// Classes of maps that nothing answers yet.
+        const UNSERVED: [&str; 7] = ["dns", "ldap", "nis", "nisplus", "ph", "program", "socket"];
         let cf = self.rules.check()?;
-        let place = |line: usize, text: String| format!("{}:{line}: {text}", cf.name);
-        let mut found: Vec<String> = cf.rules.faults.iter().map(Fault::to_string).collect();
-        for (mailer, act) in cf.rules.mailers.iter().zip(&cf.acts) {
+        let rules = &cf.rules;
+        let mut found: Vec<(usize, String)> = rules.faults.iter().map(|f| (f.line, f.message.clone())).collect();
+        for (mailer, act) in rules.mailers.iter().zip(&cf.acts) {
             if let Act::Unable(why) = act {
-                found.push(place(mailer.line, format!("mailer {}: {why}", mailer.name)));
+                found.push((mailer.line, format!("mailer {}: {why}", mailer.name)));
             }
         }
-        Ok(found)
+        for option in rules.options.iter().filter(|option| !OBEYED.contains(&option.name)) {
+            let dot = if option.part.is_empty() { "" } else { "." };
+            found.push((option.line, format!("option {}{dot}{}: em.toml decides", option.name, option.part)));
+        }
+        for map in rules.maps.values().filter(|map| UNSERVED.contains(&map.class.as_str()) || map.class == "socketmap")
+        {
+            let name = String::from_utf8_lossy(&map.name);
+            found.push((map.line, format!("map {name}: class {} is not served: look-ups fail for now", map.class)));
+        }
+        if let Some(header) = rules.headers.first() {
+            found.push((header.line, "H lines: headers are completed without them".to_string()));
+        }
+        found.sort();
+        Ok(found.into_iter().map(|(line, text)| format!("{}:{line}: {text}", cf.name)).collect())
     }
 
     /// The deliveries of an address, or the refusal.

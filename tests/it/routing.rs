@@ -308,7 +308,18 @@ MAILER(`procmail')dnl
         assert!(end.contains(wanted), "{address} {more:?}: {wanted} is not in\n{end}");
     }
     let check = String::from_utf8(world.run("emconf", &["check"]).stdout).unwrap();
-    assert!(check.contains("em.cf:") && check.contains("mailer procmail: its program /usr/bin/procmail"), "{check}");
+    let last = cf.lines().position(|line| line.starts_with("Mprocmail")).unwrap() + 3;
+    assert!(check.contains(&format!("etc/em.cf:{last}: mailer procmail: its program /usr/bin/procmail")), "{check}");
+    let queue = cf.lines().position(|line| line.starts_with("O QueueDirectory")).unwrap() + 1;
+    assert_eq!(
+        check
+            .matches(&format!(
+                "note: {}:{queue}: option QueueDirectory: em.toml decides\n",
+                etc.join("em.cf").display()
+            ))
+            .count(),
+        1
+    );
     table(&world, "mailertable", &sink.route("route.test"));
     let out = world.run_with(
         "emsend",
