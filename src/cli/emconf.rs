@@ -1,16 +1,21 @@
 //! emconf: the configuration from the shell.
 
+mod explain;
 mod manual;
+mod table;
 mod testmode;
+
+pub(super) use explain::{Form, tell};
 
 use super::emsend::Mode;
 use super::{Ended, RootOption, say};
 use crate::addr::normal_domain;
 use crate::config::{self, ConfigError, OFFSETS, Ports, Site};
 use crate::drive::{Job, TlsSource, ensure_certificate};
+use crate::route::Router;
 use crate::settings::{self, Kind};
 use crate::status::Exit;
-use crate::tables::{Aliases, Routes, TlsPolicies, Watched};
+use crate::tables::{Aliases, KINDS, TextTable, TlsPolicies, Watched};
 use crate::users::Users;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -61,8 +66,15 @@ enum Action {
         /// SECTION.NAME
         key: String,
     },
-    /// Check settings, aliases, routes, accounts, file modes and ports
+    /// Check settings, rules, tables, accounts, file modes and ports
     Check,
+    /// Read and change a table of em-tables(5), such as virtusers or access
+    Table {
+        /// The table
+        name: String,
+        #[command(subcommand)]
+        action: table::TableAction,
+    },
     /// Print what differs from the defaults
     Show {
         /// Print everything
@@ -85,6 +97,10 @@ pub fn main() -> ExitCode {
         Mode::Check => check(&config::load(root)?),
         Mode::Newaliases => newaliases(root),
         Mode::Test(file) => testmode::run(root, file.as_deref()),
+        Mode::Explain(question) => {
+            super::become_em(root)?;
+            explain::run(super::site("emsend", root)?, question)
+        }
         _ => super::emsend::not_mine(),
     });
     handed_over.unwrap_or_else(|| super::run("emconf", run))
@@ -139,6 +155,7 @@ fn run(arguments: Arguments) -> super::Done {
         }
         Action::Unset { key } => config::remove(&root, &key)?,
         Action::Check => return check(&config::load(&root)?),
+        Action::Table { name, action } => return table::run(&config::load(&root)?, &name, action),
         Action::Show { all, json } => show(&config::load(&root)?, all, json)?,
         Action::Sample => say(&settings::sample())?,
         Action::Manual => say(&manual::settings_list())?,
@@ -267,10 +284,18 @@ fn check(site: &Site) -> super::Done {
     let mut problems: Vec<String> = Vec::new();
     let mut note = |problem: Option<ConfigError>| problems.extend(problem.map(|p| p.to_string()));
     note(Watched::<Aliases>::new(site.root.etc.join("aliases")).read().err());
-    note(Watched::<Routes>::new(site.root.etc.join("routes")).read().err());
     note(Watched::<TlsPolicies>::new(site.root.etc.join("tls-policies")).read().err());
+    for (name, kind) in KINDS {
+        note(TextTable::new(site.root.etc.join(name), kind).check().err());
+    }
     problems.extend(crate::nexthop::mistakes(site));
     problems.extend(crate::drive::ClientTls::of(site).check().err());
+    let router = Router::new(std::sync::Arc::new(site.clone()));
+    match router.check_rules() {
+        // An old file's lines that have no effect are worth a word; they are no mistakes.
+        Ok(notes) => say(&notes.iter().map(|note| format!("note: {note}\n")).collect::<String>())?,
+        Err(error) => problems.push(error.to_string()),
+    }
     if site.settings.server.domains.is_empty() {
         problems.push("server.domains is empty: no mail is ours".to_string());
     }
@@ -281,8 +306,8 @@ fn check(site: &Site) -> super::Done {
     if site.settings.delivery.programs && nix::unistd::User::from_name(user).ok().flatten().is_none() {
         problems.push(format!("delivery.program_user: there is no user {user}"));
     }
-    check_users(site, &mut problems);
-    check_aliases(site, &mut problems);
+    check_users(site, &router, &mut problems);
+    check_aliases(site, &router, &mut problems);
     check_modes(site, &mut problems);
     if let Some(tls) = TlsSource::of(site) {
         problems.extend(tls.check().err());
@@ -297,13 +322,13 @@ fn check(site: &Site) -> super::Done {
     Ok(Exit::Config)
 }
 
-fn check_users(site: &Site, problems: &mut Vec<String>) {
+fn check_users(site: &Site, router: &Router, problems: &mut Vec<String>) {
     match Users::of(site).list() {
         Err(e) => problems.push(e.to_string()),
         Ok(accounts) => {
             for account in accounts {
                 let address = &account.address;
-                if !site.is_local(address.domain()) {
+                if !router.is_local(address.domain()) {
                     problems.push(format!("account {address}: {} is not in server.domains", address.domain()));
                 }
                 if account.password().is_some_and(|p| !crate::users::is_known_hash(p)) {
@@ -315,8 +340,7 @@ fn check_users(site: &Site, problems: &mut Vec<String>) {
 }
 
 /// Every alias is followed to its end, so that loops and missing users are found before mail meets them.
-fn check_aliases(site: &Site, problems: &mut Vec<String>) {
-    let router = crate::route::Router::new(std::sync::Arc::new(site.clone()));
+fn check_aliases(site: &Site, router: &Router, problems: &mut Vec<String>) {
     let Ok(aliases) = router.aliases() else { return };
     for alias in aliases.iter().filter(|a| !a.name.starts_with('@')) {
         let text = if alias.name.contains('@') {
@@ -348,6 +372,10 @@ fn check_modes(site: &Site, problems: &mut Vec<String>) {
         (root.etc.join("aliases"), 0o022, "others could make mail run programs"),
         (root.etc.join("routes"), 0o022, "others could redirect mail"),
         (root.etc.join("tls-policies"), 0o022, "others could have mail go in clear"),
+        (root.etc.join("virtusers"), 0o022, "others could redirect mail"),
+        (root.etc.join("em.cf"), 0o022, "others could redirect mail"),
+        (root.etc.join("access"), 0o022, "others could change who may send"),
+        (root.etc.join("relay-domains"), 0o022, "others could change who may send"),
         (root.etc.join("users"), 0o077, "others could read password hashes"),
         (root.etc.join("tls/self-signed.key"), 0o077, "others could read the key"),
         (root.spool.join("queue"), 0o077, "others could read queued mail"),

@@ -10,9 +10,10 @@ mod arguments;
 mod deliver;
 mod options;
 
-pub(super) use arguments::Mode;
+pub(super) use arguments::{Mode, Question};
 pub(super) use deliver::may_write_queue;
 
+use super::emconf::{Form, tell};
 use super::{Ended, say};
 use crate::addr::Address;
 use crate::config::Site;
@@ -42,6 +43,10 @@ Takes a message from standard input, as sendmail does.
   -bv              show where recipients go, send nothing
   -bt              test rewriting rules: etc/em.cf, or the file of -C
   -C FILE          a sendmail.cf for -bt
+      --explain ADDRESS   with -bt: each rule, table row, alias and check that decides where it goes
+      --from ADDRESS      with --explain: as mail from this sender
+      --client IP         with --explain: as mail that this host brings
+      --json              with --explain and -bv: one JSON object a line
   -bp              list the queue (as mailq)
   -bi              check the aliases (as newaliases)
   -bd, -bD         run all services: in the background (as emd start), in the foreground (as emd run)
@@ -83,7 +88,7 @@ fn command_of(mode: &Mode) -> Option<&'static str> {
         Mode::Mailq(_) | Mode::Queue(..) | Mode::Count => Some("emqueue"),
         Mode::Smtp => Some("emsmtp"),
         Mode::Daemon | Mode::Foreground => Some("emd"),
-        Mode::Check | Mode::Newaliases | Mode::Test(_) => Some("emconf"),
+        Mode::Check | Mode::Newaliases | Mode::Test(_) | Mode::Explain(_) => Some("emconf"),
         _ => None,
     }
 }
@@ -137,40 +142,25 @@ fn run(arguments: Arguments) -> super::Done {
     let site = Arc::new(super::site("emsend", &root)?);
     let gate = Gate::new(site, super::emlocal_path());
     match arguments.mode {
-        Mode::Verify => verify(&gate, &arguments.recipients),
+        Mode::Verify => verify(&gate, &arguments),
         _ => deliver::run(&arguments, &gate, caller),
     }
 }
 
 /// -bv: where does it go, and why.
-fn verify(gate: &Gate, recipients: &[String]) -> super::Done {
-    let addresses = recipients_of(recipients, &gate.site)?;
+fn verify(gate: &Gate, arguments: &Arguments) -> super::Done {
+    let addresses = recipients_of(&arguments.recipients, &gate.site)?;
     if addresses.is_empty() {
         return Err(Ended::new(Exit::Usage, "-bv wants addresses"));
     }
+    let form = if arguments.question.json { Form::Json } else { Form::Words };
     let mut exit = Exit::Ok;
     for address in addresses {
-        let mut steps = Steps::new();
-        let result = gate.router.explain(&address, &mut steps);
-        for step in steps {
-            say(&format!("    {step}\n"))?;
-        }
-        match result {
-            Ok(deliveries) => {
-                for delivery in deliveries {
-                    let host =
-                        if delivery.host.is_empty() { String::new() } else { format!(", host {}", delivery.host) };
-                    say(&format!(
-                        "{address}... deliverable: mailer {}{host}, user {}\n",
-                        delivery.mailer.name(),
-                        delivery.user
-                    ))?;
-                }
-            }
-            Err(failure) => {
-                say(&format!("{address}... {} {} {}\n", failure.code, failure.enhanced, failure.public))?;
-                exit = failure.exit();
-            }
+        let steps = if arguments.verbose { Steps::with_rules() } else { Steps::wanted() };
+        let result = gate.router.explain(&address, &steps);
+        match tell(&address, steps.into_list(), result, form)? {
+            Exit::Ok => {}
+            failed => exit = failed,
         }
     }
     Ok(exit)

@@ -1,9 +1,10 @@
 //! Has a file changed since it was read?
 
-use std::fs::Metadata;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// One state of a file: device, inode, size, and the times of its text and of its inode. Whoever replaces, writes or touches the file makes
 /// another one.
@@ -27,6 +28,18 @@ impl From<&Metadata> for Identity {
 }
 
 impl Identity {
+    /// The state as text, for caches that must know which state they were made of.
+    pub fn print(&self) -> String {
+        let Identity { inode, size, modified, changed } = self;
+        let times = [modified.0, modified.1, changed.0, changed.1].map(|t| t.to_string()).join(" ");
+        format!("{} {} {size} {times}", inode.0, inode.1)
+    }
+
+    /// Octets of the file.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The present state of what a path leads to; `None` where there is no such file.
     pub fn of(path: &Path) -> io::Result<Option<Identity>> {
         match std::fs::metadata(path) {
@@ -34,5 +47,102 @@ impl Identity {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(super::context("stat", path, e)),
         }
+    }
+}
+
+/// How often a file that is held open is looked for by its path all the same.
+const BY_PATH: u32 = 64;
+
+/// A file in the state in which it was seen, to be asked again and again whether it is still so.
+///
+/// The file is held open: its own attributes tell at once that it was written to, replaced or renamed (a file that another one took the
+/// name of has no link left, one that was renamed has another time of change), for a third of the price of a walk along its path. What
+/// they can't tell, such as a folder above it that was exchanged, is found by every 64th question. Behind a symbolic link, and where
+/// there is no file, each question walks.
+#[derive(Debug)]
+pub struct Seen {
+    path: PathBuf,
+    identity: Option<Identity>,
+    file: Option<File>,
+    asked: AtomicU32,
+}
+
+impl Seen {
+    /// The present state. What can't be looked at counts as not there; reading it says more.
+    pub fn of(path: &Path) -> Seen {
+        let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
+        let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).ok();
+        let file = file.and_then(|file| Some((Identity::from(&file.metadata().ok()?), file)));
+        let (identity, file) = match file {
+            Some((identity, file)) => (Some(identity), Some(file)),
+            None => (Identity::of(path).unwrap_or(None), None),
+        };
+        Seen { path: path.to_path_buf(), identity, file, asked: AtomicU32::new(0) }
+    }
+
+    /// The state in which it was seen; `None` where there was no file.
+    pub fn identity(&self) -> Option<Identity> {
+        self.identity
+    }
+
+    /// True when it is still in this state.
+    pub fn is_current(&self) -> bool {
+        let by_path = || Identity::of(&self.path).unwrap_or(None) == self.identity;
+        match &self.file {
+            Some(file) if self.asked.fetch_add(1, Ordering::Relaxed) % BY_PATH != BY_PATH - 1 => {
+                let now = file.metadata();
+                now.is_ok_and(|now| now.nlink() > 0 && Some(Identity::from(&now)) == self.identity)
+            }
+            _ => by_path(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_of_a_file_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let other = dir.path().join("other");
+        let change: &[(&str, &dyn Fn())] = &[
+            ("made", &|| std::fs::write(&path, "a").unwrap()),
+            ("written", &|| std::fs::write(&path, "bb").unwrap()),
+            ("appended", &|| {
+                use std::io::Write;
+                OpenOptions::new().append(true).open(&path).unwrap().write_all(b"c").unwrap();
+            }),
+            ("replaced", &|| {
+                std::fs::write(&other, "bbc").unwrap();
+                std::fs::rename(&other, &path).unwrap();
+            }),
+            ("renamed", &|| std::fs::rename(&path, &other).unwrap()),
+            ("linked", &|| std::os::unix::fs::symlink("other", &path).unwrap()),
+            ("written behind the link", &|| std::fs::write(&other, "dddd").unwrap()),
+            ("removed", &|| std::fs::remove_file(&path).unwrap()),
+        ];
+        for (what, change) in change {
+            let seen = Seen::of(&path);
+            assert!((0..200).all(|_| seen.is_current()), "before it was {what}");
+            change();
+            assert!(!seen.is_current(), "{what}");
+        }
+        assert_eq!(Seen::of(&path).identity(), None);
+    }
+
+    #[test]
+    fn a_folder_that_was_exchanged_is_noticed_in_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (etc, new) = (dir.path().join("etc"), dir.path().join("new"));
+        for folder in [&etc, &new] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(folder.join("file"), "same").unwrap();
+        }
+        let seen = Seen::of(&etc.join("file"));
+        std::fs::rename(&etc, dir.path().join("old")).unwrap();
+        std::fs::rename(&new, &etc).unwrap();
+        assert!((0..BY_PATH).any(|_| !seen.is_current()));
     }
 }

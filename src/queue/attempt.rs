@@ -19,11 +19,11 @@ use crate::nexthop::NextHops;
 use crate::serve::Gate;
 use crate::spool::{Claim, ClaimError, Id, Outcome, Progress, Record, State};
 use crate::status::{Enhanced, Failure};
-use crate::tables::Route;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Makes attempts; one for a process.
 pub struct Runner {
@@ -35,6 +35,8 @@ pub struct Runner {
     unwritten: Mutex<HashMap<Id, Unwritten>>,
     /// Messages whose end is not durable yet.
     retired: Mutex<Vec<Id>>,
+    /// Destinations by domain, and since when they are known.
+    pub(super) destinations: Mutex<HashMap<String, (Instant, String)>>,
 }
 
 /// Records and their dates.
@@ -118,7 +120,14 @@ impl Attempt {
 impl Runner {
     /// A runner for a site.
     pub fn new(gate: Arc<Gate>, net: Arc<dyn Net>, hops: Arc<NextHops>) -> Runner {
-        Runner { gate, net, hops, unwritten: Default::default(), retired: Default::default() }
+        Runner {
+            gate,
+            net,
+            hops,
+            unwritten: Default::default(),
+            retired: Default::default(),
+            destinations: Default::default(),
+        }
     }
 
     /// The gate it works behind.
@@ -193,8 +202,8 @@ impl Runner {
     ) -> (bool, Verdict) {
         let Some((way, numbers)) = attempt.ways.get(way) else { return (false, Verdict::Unknown) };
         let (spoken, verdict) = match way {
-            Way::Remote(_, host, sender) => {
-                let spoken = self.remote(attempt, (host, sender), numbers, kept, now());
+            Way::Remote(_, _, sender) => {
+                let spoken = self.remote(attempt, sender, numbers, kept, now());
                 let verdict = verdict(&spoken);
                 (spoken, verdict)
             }
@@ -333,28 +342,49 @@ impl Runner {
         self.gate.postman.deliver(delivery, &mut letter, draft, now)
     }
 
+    /// Sends to the recipients of one domain. They go to one host, unless the rules tell users of the domain apart.
     fn remote(
         &self,
         attempt: &Attempt,
-        (domain, sender): (&str, &str),
+        sender: &str,
         numbers: &[usize],
         kept: &mut Option<Open>,
         now: Timestamp,
     ) -> Vec<Spoken> {
-        let all = |outcome: Outcome| vec![Spoken::of(outcome); numbers.len()];
-        let routed = self.gate.router.host(domain);
+        let mut spoken: Vec<Option<Spoken>> = vec![None; numbers.len()];
+        let mut hops: BTreeMap<(Mailer, String), Vec<usize>> = BTreeMap::new();
+        for (at, number) in numbers.iter().enumerate() {
+            match self.gate.router.next_hop(&attempt.envelope.recipients[*number].delivery) {
+                Ok(hop) => hops.entry(hop).or_default().push(at),
+                Err(failure) => spoken[at] = Some(Spoken::of(ours(failure))),
+            }
+        }
+        for (hop, places) in hops {
+            let numbers: Vec<usize> = places.iter().map(|at| numbers[*at]).collect();
+            let said = self.converse(attempt, (hop.0, &hop.1), sender, &numbers, kept, now);
+            places.into_iter().zip(said).for_each(|(at, said)| spoken[at] = Some(said));
+        }
+        let nothing = || Spoken::of(Outcome::new(Enhanced(4, 3, 0), "not tried", ""));
+        spoken.into_iter().map(|said| said.unwrap_or_else(nothing)).collect()
+    }
+
+    fn converse(
+        &self,
+        attempt: &Attempt,
+        (mailer, host): (Mailer, &str),
+        sender: &str,
+        numbers: &[usize],
+        kept: &mut Option<Open>,
+        now: Timestamp,
+    ) -> Vec<Spoken> {
         let wish = match attempt.envelope.handling.tls {
             // RFC 8689 §5: a report is not lost for it.
             TlsWish::Required if attempt.envelope.sender.is_none() => TlsWish::Usual,
             wish => wish,
         };
-        let plan = routed
-            .and_then(|(mailer, host, port)| self.hops.plan_for(mailer, &Route::host_text(&host, port), wish, now));
-        let plan = match plan {
+        let plan = match self.hops.plan_for(mailer, host, wish, now) {
             Ok(plan) => plan,
-            Err(failure) => {
-                return all(Outcome::new(failure.enhanced, failure.public, "").because(&failure.cause));
-            }
+            Err(failure) => return vec![Spoken::of(ours(failure)); numbers.len()],
         };
         let envelope = &*attempt.envelope;
         let owner = owner(envelope, sender);
@@ -427,6 +457,11 @@ fn groups(claim: &Claim, is_meant: impl Fn(&Recipient, &State) -> bool) -> BTree
         }
     }
     groups
+}
+
+/// A failure of our own making, as an outcome.
+fn ours(failure: Failure) -> Outcome {
+    Outcome::new(failure.enhanced, failure.public, "").because(&failure.cause)
 }
 
 /// What a conversation says about the host: RFC 3463 §3.5 has 4.4.2 for connections that break, or don't come about.

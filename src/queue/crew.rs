@@ -30,6 +30,10 @@ const NEVER: u32 = u32::MAX;
 /// A connection that is not used for this time is closed.
 const UNUSED: Duration = Duration::from_secs(2);
 
+/// How long the name of a destination is kept, and how many are.
+const NAME_AGE: Duration = Duration::from_secs(5);
+const NAMES: usize = 10_000;
+
 /// A message's way that one destination is to do.
 pub(super) struct Part {
     attempt: Arc<Attempt>,
@@ -397,15 +401,28 @@ impl Crew {
 }
 
 impl Runner {
-    /// The name of the destination that a delivery goes to: what is limited together, and unreachable together.
+    /// The name of the destination that a delivery goes to: what is limited together, and unreachable together. It is kept for
+    /// some seconds: each message asks, and where it really goes is found out at its attempt.
     pub(super) fn destination(&self, mailer: Mailer, host: &str) -> String {
-        match mailer {
-            Mailer::Smtp | Mailer::Lmtp => match self.gate.router.host(host) {
-                Ok((mailer, host, port)) => format!("{}:{host}:{port}", mailer.name()),
-                Err(_) => format!("{}:{host}", mailer.name()),
-            },
+        if !matches!(mailer, Mailer::Smtp | Mailer::Lmtp) {
             // Programs may take long; mailboxes must not wait for them.
-            _ => mailer.name().to_string(),
+            return mailer.name().to_string();
         }
+        let mut names = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((since, name)) = names.get(host)
+            && since.elapsed() < NAME_AGE
+        {
+            return name.clone();
+        }
+        let delivery = Delivery { host: host.to_string(), ..Delivery::new(mailer, format!("postmaster@{host}")) };
+        let name = match self.gate().router.next_hop(&delivery) {
+            Ok((mailer, host)) => format!("{}:{host}", mailer.name()),
+            Err(_) => format!("{}:{host}", mailer.name()),
+        };
+        if names.len() >= NAMES {
+            names.clear();
+        }
+        names.insert(host.to_string(), (Instant::now(), name.clone()));
+        name
     }
 }

@@ -14,11 +14,16 @@ use crate::envelope::{Envelope, Mailer, Recipient};
 use crate::log;
 use crate::nexthop::{Hop, Plan, Security};
 use crate::serve::Gate;
-use crate::spool::{Claim, Id, Progress, Record, Spool};
+use crate::spool::{Claim, ClaimError, Id, Progress, Record, Spool};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+/// How long one call waits in all for messages that others work on: a customer must not be told that he has no mail because an
+/// attempt is just being written down.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The ids of messages that are owed to hosts of these domains and may be sent now, oldest first.
 pub fn waiting(spool: &Spool, domains: &[String], now: Timestamp) -> io::Result<Vec<Id>> {
@@ -74,10 +79,15 @@ pub fn send(gate: &Gate, ids: &[Id], domains: &[String], wire: Box<dyn Wire>, no
             None
         }
     };
-    let mut taken = 0;
+    let (mut taken, mut left) = (0, PATIENCE);
     for id in ids {
-        // Somebody else works on it, or it is gone: it comes with the next call.
-        let Ok(mut claim) = gate.spool.claim(id) else { continue };
+        let mut claim = match patiently(gate, id, &mut left) {
+            Ok(claim) => claim,
+            Err(e) => {
+                log::event("not-fetched").id(id).field("reason", e).write();
+                continue;
+            }
+        };
         match one(gate, &mut claim, domains, &plan, &mut kept, now) {
             Ok(count) => taken += count,
             Err(e) => {
@@ -93,6 +103,20 @@ pub fn send(gate: &Gate, ids: &[Id], domains: &[String], wire: Box<dyn Wire>, no
     }
     kept.into_iter().for_each(|open| open.quit(GOODBYE));
     taken
+}
+
+/// Claims a message; waits for who works on it, as long as there is patience left. What is still busy then comes with the next call.
+fn patiently(gate: &Gate, id: &Id, left: &mut Duration) -> Result<Claim, ClaimError> {
+    loop {
+        match gate.spool.claim(id) {
+            Err(ClaimError::Busy) if !left.is_zero() => {
+                let pause = PAUSE.min(*left);
+                std::thread::sleep(pause);
+                *left -= pause;
+            }
+            other => return other,
+        }
+    }
 }
 
 fn one(

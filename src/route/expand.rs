@@ -1,11 +1,13 @@
 //! The expansion of one address through aliases to deliveries.
 
-use super::{Router, Steps, broken_table, refusal};
+use super::em_cf::Compiled;
+use super::triple::{Routed, hop_words};
+use super::{Decider, Router, Steps, refusal};
 use crate::addr::Address;
 use crate::envelope::{Delivery, Mailer};
 use crate::status::{Enhanced, Failure};
+use crate::tables::aliases::Alias;
 use crate::tables::aliases::{Aliases, Target, parse_targets};
-use crate::tables::{Route, aliases::Alias};
 use crate::users::Directory;
 use std::collections::HashSet;
 
@@ -19,7 +21,8 @@ const INCLUDE_LIMIT: u64 = 64 << 20;
 pub(super) struct Expansion<'a> {
     router: &'a Router,
     aliases: &'a Aliases,
-    steps: &'a mut Steps,
+    rules: &'a Compiled,
+    steps: &'a Steps,
     /// Names being expanded, outermost first: an alias that comes back to one of them has gone in a circle.
     open: Vec<String>,
     found: Vec<Delivery>,
@@ -29,19 +32,28 @@ pub(super) struct Expansion<'a> {
     done: HashSet<(String, String, String)>,
     /// The owner in force.
     owner: String,
+    /// Rule set 5 has spoken: it is not asked about its own answer.
+    asked_for_unknown: bool,
 }
 
 impl<'a> Expansion<'a> {
-    pub(super) fn new(router: &'a Router, aliases: &'a Aliases, steps: &'a mut Steps) -> Expansion<'a> {
+    pub(super) fn new(
+        router: &'a Router,
+        aliases: &'a Aliases,
+        rules: &'a Compiled,
+        steps: &'a Steps,
+    ) -> Expansion<'a> {
         Expansion {
             router,
             aliases,
+            rules,
             steps,
             open: Vec::new(),
             found: Vec::new(),
             seen: Default::default(),
             done: Default::default(),
             owner: String::new(),
+            asked_for_unknown: false,
         }
     }
 
@@ -61,19 +73,17 @@ impl<'a> Expansion<'a> {
         Ok(self.found)
     }
 
-    fn say(&mut self, text: String) {
-        self.steps.push(format!("{}{text}", "  ".repeat(self.open.len())));
+    fn say(&self, decider: Decider, text: impl FnOnce() -> String) {
+        self.steps.set_depth(self.open.len());
+        self.steps.say(decider, text);
     }
 
     fn add(&mut self, mut delivery: Delivery) -> Result<(), Failure> {
         delivery.sender = self.owner.clone();
-        self.say(format!(
-            "deliver: mailer {}{}{}, user {}",
-            delivery.mailer.name(),
-            if delivery.host.is_empty() { "" } else { ", host " },
-            delivery.host,
-            delivery.user
-        ));
+        self.say(Decider::Result, || {
+            let host = if delivery.host.is_empty() { String::new() } else { format!(", host {}", delivery.host) };
+            format!("deliver: mailer {}{host}, user {}", delivery.mailer.name(), delivery.user)
+        });
         if self.found.len() >= DELIVERY_LIMIT {
             return Err(Failure::permanent((4, 6), "Alias expands too far", "more deliveries than the limit"));
         }
@@ -83,12 +93,37 @@ impl<'a> Expansion<'a> {
         Ok(())
     }
 
+    /// Sends an address through the rules, and a user of ours through aliases and accounts.
     pub(super) fn address(&mut self, address: &Address) -> Result<(), Failure> {
-        if !self.router.is_local(address.domain()) {
-            return self.remote(address);
+        self.steps.set_depth(self.open.len());
+        if self.router.is_fetched(address.domain()) {
+            self.say(Decider::Account, || {
+                format!("{address}: kept until the domain's own host fetches it (odmr.domains)")
+            });
+            let mut delivery = Delivery::new(Mailer::Smtp, address.to_string());
+            delivery.host = address.domain().to_string();
+            return self.add(delivery);
         }
-        let key = address.to_key();
-        self.say(format!("{address}: domain {} is ours", address.domain()));
+        let routed = self.router.routed(self.rules, address, self.steps)?;
+        self.routed(address, routed)
+    }
+
+    fn routed(&mut self, address: &Address, routed: Routed) -> Result<(), Failure> {
+        let local = match routed {
+            Routed::Away { mailer, host, user } => {
+                self.say(Decider::Rule, || format!("{address}: not ours; {} by {}", hop_words(&host), mailer.name()));
+                let mut delivery = Delivery::new(mailer, user.to_string());
+                delivery.host = user.domain().to_string();
+                return self.add(delivery);
+            }
+            Routed::Discard => {
+                self.say(Decider::Rule, || format!("{address}: to be dropped"));
+                return self.add(Delivery::new(Mailer::Discard, ""));
+            }
+            Routed::Local(local) => local,
+        };
+        let key = local.address.to_key();
+        self.say(Decider::Rule, || format!("{address}: domain {} is ours", key.domain()));
         if let Some(alias) = self.alias_of(&key) {
             let name = alias.name.clone();
             return self.alias(alias, &name, &key);
@@ -103,7 +138,16 @@ impl<'a> Expansion<'a> {
             let name = alias.name.clone();
             return self.alias(alias, &name, &key);
         }
-        self.say(format!("{address}: no alias and no account"));
+        if !self.asked_for_unknown
+            && let Some(routed) = self.router.unknown(self.rules, &local, self.steps)?
+        {
+            self.say(Decider::Rule, || format!("{key}: nobody knows it; rule set 5 has a place for it"));
+            self.asked_for_unknown = true;
+            let result = self.routed(&key, routed);
+            self.asked_for_unknown = false;
+            return result;
+        }
+        self.say(Decider::Account, || format!("{key}: no alias and no account"));
         Err(Failure::permanent(
             (1, 1),
             format!("<{address}>: Recipient address rejected: User unknown"),
@@ -148,7 +192,7 @@ impl<'a> Expansion<'a> {
         };
         for candidate in [key, &base] {
             if let Some(account) = self.router.users().find(candidate)? {
-                self.say(format!("{key}: account {}", account.address));
+                self.say(Decider::Account, || format!("{key}: account {}", account.address));
                 let mut delivery = Delivery::new(Mailer::Mailbox, key.to_string());
                 if account.address != *key {
                     delivery.host = account.address.to_string();
@@ -160,7 +204,7 @@ impl<'a> Expansion<'a> {
             let found = nix::unistd::User::from_name(user)
                 .map_err(|e| Failure::temporary((3, 0), "Local error in processing, try again later", e))?;
             if found.is_some_and(|u| u.uid.as_raw() > 0) {
-                self.say(format!("{key}: system account {user}"));
+                self.say(Decider::Account, || format!("{key}: system account {user}"));
                 return Ok(Some(Delivery::new(Mailer::System, key.local())));
             }
         }
@@ -174,7 +218,7 @@ impl<'a> Expansion<'a> {
         let fallback = key.to_string();
         let target = if configured.is_empty() { None } else { self.parse(configured, key).ok() };
         if let Some(target) = target.filter(|t| t.to_key() != *key && !self.open.contains(&fallback)) {
-            self.say(format!("{key}: server.postmaster is {target}"));
+            self.say(Decider::Account, || format!("{key}: server.postmaster is {target}"));
             self.open.push(fallback);
             let result = self.address(&target);
             self.open.pop();
@@ -182,29 +226,33 @@ impl<'a> Expansion<'a> {
         }
         let domain = site.default_domain();
         let mailbox = Address::new("postmaster", &domain).map_err(|e| Failure::permanent((1, 1), e.to_string(), e))?;
-        self.say(format!("{key}: postmaster always exists"));
+        self.say(Decider::Account, || format!("{key}: postmaster always exists"));
         self.add(Delivery::new(Mailer::Mailbox, mailbox.to_string()))
     }
 
     fn alias(&mut self, alias: &'a Alias, name: &str, key: &Address) -> Result<(), Failure> {
         let open = open_key(name);
         if self.open.contains(&open) || self.open.len() >= DEPTH_LIMIT {
-            self.say(format!("{key}: alias {name} goes in a circle"));
+            self.say(Decider::Alias, || format!("{key}: alias {name} goes in a circle"));
             return Err(Failure::permanent((4, 6), "Alias loop", format!("{} -> {name}", self.open.join(" -> "))));
         }
-        self.say(format!("{key}: alias {name} (etc/aliases line {})", alias.line));
+        self.steps.set_depth(self.open.len());
+        self.steps.say_at(Decider::Alias, || {
+            let path = self.router.site().root.etc.join("aliases");
+            (Some((path.display().to_string(), alias.line)), format!("{key}: alias {name}"))
+        });
         let owner_before = self.owner.clone();
         let owner = format!("owner-{name}");
         let parsed = if name.contains('@') { Address::parse(&owner) } else { key.with_local(&owner) };
         if self.aliases.find(&owner).is_some()
             && let Ok(owner) = parsed
         {
-            self.say(format!("sender becomes {owner}"));
+            self.say(Decider::Alias, || format!("sender becomes {owner}"));
             self.owner = owner.to_string();
         }
         let expanded = (open.clone(), key.domain().to_string(), self.owner.clone());
         let result = if self.done.contains(&expanded) {
-            self.say(format!("{name}: expanded above"));
+            self.say(Decider::Alias, || format!("{name}: expanded above"));
             Ok(())
         } else {
             self.open.push(open);
@@ -251,7 +299,7 @@ impl<'a> Expansion<'a> {
     }
 
     fn include(&mut self, path: &std::path::Path, name: &str, key: &Address) -> Result<(), Failure> {
-        self.say(format!("include {}", path.display()));
+        self.say(Decider::Alias, || format!("include {}", path.display()));
         let (bytes, is_safe) = read_include(path)
             .map_err(|e| Failure::temporary((2, 4), "Mailing list is not readable, try again later", e))?;
         let text = String::from_utf8_lossy(&bytes);
@@ -292,7 +340,7 @@ impl<'a> Expansion<'a> {
     fn own_mailbox(&mut self, text: &str, key: &Address) -> Result<(), Failure> {
         let address = self.parse(text, key)?;
         if !self.router.is_local(address.domain()) {
-            return self.remote(&address);
+            return self.address(&address);
         }
         match self.mailbox(&address.to_key())? {
             Some(delivery) => self.add(delivery),
@@ -312,42 +360,6 @@ impl<'a> Expansion<'a> {
         let is_known = self.alias_of(&here.to_key()).is_some()
             || self.router.users().find(&here).is_ok_and(|found| found.is_some());
         if is_known { Ok(here) } else { Address::parse_loose(text, &default).map_err(wrong) }
-    }
-
-    fn remote(&mut self, address: &Address) -> Result<(), Failure> {
-        if self.router.is_fetched(address.domain()) {
-            self.say(format!("{address}: kept until the domain's own host fetches it (odmr.domains)"));
-            let mut delivery = Delivery::new(Mailer::Smtp, address.to_string());
-            delivery.host = address.domain().to_string();
-            return self.add(delivery);
-        }
-        let routes = self.router.routes.current().map_err(broken_table)?;
-        match routes.find(address.domain()) {
-            Some((key, Route::Host { mailer, host, port })) => {
-                self.say(format!("{address}: route {key} -> {}", Route::host_text(host, *port)));
-                let mut delivery = Delivery::new(*mailer, address.to_string());
-                delivery.host = address.domain().to_string();
-                self.add(delivery)
-            }
-            Some((key, Route::Error(code, text))) => {
-                self.say(format!("{address}: route {key} -> error {code} {text}"));
-                Err(refusal(*code, text, format!("etc/routes: {key}")))
-            }
-            None if address.literal().is_some() => {
-                self.say(format!("{address}: address literal"));
-                let mut delivery = Delivery::new(Mailer::Smtp, address.to_string());
-                delivery.host = address.domain().to_string();
-                self.add(delivery)
-            }
-            None => {
-                self.say(format!("{address}: not ours, and etc/routes has no entry"));
-                Err(Failure::permanent(
-                    (4, 4),
-                    format!("<{address}>: No route to {}", address.domain()),
-                    "no entry in etc/routes matches the domain",
-                ))
-            }
-        }
     }
 }
 

@@ -1,41 +1,58 @@
 //! Where does this address go? The one function that every way in asks: SMTP at RCPT, LMTP, emsend, bounces.
 //!
-//! Order for an address of ours: alias of the whole address, alias of the local part, account, the same without +detail,
-//! system account, postmaster, the domain's catch-all alias. For other domains: etc/routes.
+//! The rules of em.cf come first (virtual users, routes, smart host; [`em_cf`]) and give a mailer, a host and a user. For a user of
+//! ours: alias of the whole address, alias of the local part, account, the same without +detail, system account, postmaster, the
+//! domain's catch-all alias, and rule set 5. What an alias leads to goes through the rules again.
 //! Each step can be shown ([`Router::explain`]).
-//! Trust: addresses are hostile. A local part is looked up as it stands; `%`, `!` and quotes in it are never routed on,
-//! and no address turns into a program or a file unless the administrator's table says so.
+//! Trust: addresses are hostile. A local part is looked up as it stands; our em.cf never routes by `%`, `!` and quotes in it,
+//! and no address turns into a program or a file unless the administrator's aliases say so.
 
+mod checks;
+mod em_cf;
 mod expand;
+mod mailers;
+mod senders;
+mod steps;
+mod surroundings;
+mod triple;
+
+pub use checks::{Admitted, Client};
+pub use em_cf::BUILT_IN;
+pub use steps::{Decider, Step, Steps};
 
 use crate::addr::Address;
 use crate::config::{ConfigError, Site};
 use crate::envelope::{Delivery, Mailer};
 use crate::status::{Enhanced, Failure};
-use crate::tables::{Aliases, Route, Routes, Watched};
+use crate::tables::{Aliases, Watched};
 use crate::users::Users;
+use em_cf::EmCf;
 use expand::Expansion;
+use mailers::Act;
 use std::sync::Arc;
 
-/// Finds deliveries for addresses; shared by all sessions of a process.
-#[derive(Debug)]
+/// Finds deliveries for addresses; shared by all sessions of a process. A clone shares what is held in memory.
+#[derive(Debug, Clone)]
 pub struct Router {
     site: Arc<Site>,
     users: Users,
-    aliases: Watched<Aliases>,
-    routes: Watched<Routes>,
+    aliases: Arc<Watched<Aliases>>,
+    rules: Arc<EmCf>,
 }
-
-/// Why and where: one line a decision.
-pub type Steps = Vec<String>;
 
 impl Router {
     /// A router for a site.
     pub fn new(site: Arc<Site>) -> Router {
+        let smart_host = Some(site.settings.relay.smart_host.clone()).filter(|host| !host.is_empty());
+        Router::with_smart_host(site, smart_host)
+    }
+
+    /// The same with a host for all mail that has no route, as routes write it; a `D{smart_host}` line of em.cf stands above it.
+    pub fn with_smart_host(site: Arc<Site>, smart_host: Option<String>) -> Router {
         let users = Users::of(&site);
-        let aliases = Watched::new(site.root.etc.join("aliases"));
-        let routes = Watched::new(site.root.etc.join("routes"));
-        Router { site, users, aliases, routes }
+        let aliases = Arc::new(Watched::new(site.root.etc.join("aliases")));
+        let rules = Arc::new(EmCf::new(site.clone(), smart_host));
+        Router { site, users, aliases, rules }
     }
 
     /// The site.
@@ -53,32 +70,64 @@ impl Router {
         self.aliases.current()
     }
 
+    /// The mistake for which em.cf can't be used; or what in it has no effect here, with file, line and reason.
+    pub fn check_rules(&self) -> Result<Vec<String>, ConfigError> {
+        /// Options that shape the rules themselves.
+        const OBEYED: [&str; 5] = ["BlankSub", "MaxRuleRecursion", "OperatorChars", "MustQuoteChars", "ColonOkInAddr"];
+        /// Classes of maps that nothing answers yet.
+        const UNSERVED: [&str; 7] = ["dns", "ldap", "nis", "nisplus", "ph", "program", "socket"];
+        let cf = self.rules.check()?;
+        let rules = &cf.rules;
+        let mut found: Vec<(usize, String)> = rules.faults.iter().map(|f| (f.line, f.message.clone())).collect();
+        for (mailer, act) in rules.mailers.iter().zip(&cf.acts) {
+            if let Act::Unable(why) = act {
+                found.push((mailer.line, format!("mailer {}: {why}", mailer.name)));
+            }
+        }
+        for option in rules.options.iter().filter(|option| !OBEYED.contains(&option.name)) {
+            let dot = if option.part.is_empty() { "" } else { "." };
+            found.push((option.line, format!("option {}{dot}{}: em.toml decides", option.name, option.part)));
+        }
+        for map in rules.maps.values().filter(|map| UNSERVED.contains(&map.class.as_str()) || map.class == "socketmap")
+        {
+            let name = String::from_utf8_lossy(&map.name);
+            found.push((map.line, format!("map {name}: class {} is not served: look-ups fail for now", map.class)));
+        }
+        if let Some(header) = rules.headers.first() {
+            found.push((header.line, "H lines: headers are completed without them".to_string()));
+        }
+        found.sort();
+        Ok(found.into_iter().map(|(line, text)| format!("{}:{line}: {text}", cf.name)).collect())
+    }
+
     /// The deliveries of an address, or the refusal.
     pub fn resolve(&self, address: &Address) -> Result<Vec<Delivery>, Failure> {
-        self.explain(address, &mut Steps::new())
+        self.explain(address, &Steps::unwanted())
     }
 
     /// The same, and each decision on the way.
-    pub fn explain(&self, address: &Address, steps: &mut Steps) -> Result<Vec<Delivery>, Failure> {
+    pub fn explain(&self, address: &Address, steps: &Steps) -> Result<Vec<Delivery>, Failure> {
         let aliases = self.aliases.current().map_err(broken_table)?;
-        let mut expansion = Expansion::new(self, &aliases, steps);
+        let rules = self.rules.current().map_err(broken_table)?;
+        let mut expansion = Expansion::new(self, &aliases, &rules, steps);
         expansion.address(address)?;
         expansion.finish(address)
     }
 
     /// The mailbox (or system account) of an address, without aliases; `None` when there is none.
     pub fn mailbox_of(&self, address: &Address) -> Result<Option<Delivery>, Failure> {
-        if !self.site.is_local(address.domain()) {
+        if !self.is_local(address.domain()) {
             return Ok(None);
         }
-        let (aliases, mut steps) = (Aliases::default(), Steps::new());
-        Expansion::new(self, &aliases, &mut steps).mailbox(&address.to_key())
+        let (aliases, steps) = (Aliases::default(), Steps::unwanted());
+        let rules = self.rules.current().map_err(broken_table)?;
+        Expansion::new(self, &aliases, &rules, &steps).mailbox(&address.to_key())
     }
 
     /// The members behind an alias, for EXPN; `None` when it is no alias.
     pub fn members(&self, address: &Address) -> Result<Option<Vec<String>>, Failure> {
         let aliases = self.aliases.current().map_err(broken_table)?;
-        if !self.site.is_local(address.domain()) || aliases.find(address.local()).is_none() {
+        if !self.is_local(address.domain()) || aliases.find(address.local()).is_none() {
             return Ok(None);
         }
         let deliveries = self.resolve(address)?;
@@ -92,32 +141,12 @@ impl Router {
 
     /// True when mail for this domain is delivered here.
     pub fn is_local(&self, domain: &str) -> bool {
-        self.site.is_local(domain)
+        self.site.is_local(domain) || self.rules.current().is_ok_and(|rules| rules.is_own(domain))
     }
 
     /// True when mail for this domain is kept until somebody fetches it: it is taken from everybody.
     pub fn is_fetched(&self, domain: &str) -> bool {
         self.site.is_fetched(domain)
-    }
-
-    /// Where a remote domain's mail goes at this moment: mailer, host and port.
-    pub fn host(&self, domain: &str) -> Result<(Mailer, String, u16), Failure> {
-        if self.site.is_fetched(domain) {
-            return Err(Failure::temporary((4, 0), "Waits until the domain's own host fetches it", "odmr.domains"));
-        }
-        let routes = self.routes.current().map_err(broken_table)?;
-        match routes.find(domain) {
-            Some((_, Route::Host { mailer, host, port })) => Ok((*mailer, host.clone(), *port)),
-            Some((key, Route::Error(code, text))) => Err(refusal(*code, text, format!("etc/routes: {key}"))),
-            None => match crate::addr::Address::new("x", domain).ok().and_then(|a| a.literal()) {
-                Some(ip) => Ok((Mailer::Smtp, ip.to_string(), 25)),
-                None => Err(Failure::permanent(
-                    (4, 4),
-                    format!("No route to {domain}"),
-                    "no entry in etc/routes matches the domain",
-                )),
-            },
-        }
     }
 }
 

@@ -45,6 +45,10 @@ pub struct Reply {
     pub text: Vec<u8>,
     /// One of [`exit`].
     pub status: u8,
+    /// What stands behind `$@`.
+    pub host: String,
+    /// The text began with the code.
+    pub coded: bool,
 }
 
 /// Where an address goes.
@@ -95,8 +99,8 @@ impl Run<'_> {
         (self.target(&workspace, address, role), status)
     }
 
-    /// Reads a triple `$#mailer $@ host $: user`.
-    fn target(&mut self, workspace: &[Token], address: &[u8], role: Role) -> Target {
+    /// Reads a triple `$#mailer $@ host $: user`; `address` is for complaints.
+    pub fn target(&mut self, workspace: &[Token], address: &[u8], role: Role) -> Target {
         let rules = self.rules;
         let alphabet = rules.alphabet();
         let Some((_, rest)) = workspace.split_first().filter(|(first, _)| first.is(meta::MAILER)) else {
@@ -227,23 +231,49 @@ impl Run<'_> {
         crack(address, &must_quote, colon_ok)
     }
 
-    /// Applies a check_ rule set to a text (`a $| b` with [`meta::ELSE`] between two arguments).
-    pub fn check(&mut self, set: usize, text: &[u8]) -> Verdict {
-        let Ok(mut workspace) = self.scan(text) else { return Verdict::Nothing };
+    /// Applies a check_ rule set to a text, or to several with `$|` between them.
+    pub fn check(&mut self, set: usize, texts: &[&[u8]]) -> Verdict {
+        let mut workspace = Vec::new();
+        for (number, text) in texts.iter().enumerate() {
+            if number > 0 {
+                // An operator, which mail text never holds.
+                workspace.push(Token::new(&[meta::ELSE]));
+            }
+            match self.scan(text) {
+                Ok(tokens) => workspace.extend(tokens),
+                Err(_) => {
+                    let text = b"Syntax error".to_vec();
+                    let enhanced = "5.1.3".to_string();
+                    let status = exit::DATA;
+                    return Verdict::Refused(Reply {
+                        code: 553,
+                        enhanced,
+                        text,
+                        status,
+                        coded: true,
+                        ..Reply::default()
+                    });
+                }
+            }
+        }
         if self.rewrite(set, &mut workspace) == exit::TEMPORARY {
             let reply = Reply {
                 code: 451,
                 enhanced: "4.3.0".to_string(),
                 text: b"Try again later".to_vec(),
                 status: exit::TEMPORARY,
+                coded: true,
+                ..Reply::default()
             };
             return Verdict::Refused(reply);
         }
-        let [first, name, rest @ ..] = &workspace[..] else { return Verdict::Nothing };
-        if !first.is(meta::MAILER) {
-            return Verdict::Nothing;
-        }
         let alphabet = self.rules.alphabet();
+        let [first, name, rest @ ..] = &workspace[..] else {
+            return Verdict::Passed(alphabet.join(&workspace, self.rules.blank));
+        };
+        if !first.is(meta::MAILER) {
+            return Verdict::Passed(alphabet.join(&workspace, self.rules.blank));
+        }
         let user_at = rest.iter().position(|t| t.is(meta::USER));
         let user = user_at.map_or(&[][..], |at| &rest[at + 1..]);
         let host = &rest[..user_at.unwrap_or(rest.len())];
@@ -253,7 +283,7 @@ impl Run<'_> {
             b"error" if host == b"quarantine" => Verdict::Quarantined(unquoted(&text)),
             b"error" => Verdict::Refused(Reply::read(&host, &text)),
             b"discard" => Verdict::Discarded,
-            _ => Verdict::Accepted,
+            _ => Verdict::Accepted(name.to_ascii_uppercase()),
         }
     }
 }
@@ -261,10 +291,10 @@ impl Run<'_> {
 /// What a check_ rule set came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// No triple: other checks decide.
-    Nothing,
-    /// A triple that is no error: accepted.
-    Accepted,
+    /// No triple: what the set left, such as `RELAY`, `OK` or the text itself; other checks decide.
+    Passed(Vec<u8>),
+    /// A triple that is no error: accepted. Its name in capitals, such as `OK`.
+    Accepted(Vec<u8>),
     /// `$#discard`: accepted and thrown away.
     Discarded,
     /// `$#error $@ quarantine`: accepted and kept back, with this reason.
@@ -315,10 +345,13 @@ impl Reply {
     pub fn read(host: &[u8], text: &[u8]) -> Reply {
         let text = unquoted(text);
         let host_text = String::from_utf8_lossy(host).into_owned();
-        let mut reply = Reply { code: 553, enhanced: "5.3.0".to_string(), status: exit_of(&host_text), text };
+        let (enhanced_text, status) = ("5.3.0".to_string(), exit_of(&host_text));
+        let mut reply =
+            Reply { code: 553, enhanced: enhanced_text, status, text, host: host_text.clone(), coded: false };
         let code = reply.text.get(..3).filter(|c| matches!(c[0], b'2'..=b'5') && c.iter().all(u8::is_ascii_digit));
         if let Some(code) = code.filter(|_| reply.text.get(3) == Some(&b' ')) {
             reply.code = code.iter().fold(0, |n, digit| n * 10 + u16::from(digit - b'0'));
+            reply.coded = true;
             reply.enhanced = if enhanced(host).is_some_and(|n| n == host.len()) { host_text } else { String::new() };
             reply.text.drain(..4);
             if let Some(length) = enhanced(&reply.text).filter(|n| reply.text.get(*n) == Some(&b' ')) {

@@ -8,6 +8,7 @@ use super::pure;
 use super::read::Rules;
 use super::run::unquoted;
 use super::world::{Looked, World, exit};
+use std::borrow::Cow;
 
 /// Most `$@` arguments of a look-up; more are dropped.
 pub const ARGUMENT_LIMIT: usize = 8;
@@ -89,6 +90,8 @@ const CLASSES: &[(&str, bool)] = &[
     ("stab", true),
     ("switch", false),
     ("syslog", false),
+    // Ours: a text table with an order of look-ups (-s).
+    ("table", true),
     ("text", true),
     ("user", true),
     ("userdb", true),
@@ -187,7 +190,7 @@ impl Map {
                     Class::Null
                 }
             },
-            "hash" | "btree" | "dbm" | "cdb" | "lmdb" | "stab" | "implicit" if self.rest.is_empty() => {
+            "hash" | "btree" | "dbm" | "cdb" | "lmdb" | "stab" | "implicit" | "table" if self.rest.is_empty() => {
                 faults.push(format!("No file name for {} map {shown}", self.class));
                 Class::Asked
             }
@@ -275,7 +278,8 @@ impl Call<'_> {
 
     fn nested(&mut self, map: &Map, key: &[u8], arguments: &[Vec<u8>], depth: usize) -> Looked {
         let unquoted_key;
-        let keeps = map.has(b'q') || matches!(map.kind, Class::Dequote);
+        let keeps =
+            map.has(b'q') || matches!(map.kind, Class::Dequote) || !key.iter().any(|b| matches!(b, b'"' | b'\\'));
         let key = match keeps {
             true => key,
             false => {
@@ -303,7 +307,10 @@ impl Call<'_> {
     }
 
     fn asked(&mut self, map: &Map, key: &[u8], arguments: &[Vec<u8>]) -> Looked {
-        let folded = if map.folds() { key.to_ascii_lowercase() } else { key.to_vec() };
+        let folded = match map.folds() && key.iter().any(u8::is_ascii_uppercase) {
+            true => Cow::Owned(key.to_ascii_lowercase()),
+            false => Cow::Borrowed(key),
+        };
         match map.kind {
             Class::Text => match self.world.text(&map.rest) {
                 Some(text) => pure::text(map, &text, &folded),

@@ -13,13 +13,15 @@ const TOP: usize = 2 * NUMBER_LIMIT;
 pub struct Sets {
     rules: Vec<Vec<Rule>>,
     names: HashMap<Vec<u8>, usize>,
-    shown: Vec<Option<String>>,
+    /// The last name a set was given, or its number.
+    shown: Vec<String>,
     next: usize,
 }
 
 impl Default for Sets {
     fn default() -> Sets {
-        Sets { rules: vec![Vec::new(); TOP], names: HashMap::new(), shown: vec![None; TOP], next: TOP }
+        let shown = (0..TOP).map(|number| number.to_string()).collect();
+        Sets { rules: vec![Vec::new(); TOP], names: HashMap::new(), shown, next: TOP }
     }
 }
 
@@ -38,10 +40,7 @@ impl Sets {
 
     /// The last name a set was given, or its number.
     pub fn name(&self, set: usize) -> std::borrow::Cow<'_, str> {
-        match self.shown.get(set).and_then(Option::as_ref) {
-            Some(name) => name.into(),
-            None => set.to_string().into(),
-        }
+        self.shown.get(set).map_or_else(|| set.to_string().into(), |name| name.as_str().into())
     }
 
     /// A set by name or number; the error is the model's text, empty for a name nobody gave.
@@ -87,7 +86,7 @@ impl Sets {
             return Err(format!("{said}: ruleset changed value (old {old}, new {number})"));
         }
         self.names.insert(name.to_vec(), number);
-        self.shown[number] = Some(shown);
+        self.shown[number] = shown;
         Ok(number)
     }
 }

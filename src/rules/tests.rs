@@ -143,11 +143,13 @@ fn check_sets_come_to_a_verdict() {
     let mut message = macros::Macros::default();
     let (mut world, mut watch) = (Nowhere, world::Unwatched);
     let mut run = Run::new(&rules, &mut message, &mut world, &mut watch);
-    assert!(matches!(run.check(9, b"spam"), Verdict::Refused(reply) if reply.code == 550 && reply.enhanced == "5.7.1"));
-    assert_eq!(run.check(9, b"disc"), Verdict::Discarded);
-    assert_eq!(run.check(9, b"q"), Verdict::Quarantined(b"look".to_vec()));
-    assert_eq!(run.check(9, b"ok"), Verdict::Accepted);
-    assert_eq!(run.check(9, b"other"), Verdict::Nothing);
+    assert!(
+        matches!(run.check(9, &[b"spam"]), Verdict::Refused(reply) if reply.code == 550 && reply.enhanced == "5.7.1")
+    );
+    assert_eq!(run.check(9, &[b"disc"]), Verdict::Discarded);
+    assert_eq!(run.check(9, &[b"q"]), Verdict::Quarantined(b"look".to_vec()));
+    assert_eq!(run.check(9, &[b"ok"]), Verdict::Accepted(b"OK".to_vec()));
+    assert_eq!(run.check(9, &[b"other"]), Verdict::Passed(b"other".to_vec()));
 }
 
 /// A search that would take longer than anybody waits ends with a temporary failure.

@@ -59,12 +59,22 @@ impl Gate {
 
     /// Begins to take a message. Its recipients are final.
     pub fn open(&self, request: Request) -> Result<Incoming, Failure> {
+        self.open_as(request, None)
+    }
+
+    /// Begins to take a message that stays in the queue until somebody releases it, for this reason.
+    pub fn open_held(&self, request: Request, reason: String) -> Result<Incoming, Failure> {
+        self.open_as(request, Some(reason))
+    }
+
+    fn open_as(&self, request: Request, hold: Option<String>) -> Result<Incoming, Failure> {
         let Request { id, envelope, received, completes } = request;
-        let is_fast = envelope
-            .recipients
-            .iter()
-            .all(|r| r.delivery.mailer == Mailer::Mailbox && r.delivery.sender.is_empty() && !r.notify.success)
-            && envelope.handling.hold.is_none();
+        let is_fast = hold.is_none()
+            && envelope.handling.hold.is_none()
+            && envelope
+                .recipients
+                .iter()
+                .all(|r| r.delivery.mailer == Mailer::Mailbox && r.delivery.sender.is_empty() && !r.notify.success);
         let sink = if is_fast {
             let only = match envelope.recipients.as_slice() {
                 [only] => Some(only.delivery.user.as_str()),
@@ -95,6 +105,8 @@ impl Gate {
             trusts_priority: false,
             host: self.host.clone(),
             message_id: None,
+            hold,
+            outside: completes.then(|| self.router.clone()),
         })
     }
 }
@@ -144,6 +156,9 @@ pub struct Incoming {
     trusts_priority: bool,
     host: String,
     message_id: Option<String>,
+    hold: Option<String>,
+    /// Rewrites the senders in the header of what is submitted here.
+    outside: Option<Router>,
 }
 
 impl Incoming {
@@ -241,6 +256,14 @@ impl Incoming {
             }
         }
         self.write(top.as_bytes())?;
+        let (text, end) = match self.outside.as_ref().map(|router| router.outside_header(&text[..end])).transpose()? {
+            Some(Some(mut header)) => {
+                let end_now = header.len();
+                header.extend_from_slice(&text[end..]);
+                (header, end_now)
+            }
+            _ => (text, end),
+        };
         let text = match self.completes.then(|| without_bcc(&text, end)).flatten() {
             Some(shorter) => shorter,
             None => text,
@@ -272,7 +295,7 @@ impl Incoming {
         {
             return self.all(failure);
         }
-        let Incoming { id, envelope, sink, size, message_id, checks_quotas, .. } = self;
+        let Incoming { id, envelope, sink, size, message_id, checks_quotas, hold, .. } = self;
         let mut story = Vec::new();
         log::event("accepted")
             .id(&id)
@@ -294,8 +317,11 @@ impl Incoming {
                 let failure = Failure::local(&std::io::Error::other("no draft"));
                 envelope.recipients.iter().map(|_| Err(failure.clone())).collect()
             }
-            Sink::Queue(draft) => match gate.spool.publish(draft) {
+            Sink::Queue(draft) => match publish(gate, draft, hold.is_some(), now) {
                 Ok(_) => {
+                    if let Some(reason) = &hold {
+                        log::event("quarantined").id(&id).field("reason", reason).push(&mut story);
+                    }
                     for recipient in &envelope.recipients {
                         log::event("queued")
                             .id(&id)
@@ -336,6 +362,10 @@ impl Incoming {
     fn all(&self, failure: Failure) -> Vec<Result<(), Failure>> {
         self.envelope.recipients.iter().map(|_| Err(failure.clone())).collect()
     }
+}
+
+fn publish(gate: &Gate, draft: spool::Draft, hold: bool, now: Timestamp) -> std::io::Result<Id> {
+    if hold { gate.spool.publish_held(draft, now) } else { gate.spool.publish(draft) }
 }
 
 /// True when the text begins as a header does (a mbox `From ` line is no field, but common in old archives' pipes).

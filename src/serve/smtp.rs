@@ -10,6 +10,7 @@ use crate::envelope::{Delivery, Envelope, Mailer, Recipient, Source};
 use crate::log;
 use crate::policy::{self, Admission, Connections};
 use crate::proto::smtp::{Answer, Ask, Begin, Kind, Rcpt, Said, Then};
+use crate::route::{Admitted, Client, Steps};
 use crate::spool::Id;
 use crate::status::{Enhanced, Failure, Reply};
 use crate::users::LoggedIn;
@@ -39,6 +40,8 @@ pub struct SmtpService {
     ip: Option<IpAddr>,
     admission: Option<Admission>,
     login: Option<LoggedIn>,
+    /// What em.cf says of the client's messages.
+    fate: Admitted,
     txn: Option<Box<Txn>>,
     /// The conversation on a connection that was turned round.
     turned: Option<Turned>,
@@ -54,12 +57,15 @@ struct Txn {
     /// The accepted RCPTs in order, each with its deliveries: LMTP answers for each (RFC 2033 §4.2).
     accepted: Vec<(Address, Vec<usize>)>,
     incoming: Option<Incoming>,
+    /// What becomes of the message, by the client, the sender and the recipients.
+    fate: Admitted,
 }
 
 impl SmtpService {
     /// Answers for one connection.
     pub fn new(desk: Arc<SmtpDesk>) -> SmtpService {
-        SmtpService { desk, ip: None, admission: None, login: None, txn: None, turned: None }
+        let fate = Admitted::Yes;
+        SmtpService { desk, ip: None, admission: None, login: None, fate, txn: None, turned: None }
     }
 
     fn connect(&mut self, ip: Option<IpAddr>, port: u16) -> Result<(), Reply> {
@@ -77,7 +83,34 @@ impl SmtpService {
                 }
             }
         }
+        self.fate = Admitted::Yes;
+        if self.asks_the_rules() {
+            let verdict = self.desk.gate.router.check_client(&self.client(None));
+            self.fate = verdict.map_err(|failure| {
+                log::event("connection-refused").maybe("ip", ip).field("port", port).field("reason", &failure).write();
+                // RFC 5321 §3.1: in place of the greeting.
+                let code = if failure.is_temporary() { 421 } else { 554 };
+                failure.with_code(code).reply()
+            })?;
+        }
         Ok(())
+    }
+
+    /// LMTP's client is a mail server that has asked already; a program of this host may send in any case.
+    fn asks_the_rules(&self) -> bool {
+        self.desk.kind != Kind::Lmtp && !self.desk.is_local
+    }
+
+    /// Who speaks, as the rules are told.
+    fn client<'a>(&'a self, begin: Option<&'a Begin>) -> Client<'a> {
+        let may_relay = policy::may_relay(&self.desk.gate.site, self.ip, self.login.as_ref()).is_ok();
+        Client {
+            ip: self.ip,
+            helo: begin.and_then(|b| b.helo.as_deref()),
+            login: self.login.as_ref().map(|l| l.account().name()),
+            is_trusted: self.desk.is_local || (self.desk.kind != Kind::Lmtp && may_relay),
+            tls: begin.and_then(|b| b.tls.as_ref()).map(|(version, cipher)| (version.as_str(), cipher.as_str())),
+        }
     }
 
     /// True for those who may send anywhere: they may also lift a message above others.
@@ -85,9 +118,32 @@ impl SmtpService {
         self.desk.is_local || policy::may_relay(&self.desk.gate.site, self.ip, self.login.as_ref()).is_ok()
     }
 
-    fn sender(&mut self, mut begin: Begin, now: Moment) -> Answer {
+    fn sender(&mut self, begin: Begin, now: Moment) -> Answer {
+        match self.admit(begin, now) {
+            Ok(note) => note.map_or(Answer::Verdict(Ok(())), Answer::Begun),
+            Err(reply) => Answer::Verdict(Err(reply)),
+        }
+    }
+
+    /// Begins a transaction; gives what the client is told beside the yes.
+    fn admit(&mut self, mut begin: Begin, now: Moment) -> Result<Option<Reply>, Reply> {
         let note = wishes::grant(&mut begin.mail.handling, self.is_trusted());
         let id = Id::new(now.time);
+        let mut fate = self.fate.clone();
+        if self.asks_the_rules() {
+            let client = self.client(Some(&begin));
+            let verdict = self.desk.gate.router.check_sender(&client, begin.mail.sender.as_ref());
+            let verdict = verdict.map_err(|failure| {
+                log::event("sender-refused")
+                    .id(&id)
+                    .field("from", crate::addr::print_path(begin.mail.sender.as_ref()))
+                    .maybe("ip", self.ip)
+                    .field("reason", &failure)
+                    .write();
+                failure.reply()
+            })?;
+            fate.join(verdict);
+        }
         self.txn = Some(Box::new(Txn {
             begin,
             id,
@@ -95,44 +151,59 @@ impl SmtpService {
             known: HashMap::new(),
             accepted: Vec::new(),
             incoming: None,
+            fate,
         }));
-        note.map_or(Answer::Verdict(Ok(())), Answer::Begun)
+        Ok(note)
     }
 
     fn recipient(&mut self, rcpt: Rcpt, now: Timestamp) -> Result<(), Reply> {
-        let gate = &self.desk.gate;
-        let Some(txn) = &mut self.txn else { return Err(Reply::new(503, Enhanced(5, 5, 1), "MAIL first")) };
+        let desk = self.desk.clone();
+        let gate = &desk.gate;
+        let Some(mut txn) = self.txn.take() else {
+            return Err(Reply::new(503, Enhanced(5, 5, 1), "MAIL first"));
+        };
+        let result = self.recipient_of(gate, &mut txn, rcpt, now);
+        self.txn = Some(txn);
+        result
+    }
+
+    fn recipient_of(&self, gate: &Gate, txn: &mut Txn, rcpt: Rcpt, now: Timestamp) -> Result<(), Reply> {
+        let sender = txn.begin.mail.sender.as_ref();
         let refused = |reply: &Reply| {
             log::event("rcpt-refused")
                 .id(&txn.id)
-                .field("from", crate::addr::print_path(txn.begin.mail.sender.as_ref()))
+                .field("from", crate::addr::print_path(sender))
                 .field("to", &rcpt.address)
                 .maybe("ip", self.ip)
                 .field("reply", reply)
                 .write();
         };
         // A bounce of forwarded mail goes where the message came from.
-        let back = gate.forwarding.incoming(txn.begin.mail.sender.as_ref(), &rcpt.address, now);
+        let back = gate.forwarding.incoming(sender, &rcpt.address, now);
         let back = back.transpose().map_err(|f| f.reply()).inspect_err(refused)?;
-        let is_ours = |domain: &str| gate.router.is_local(domain) || gate.router.is_fetched(domain);
-        if back.is_none() && !is_ours(rcpt.address.domain()) {
-            let may = match self.desk.kind {
-                Kind::Lmtp => Err(Reply::new(550, Enhanced(5, 7, 1), "LMTP delivers here only")),
-                _ if self.desk.is_local => Ok(()),
-                _ => policy::may_relay(&gate.site, self.ip, self.login.as_ref()),
-            };
-            may.inspect_err(refused)?;
-        }
-        let target = back.as_ref().unwrap_or(&rcpt.address);
-        let mut deliveries = gate.router.resolve(target).map_err(|f| f.reply()).inspect_err(refused)?;
-        let is_forwarded = gate.router.is_local(target.domain());
-        gate.forwarding.outgoing(txn.begin.mail.sender.as_ref(), is_forwarded, &mut deliveries, now);
+        let is_ours = gate.router.is_local(rcpt.address.domain());
+        let is_fetched = gate.router.is_fetched(rcpt.address.domain());
+        let routed = match &back {
+            Some(back) => gate.router.resolve(back).map(|deliveries| (Admitted::Yes, deliveries)),
+            None if self.asks_the_rules() && !is_fetched => {
+                let client = self.client(Some(&txn.begin));
+                gate.router.check_recipient(&client, sender, &rcpt.address, &Steps::unwanted())
+            }
+            None if self.desk.kind == Kind::Lmtp && !is_ours && !is_fetched => {
+                Err(Failure::permanent((7, 1), "LMTP delivers here only", ""))
+            }
+            None => gate.router.resolve(&rcpt.address).map(|deliveries| (Admitted::Yes, deliveries)),
+        };
+        let (admitted, mut deliveries) = routed.map_err(|f| f.reply()).inspect_err(refused)?;
+        let is_forwarded = gate.router.is_local(back.as_ref().unwrap_or(&rcpt.address).domain());
+        gate.forwarding.outgoing(sender, is_forwarded, &mut deliveries, now);
         // One full mailbox among the members of a list must not stop the others: its own delivery fails later.
         if let [only] = deliveries.as_slice()
             && only.mailer == Mailer::Mailbox
         {
             gate.postman.check_quota(only, txn.begin.mail.size).map_err(|f| f.reply()).inspect_err(refused)?;
         }
+        txn.fate.join(admitted);
         let mut indexes = Vec::with_capacity(deliveries.len());
         for recipient in recipients(&rcpt.address, rcpt.notify, rcpt.orcpt.as_ref(), deliveries) {
             let next = txn.recipients.len();
@@ -163,8 +234,12 @@ impl SmtpService {
         };
         let tls = tls.as_ref().map(|(version, cipher)| (version.as_str(), cipher.as_str()));
         let received = received(&source, tls, &gate.host, txn.id.as_str(), only, mail.handling.priority, now.time);
+        let sender = match (&mail.sender, self.desk.kind) {
+            (Some(sender), Kind::Submission) => Some(gate.router.outside_sender(sender).map_err(|f| f.reply())?),
+            (sender, _) => sender.clone(),
+        };
         let envelope = Envelope {
-            sender: mail.sender.clone(),
+            sender,
             arrived: now.time,
             source,
             eight_bit: mail.eight_bit,
@@ -176,8 +251,19 @@ impl SmtpService {
             recipients: std::mem::take(&mut txn.recipients),
         };
         let completes = self.desk.kind == Kind::Submission;
-        let request = Request { id: txn.id.clone(), envelope, received, completes };
-        txn.incoming = Some(gate.open(request).map_err(|f| f.reply())?.checking_quotas().trusting_priority(is_trusted));
+        let mut request = Request { id: txn.id.clone(), envelope, received, completes };
+        let opened = match &txn.fate {
+            Admitted::Yes => gate.open(request),
+            Admitted::Quarantine(reason) => gate.open_held(request, reason.clone()),
+            Admitted::Discard => {
+                log::event("discarded").id(&txn.id).maybe("ip", self.ip).field("reason", "em.cf").write();
+                for recipient in &mut request.envelope.recipients {
+                    recipient.delivery = Delivery::new(Mailer::Discard, "");
+                }
+                gate.open(request)
+            }
+        };
+        txn.incoming = Some(opened.map_err(|f| f.reply())?.checking_quotas().trusting_priority(is_trusted));
         Ok(())
     }
 

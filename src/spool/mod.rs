@@ -114,6 +114,22 @@ impl Spool {
         Ok(draft.id)
     }
 
+    /// Publishes a message that nobody tries until it is released.
+    ///
+    /// The draft is locked, as a claim locks it, from before it has its name until its journal says so: a runner that finds it in
+    /// between leaves it alone.
+    pub fn publish_held(&self, mut draft: Draft, now: Timestamp) -> io::Result<Id> {
+        let lock = draft.file.file()?.try_clone()?;
+        fs2::FileExt::lock_exclusive(&lock)?;
+        let id = self.publish(draft)?;
+        if let Err(error) = journal::append(&self.journal_file(&id), now, &[Record::Held]) {
+            // The sender is told to try again: it must not go out as if nobody had held it.
+            fsx::remove(&self.queue_file(&id))?;
+            return Err(error);
+        }
+        Ok(id)
+    }
+
     fn queue_file(&self, id: &Id) -> PathBuf {
         self.dir.join("queue").join(id.bucket()).join(id.as_str())
     }

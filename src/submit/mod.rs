@@ -206,12 +206,14 @@ pub fn take_message(
             .map_or_else(|| Failure::permanent((5, 4), "No recipients", ""), |(_, f)| f));
     }
     let header = header::complete(&head, submission, &gate.site, &id, now);
+    let header = gate.router.outside_header(&header)?.unwrap_or(header);
+    let sender = submission.sender.as_ref().map(|sender| gate.router.outside_sender(sender)).transpose()?;
     let source = Source { user: Some(submission.login.clone()), protocol: "local".to_string(), ..Source::default() };
     let only = Some(&recipients[0]).filter(|_| recipients.len() == 1);
     let received = received(&source, None, &gate.host, id.as_str(), only, None, now);
     let count = deliveries.len();
     let envelope = Envelope {
-        sender: submission.sender.clone(),
+        sender,
         arrived: now,
         source,
         eight_bit: submission.eight_bit,

@@ -1,16 +1,27 @@
-//! Text tables: etc/aliases and etc/routes.
+//! Text tables: etc/aliases, and the tables of keys and values that em.cf names.
 //!
-//! Called by `route`. A table is read whole into a sorted map and read again when the file's
-//! identity (inode, size, time) changes, so that edits are seen without a restart.
+//! Called by `route`. The aliases are read whole into a sorted map and read again when the file's
+//! identity (inode, size, time) changes, so that edits are seen without a restart; for all others see [`text`].
 //! A table with a mistake is not taken: the last good one stays in force in a running process; a process
 //! that has none yet answers "try again later", because guessing would lose or misdirect mail.
 
+mod access;
 pub mod aliases;
-pub mod routes;
+mod cdb;
+pub mod edit;
+mod kind;
+mod routes;
+mod rows;
+mod search;
+pub mod text;
 pub mod tls_policies;
 
 pub use aliases::{Alias, Aliases, Target};
-pub use routes::{Route, Routes};
+pub use kind::{KINDS, Kind};
+pub use routes::parse_host;
+pub use rows::{Row, rows};
+pub use search::{Hit, Search};
+pub use text::TextTable;
 pub use tls_policies::{TlsPolicies, TlsPolicy};
 
 use crate::config::ConfigError;

@@ -3,7 +3,7 @@
 //! Lines: `# program arguments` first; `C: text` is sent with CRLF (`\n`, `\r`, `\t`, `\0` and `\\` are escapes; a line that ends in `\` gets no
 //! CRLF); `S: text` is an expected line (where `␀` is NUL), `S: text…text` its beginning and its end, `S* text` skips lines up to one that
 //! begins so; `S.` is the connection's end.
-//! `# setting KEY VALUE` changes a setting first; `# only TCP` is for what a pipe can't show, because it has no peer's address.
+//! `# setting KEY VALUE` changes a setting first, `# table NAME ROW` adds a row to a table; `# only TCP` is for what a pipe can't show, because it has no peer's address.
 
 use super::world::{PATIENCE, World, feed};
 use std::io::{Read, Write};
@@ -14,6 +14,7 @@ struct Script {
     program: String,
     service: String,
     settings: Vec<(String, String)>,
+    rows: Vec<(String, String)>,
     only_tcp: bool,
     sent: Vec<u8>,
     expected: Vec<(bool, String)>,
@@ -42,6 +43,7 @@ fn read(path: &Path) -> Script {
         program: String::new(),
         service: String::new(),
         settings: Vec::new(),
+        rows: Vec::new(),
         only_tcp: false,
         sent: Vec::new(),
         expected: Vec::new(),
@@ -56,6 +58,10 @@ fn read(path: &Path) -> Script {
             _ if line.starts_with("# setting ") => {
                 let (key, value) = line["# setting ".len()..].split_once(' ').unwrap();
                 script.settings.push((key.to_string(), value.to_string()));
+            }
+            _ if line.starts_with("# table ") => {
+                let (name, row) = line["# table ".len()..].split_once(' ').unwrap();
+                script.rows.push((name.to_string(), format!("{row}\n")));
             }
             _ if line.starts_with("# program ") => {
                 let mut words = line["# program ".len()..].split(' ');
@@ -134,6 +140,11 @@ fn prepared(script: &Script) -> World {
     world.set("smtp.expn", "true");
     for (key, value) in &script.settings {
         world.set(key, value);
+    }
+    for (name, row) in &script.rows {
+        let path = world.path("etc").join(name);
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        std::fs::write(path, text + row).unwrap();
     }
     // What emd would make at its start: TLS is offered over a pipe too.
     let site = expressmail::config::load(&expressmail::settings::Root::under(world.root())).unwrap();

@@ -6,6 +6,7 @@ use std::process::Command;
 #[test]
 fn dots_crlf_and_exit_codes() {
     let world = World::new();
+    std::fs::write(world.path("etc/routes"), "unrouted.test error:nohost 550 no way there\n").unwrap();
     let out = world.run_with("emsend", &["alice@example.test"], b"Subject: x\r\n\r\nline\r\n.\r\nafter\r\n");
     assert!(out.status.success(), "{out:?}");
     let out = world.run_with("emsend", &["-i", "alice@example.test"], b"Subject: x\n\n.\nafter\n");

@@ -1,6 +1,6 @@
 //! The test mode of the rules, by itself and beside the real sendmail.
 
-mod sendmail;
+pub mod sendmail;
 
 use super::world::{bin, feed};
 use std::path::{Path, PathBuf};

@@ -321,7 +321,9 @@ fn headers_tables_settings_and_logs() {
         let _ = msg::Facts::of(input);
         let errors = [
             tables::Aliases::parse(&text, Path::new("f")).err(),
-            tables::Routes::parse(&text, Path::new("f")).err(),
+            tables::text::check(tables::Kind::Routes, Path::new("f"), &text).err(),
+            tables::text::check(tables::Kind::Access, Path::new("f"), &text).err(),
+            tables::text::check(tables::Kind::Virtusers, Path::new("f"), &text).err(),
             config::parse(&text, Path::new("f")).err(),
         ];
         for error in errors.into_iter().flatten() {

@@ -1,6 +1,7 @@
 //! `emsend -bt`: the test mode of the rules on standard input and output, with what the rules may ask of this machine.
 //!
-//! Maps of files are read from their text source; names of hosts are looked up in /etc/hosts only, until the resolver is there.
+//! Without -C these are the rules in force: etc/em.cf, or the built-in ones, with the site's names and tables. Maps of files are read
+//! from their text source; names of hosts are looked up in /etc/hosts only, until the resolver is there.
 
 use super::super::{Ended, say};
 use crate::fsx;
@@ -11,6 +12,7 @@ use crate::rules::world::{Looked, World, exit};
 use crate::rules::{Fault, Rules};
 use crate::settings::Root;
 use crate::status::Exit;
+use crate::tables::{Kind, Search, TextTable};
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, ErrorKind, Write};
 use std::net::IpAddr;
@@ -26,13 +28,24 @@ const HOSTS: &str = "/etc/hosts";
 pub(super) fn run(root: &Root, file: Option<&Path>) -> super::super::Done {
     let path = file.map_or_else(|| root.etc.join("em.cf"), Path::to_path_buf);
     let shown = path.display().to_string();
-    let text = fsx::read(&path, FILE_LIMIT).map_err(|error| {
-        let why = if path.is_dir() { "not a plain file".to_string() } else { plain(&error) };
-        Ended::new(Exit::OsFile, format!("{shown}: line 0: cannot open: {why}"))
-    })?;
+    let text = match fsx::read(&path, FILE_LIMIT) {
+        Err(error) if error.kind() == ErrorKind::NotFound && file.is_none() => crate::route::BUILT_IN.into(),
+        read => read.map_err(|error| {
+            let why = if path.is_dir() { "not a plain file".to_string() } else { plain(&error) };
+            Ended::new(Exit::OsFile, format!("{shown}: line 0: cannot open: {why}"))
+        })?,
+    };
     let mut machine = Machine::new();
     let mut rules = Rules::new();
     machine.describe(&mut rules);
+    if file.is_none() {
+        machine.folder = root.etc.clone();
+        let site = super::super::site("emsend", root)?;
+        rules.macros.set(b"{default_domain}", site.default_domain().into_bytes());
+        for name in site.settings.server.domains.iter().chain([&site.hostname()]) {
+            rules.classes.add(b"w", name.as_bytes());
+        }
+    }
     rules.macros.set(b"{opMode}", b"t".to_vec());
     rules.read(&text, &shown, &mut machine);
     for fault in &rules.faults {
@@ -109,6 +122,10 @@ struct Machine {
     tables: HashMap<Vec<u8>, HashMap<Vec<u8>, Vec<u8>>>,
     told: HashSet<Vec<u8>>,
     complaint: Option<String>,
+    /// Where names of files without a folder are looked for.
+    folder: PathBuf,
+    /// Maps of class `table`, by their file.
+    texts: HashMap<PathBuf, TextTable>,
 }
 
 impl Machine {
@@ -121,7 +138,8 @@ impl Machine {
             Some((address, words.map(str::to_string).collect()))
         };
         let hosts = text.lines().filter_map(entry).collect();
-        Machine { hosts, tables: HashMap::new(), told: HashSet::new(), complaint: None }
+        let (folder, texts) = (PathBuf::new(), HashMap::new());
+        Machine { hosts, tables: HashMap::new(), told: HashSet::new(), complaint: None, folder, texts }
     }
 
     /// Sets the macros and classes that name this machine.
@@ -186,6 +204,23 @@ impl Machine {
         }
     }
 
+    /// A row of a map of class `table`.
+    fn text_table(&mut self, map: &Map, key: &[u8]) -> Looked {
+        let path = self.folder.join(Machine::file(map));
+        let kind = path.file_name().and_then(std::ffi::OsStr::to_str).map_or(Kind::Own, Kind::of);
+        let table = self.texts.entry(path.clone()).or_insert_with(|| TextTable::new(path, kind));
+        let order = map.value(b's').and_then(|order| std::str::from_utf8(order).ok()).and_then(Search::named);
+        let key = String::from_utf8_lossy(key).into_owned();
+        match table.find(order.unwrap_or_default(), &key) {
+            Ok(Some(hit)) => Looked::found(hit.expanded(&key).replace('%', "%%")),
+            Ok(None) => Looked::missing(),
+            Err(error) => {
+                self.complaint = Some(error.to_string());
+                Looked::failed(exit::TEMPORARY)
+            }
+        }
+    }
+
     /// A table of keys and values, read at its first use.
     fn table(&mut self, map: &Map) -> Option<&HashMap<Vec<u8>, Vec<u8>>> {
         if !self.tables.contains_key(&map.name) {
@@ -243,14 +278,15 @@ impl Source for Machine {
         if listing.is_program {
             return Err("programs are not run by -bt".to_string());
         }
-        let path = Path::new(std::ffi::OsStr::from_bytes(&listing.name));
-        fsx::read(path, FILE_LIMIT).map_err(|error| plain(&error))
+        let path = self.folder.join(std::ffi::OsStr::from_bytes(&listing.name));
+        fsx::read(&path, FILE_LIMIT).map_err(|error| plain(&error))
     }
 }
 
 impl World for Machine {
     fn look_up(&mut self, map: &Map, key: &[u8], _arguments: &[Vec<u8>]) -> Looked {
         match map.class.as_str() {
+            "table" => self.text_table(map, key),
             "host" => self.host(key).map_or_else(Looked::missing, Looked::found),
             "hash" | "btree" | "dbm" | "cdb" | "lmdb" | "implicit" | "stab" => match self.table(map) {
                 Some(table) => table.get(key).map_or_else(Looked::missing, |value| Looked::found(value.clone())),

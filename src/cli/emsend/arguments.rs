@@ -26,9 +26,24 @@ pub(in crate::cli) enum Mode {
     HostStatus,
     /// -bt: test the rules, of the file of -C if there is one.
     Test(Option<PathBuf>),
+    /// --explain: why an address goes where it goes.
+    Explain(Question),
     Queue(Selection, Option<Duration>),
     Help,
     Version,
+}
+
+/// What --explain is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(in crate::cli) struct Question {
+    /// The recipient.
+    pub(in crate::cli) address: String,
+    /// --from: the sender.
+    pub(in crate::cli) from: Option<String>,
+    /// --client: the address of who sends.
+    pub(in crate::cli) client: Option<String>,
+    /// --json.
+    pub(in crate::cli) json: bool,
 }
 
 /// How delivery errors are told (-oe).
@@ -58,6 +73,8 @@ pub(super) struct Arguments {
     /// -odq: leave it in the queue.
     pub(super) queue_only: bool,
     pub(super) verbose: bool,
+    /// --explain and what belongs to it.
+    pub(super) question: Question,
     pub(super) recipients: Vec<String>,
 }
 
@@ -93,6 +110,7 @@ pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, St
         errors: ErrorMode::Print,
         queue_only: false,
         verbose: false,
+        question: Question::default(),
         recipients: Vec::new(),
     };
     let mut words = words.into_iter();
@@ -107,8 +125,16 @@ pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, St
             arguments.recipients.push(word);
         }
     }
-    if let Mode::Test(file) = &mut arguments.mode {
-        *file = arguments.rules.take();
+    let question = &arguments.question;
+    match &mut arguments.mode {
+        Mode::Test(_) | Mode::Deliver if !question.address.is_empty() => {
+            arguments.mode = Mode::Explain(question.clone());
+        }
+        _ if question.from.is_some() || question.client.is_some() => {
+            return Err("--from and --client belong to --explain ADDRESS".to_string());
+        }
+        Mode::Test(file) => *file = arguments.rules.take(),
+        _ => {}
     }
     Ok(arguments)
 }
@@ -122,8 +148,21 @@ fn long_flag(arguments: &mut Arguments, long: &str, words: &mut impl Iterator<It
             let dir = glued.or_else(|| words.next()).ok_or("--root wants a folder")?;
             arguments.root = Some(dir.into());
         }
+        "json" => arguments.question.json = true,
+        "explain" | "from" | "client" => {
+            let value = glued.or_else(|| words.next()).filter(|value| !value.is_empty());
+            let value = value.ok_or_else(|| format!("--{name} wants an address"))?;
+            match name {
+                "explain" => arguments.question.address = value,
+                "from" => arguments.question.from = Some(value),
+                _ => arguments.question.client = Some(value),
+            }
+        }
         other => {
-            let near = crate::settings::nearest(other, ["help", "version", "root"].into_iter());
+            let near = crate::settings::nearest(
+                other,
+                ["help", "version", "root", "explain", "from", "client", "json"].into_iter(),
+            );
             let hint = near.map(|n| format!("; did you mean --{n}?")).unwrap_or_default();
             return Err(format!(
                 "unknown option --{other}{hint}\nUsage: emsend [options] [recipient ...]; see emsend --help"
@@ -328,6 +367,8 @@ mod tests {
             (vec!["-O", "DeliveryMoed=q"], "did you mean DeliveryMode?"),
             (vec!["-qGmain"], "no queue groups"),
             (vec!["-Qreason"], "emqueue hold"),
+            (vec!["-bt", "--explain"], "--explain wants an address"),
+            (vec!["-bt", "--from", "a@b"], "belong to --explain"),
         ] {
             let error = parse("emsend", words.into_iter().map(String::from).collect()).unwrap_err();
             assert!(error.contains(wanted), "{error}");
@@ -344,6 +385,16 @@ mod tests {
         assert!(selection("-qRexample.test") && selection("-qSbob -bp") && !selection("-v"));
         assert_eq!(read("-bd -q15m").mode, Mode::Daemon);
         assert_eq!(read("-bD -q1h").mode, Mode::Foreground);
+    }
+
+    #[test]
+    fn a_question_takes_the_place_of_the_test_mode() {
+        let Mode::Explain(question) = read("-bt --explain x@y.test --from=<> --client 192.0.2.1 --json").mode else {
+            panic!("no question");
+        };
+        assert_eq!((question.address.as_str(), question.json), ("x@y.test", true));
+        assert_eq!((question.from.as_deref(), question.client.as_deref()), (Some("<>"), Some("192.0.2.1")));
+        assert!(matches!(read("--explain x").mode, Mode::Explain(_)));
     }
 
     #[test]

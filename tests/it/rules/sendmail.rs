@@ -160,6 +160,18 @@ fn input(addresses: &[String]) -> String {
     text + "check_relay foo.test $| 10.0.0.1\ncheck_compat a $| b\n=M\n=Sparse\n=S98\n=Scanonify\n"
 }
 
+/// A sendmail.cf that Debian's m4 makes of these lines; `None` where the packages are not there.
+pub fn generated(lines: &str) -> Option<String> {
+    let root = sendmail_root()?;
+    let cf = root.join("usr/share/sendmail/cf");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("test.mc"), lines).unwrap();
+    let define = format!("-D_CF_DIR_={}/", cf.display());
+    let out = feed(packaged(&root, "m4").arg(define).arg(cf.join("m4/cf.m4")).arg(dir.path().join("test.mc")), b"");
+    assert!(out.status.success(), "{out:?}");
+    Some(String::from_utf8(out.stdout).unwrap())
+}
+
 /// Where Debian's packages are: named by EM_SENDMAIL_ROOT, unpacked by tests/clients.sh, or installed.
 fn sendmail_root() -> Option<PathBuf> {
     let named = std::env::var_os("EM_SENDMAIL_ROOT").map(PathBuf::from);

@@ -1,0 +1,220 @@
+//! Who may send, and to whom: the check_ rule sets of em.cf, asked at the connection, at MAIL FROM and at RCPT TO.
+//!
+//! Called by `serve::smtp`. Our own em.cf looks etc/access and etc/relay-domains up; an administrator's file, or sendmail's, is asked
+//! in the same way.
+//!
+//! Invariants, whatever a file says:
+//! * Mail for a domain that is not ours is passed on only for a trusted client (`policy::may_relay`), or where check_rcpt came to
+//!   `RELAY` (as sendmail's sets do) or to a triple such as `$#OK`. A file without check_rcpt makes no open relay.
+//! * A local part with `%`, `!`, `@` or `:` never brings a client to another host that it may not send to.
+//! * What `policy::may_relay` grants, check_rcpt takes away only where it would refuse a program of this host too.
+
+use super::em_cf::Compiled;
+use super::steps::{Decider, Steps};
+use super::surroundings::{from_rules, to_rules};
+use super::triple::{Routed, refused};
+use super::{Router, broken_table};
+use crate::addr::{Address, print_path};
+use crate::envelope::{Delivery, Mailer};
+use crate::rules::address::Verdict;
+use crate::rules::macros::Macros;
+use crate::status::Failure;
+use std::net::IpAddr;
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Client<'a> {
+    /// Its address; `None` for a program of this host.
+    pub ip: Option<IpAddr>,
+    /// The name it gave in HELO.
+    pub helo: Option<&'a str>,
+    /// The account it logged in to.
+    pub login: Option<&'a str>,
+    /// It may send anywhere: [`crate::policy::may_relay`].
+    pub is_trusted: bool,
+    /// Version and cipher of its TLS.
+    pub tls: Option<(&'a str, &'a str)>,
+}
+
+/// What is done with what a client wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admitted {
+    /// It goes on.
+    Yes,
+    /// It goes on, but the message is dropped in the end.
+    Discard,
+    /// It goes on, but the message is held in the queue: why.
+    Quarantine(String),
+}
+
+impl Admitted {
+    /// What stands when another part of the message was looked at: to drop it counts more than to hold it.
+    pub fn join(&mut self, other: Admitted) {
+        match (&self, &other) {
+            (Admitted::Discard, _) | (_, Admitted::Yes) => {}
+            (Admitted::Quarantine(_), Admitted::Quarantine(_)) => {}
+            _ => *self = other,
+        }
+    }
+}
+
+impl Router {
+    /// May this client connect?
+    pub fn check_client(&self, client: &Client) -> Result<Admitted, Failure> {
+        self.explain_client(client, &Steps::unwanted())
+    }
+
+    /// The same, and the decisions on the way.
+    pub fn explain_client(&self, client: &Client, steps: &Steps) -> Result<Admitted, Failure> {
+        let cf = self.rules.current().map_err(broken_table)?;
+        let Some(set) = cf.sets.relay else { return Ok(Admitted::Yes) };
+        let (name, address) = (client.name(), client.address());
+        let verdict = self.verdict(&cf, set, client, None, &[name.as_bytes(), address.as_bytes()], steps)?;
+        settled(verdict).map(|(admitted, _)| admitted)
+    }
+
+    /// May it send from this address?
+    pub fn check_sender(&self, client: &Client, sender: Option<&Address>) -> Result<Admitted, Failure> {
+        self.explain_sender(client, sender, &Steps::unwanted())
+    }
+
+    /// The same, and the decisions on the way.
+    pub fn explain_sender(
+        &self,
+        client: &Client,
+        sender: Option<&Address>,
+        steps: &Steps,
+    ) -> Result<Admitted, Failure> {
+        let cf = self.rules.current().map_err(broken_table)?;
+        let Some(set) = cf.sets.mail else { return Ok(Admitted::Yes) };
+        let text = to_rules(&print_path(sender));
+        settled(self.verdict(&cf, set, client, Some(sender), &[&text], steps)?).map(|(admitted, _)| admitted)
+    }
+
+    /// May it send to this address? Where it leads then.
+    pub fn check_recipient(
+        &self,
+        client: &Client,
+        sender: Option<&Address>,
+        address: &Address,
+        steps: &Steps,
+    ) -> Result<(Admitted, Vec<Delivery>), Failure> {
+        let cf = self.rules.current().map_err(broken_table)?;
+        let text = to_rules(&format!("<{address}>"));
+        let (mut admitted, mut relays) = (Admitted::Yes, client.is_trusted);
+        if let Some(set) = cf.sets.rcpt {
+            let sender = Some(sender);
+            let mut outcome = settled(self.verdict(&cf, set, client, sender, &[&text], steps)?);
+            if outcome.is_err() && client.is_trusted {
+                let program = Client { ip: None, ..*client };
+                outcome = settled(self.verdict(&cf, set, &program, sender, &[&text], steps)?);
+            }
+            let (what, by_rules) = outcome.inspect_err(|failure| {
+                steps.say(Decider::Policy, || format!("check_rcpt refuses: {} {}", failure.code, failure.public));
+            })?;
+            admitted = what;
+            relays |= by_rules;
+        }
+        let is_own = cf.is_own(address.domain()) || self.site.is_local(address.domain());
+        let denied = || Failure::permanent((7, 1), "Relaying denied", "not our domain, and the client may not relay");
+        if !relays && !is_own {
+            steps.say(Decider::Policy, || format!("{} is not ours, and the client may not relay", address.domain()));
+            return Err(denied());
+        }
+        let is_hack = address.local().contains(['%', '!', '@', ':']);
+        if !client.is_trusted
+            && is_hack
+            && is_own
+            && matches!(self.routed(&cf, address, &Steps::unwanted()), Ok(Routed::Away { .. }))
+        {
+            steps.say(Decider::Policy, || format!("{address} would be passed on, and the client may not relay"));
+            return Err(denied());
+        }
+        let words = if is_own { "ours" } else { "passed on for this client" };
+        steps.say(Decider::Policy, || format!("mail for {} is {words}", address.domain()));
+        let deliveries = self.explain(address, steps)?;
+        if let Some(set) = cf.sets.compat {
+            let from = to_rules(&print_path(sender));
+            match settled(self.verdict(&cf, set, client, Some(sender), &[&from, &text], steps)?)?.0 {
+                Admitted::Yes => {}
+                // Here it is for one recipient, not for the message.
+                Admitted::Discard => return Ok((admitted, vec![Delivery::new(Mailer::Discard, "")])),
+                other => admitted = other,
+            }
+        }
+        Ok((admitted, deliveries))
+    }
+
+    fn verdict(
+        &self,
+        cf: &Compiled,
+        set: usize,
+        client: &Client,
+        sender: Option<Option<&Address>>,
+        texts: &[&[u8]],
+        steps: &Steps,
+    ) -> Result<Verdict, Failure> {
+        let mut message = Macros::default();
+        client.describe(&mut message);
+        if let Some(sender) = sender {
+            let path = print_path(sender);
+            let bare = path.trim_start_matches('<').trim_end_matches('>');
+            message.set(b"f", to_rules(bare));
+            message.set(b"{mail_addr}", to_rules(bare));
+            message.set(b"{mail_host}", sender.map(|s| s.domain().as_bytes().to_vec()).unwrap_or_default());
+        }
+        self.with_rules(cf, steps, &mut message, |run| Ok(run.check(set, texts)))
+    }
+}
+
+impl Client<'_> {
+    /// Its address as rules write it; empty for a program of this host, which sendmail's rules trust.
+    fn address(&self) -> String {
+        match self.ip.map(|ip| ip.to_canonical()) {
+            Some(IpAddr::V6(ip)) => format!("IPv6:{ip}"),
+            Some(ip) => ip.to_string(),
+            None if self.is_trusted => String::new(),
+            // A pipe without a peer's address is no proof of being local.
+            None => "0.0.0.0".to_string(),
+        }
+    }
+
+    /// Its name; names of addresses are not looked up.
+    fn name(&self) -> String {
+        match self.ip.is_none() && self.is_trusted {
+            true => "localhost".to_string(),
+            false => format!("[{}]", self.address()),
+        }
+    }
+
+    fn describe(&self, message: &mut Macros) {
+        let mut put = |name: &[u8], value: &str| message.set(name, to_rules(value));
+        put(b"{client_addr}", &self.address());
+        put(b"{client_name}", &self.name());
+        put(b"_", &self.name());
+        put(b"{client_resolve}", if self.name() == "localhost" { "OK" } else { "FAIL" });
+        put(b"{client_trusted}", if self.is_trusted { "yes" } else { "no" });
+        put(b"s", self.helo.unwrap_or(""));
+        put(b"r", "ESMTP");
+        if let Some(login) = self.login {
+            put(b"{auth_type}", "PLAIN");
+            put(b"{auth_authen}", login);
+        }
+        if let Some((version, cipher)) = self.tls {
+            put(b"{tls_version}", version);
+            put(b"{cipher}", cipher);
+            put(b"{verify}", "NO");
+        }
+    }
+}
+
+/// What is done, and whether the rules said in so many words that the client may send there.
+fn settled(verdict: Verdict) -> Result<(Admitted, bool), Failure> {
+    match verdict {
+        Verdict::Passed(text) => Ok((Admitted::Yes, text.eq_ignore_ascii_case(b"RELAY"))),
+        Verdict::Accepted(_) => Ok((Admitted::Yes, true)),
+        Verdict::Discarded => Ok((Admitted::Discard, false)),
+        Verdict::Quarantined(reason) => Ok((Admitted::Quarantine(from_rules(&reason)), false)),
+        Verdict::Refused(reply) => Err(refused(&reply)),
+    }
+}

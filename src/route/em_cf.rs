@@ -1,0 +1,240 @@
+//! The rules in force: etc/em.cf, compiled once and again when it or a file it names changes; the built-in copy when there is none.
+//!
+//! Called by `route` for every address. A broken file is not taken: a running process keeps the last good one and says so once; one
+//! that has none yet answers "try again later". The site's names go into macros and class w before the file is read.
+
+use super::mailers::Act;
+use crate::config::{ConfigError, Site};
+use crate::fsx::{self, Seen};
+use crate::log;
+use crate::rules::Rules;
+use crate::rules::listing::{Listing, Source};
+use crate::rules::macros::ClassId;
+use crate::rules::map::Map;
+use crate::tables::{Kind, Search, TextTable};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The rules of a site that has no etc/em.cf.
+pub const BUILT_IN: &str = include_str!("../../etc/em.cf");
+/// What they are called in messages.
+const BUILT_IN_NAME: &str = "em.cf (built in)";
+/// Largest file of rules or of a class, in octets.
+const SIZE_LIMIT: u64 = 64 << 20;
+
+/// Files, each in the state in which it was read.
+type Files = Vec<Seen>;
+
+/// The file of rules of a site.
+#[derive(Debug)]
+pub struct EmCf {
+    site: Arc<Site>,
+    path: PathBuf,
+    smart_host: Option<String>,
+    /// Tables by path: they outlive a change of the rules.
+    tables: Mutex<HashMap<PathBuf, TextTable>>,
+    held: Mutex<Option<Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// The files that the rules were made of, in the state in which they were, or in which they were refused.
+    files: Files,
+    compiled: Arc<Compiled>,
+}
+
+/// Rules ready for use.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The rules.
+    pub rules: Rules,
+    /// The file's name for messages.
+    pub name: String,
+    /// What each mailer means here, by its number.
+    pub acts: Vec<Act>,
+    /// Tables by the name of the map, with the order of look-ups.
+    pub tables: HashMap<Vec<u8>, (TextTable, Search)>,
+    /// Class w, if the file has one.
+    pub own: Option<ClassId>,
+    /// The rule sets that are called by name.
+    pub sets: CheckSets,
+}
+
+/// Numbers of the check_ sets that the file has rules for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CheckSets {
+    /// At the connection.
+    pub relay: Option<usize>,
+    /// At MAIL FROM.
+    pub mail: Option<usize>,
+    /// At RCPT TO.
+    pub rcpt: Option<usize>,
+    /// For a sender and a recipient together.
+    pub compat: Option<usize>,
+    /// Local users that nobody knows.
+    pub local: Option<usize>,
+}
+
+impl EmCf {
+    /// The rules of a site; `smart_host` is the macro of that name.
+    pub fn new(site: Arc<Site>, smart_host: Option<String>) -> EmCf {
+        let path = site.root.etc.join("em.cf");
+        EmCf { site, path, smart_host, tables: Mutex::default(), held: Mutex::default() }
+    }
+
+    /// The rules as they are now.
+    pub fn current(&self) -> Result<Arc<Compiled>, ConfigError> {
+        // A panic while it was held leaves rules that are as good as before.
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = &*held
+            && held.files.iter().all(Seen::is_current)
+        {
+            return Ok(held.compiled.clone());
+        }
+        let (files, read) = self.read();
+        match (read, &mut *held) {
+            (Ok(compiled), held) => {
+                let compiled = Arc::new(compiled);
+                *held = Some(Held { files, compiled: compiled.clone() });
+                Ok(compiled)
+            }
+            (Err(error), Some(held)) => {
+                log::event("rules-refused").field("file", self.path.display()).field("reason", &error).error().write();
+                held.files = files;
+                Ok(held.compiled.clone())
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// Reads the file without regard to what is held: gives the first mistake, if there is one. Warnings are in the rules' faults.
+    pub fn check(&self) -> Result<Compiled, ConfigError> {
+        self.read().1
+    }
+
+    fn read(&self) -> (Files, Result<Compiled, ConfigError>) {
+        let mut files = vec![Seen::of(&self.path)];
+        let (text, name) = match fsx::read(&self.path, SIZE_LIMIT) {
+            Ok(text) => (text, self.path.display().to_string()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => (BUILT_IN.into(), BUILT_IN_NAME.to_string()),
+            Err(e) => return (files, Err(ConfigError::whole(self.path.clone(), e.to_string(), ""))),
+        };
+        let mut rules = Rules::new();
+        self.describe(&mut rules);
+        let mut source = ClassFiles { etc: &self.site.root.etc, files: &mut files };
+        rules.read(&text, &name, &mut source);
+        if let Some(fault) = rules.faults.iter().find(|fault| !fault.warning) {
+            let error = ConfigError {
+                path: PathBuf::from(&fault.file),
+                at: fault.at,
+                width: fault.width,
+                line: fault.text.clone(),
+                message: fault.message.clone(),
+                hint: String::new(),
+            };
+            return (files, Err(error));
+        }
+        (files, Ok(self.compiled(rules, name)))
+    }
+
+    fn compiled(&self, mut rules: Rules, name: String) -> Compiled {
+        let own = Some(rules.classes.id(b"w"));
+        let acts = rules.mailers.iter().map(Act::of).collect();
+        let find = |name: &str| rules.find_set(name.as_bytes()).filter(|set| !rules.set(*set).is_empty());
+        let sets = CheckSets {
+            relay: find("check_relay"),
+            mail: find("check_mail"),
+            rcpt: find("check_rcpt"),
+            compat: find("check_compat"),
+            local: find("5"),
+        };
+        let tables = rules.maps.values().filter_map(|map| Some((map.name.clone(), self.table(map)?))).collect();
+        Compiled { rules, name, acts, tables, own, sets }
+    }
+
+    /// The table of a map that names a file of keys and values.
+    fn table(&self, map: &Map) -> Option<(TextTable, Search)> {
+        if !matches!(map.class.as_str(), "table" | "hash" | "btree" | "dbm" | "cdb" | "lmdb") {
+            return None;
+        }
+        let named = map.rest.split(u8::is_ascii_whitespace).next().unwrap_or(b"");
+        let path = text_of(&self.site.root.etc.join(OsStr::from_bytes(named)));
+        let is_ours = path.parent() == Some(&self.site.root.etc);
+        let kind = match path.file_name().and_then(OsStr::to_str) {
+            Some(name) if is_ours => Kind::of(name),
+            _ => Kind::Own,
+        };
+        let order = map.value(b's').and_then(|order| std::str::from_utf8(order).ok());
+        let search = match map.class.as_str() {
+            "table" => order.and_then(Search::named).unwrap_or_default(),
+            _ => Search::Exact,
+        };
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = tables.entry(path.clone()).or_insert_with(|| TextTable::new(path, kind));
+        Some((table.clone(), search))
+    }
+
+    /// Sets the macros and classes that name this site.
+    fn describe(&self, rules: &mut Rules) {
+        let host = self.site.hostname();
+        let default = self.site.default_domain();
+        // The V line makes the short name of $w.
+        for (name, value) in [
+            (&b"w"[..], host.as_str()),
+            (b"j", &host),
+            (b"k", &host),
+            (b"{default_domain}", &default),
+            (b"b", ""),
+            (b"{deliveryMode}", "i"),
+            (b"{daemon_flags}", ""),
+        ] {
+            rules.macros.set(name, value.into());
+        }
+        if let Some((_, domain)) = host.split_once('.') {
+            rules.macros.set(b"m", domain.into());
+            rules.classes.add(b"m", domain.as_bytes());
+        }
+        if let Some(smart_host) = &self.smart_host {
+            rules.macros.set(b"{smart_host}", smart_host.as_bytes().to_vec());
+        }
+        for member in self.site.settings.server.domains.iter().chain([&host]) {
+            rules.classes.add(b"w", member.as_bytes());
+        }
+    }
+}
+
+impl Compiled {
+    /// True when the domain is one of class w.
+    pub fn is_own(&self, domain: &str) -> bool {
+        self.own.is_some_and(|class| self.rules.classes.has(class, domain.as_bytes()))
+    }
+}
+
+/// The text that a database was made of: the name may have what a database's name has.
+fn text_of(path: &Path) -> PathBuf {
+    let is_database = path.extension().is_some_and(|e| e == "db" || e == "cdb");
+    if is_database { path.with_extension("") } else { path.to_path_buf() }
+}
+
+/// Reads the files of classes and remembers them.
+struct ClassFiles<'a> {
+    etc: &'a Path,
+    files: &'a mut Files,
+}
+
+impl Source for ClassFiles<'_> {
+    fn fetch(&mut self, listing: &Listing) -> Result<Vec<u8>, String> {
+        if listing.is_program {
+            return Err("programs are not run for classes".to_string());
+        }
+        let path = self.etc.join(OsStr::from_bytes(&listing.name));
+        self.files.push(Seen::of(&path));
+        fsx::read(&path, SIZE_LIMIT).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => "No such file or directory".to_string(),
+            _ => error.to_string(),
+        })
+    }
+}

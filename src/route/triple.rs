@@ -1,0 +1,246 @@
+//! One address through the rules: the triple of mailer, host and user, as something this system can do.
+
+use super::em_cf::Compiled;
+use super::mailers::Act;
+use super::steps::{Decider, Steps};
+use super::surroundings::{Listener, Surroundings, from_rules, to_rules};
+use super::{Router, broken_table};
+use crate::addr::Address;
+use crate::envelope::{Delivery, Mailer};
+use crate::rules::address::{Reply, Role, Target};
+use crate::rules::macros::Macros;
+use crate::rules::world::exit;
+use crate::rules::{Run, meta};
+use crate::status::{Enhanced, Failure};
+
+/// What an address is, for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Routed {
+    /// A user of ours, still to be found among aliases and accounts.
+    Local(Local),
+    /// For another host.
+    Away {
+        /// Smtp or Lmtp.
+        mailer: Mailer,
+        /// The host in the words of the rules: `domain`, `[name]`, `[address]`, each with or without `:port`, or a socket's path.
+        host: String,
+        /// The address there.
+        user: Address,
+    },
+    /// To be dropped.
+    Discard,
+}
+
+/// A local user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Local {
+    /// The address to look for.
+    pub(super) address: Address,
+    /// User and host as the rules gave them.
+    user: Vec<u8>,
+    host: Vec<u8>,
+    /// Set 5 is asked when nobody knows the user.
+    pub(super) unknown: bool,
+}
+
+impl Router {
+    /// Routes one address, without aliases and accounts.
+    pub(super) fn routed(&self, cf: &Compiled, address: &Address, steps: &Steps) -> Result<Routed, Failure> {
+        let text = to_rules(&address.to_string());
+        let mut message = Macros::default();
+        self.with_rules(cf, steps, &mut message, |run| {
+            let (target, status) = run.parse(&text, Role::default());
+            if status == exit::TEMPORARY {
+                return Err(Failure::temporary((4, 3), "Temporary failure of a table, try again later", ""));
+            }
+            self.meant(cf, target, address)
+        })
+    }
+
+    /// True when the rules send an address to another host; aliases and accounts are not asked.
+    pub fn goes_away(&self, address: &Address) -> Result<bool, Failure> {
+        let cf = self.rules.current().map_err(broken_table)?;
+        Ok(matches!(self.routed(&cf, address, &Steps::unwanted())?, Routed::Away { .. }))
+    }
+
+    /// What set 5 makes of a local user that nobody knows; `None` when it makes nothing of it.
+    pub(super) fn unknown(&self, cf: &Compiled, local: &Local, steps: &Steps) -> Result<Option<Routed>, Failure> {
+        let Some(set) = cf.sets.local.filter(|_| local.unknown) else { return Ok(None) };
+        let mut message = Macros::default();
+        message.set(b"h", local.host.clone());
+        let routed = self.with_rules(cf, steps, &mut message, |run| {
+            let Ok(mut workspace) = run.scan(&local.user) else { return Ok(None) };
+            if run.rewrite(set, &mut workspace) == exit::TEMPORARY {
+                return Err(Failure::temporary((4, 3), "Temporary failure of a table, try again later", ""));
+            }
+            if !workspace.first().is_some_and(|token| token.is(meta::MAILER)) {
+                return Ok(None);
+            }
+            let target = run.target(&workspace, &local.user, Role::default());
+            self.meant(cf, target, &local.address).map(Some)
+        })?;
+        Ok(routed.filter(|routed| !matches!(routed, Routed::Local(again) if again.address == local.address)))
+    }
+
+    /// Runs the engine with this site's surroundings; a failure without a cause gets the engine's complaint for one.
+    pub(super) fn with_rules<T>(
+        &self,
+        cf: &Compiled,
+        steps: &Steps,
+        message: &mut Macros,
+        work: impl FnOnce(&mut Run) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let system = self.site.settings.accounts.system;
+        let mut world = Surroundings { compiled: cf, etc: &self.site.root.etc, system, steps, complaint: None };
+        let mut listener = Listener { steps, file: &cf.name, complaint: None };
+        let done = work(&mut Run::new(&cf.rules, message, &mut world, &mut listener));
+        done.map_err(|mut failure| {
+            if failure.cause.is_empty() {
+                failure.cause = listener.complaint.unwrap_or_default();
+            }
+            failure
+        })
+    }
+
+    fn meant(&self, cf: &Compiled, target: Target, asked: &Address) -> Result<Routed, Failure> {
+        let (number, host, user) = match target {
+            Target::Mailer { mailer, host, user } => (mailer, host, user),
+            Target::Refused { reply, .. } => return Err(refused(&reply)),
+            Target::Broken => {
+                let text = "Local configuration error, try again later";
+                return Err(Failure::temporary((3, 5), text, ""));
+            }
+            Target::NoAddress => return Err(Failure::permanent((1, 3), format!("<{asked}>: Not an address"), "")),
+        };
+        let name = || cf.rules.mailers.get(number).map_or("", |mailer| &mailer.name);
+        match cf.acts.get(number) {
+            Some(Act::Local { unknown }) => {
+                let address = self.local_address(&user, asked)?;
+                Ok(Routed::Local(Local { address, user, host, unknown: *unknown }))
+            }
+            Some(Act::Smtp(port)) => away(Mailer::Smtp, *port, &host, &user),
+            Some(Act::Lmtp(port)) => away(Mailer::Lmtp, *port, &host, &user),
+            Some(Act::Discard) => Ok(Routed::Discard),
+            Some(Act::Inside(what)) => {
+                let text = format!("<{asked}>: Cannot mail directly to {what}");
+                Err(Failure::permanent((7, 1), text, "an address leads to what only an alias may name"))
+            }
+            Some(Act::Unable(why)) => {
+                let cause = format!("mailer {}: {why}", name());
+                Err(Failure::temporary((3, 5), "Local configuration error, try again later", cause))
+            }
+            None => Err(Failure::temporary((3, 5), "Local configuration error, try again later", "no such mailer")),
+        }
+    }
+
+    /// The account's address behind a local user. Rules of sendmail's strip our domain; it is the asked one's as long as the user is.
+    fn local_address(&self, user: &[u8], asked: &Address) -> Result<Address, Failure> {
+        let text = from_rules(user);
+        // sendmail writes `user+*` when it has looked the detail up.
+        let text = text.strip_suffix("+*").unwrap_or(&text).trim();
+        let wrong = |e: crate::addr::AddressError| Failure::permanent((1, 3), format!("<{asked}>: {e}"), text);
+        if text.contains('@')
+            && let Ok(address) = Address::parse(text)
+        {
+            return Ok(address);
+        }
+        let default = self.site.default_domain();
+        let here = Address::parse_loose(text, &default).map_err(wrong)?;
+        match here.local().eq_ignore_ascii_case(asked.local()) && self.is_local(asked.domain()) {
+            true => Address::new(here.local(), asked.domain()).map_err(wrong),
+            false => Ok(here),
+        }
+    }
+
+    /// Where a delivery to another host goes at this moment: the mailer, and the host as routes write it: `domain` (its mail hosts are
+    /// to be looked up), `[name]`, `[address]`, each with `:port` or without, or the path of a socket.
+    pub fn next_hop(&self, delivery: &Delivery) -> Result<(Mailer, String), Failure> {
+        self.explain_hop(delivery, &Steps::unwanted())
+    }
+
+    /// The same, and the decisions on the way.
+    pub fn explain_hop(&self, delivery: &Delivery, steps: &Steps) -> Result<(Mailer, String), Failure> {
+        if self.is_fetched(&delivery.host) {
+            return Err(Failure::temporary((4, 0), "Waits until the domain's own host fetches it", "odmr.domains"));
+        }
+        let cf = self.rules.current().map_err(broken_table)?;
+        let address = Address::parse(&delivery.user)
+            .map_err(|e| Failure::permanent((1, 3), format!("<{}>: {e}", delivery.user), ""))?;
+        match self.routed(&cf, &address, steps)? {
+            Routed::Away { mailer, host, .. } => {
+                steps.say(Decider::Result, || format!("{address}: {} by {}", hop_words(&host), mailer.name()));
+                Ok((mailer, host))
+            }
+            Routed::Local(_) | Routed::Discard => {
+                let text = format!("<{address}>: the route has changed since the message came");
+                Err(Failure::temporary((4, 4), text, "it is not for another host any more: emqueue requeue"))
+            }
+        }
+    }
+}
+
+/// What would be done to find a host.
+pub(super) fn hop_words(host: &str) -> String {
+    match host.starts_with(['[', '/']) {
+        true => format!("would connect to {host}"),
+        false => format!("would look up MX of {host}"),
+    }
+}
+
+fn away(mailer: Mailer, port: Option<u16>, host: &[u8], user: &[u8]) -> Result<Routed, Failure> {
+    let text = from_rules(user);
+    let user = Address::parse(&text).map_err(|e| {
+        let cause = format!("the rules made {text:?} of it: {e}");
+        Failure::permanent((1, 3), "The address can't be passed on", cause)
+    })?;
+    let host = from_rules(host).trim_end_matches('.').to_string();
+    let bare = host.split_once(']').map_or(host.as_str(), |(_, behind)| behind);
+    let host = match port {
+        Some(port) if !bare.contains(':') && !host.starts_with('/') => format!("{host}:{port}"),
+        _ => host,
+    };
+    Ok(Routed::Away { mailer, host, user })
+}
+
+/// A refusal of the rules as a failure.
+pub(super) fn refused(reply: &Reply) -> Failure {
+    let whole = |text: &str| Enhanced::parse_prefix(text).filter(|(_, rest)| rest.is_empty()).map(|(code, _)| code);
+    // Without a code in the text the reply is sendmail's 553 5.3.0; what stands behind `$@` says more.
+    let named = whole(&reply.enhanced).filter(|_| reply.coded).or_else(|| whole(&reply.host));
+    let mut enhanced = named.unwrap_or(match reply.status {
+        exit::NO_USER => Enhanced(5, 1, 1),
+        exit::NOT_FOUND => Enhanced(5, 1, 2),
+        exit::TEMPORARY => Enhanced(4, 3, 0),
+        exit::CONFIG => Enhanced(5, 3, 5),
+        _ => Enhanced(5, 0, 0),
+    });
+    let code = match (reply.coded, enhanced.0) {
+        (true, _) if matches!(reply.code / 100, 4 | 5) => reply.code,
+        (false, 4) => 450,
+        _ => 550,
+    };
+    enhanced.0 = if code < 500 { 4 } else { 5 };
+    let text: String = from_rules(&reply.text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    Failure { code, enhanced, public: text.trim().to_string(), cause: "the rules say so".to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_become_failures() {
+        for (host, text, wanted) in [
+            ("5.1.3", "553 That is no address", "553 5.1.3 That is no address: the rules say so"),
+            ("5.7.1", "not to them", "550 5.7.1 not to them: the rules say so"),
+            ("4.7.1", "later", "450 4.7.1 later: the rules say so"),
+            ("nouser", "550 gone", "550 5.1.1 gone: the rules say so"),
+            ("5.7.1", "550 5.7.9 gone", "550 5.7.9 gone: the rules say so"),
+            ("", "451 4.4.0 later", "451 4.4.0 later: the rules say so"),
+            ("tempfail", "not now", "450 4.3.0 not now: the rules say so"),
+            ("", "no", "550 5.0.0 no: the rules say so"),
+        ] {
+            assert_eq!(refused(&Reply::read(host.as_bytes(), text.as_bytes())).to_string(), wanted);
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! A text table that follows its file: small ones are held in memory, big ones are looked up in their compiled form.
+//!
+//! Called by `route` for every map of em.cf that names a file, and by `emconf`. The text is the truth; `NAME.cdb` beside it is a cache
+//! that names the state of the text it was made of, is published by one rename, and is made anew by whoever first sees that the text
+//! has changed.
+//!
+//! | text | NAME.cdb | what a look-up does |
+//! |---|---|---|
+//! | − | any | finds nothing; a table that was there before stays in force |
+//! | below [`HELD_LIMIT`] | any | held in memory, read again when the text changes |
+//! | bigger | of this state | reads a few pieces of NAME.cdb |
+//! | bigger | of another state, torn or absent | makes it; meanwhile a process that has the table goes on with what it has |
+//! | bigger | may not be written | held in memory; said once |
+//! | with a mistake | any | the last good table stays in force; a process that has none answers with the mistake |
+//!
+//! Trust: the text is the administrator's. A compiled form that others may write, or that belongs to somebody else than the text, root
+//! or ourselves, is not used by a service.
+
+use super::FILE_LIMIT;
+use super::cdb::{Cdb, Writer};
+use super::kind::Kind;
+use super::rows::{Row, Wrong, rows};
+use super::search::{Hit, Search};
+use crate::config::ConfigError;
+use crate::fsx::{self, Identity, Seen};
+use crate::log;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Texts from here on are compiled, in octets.
+pub const HELD_LIMIT: u64 = 1 << 20;
+/// A key that is there when any key of etc/access has the tag `Spam:`.
+const SPAM_MARK: &str = "spam:";
+
+/// A table on disk, shared by all sessions of a process.
+#[derive(Debug, Clone)]
+pub struct TextTable {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    kind: Kind,
+    held: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What is in force, and of which state of the text; the text may have changed since, for the worse.
+    held: Option<(Seen, Arc<Store>)>,
+    /// A thread makes the compiled form anew.
+    compiling: bool,
+    /// It was said that the compiled form can't be written.
+    told: bool,
+}
+
+/// The rows, wherever they are.
+#[derive(Debug)]
+enum Store {
+    Memory(HashMap<Box<str>, Box<str>>),
+    Compiled(Cdb),
+}
+
+impl TextTable {
+    /// The table of a file, which is not read yet.
+    pub fn new(path: PathBuf, kind: Kind) -> TextTable {
+        TextTable { inner: Arc::new(Inner { path, kind, held: Mutex::default() }) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// What it is for.
+    pub fn kind(&self) -> Kind {
+        self.inner.kind
+    }
+
+    /// True when the file is there, or was when the process last looked.
+    pub fn exists(&self) -> bool {
+        self.inner.path.exists() || self.inner.state().held.as_ref().is_some_and(|(seen, _)| seen.identity().is_some())
+    }
+
+    /// Looks a key up, as [`Kind::key`] spells it.
+    pub fn find(&self, search: Search, key: &str) -> Result<Option<Hit>, ConfigError> {
+        let store = self.inner.current()?;
+        if let Store::Memory(map) = &*store
+            && map.is_empty()
+        {
+            return Ok(None);
+        }
+        search.find(key, &mut |key| store.get(key)).map_err(|e| self.inner.whole(e.to_string()))
+    }
+
+    /// The number of the line with this key; found by reading the text, so for explanations only.
+    pub fn line_of(&self, key: &str) -> Option<usize> {
+        let text = self.inner.text().ok()??;
+        rows(&text).find(|row| self.inner.kind.key(row.key) == key).map(|row| row.line)
+    }
+
+    /// Reads the whole text and says what is wrong with it first.
+    pub fn check(&self) -> Result<usize, ConfigError> {
+        match self.inner.text()? {
+            Some(text) => check(self.inner.kind, &self.inner.path, &text),
+            None => Ok(0),
+        }
+    }
+
+    /// Makes the compiled form now, when the text is big enough to have one; gives its path.
+    pub fn compile(&self) -> Result<Option<PathBuf>, ConfigError> {
+        let Some(identity) = self.inner.identity()? else { return Ok(None) };
+        if identity.size() < HELD_LIMIT {
+            let path = self.inner.compiled();
+            fsx::remove(&path).map_err(|e| self.inner.whole(e.to_string()))?;
+            return Ok(None);
+        }
+        let text = self.inner.text()?.unwrap_or_default();
+        self.inner.publish(&text, &identity)?.map_err(|e| self.inner.whole(e.to_string()))?;
+        Ok(Some(self.inner.compiled()))
+    }
+}
+
+/// Checks a text; gives the number of rows. The first mistake in the order of the file is reported.
+pub fn check(kind: Kind, path: &Path, text: &str) -> Result<usize, ConfigError> {
+    let mut seen = HashSet::new();
+    each(kind, path, text, &mut |key, row| match seen.insert(key) || kind == Kind::Own {
+        true => Ok(()),
+        false => Err(twice(&row)),
+    })?;
+    Ok(seen.len())
+}
+
+/// Calls `take` for each row with its key's one spelling.
+fn each<'t>(
+    kind: Kind,
+    path: &Path,
+    text: &'t str,
+    take: &mut dyn FnMut(String, Row<'t>) -> Result<(), Wrong>,
+) -> Result<(), ConfigError> {
+    for row in rows(text) {
+        let checked = row.check().and_then(|()| kind.check(&row)).and_then(|()| take(kind.key(row.key), row));
+        checked.map_err(|wrong| row.error(path, text, wrong))?;
+    }
+    Ok(())
+}
+
+fn twice(row: &Row) -> Wrong {
+    Wrong::new(row.key, format!("{} is there twice", row.key), "")
+}
+
+/// The value that is kept: a list's words stand for themselves.
+fn value<'t>(kind: Kind, row: &Row<'t>) -> &'t str {
+    if kind.is_list() { row.key } else { row.value }
+}
+
+impl Store {
+    fn get(&self, key: &str) -> io::Result<Option<String>> {
+        match self {
+            Store::Memory(map) => Ok(map.get(key).map(|value| value.to_string())),
+            Store::Compiled(cdb) => {
+                let value = cdb.get(key.as_bytes())?;
+                Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // A panic while it was held leaves a table that is as good as before.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn whole(&self, message: impl Into<String>) -> ConfigError {
+        ConfigError::whole(self.path.clone(), message, "")
+    }
+
+    fn identity(&self) -> Result<Option<Identity>, ConfigError> {
+        Identity::of(&self.path).map_err(|e| self.whole(e.to_string()))
+    }
+
+    fn compiled(&self) -> PathBuf {
+        let mut name = OsString::from(&self.path);
+        name.push(".cdb");
+        PathBuf::from(name)
+    }
+
+    fn text(&self) -> Result<Option<String>, ConfigError> {
+        match fsx::read(&self.path, FILE_LIMIT) {
+            Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| self.whole("not UTF-8 text")),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(self.whole(e.to_string())),
+        }
+    }
+
+    /// The table as it is now.
+    fn current(self: &Arc<Inner>) -> Result<Arc<Store>, ConfigError> {
+        let mut state = self.state();
+        if let Some((seen, store)) = &state.held
+            && seen.is_current()
+        {
+            return Ok(store.clone());
+        }
+        // Before the text is read, so that a change in between is seen next time.
+        let now = Seen::of(&self.path);
+        let Some((seen, store)) = &mut state.held else {
+            // A file that can't be looked at is a mistake, not an empty table.
+            self.identity()?;
+            let store = Arc::new(self.load(now.identity().as_ref(), &mut state.told)?);
+            state.held = Some((now, store.clone()));
+            return Ok(store);
+        };
+        let store = store.clone();
+        match now.identity() {
+            None => {
+                // Gone between an editor's two renames, or by mistake: what it said stays in force.
+                *seen = now;
+                log::event("table-missing").field("file", self.path.display()).error().write();
+            }
+            Some(identity) if identity.size() >= HELD_LIMIT => {
+                if !state.compiling {
+                    state.compiling = true;
+                    let inner = self.clone();
+                    std::thread::spawn(move || inner.renew());
+                }
+            }
+            Some(identity) => {
+                let loaded = self.load(Some(&identity), &mut state.told);
+                return Ok(self.replace(&mut state, now, loaded).unwrap_or(store));
+            }
+        }
+        Ok(store)
+    }
+
+    /// The same on a thread of its own, for a big text.
+    fn renew(&self) {
+        let now = Seen::of(&self.path);
+        let mut told = self.state().told;
+        // The lock is not held meanwhile: look-ups go on.
+        let loaded = self.load(now.identity().as_ref(), &mut told);
+        let mut state = self.state();
+        state.compiling = false;
+        state.told = told;
+        self.replace(&mut state, now, loaded);
+    }
+
+    /// Takes what was read of a new state of the text; with a mistake in it the old table stays, which is said once.
+    fn replace(&self, state: &mut State, now: Seen, loaded: Result<Store, ConfigError>) -> Option<Arc<Store>> {
+        match loaded {
+            Ok(new) => {
+                let new = Arc::new(new);
+                state.held = Some((now, new.clone()));
+                Some(new)
+            }
+            Err(error) => {
+                if let Some((seen, _)) = &mut state.held {
+                    *seen = now;
+                }
+                log::event("table-refused").field("file", self.path.display()).field("reason", &error).error().write();
+                None
+            }
+        }
+    }
+
+    fn load(&self, identity: Option<&Identity>, told: &mut bool) -> Result<Store, ConfigError> {
+        let Some(identity) = identity else { return Ok(Store::Memory(HashMap::new())) };
+        if identity.size() < HELD_LIMIT {
+            return self.memory(&self.text()?.unwrap_or_default());
+        }
+        if let Some(cdb) = self.open(identity) {
+            return Ok(Store::Compiled(cdb));
+        }
+        let text = self.text()?.unwrap_or_default();
+        let failed = match self.publish(&text, identity)? {
+            Ok(()) => match self.open(identity) {
+                Some(cdb) => return Ok(Store::Compiled(cdb)),
+                None => io::Error::other("it was replaced at once"),
+            },
+            Err(e) => e,
+        };
+        if !*told {
+            *told = true;
+            log::event("table-not-compiled")
+                .field("file", self.compiled().display())
+                .field("reason", &failed)
+                .error()
+                .write();
+        }
+        self.memory(&text)
+    }
+
+    fn memory(&self, text: &str) -> Result<Store, ConfigError> {
+        let mut map: HashMap<Box<str>, Box<str>> = HashMap::new();
+        each(self.kind, &self.path, text, &mut |key, row| {
+            if self.kind == Kind::Access && key.starts_with(SPAM_MARK) {
+                map.insert(SPAM_MARK.into(), "yes".into());
+            }
+            match map.contains_key(key.as_str()) {
+                // Old files of others' may hold a key twice; sendmail's makemap keeps the first.
+                true if self.kind == Kind::Own => {}
+                true => return Err(twice(&row)),
+                false => drop(map.insert(key.into(), value(self.kind, &row).into())),
+            }
+            Ok(())
+        })?;
+        Ok(Store::Memory(map))
+    }
+
+    /// Opens the compiled form, when it may be trusted and was made of this state of the text.
+    fn open(&self, identity: &Identity) -> Option<Cdb> {
+        let file = File::open(self.compiled()).ok()?;
+        let metadata = file.metadata().ok()?;
+        let own = nix::unistd::geteuid();
+        let owners = [0, own.as_raw(), std::fs::metadata(&self.path).ok()?.uid()];
+        // Root looks tables up for the administrator only; the file may be the services'.
+        let is_trusted = own.is_root() || owners.contains(&metadata.uid());
+        if !metadata.is_file() || metadata.mode() & 0o022 != 0 || !is_trusted {
+            return None;
+        }
+        Cdb::open(file, &self.stamp(identity)).ok().flatten()
+    }
+
+    /// What the compiled form says of its text: a change of kind, or of the text, makes another.
+    fn stamp(&self, identity: &Identity) -> String {
+        format!("{:?} {}", self.kind, identity.print())
+    }
+
+    /// Makes the compiled form and puts it in place. The outer error is a mistake in the text, the inner one the disk's.
+    fn publish(&self, text: &str, identity: &Identity) -> Result<io::Result<()>, ConfigError> {
+        let mut seen = HashSet::new();
+        let mut failed = None;
+        let mut writer = Writer::new(&self.stamp(identity)).map_err(|e| self.whole(e.to_string()))?;
+        let mut add = |key: &str, value: &str| match writer.add(key.as_bytes(), value.as_bytes()) {
+            Err(e) if failed.is_none() => failed = Some(e),
+            _ => {}
+        };
+        each(self.kind, &self.path, text, &mut |key, row| {
+            if self.kind == Kind::Access && key.starts_with(SPAM_MARK) && seen.insert(SPAM_MARK.to_string()) {
+                add(SPAM_MARK, "yes");
+            }
+            if seen.contains(&key) {
+                return if self.kind == Kind::Own { Ok(()) } else { Err(twice(&row)) };
+            }
+            add(&key, value(self.kind, &row));
+            seen.insert(key);
+            Ok(())
+        })?;
+        drop(seen);
+        if let Some(failed) = failed {
+            return Ok(Err(failed));
+        }
+        Ok(writer.finish().and_then(|bytes| fsx::replace_cache(&self.compiled(), &bytes, 0o644)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(table: &TextTable, key: &str) -> Option<String> {
+        table.find(Search::Exact, key).unwrap().map(|hit| hit.value)
+    }
+
+    fn big(word: &str) -> String {
+        (0..60_000).map(|n| format!("user{n}@a.test {word}{n}@b.test\n")).collect()
+    }
+
+    #[test]
+    fn a_small_table_follows_its_file_and_survives_a_mistake() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("virtusers");
+        let table = TextTable::new(path.clone(), Kind::Virtusers);
+        assert_eq!(get(&table, "joe@a.test"), None);
+        std::fs::write(&path, "Joe@A.test bob\n").unwrap();
+        assert_eq!(get(&table, "joe@a.test").as_deref(), Some("bob"));
+        assert_eq!(table.line_of("joe@a.test"), Some(1));
+        std::fs::write(&path, "joe@a.test\n").unwrap();
+        assert_eq!(get(&table, "joe@a.test").as_deref(), Some("bob"));
+        assert!(table.check().is_err());
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(get(&table, "joe@a.test").as_deref(), Some("bob"));
+        std::fs::write(&path, "joe@a.test carol\n").unwrap();
+        assert_eq!(get(&table, "joe@a.test").as_deref(), Some("carol"));
+        assert!(!table.inner.compiled().exists());
+    }
+
+    #[test]
+    fn a_table_with_a_mistake_at_the_start_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("routes");
+        std::fs::write(&path, "a.b esmtp:x\na.B esmtp:y\n").unwrap();
+        let error = TextTable::new(path, Kind::Routes).find(Search::Domain, "a.b").unwrap_err().to_string();
+        assert!(error.contains("routes:2:1: a.B is there twice"), "{error}");
+    }
+
+    #[test]
+    fn a_big_table_is_compiled_and_made_anew_when_its_text_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("virtusers");
+        std::fs::write(&path, big("x")).unwrap();
+        let table = TextTable::new(path.clone(), Kind::Virtusers);
+        assert_eq!(get(&table, "user7@a.test").as_deref(), Some("x7@b.test"));
+        assert!(matches!(*table.inner.current().unwrap(), Store::Compiled(_)));
+        // Another process opens what is there: it is not made again.
+        let made = Identity::of(&table.inner.compiled()).unwrap();
+        let other = TextTable::new(path.clone(), Kind::Virtusers);
+        assert_eq!(get(&other, "user59999@a.test").as_deref(), Some("x59999@b.test"));
+        assert_eq!(Identity::of(&table.inner.compiled()).unwrap(), made);
+        std::fs::write(&path, big("yy")).unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while get(&table, "user7@a.test").as_deref() != Some("yy7@b.test") {
+            assert!(std::time::Instant::now() < deadline, "the old table is still in force");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        std::fs::write(&path, "user7@a.test z@b.test\n").unwrap();
+        assert_eq!(get(&table, "user7@a.test").as_deref(), Some("z@b.test"));
+        assert_eq!(table.compile().unwrap(), None);
+        assert!(!table.inner.compiled().exists());
+    }
+
+    #[test]
+    fn a_torn_or_foreign_compiled_form_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("virtusers");
+        std::fs::write(&path, big("x")).unwrap();
+        let table = TextTable::new(path.clone(), Kind::Virtusers);
+        table.compile().unwrap().unwrap();
+        let bytes = std::fs::read(table.inner.compiled()).unwrap();
+        std::fs::write(table.inner.compiled(), &bytes[..bytes.len() / 2]).unwrap();
+        let fresh = TextTable::new(path.clone(), Kind::Virtusers);
+        assert_eq!(get(&fresh, "user7@a.test").as_deref(), Some("x7@b.test"));
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(table.inner.compiled(), std::fs::Permissions::from_mode(0o666)).unwrap();
+        let identity = Identity::of(&path).unwrap().unwrap();
+        assert!(table.inner.open(&identity).is_none());
+    }
+
+    #[test]
+    fn access_knows_whether_it_has_friends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("access");
+        let table = TextTable::new(path.clone(), Kind::Access);
+        std::fs::write(&path, "From:a.test REJECT\n").unwrap();
+        assert_eq!(table.find(Search::Access, "spam:").unwrap(), None);
+        std::fs::write(&path, "From:a.test REJECT\nSpam:abuse@ FRIEND\n").unwrap();
+        assert!(table.find(Search::Access, "spam:").unwrap().is_some());
+    }
+}
