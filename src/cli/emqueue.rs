@@ -28,6 +28,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+/// Longest line of the daemon's fifo, in octets.
+const HINT_LIMIT: usize = 4096;
+
 /// The queue: list, show, run, hold, release, delete, trace
 #[derive(Debug, clap::Parser)]
 #[command(name = "emqueue", version, disable_help_subcommand = true)]
@@ -459,6 +462,10 @@ fn daemon(site: Arc<Site>) -> super::Done {
         let whole = torn.rfind('\n').map_or(0, |i| i + 1);
         let lines = torn[..whole].lines().map(str::to_string).collect();
         torn.drain(..whole);
+        // Others may write there; a line of ours is short.
+        if torn.len() > HINT_LIMIT {
+            torn.clear();
+        }
         Wake::Hint(lines)
     });
     Ok(Exit::Ok)

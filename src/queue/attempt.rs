@@ -106,6 +106,12 @@ impl Attempt {
         self.work().claim.progress().clone()
     }
 
+    /// True when this holds for every delivery that is still owed.
+    pub(super) fn is_owed_by_all(&self, progress: &Progress, holds: impl Fn(&Delivery) -> bool) -> bool {
+        let pairs = self.envelope.recipients.iter().zip(&progress.states);
+        pairs.filter(|(_, state)| state.is_owed()).all(|(recipient, _)| holds(&recipient.delivery))
+    }
+
     /// One delivery of each way.
     pub(super) fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
         self.ways.iter().filter_map(|(_, numbers)| Some(&self.envelope.recipients.get(*numbers.first()?)?.delivery))

@@ -127,6 +127,12 @@ impl Conversation<'_> {
 
     fn talk(&self, open: &mut Open, text: &mut Text<'_>, spoken: &mut [Option<Spoken>]) -> Result<(), Stop> {
         let mut todo = self.refuse_utf8(open, text, spoken)?;
+        if let Some(most) = open.extensions.most_octets().filter(|most| self.envelope.size > *most) {
+            // RFC 1870 §6.1: it need not cross the line to be refused.
+            let text = format!("The message has {} octets, and the next host takes {most}", self.envelope.size);
+            let outcome = Outcome::new(Enhanced(5, 3, 4), text, &open.host);
+            todo.drain(..).for_each(|i| spoken[i] = Some(Spoken::of(outcome.clone())));
+        }
         while !todo.is_empty() {
             let rest = todo.split_off(todo.len().min(open.extensions.recipients()));
             open.line.patience = self.settings.timeout_command;

@@ -11,9 +11,11 @@ use super::schedule;
 use crate::clock::Timestamp;
 use crate::envelope::{Delivery, Envelope, Mailer};
 use crate::log;
-use crate::spool::{Hint, Id, PackedId, Progress};
+use crate::spool::{Hint, Id, Outcome, PackedId, Progress};
+use crate::status::Enhanced;
 use std::collections::HashMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -278,9 +280,27 @@ impl Crew {
     }
 
     fn perform(self: &Arc<Crew>, number: Number, task: Task<Part>) {
-        let mut verdict = Verdict::Unknown;
+        let id = match &task {
+            Task::Message(id) | Task::Neglected(id, _) => *id,
+            Task::Part(part) | Task::Unreachable(part, _) => part.attempt.id().pack(),
+        };
+        // A mistake of ours must not cost a place among the deliveries for ever, nor the message its next attempt.
+        let verdict = catch_unwind(AssertUnwindSafe(|| self.perform_task(number, task)));
+        let now = self.seconds();
+        let verdict = verdict.unwrap_or_else(|_| {
+            log::event("attempt-broken").id(id.unpack()).error().write();
+            let item = Item { id, sender: 0, priority: Hint::NORMAL, care: NEVER };
+            let due = now.saturating_add(schedule::seconds(BUSY));
+            self.board().again(item, number, due, now);
+            Verdict::Unknown
+        });
+        // Whoever ends a task looks for the next one, and finds what this has made room for.
+        self.board().ended(number, verdict, now);
+    }
+
+    fn perform_task(self: &Arc<Crew>, number: Number, task: Task<Part>) -> Verdict {
         match task {
-            Task::Message(id) => verdict = self.message(number, id, None),
+            Task::Message(id) => return self.message(number, id, None),
             Task::Neglected(id, outcome) => {
                 self.message(number, id, Some(&outcome));
             }
@@ -288,10 +308,10 @@ impl Crew {
                 let mut kept = self.connection(number);
                 let (is_last, said) = self.runner.try_way(&attempt, way, &mut kept, self.now);
                 kept.into_iter().for_each(|open| self.keep(number, open));
-                verdict = said;
                 if is_last {
                     self.settle(&attempt);
                 }
+                return said;
             }
             Task::Unreachable(Part { attempt, way }, outcome) => {
                 if self.runner.skip_way(&attempt, way, &outcome, (self.now)()) {
@@ -299,14 +319,21 @@ impl Crew {
                 }
             }
         }
-        let now = self.seconds();
-        // Whoever ends a task looks for the next one, and finds what this has made room for.
-        self.board().ended(number, verdict, now);
+        Verdict::Unknown
+    }
+
+    /// True when a delivery is not tried before somebody says that the line is there. Once it was released, it is tried as any other.
+    fn waits_for_line(&self, delivery: &Delivery, progress: &Progress) -> bool {
+        let patterns = &self.runner.gate().site.settings.queue.on_demand;
+        !self.once
+            && progress.released.is_none()
+            && matches!(delivery.mailer, Mailer::Smtp | Mailer::Lmtp)
+            && schedule::is_on_demand(patterns, &delivery.host)
     }
 
     /// Claims a message; tries what goes to this destination and hands the rest to others. With an outcome nothing is tried: it stands for
     /// the attempt.
-    fn message(self: &Arc<Crew>, number: Number, packed: PackedId, skipped: Option<&crate::spool::Outcome>) -> Verdict {
+    fn message(self: &Arc<Crew>, number: Number, packed: PackedId, skipped: Option<&Outcome>) -> Verdict {
         let id = packed.unpack();
         let attempt = match self.runner.open(&id, (self.now)()) {
             Ok(Opened::Attempt(attempt)) => attempt,
@@ -329,6 +356,7 @@ impl Crew {
             board.not_due(item, destination, due, now);
             return Verdict::Unknown;
         }
+        let waits: Vec<bool> = attempt.deliveries().map(|delivery| self.waits_for_line(delivery, &progress)).collect();
         let names: Vec<String> = attempt.deliveries().map(|d| self.runner.destination(d.mailer, &d.host)).collect();
         if names.is_empty() {
             // Everything is settled; only the end was not written down.
@@ -340,7 +368,7 @@ impl Crew {
             let mut board = self.board();
             for (way, name) in names.iter().enumerate() {
                 match board.destination(name) {
-                    there if there == number => own.push(way),
+                    there if there == number || waits[way] => own.push(way),
                     there => board.push_part(there, Part { attempt: attempt.clone(), way }),
                 }
             }
@@ -350,8 +378,10 @@ impl Crew {
         }
         let mut verdict = Verdict::Unknown;
         let mut kept = self.connection(number);
+        // RFC 3463 §3.5: no answer from a host, because nobody has asked.
+        let line = Outcome::new(Enhanced(4, 4, 1), "Waits until the line is there (queue.on_demand)", "");
         for way in own {
-            let (is_last, said) = match skipped {
+            let (is_last, said) = match skipped.or(waits[way].then_some(&line)) {
                 Some(outcome) => (self.runner.skip_way(&attempt, way, outcome, (self.now)()), Verdict::Unknown),
                 None => self.runner.try_way(&attempt, way, &mut kept, self.now),
             };
@@ -389,8 +419,17 @@ impl Crew {
             }
         };
         let Some(due) = due.filter(|_| !self.once) else { return self.board().forget(id.pack()) };
+        let mut due = due;
         let (item, name) = match attempt {
-            Some(attempt) => self.describe(id, attempt.envelope(), &attempt.progress()),
+            Some(attempt) => {
+                let progress = attempt.progress();
+                let (item, name) = self.describe(id, attempt.envelope(), &progress);
+                if attempt.is_owed_by_all(&progress, |delivery| self.waits_for_line(delivery, &progress)) {
+                    // Until then there is nothing to do but to tell its sender.
+                    due = due.max(item.care);
+                }
+                (item, name)
+            }
             None => (Item { id: id.pack(), sender: 0, priority: Hint::NORMAL, care: NEVER }, String::new()),
         };
         let now = self.seconds();

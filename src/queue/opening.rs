@@ -126,6 +126,11 @@ impl Extensions {
         &self.words
     }
 
+    /// Octets of the largest message that the host takes, where it says so (RFC 1870 §4; 0 is no limit).
+    pub(super) fn most_octets(&self) -> Option<u64> {
+        self.line("SIZE")?.split(' ').nth(1)?.parse().ok().filter(|most| *most > 0)
+    }
+
     /// Most recipients of a transaction, where the peer has a limit of its own (RFC 9422 §4.2).
     pub(super) fn recipients(&self) -> usize {
         let words = self.line("LIMITS").unwrap_or("").split(' ');

@@ -70,6 +70,18 @@ pub(super) fn care(envelope: &Envelope, progress: &Progress, settings: &settings
     dates.into_iter().flatten().fold(expiry(envelope, progress, settings).0, Timestamp::min)
 }
 
+/// True when mail for a domain waits for the line (`queue.on_demand`): the first pattern that fits says so.
+pub(super) fn is_on_demand(patterns: &[String], domain: &str) -> bool {
+    let fits = |pattern: &str| match pattern.strip_prefix('.') {
+        _ if pattern == "*" => true,
+        Some(parent) => domain.strip_suffix(parent).is_some_and(|below| below.ends_with('.')),
+        None => pattern.eq_ignore_ascii_case(domain),
+    };
+    let patterns =
+        patterns.iter().map(|text| text.strip_prefix('!').map_or((true, text.as_str()), |rest| (false, rest)));
+    patterns.into_iter().find(|(_, pattern)| fits(pattern)).is_some_and(|(waits, _)| waits)
+}
+
 /// A span in whole seconds, rounded up.
 pub(super) fn seconds(span: Duration) -> u32 {
     u32::try_from(span.as_secs() + u64::from(span.subsec_nanos() > 0)).unwrap_or(u32::MAX)

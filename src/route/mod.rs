@@ -43,7 +43,9 @@ pub struct Router {
 impl Router {
     /// A router for a site.
     pub fn new(site: Arc<Site>) -> Router {
-        let smart_host = Some(site.settings.relay.smart_host.clone()).filter(|host| !host.is_empty());
+        // Named with its mailer, so that a port or `smtps:` is not taken for one.
+        let smart_host = Some(&site.settings.relay.smart_host).filter(|host| !host.is_empty());
+        let smart_host = smart_host.map(|host| format!("relay:{host}"));
         Router::with_smart_host(site, smart_host)
     }
 

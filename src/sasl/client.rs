@@ -1,10 +1,11 @@
-//! The client's side of SASL, for logging in at other hosts: SCRAM-SHA-256, PLAIN and LOGIN. No I/O.
+//! The client's side of SASL, for logging in at other hosts: SCRAM-SHA-256, PLAIN, LOGIN and CRAM-MD5. No I/O.
 //!
 //! Called by `queue` for the smart host. The strongest mechanism that the server offers is taken; the caller has made sure that the
 //! connection may carry a password.
 //! Trust: the server is hostile until SCRAM has proved that it knows the password, too; its numbers are bounded.
-//! RFC 4616 (PLAIN), RFC 5802 and RFC 7677 (SCRAM).
+//! RFC 2195 (CRAM-MD5), RFC 4616 (PLAIN), RFC 5802 and RFC 7677 (SCRAM).
 
+use super::cram_md5;
 use super::scram::hmac_sha256;
 use encodify::base64;
 use hmac::digest::Digest;
@@ -30,6 +31,10 @@ enum State {
         password: Zeroizing<String>,
     },
     LoginPassword(Zeroizing<String>),
+    Cram {
+        user: String,
+        password: Zeroizing<String>,
+    },
     ScramFirst {
         bare: String,
         nonce: String,
@@ -65,6 +70,9 @@ impl ClientDialog {
             ("PLAIN", State::Said, Some(base64::STANDARD.encode(message.as_bytes())))
         } else if has("LOGIN") {
             ("LOGIN", State::LoginUser { user: user.to_string(), password }, None)
+        } else if has("CRAM-MD5") {
+            // Last: servers offer it also for accounts whose passwords they can't read.
+            ("CRAM-MD5", State::Cram { user: user.to_string(), password }, None)
         } else {
             return None;
         };
@@ -80,6 +88,13 @@ impl ClientDialog {
             State::LoginUser { user, password } => {
                 self.state = State::LoginPassword(password);
                 Ok(base64::STANDARD.encode(user.as_bytes()))
+            }
+            State::Cram { user, password } => {
+                let message = message?;
+                let challenge =
+                    std::str::from_utf8(&message).map_err(|_| ClientError("a challenge that is no text"))?;
+                let answer = format!("{user} {}", cram_md5(&password, challenge));
+                Ok(base64::STANDARD.encode(answer.as_bytes()))
             }
             State::LoginPassword(password) => Ok(base64::STANDARD.encode(password.as_bytes())),
             State::ScramFirst { bare, nonce, password } => {
@@ -167,6 +182,17 @@ mod tests {
         assert!(dialog.answer(&encode("v=AAAA")).is_err());
         assert!(!dialog.is_complete());
         assert_eq!(dialog.answer(&encode("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")), Ok(String::new()));
+        assert!(dialog.is_complete());
+    }
+
+    /// The exchange of RFC 2195 §2.
+    #[test]
+    fn example_of_rfc_2195() {
+        let (mut dialog, name, initial) =
+            ClientDialog::start(["CRAM-MD5"].into_iter(), "tim", "tanstaaftanstaaf", "n").unwrap();
+        assert_eq!((name, initial), ("CRAM-MD5", None));
+        let answer = dialog.answer(&encode("<1896.697170952@postoffice.reston.mci.net>")).unwrap();
+        assert_eq!(answer, encode("tim b913a602c7eda7a495b4e6e7334d3890"));
         assert!(dialog.is_complete());
     }
 

@@ -148,7 +148,6 @@ fn exim_as_smart_host_knows_who_we_are() {
     let Some(exim) = Exim::start() else { return };
     let world = World::new();
     let smart = format!("[127.0.0.1]:{}", exim.port);
-    std::fs::write(world.path("etc/routes"), format!("* esmtp:{smart}\n")).unwrap();
     let file = world.path("etc/smart-password");
     std::fs::write(&file, "se cret\n").unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();

@@ -125,10 +125,7 @@ fn waits(world: &World) -> String {
 fn the_smart_host_gets_all_mail_and_our_login() {
     let remote = remote();
     let world = World::new();
-    let smart = format!("[localhost]:{}", remote.port("submission"));
-    // Until the rules name the smart host, a route does.
-    std::fs::write(world.path("etc/routes"), format!("* esmtp:[127.0.0.1]:{}\n", remote.port("submission"))).unwrap();
-    let smart = smart.replace("localhost", "127.0.0.1");
+    let smart = format!("[127.0.0.1]:{}", remote.port("submission"));
     let file = world.path("etc/smart-password");
     std::fs::write(&file, "wrong\n").unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -142,7 +139,6 @@ fn the_smart_host_gets_all_mail_and_our_login() {
     run_until_delivered(&world, &remote, 1);
     assert!(remote.log().contains("user=alice@example.test"), "{}", remote.log());
     // TLS from the start.
-    std::fs::write(world.path("etc/routes"), format!("* esmtp:[127.0.0.1]:{}\n", remote.port("submissions"))).unwrap();
     world.set("relay.smart_host", &format!("smtps:[127.0.0.1]:{}", remote.port("submissions")));
     send(&world, &["carol@remote.test"]);
     run_until_delivered(&world, &remote, 2);

@@ -312,3 +312,21 @@ pub fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     }
     found
 }
+
+#[test]
+fn mail_waits_for_the_line_where_the_settings_say_so() {
+    let world = World::new();
+    let (far, near) = (Sink::start(|_| None), Sink::start(|_| None));
+    std::fs::write(world.path("etc/routes"), far.route("far.test") + &near.route("near.test")).unwrap();
+    world.set("queue.on_demand", r#"["!near.test", "*"]"#);
+    world.start();
+    send(&world, &["x@far.test", "y@near.test", "bob@example.test"]);
+    wait_until("what needs no line", || near.texts().len() == 1);
+    world.await_mail("bob", 1);
+    wait_until("the reason", || world.ok("emqueue", &["list"]).contains("Waits until the line is there"));
+    assert_eq!(far.texts().len(), 0);
+    world.ok("emqueue", &["flush"]);
+    wait_until("the rest", || far.texts().len() == 1);
+    wait_until("an empty queue", || world.queued().is_empty());
+    assert_eq!(near.texts().len(), 1);
+}

@@ -49,6 +49,8 @@ pub(super) struct Destination<J> {
     pub(super) parts: VecDeque<J>,
     pub(super) running: u32,
     pub(super) is_listed: bool,
+    /// Messages for it that are not due yet.
+    pub(super) waiting: u32,
     /// The place of the message served last.
     pub(super) served: u32,
     limits: Limits,
@@ -73,6 +75,7 @@ impl<J> Destination<J> {
             parts: VecDeque::new(),
             running: 0,
             is_listed: false,
+            waiting: 0,
             served: 0,
             limits,
             window: WINDOW.min(limits.each),
@@ -103,6 +106,12 @@ impl<J> Destination<J> {
             State::Parked(_) => 0,
         };
         self.running < window && !(self.parts.is_empty() && self.ready.is_empty())
+    }
+
+    /// True when nothing is known of it that would be missed.
+    pub(super) fn is_idle(&self) -> bool {
+        let has_work = self.running > 0 || self.waiting > 0 || self.is_listed;
+        !has_work && self.parts.is_empty() && self.ready.is_empty() && matches!(self.state, State::Open)
     }
 
     /// Why it can't be reached, while it is left alone.

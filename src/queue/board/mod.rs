@@ -26,6 +26,8 @@ use std::time::Duration;
 
 /// Senders whose place in a destination's order is remembered; with more than this, fairness begins anew.
 const SENDERS: usize = 10_000;
+/// Destinations that are remembered, with or without mail.
+const DESTINATIONS: usize = 10_000;
 /// How many messages one connection gets in a row while other destinations wait.
 const TURN: u32 = 20;
 
@@ -64,6 +66,8 @@ pub(super) struct Board<J> {
     limits: Limits,
     names: HashMap<Box<str>, Number>,
     destinations: Vec<Destination<J>>,
+    /// Numbers of destinations that have been forgotten.
+    free: Vec<Number>,
     /// What is not due yet: date, destination, item.
     waiting: BinaryHeap<Reverse<Waiting>>,
     /// Destinations that may start something, each once, in turn.
@@ -96,6 +100,7 @@ impl<J> Board<J> {
             limits,
             names: HashMap::new(),
             destinations: Vec::new(),
+            free: Vec::new(),
             waiting: BinaryHeap::new(),
             turns: VecDeque::new(),
             parked: BTreeSet::new(),
@@ -113,9 +118,12 @@ impl<J> Board<J> {
         if let Some(number) = self.names.get(name) {
             return *number;
         }
-        let number = self.destinations.len() as Number;
+        let number = self.free.pop().unwrap_or(self.destinations.len() as Number);
         self.names.insert(name.into(), number);
-        self.destinations.push(Destination::new(self.limits));
+        match self.destinations.get_mut(number as usize) {
+            Some(forgotten) => *forgotten = Destination::new(self.limits),
+            None => self.destinations.push(Destination::new(self.limits)),
+        }
         number
     }
 
@@ -142,6 +150,9 @@ impl<J> Board<J> {
     fn place(&mut self, item: Item, destination: Number, due: u32, now: u32) {
         let Item { id, sender, priority, care } = item;
         if due > now {
+            if let Some(host) = self.destinations.get_mut(destination as usize) {
+                host.waiting += 1;
+            }
             self.waiting.push(Reverse(Waiting { due, id, priority, destination, sender, care }));
             return;
         }
@@ -309,17 +320,29 @@ impl<J> Board<J> {
             self.list(number);
         }
         while self.waiting.peek().is_some_and(|Reverse(w)| w.due <= now) {
-            if let Some(Reverse(w)) = self.waiting.pop()
-                && self.known.contains(w.id)
-            {
+            let Some(Reverse(w)) = self.waiting.pop() else { break };
+            if let Some(host) = self.destinations.get_mut(w.destination as usize) {
+                host.waiting = host.waiting.saturating_sub(1);
+            }
+            if self.known.contains(w.id) {
                 let item = Item { id: w.id, sender: w.sender, priority: w.priority, care: w.care };
                 self.place(item, w.destination, w.due, now);
             }
         }
     }
 
-    /// Takes out of parked destinations what must be told about. To be called now and then.
+    /// Takes out of parked destinations what must be told about, and forgets destinations without mail. To be called now and then.
     pub(super) fn look_after(&mut self, now: u32) {
+        if self.names.len() > DESTINATIONS {
+            let (destinations, free) = (&self.destinations, &mut self.free);
+            self.names.retain(|_, number| {
+                let is_idle = destinations.get(*number as usize).is_some_and(Destination::is_idle);
+                if is_idle {
+                    free.push(*number);
+                }
+                !is_idle
+            });
+        }
         for number in self.parked.iter().map(|(_, number)| *number).collect::<Vec<_>>() {
             let Some(host) = self.destinations.get_mut(number as usize) else { continue };
             let Some(outcome) = host.unreachable() else { continue };

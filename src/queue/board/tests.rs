@@ -174,3 +174,24 @@ fn a_million_messages_take_little_memory() {
     assert!(std::mem::size_of::<Reverse<destination::Ready>>() <= 20);
     assert_eq!(std::mem::size_of::<PackedId>(), 10);
 }
+
+#[test]
+fn destinations_without_mail_are_forgotten_in_the_end() {
+    let mut board: Board<u8> = Board::new(LIMITS);
+    let kept = board.destination("kept");
+    let late = item(1);
+    board.learn(late, kept, 1000, 1);
+    for round in 0..5 {
+        for n in 0..DESTINATIONS {
+            let number = board.destination(&format!("{round}/{n}"));
+            let item = item(1);
+            board.learn(item, number, 0, 1);
+            assert_eq!(taken(&mut board, 1), Some((number, item.id)));
+            board.forget(item.id);
+            board.ended(number, Verdict::Reached, 1);
+        }
+        board.look_after(1);
+    }
+    assert!(board.destinations.len() <= 2 * DESTINATIONS + 1, "{}", board.destinations.len());
+    assert_eq!(taken(&mut board, 1000), Some((kept, late.id)));
+}

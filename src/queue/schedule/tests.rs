@@ -154,3 +154,14 @@ fn a_sender_is_cared_for_at_the_first_date_that_concerns_him() {
     assert_eq!(at(by(hours(1), ByMode::Notify), &fresh), hours(1));
     assert_eq!(at(by(hours(9), ByMode::Return), &warned), hours(9));
 }
+
+#[test]
+fn the_first_pattern_that_fits_says_whether_mail_waits_for_the_line() {
+    let patterns = ["!inside.test", "!.inside.test", "*"].map(String::from);
+    for (domain, waits) in
+        [("inside.test", false), ("a.b.inside.test", false), ("outinside.test", true), ("x.test", true)]
+    {
+        assert_eq!(is_on_demand(&patterns, domain), waits, "{domain}");
+    }
+    assert!(!is_on_demand(&[], "x.test") && !is_on_demand(&["y.test".to_string()], "x.test"));
+}

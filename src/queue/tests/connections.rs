@@ -85,3 +85,17 @@ fn a_message_that_fails_as_a_chunk_stays() {
     assert!(matches!(over(&runner, &id, &mut None), Attempted::Later(_)));
     assert_eq!((owed(&runner, &id), host.heard("RSET")), (vec![true], 1));
 }
+
+#[test]
+fn what_is_too_large_for_a_host_is_not_sent_to_it() {
+    for (size, octets, finished) in [("SIZE 10", 0, true), ("SIZE 0", 1, true), ("SIZE", 1, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let ehlo: &'static str = Box::leak(format!("250-peer\r\n250-PIPELINING\r\n250 {size}").into_boxed_str());
+        let host = Host::new(move |line| line.starts_with("EHLO").then_some(ehlo));
+        let runner = runner(dir.path(), &host, |_| {});
+        let id = one(&runner, "a@r.test");
+        assert_eq!(over(&runner, &id, &mut None) == Attempted::Finished, finished, "{size}");
+        assert_eq!((host.heard("MAIL"), host.texts()), (octets, octets), "{size}");
+        assert_eq!(mailbox(dir.path(), "alice").len(), 1 - octets, "{size}");
+    }
+}
