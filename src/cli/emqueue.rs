@@ -28,6 +28,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+/// How long a command waits in all for messages that are just being worked on.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Longest line of the daemon's fifo, in octets.
 const HINT_LIMIT: usize = 4096;
 
@@ -376,9 +378,9 @@ fn attempt(site: &Arc<Site>, choose: impl FnOnce(&Spool) -> Result<Vec<Id>, Ende
 }
 
 fn each(spool: &Spool, ids: &[Id], act: impl Fn(&mut Claim) -> Result<(), Ended>, pokes: bool) -> super::Done {
-    let mut exit = Exit::Ok;
+    let (mut exit, mut left) = (Exit::Ok, PATIENCE);
     for id in ids {
-        match spool.claim(id) {
+        match spool.claim_patiently(id, &mut left) {
             Ok(mut claim) => act(&mut claim)?,
             Err(ClaimError::Io(e)) => return Err(e.into()),
             Err(e) => {
@@ -395,9 +397,9 @@ fn each(spool: &Spool, ids: &[Id], act: impl Fn(&mut Claim) -> Result<(), Ended>
 }
 
 fn delete(spool: &Spool, ids: &[Id]) -> super::Done {
-    let mut exit = Exit::Ok;
+    let (mut exit, mut left) = (Exit::Ok, PATIENCE);
     for id in ids {
-        match spool.claim(id) {
+        match spool.claim_patiently(id, &mut left) {
             Ok(claim) => {
                 claim.finish()?;
                 crate::log::event("deleted").id(id).field("by", nix::unistd::getuid()).write();

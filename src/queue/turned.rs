@@ -14,7 +14,7 @@ use crate::envelope::{Envelope, Mailer, Recipient};
 use crate::log;
 use crate::nexthop::{Hop, Plan, Security};
 use crate::serve::Gate;
-use crate::spool::{Claim, ClaimError, Id, Progress, Record, Spool};
+use crate::spool::{Claim, Id, Progress, Record, Spool};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
@@ -23,7 +23,6 @@ use std::time::Duration;
 /// How long one call waits in all for messages that others work on: a customer must not be told that he has no mail because an
 /// attempt is just being written down.
 const PATIENCE: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// The ids of messages that are owed to hosts of these domains and may be sent now, oldest first.
 pub fn waiting(spool: &Spool, domains: &[String], now: Timestamp) -> io::Result<Vec<Id>> {
@@ -81,7 +80,7 @@ pub fn send(gate: &Gate, ids: &[Id], domains: &[String], wire: Box<dyn Wire>, no
     };
     let (mut taken, mut left) = (0, PATIENCE);
     for id in ids {
-        let mut claim = match patiently(gate, id, &mut left) {
+        let mut claim = match gate.spool.claim_patiently(id, &mut left) {
             Ok(claim) => claim,
             Err(e) => {
                 log::event("not-fetched").id(id).field("reason", e).write();
@@ -103,20 +102,6 @@ pub fn send(gate: &Gate, ids: &[Id], domains: &[String], wire: Box<dyn Wire>, no
     }
     kept.into_iter().for_each(|open| open.quit(GOODBYE));
     taken
-}
-
-/// Claims a message; waits for who works on it, as long as there is patience left. What is still busy then comes with the next call.
-fn patiently(gate: &Gate, id: &Id, left: &mut Duration) -> Result<Claim, ClaimError> {
-    loop {
-        match gate.spool.claim(id) {
-            Err(ClaimError::Busy) if !left.is_zero() => {
-                let pause = PAUSE.min(*left);
-                std::thread::sleep(pause);
-                *left -= pause;
-            }
-            other => return other,
-        }
-    }
 }
 
 fn one(

@@ -48,6 +48,8 @@ use std::time::Duration;
 /// A draft older than this has lost its writer: no session lives so long.
 const DRAFT_AGE: Duration = Duration::from_secs(36 * 3600);
 
+/// Pause before a busy message is claimed again.
+const CLAIM_PAUSE: Duration = Duration::from_millis(20);
 /// How often a hint is offered to a full pipe, and the pause between.
 const HINT_TRIES: u32 = 20;
 const HINT_PAUSE: Duration = Duration::from_millis(1);
@@ -155,6 +157,20 @@ impl Spool {
     /// Claims a message for an attempt or a change.
     pub fn claim(&self, id: &Id) -> Result<Claim, ClaimError> {
         Claim::take(self, id)
+    }
+
+    /// The same; waits for who works on it as long as there is patience left, and takes what it waited from that.
+    pub fn claim_patiently(&self, id: &Id, left: &mut Duration) -> Result<Claim, ClaimError> {
+        loop {
+            match self.claim(id) {
+                Err(ClaimError::Busy) if !left.is_zero() => {
+                    let pause = CLAIM_PAUSE.min(*left);
+                    std::thread::sleep(pause);
+                    *left -= pause;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Reads envelope and progress without claiming: listings. `None` when the message is gone.
