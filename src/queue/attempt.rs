@@ -8,16 +8,15 @@
 use super::board::Verdict;
 use super::conversation::{Conversation, GOODBYE, Spoken};
 use super::opening::{Net, Open};
-use super::schedule::{self, Ending, Late};
+use super::schedule::{self, Ending};
 use crate::addr::Address;
-use crate::bounce::{self, Report};
 use crate::clock::Timestamp;
 use crate::deliver::Letter;
 use crate::envelope::{Delivery, Envelope, Mailer, Recipient, TlsWish};
 use crate::log;
 use crate::nexthop::NextHops;
 use crate::serve::Gate;
-use crate::spool::{Claim, ClaimError, Id, Outcome, Progress, Record, State};
+use crate::spool::{Claim, ClaimError, Id, Outcome, Progress, Record};
 use crate::status::{Enhanced, Failure};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
@@ -34,7 +33,7 @@ pub struct Runner {
     /// disk was full must not be delivered again at each attempt.
     unwritten: Mutex<HashMap<Id, Unwritten>>,
     /// Messages whose end is not durable yet.
-    retired: Mutex<Vec<Id>>,
+    pub(super) retired: Mutex<Vec<Id>>,
     /// Destinations by domain, and since when they are known.
     pub(super) destinations: Mutex<HashMap<String, (Instant, String)>>,
 }
@@ -75,11 +74,11 @@ pub(super) struct Attempt {
     work: Mutex<Work>,
 }
 
-struct Work {
-    claim: Claim,
+pub(super) struct Work {
+    pub(super) claim: Claim,
     /// Outcomes that are to be journaled with what follows from them, or not at all.
-    pending: Vec<Record>,
-    failed: Option<io::Error>,
+    pub(super) pending: Vec<Record>,
+    pub(super) failed: Option<io::Error>,
 }
 
 /// What [`Runner::open`] found.
@@ -117,7 +116,7 @@ impl Attempt {
         self.ways.iter().filter_map(|(_, numbers)| Some(&self.envelope.recipients.get(*numbers.first()?)?.delivery))
     }
 
-    fn work(&self) -> MutexGuard<'_, Work> {
+    pub(super) fn work(&self) -> MutexGuard<'_, Work> {
         // What a panic in between may leave undone is done again at the next attempt.
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -239,69 +238,8 @@ impl Runner {
         is_last
     }
 
-    /// What follows from an attempt whose ways have all ended.
-    pub(super) fn settle(&self, attempt: &Attempt, now: Timestamp) -> io::Result<Attempted> {
-        let mut work = attempt.work();
-        let Work { claim, pending, failed } = &mut *work;
-        let pending = std::mem::take(pending);
-        if let Some(e) = failed.take() {
-            self.record(claim, now, pending)?;
-            return Err(e);
-        }
-        let settings = &self.gate.site.settings.queue;
-        let mut after = claim.progress().clone();
-        pending.iter().for_each(|record| after.apply(now, record));
-        let envelope = &*attempt.envelope;
-        let is_done = after.states.iter().all(|s| s.last.as_ref().is_some_and(|o| o.enhanced.0 == 2));
-        if is_done && !envelope.recipients.iter().zip(&after.states).any(|(r, s)| bounce::is_owed(r, s)) {
-            log::event("finished").id(&attempt.id).write();
-            if let Err(e) = claim.retire() {
-                // It is delivered and still there: its next attempt must know that.
-                self.record(claim, now, pending)?;
-                return Err(e);
-            }
-            self.retired().push(attempt.id.clone());
-            return Ok(Attempted::Finished);
-        }
-        let is_settled = |s: &State| s.last.as_ref().is_some_and(|o| o.enhanced.0 != 4);
-        let has_news = after.states.iter().any(is_settled)
-            || schedule::expiry(envelope, &after, settings).0 <= now
-            || schedule::late(envelope, &after, now, settings).is_some();
-        if !has_news {
-            // Nothing to tell anybody: outcomes and the next date go down together.
-            let next = schedule::next_attempt(envelope, &after, now, settings);
-            let records = [pending, vec![Record::Next(next)]].concat();
-            self.record(claim, now, records)?;
-            return Ok(Attempted::Later(next));
-        }
-        if !pending.is_empty() {
-            self.record(claim, now, pending)?;
-        }
-        self.expire(claim, now)?;
-        self.report(claim, now)?;
-        if claim.progress().states.iter().any(State::is_owed) {
-            let next = schedule::next_attempt(envelope, claim.progress(), now, settings);
-            self.record(claim, now, vec![Record::Next(next)])?;
-            return Ok(Attempted::Later(next));
-        }
-        log::event("finished").id(&attempt.id).write();
-        claim.retire()?;
-        self.retired().push(attempt.id.clone());
-        Ok(Attempted::Finished)
-    }
-
-    fn retired(&self) -> MutexGuard<'_, Vec<Id>> {
-        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes the end of finished messages durable. Until then a power failure brings them back.
-    pub(super) fn sync_retired(&self) -> io::Result<()> {
-        let ids = std::mem::take(&mut *self.retired());
-        if ids.is_empty() { Ok(()) } else { self.gate.spool.settle(&ids) }
-    }
-
     /// Writes records down; keeps them in memory when that fails.
-    fn record(&self, claim: &mut Claim, now: Timestamp, records: Vec<Record>) -> io::Result<()> {
+    pub(super) fn record(&self, claim: &mut Claim, now: Timestamp, records: Vec<Record>) -> io::Result<()> {
         let written = claim.record(now, &records);
         if written.is_err()
             && let Ok(mut unwritten) = self.unwritten.lock()
@@ -408,61 +346,6 @@ impl Runner {
         };
         conversation.hold(kept, &mut || attempt.work().claim.message().map(|m| Box::new(m) as Box<dyn Read>))
     }
-
-    /// Gives up on what is too old.
-    fn expire(&self, claim: &mut Claim, now: Timestamp) -> io::Result<()> {
-        let settings = &self.gate.site.settings.queue;
-        let (date, ending) = schedule::expiry(claim.envelope(), claim.progress(), settings);
-        if now < date {
-            return Ok(());
-        }
-        let mut records = Vec::new();
-        for (number, state) in claim.progress().states.iter().enumerate().filter(|(_, s)| s.is_owed()) {
-            let last = state.last.as_ref().map_or(String::new(), |o| format!("; the last attempt: {}", o.text));
-            let host = state.last.as_ref().map_or("", |o| o.host.as_str());
-            // RFC 3463 §3.5: delivery time expired.
-            let outcome = Outcome::new(Enhanced(5, 4, 7), ending.text() + &last, host);
-            log_outcome(claim.id(), &claim.envelope().recipients[number], &outcome, claim.envelope().arrived, now);
-            records.push(Record::Tried(vec![number], outcome));
-        }
-        if records.is_empty() { Ok(()) } else { self.record(claim, now, records) }
-    }
-
-    /// Tells senders: failures, successes they asked for, and that a message is late. Each report is queued before it is
-    /// journaled: a crash between doubles a report, never loses one.
-    fn report(&self, claim: &mut Claim, now: Timestamp) -> io::Result<()> {
-        let settled = groups(claim, bounce::is_owed);
-        for (sender, numbers) in settled {
-            let report = Report::settled(&numbers, owner(claim.envelope(), &sender));
-            bounce::send(&self.gate, claim, &report, now)?;
-            self.record(claim, now, vec![Record::Reported(numbers)])?;
-        }
-        let settings = &self.gate.site.settings.queue;
-        let Some(late) = schedule::late(claim.envelope(), claim.progress(), now, settings) else { return Ok(()) };
-        let waiting = groups(claim, |recipient, state| state.is_owed() && recipient.notify.delay);
-        // Said once, also when nobody wants to hear it: a date that has passed would be looked at for ever.
-        for (sender, numbers) in waiting {
-            let owner = owner(claim.envelope(), &sender);
-            let report = match late {
-                Late::Old => Report::late(&numbers, owner),
-                Late::Overdue => Report::overdue(&numbers, owner),
-            };
-            bounce::send(&self.gate, claim, &report, now)?;
-        }
-        let told = if late == Late::Old { Record::Warned } else { Record::Overdue };
-        self.record(claim, now, vec![told])
-    }
-}
-
-/// Numbers of the recipients that are meant, by the list owner who stands for the sender.
-fn groups(claim: &Claim, is_meant: impl Fn(&Recipient, &State) -> bool) -> BTreeMap<String, Vec<usize>> {
-    let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (number, recipient) in claim.envelope().recipients.iter().enumerate() {
-        if is_meant(recipient, &claim.progress().states[number]) {
-            groups.entry(recipient.delivery.sender.clone()).or_default().push(number);
-        }
-    }
-    groups
 }
 
 /// A failure of our own making, as an outcome.
@@ -516,12 +399,12 @@ fn records(attempt: &Attempt, numbers: &[usize], spoken: &[Spoken], now: Timesta
 
 /// The list owner of a delivery, where it has one. A report stays a report when a list passes it on: with an owner for
 /// sender it could be answered, and go round for ever.
-fn owner(envelope: &Envelope, text: &str) -> Option<Address> {
+pub(super) fn owner(envelope: &Envelope, text: &str) -> Option<Address> {
     envelope.sender.as_ref()?;
     Address::parse(text).ok()
 }
 
-fn log_outcome(id: &Id, recipient: &Recipient, outcome: &Outcome, arrived: Timestamp, now: Timestamp) {
+pub(super) fn log_outcome(id: &Id, recipient: &Recipient, outcome: &Outcome, arrived: Timestamp, now: Timestamp) {
     let name = match outcome.enhanced.0 {
         2 => "delivered",
         4 => "deferred",

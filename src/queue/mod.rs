@@ -16,6 +16,7 @@ pub mod onward;
 mod opening;
 mod schedule;
 mod select;
+mod settle;
 mod turned;
 
 pub use attempt::{Attempted, Runner};
