@@ -17,6 +17,7 @@ use crate::nexthop::NextHops;
 use crate::nexthop::cache::Cached;
 use crate::nexthop::ledger::TlsLedger;
 use crate::queue::{self, Attempted, Daemon, Runner, Selection, Selector, Wake};
+use crate::route::Router;
 use crate::serve::Gate;
 use crate::settings::Root;
 use crate::spool::{Claim, ClaimError, Id, Record, Spool};
@@ -249,7 +250,7 @@ fn run(arguments: Arguments) -> super::Done {
             Ok(Exit::Ok)
         }
         Action::Hosts { destination, requiretls, json } => {
-            hosts::show(&network(&site).1, &destination, requiretls, json)
+            hosts::show(&Router::new(site.clone()), &network(&site).1, &destination, requiretls, json)
         }
         Action::TlsReport { show } => tls_report::send(&site, show),
         Action::Daemon => daemon(site),

@@ -152,6 +152,9 @@ fn policies_of_the_table_hold_over_real_tls() {
     let port = remote.port("smtp");
     std::fs::write(world.path("etc/routes"), format!("remote.test esmtp:localhost:{port}\n")).unwrap();
     let policy = |line: &str| std::fs::write(world.path("etc/tls-policies"), format!("{line}\n")).unwrap();
+    let shown = world.ok("emqueue", &["hosts", "remote.test"]);
+    assert!(shown.contains(&format!("addresses: 127.0.0.1:{port}")), "by its route: {shown}");
+    assert_eq!(world.run("emqueue", &["hosts", "example.test"]).status.code(), Some(64), "ours");
     policy("localhost verify");
     send(&world, &["carol@remote.test"]);
     assert!(waits(&world).contains("UnknownIssuer"), "{}", world.log());

@@ -1,17 +1,30 @@
 //! `emqueue hosts`: where mail for a destination would go at this moment, and over which TLS.
 
-use super::super::{Done, say};
+use super::super::{Done, Ended, say};
+use crate::addr::Address;
 use crate::clock::Timestamp;
-use crate::envelope::{Mailer, TlsWish};
+use crate::envelope::{Delivery, Mailer, TlsWish};
 use crate::nexthop::{Hop, NextHops, Plan, Trust};
+use crate::route::Router;
 use crate::status::Exit;
 use serde_json::json;
 
-/// Prints the plan for a route's host text.
-pub(super) fn show(hops: &NextHops, host_text: &str, requires_tls: bool, json: bool) -> Done {
+/// Prints the plan for a domain, by its route, or for a route's host text.
+pub(super) fn show(router: &Router, hops: &NextHops, destination: &str, requires_tls: bool, json: bool) -> Done {
     let now = Timestamp::now();
     let wish = if requires_tls { TlsWish::Required } else { TlsWish::Usual };
-    let plan = hops.plan_for(Mailer::Smtp, host_text, wish, now)?;
+    let (mailer, host) = match Address::new("postmaster", destination) {
+        Ok(address) if router.is_local(address.domain()) => {
+            return Err(Ended::new(Exit::Usage, format!("mail for {destination} is delivered here")));
+        }
+        Ok(address) => {
+            let host = address.domain().to_string();
+            router.next_hop(&Delivery { host, ..Delivery::new(Mailer::Smtp, address.to_string()) })?
+        }
+        // No domain: what a route names.
+        Err(_) => (Mailer::Smtp, destination.to_string()),
+    };
+    let plan = hops.plan_for(mailer, &host, wish, now)?;
     say(&if json { as_json(&plan) } else { as_text(&plan) })?;
     Ok(Exit::Ok)
 }
