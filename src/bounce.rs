@@ -8,9 +8,9 @@ mod text;
 
 use crate::addr::Address;
 use crate::clock::Timestamp;
-use crate::envelope::{Envelope, Handling, Notify, Recipient, Source};
+use crate::envelope::{Handling, Notify, Recipient};
 use crate::log;
-use crate::serve::{Gate, Request};
+use crate::serve::{Gate, OwnMessage};
 use crate::spool::{Claim, Id, State};
 use crate::status::Failure;
 use std::io::{self, Read};
@@ -132,30 +132,7 @@ fn keep(gate: &Gate, claim: &Claim) -> io::Result<()> {
 }
 
 fn deliver(gate: &Gate, id: &Id, to: &Address, text: &[u8], handling: Handling, now: Timestamp) -> Result<(), Failure> {
-    let deliveries = gate.router.resolve(to)?;
-    let recipients = deliveries
-        .into_iter()
-        .map(|delivery| Recipient { original: to.clone(), orcpt: None, notify: Notify::NEVER, delivery })
-        .map(|mut recipient| {
-            // A failed report must reach the postmaster: failure stays on, the rest is off.
-            recipient.notify.failure = true;
-            recipient
-        })
-        .collect();
-    let envelope = Envelope {
-        sender: None,
-        arrived: now,
-        source: Source { protocol: "local".to_string(), ..Source::default() },
-        eight_bit: true,
-        smtputf8: to.is_utf8(),
-        ret_full: false,
-        envid: None,
-        handling,
-        size: 0,
-        recipients,
-    };
-    let request = Request { id: id.clone(), envelope, received: String::new(), completes: false };
-    let mut incoming = gate.open(request)?;
-    incoming.chunk(text, now)?;
-    incoming.commit(gate, now).into_iter().collect::<Result<Vec<()>, Failure>>().map(|_| ())
+    // A failed report must reach the postmaster: failure stays on, the rest is off.
+    let notify = Notify { failure: true, ..Notify::NEVER };
+    gate.send_own(OwnMessage { id, to, text, notify, handling }, now)
 }

@@ -38,6 +38,24 @@ pub struct Envelope {
     pub recipients: Vec<Recipient>,
 }
 
+impl Envelope {
+    /// The envelope of a message that this host hands in itself, with nothing asked for.
+    pub fn local(sender: Option<Address>, arrived: Timestamp, recipients: Vec<Recipient>) -> Envelope {
+        Envelope {
+            sender,
+            arrived,
+            source: Source { protocol: "local".to_string(), ..Source::default() },
+            eight_bit: false,
+            smtputf8: false,
+            ret_full: false,
+            envid: None,
+            handling: Handling::default(),
+            size: 0,
+            recipients,
+        }
+    }
+}
+
 /// Who handed a message in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Source {

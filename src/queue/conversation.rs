@@ -335,7 +335,8 @@ impl Conversation<'_> {
 
 /// Appends the whole message as one last chunk, with CRLF line ends.
 fn push_chunk(piece: &mut Vec<u8>, size: u64, text: &mut Text<'_>) -> std::io::Result<()> {
-    // The header may have grown by a field. Room for one octet more, so that the end is seen by a read that gives nothing, and not by a smaller one first.
+    // The header may have grown by a field. One octet more, so that the end is seen by a read that gives nothing, and not by a
+    // smaller one first.
     let (mut whole, mut wire) = (Vec::with_capacity(size as usize + 1), Vec::new());
     text()?.read_to_end(&mut whole)?;
     let mut encoder = DotEncoder::of_chunks();

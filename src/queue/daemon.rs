@@ -177,6 +177,10 @@ impl Scanner {
         let there = spool.scan_bucket(bucket)?;
         self.seen[bucket] = changed.filter(|_| is_settled);
         let news = self.crew.board().compare(bucket, &there);
+        if !news.is_empty() {
+            // The main loop may sleep for a minute; from now on there are ends to be synced each second.
+            spool.poke_quietly();
+        }
         for (count, id) in news.into_iter().map(|packed| packed.unpack()).enumerate() {
             match spool.peek(&id) {
                 Ok(Some((envelope, progress))) => self.crew.learn(&id, &envelope, &progress),

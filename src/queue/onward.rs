@@ -152,7 +152,7 @@ pub fn tunnelled(header: &[u8], envelope: &Envelope, host: &NextHost) -> Option<
 mod tests {
     use super::*;
     use crate::addr::Address;
-    use crate::envelope::{DeliverBy, Delivery, Handling, Source};
+    use crate::envelope::{DeliverBy, Delivery, Handling};
     use std::time::Duration;
 
     const NOW: Timestamp = Timestamp(1_795_522_071_000_000);
@@ -161,18 +161,7 @@ mod tests {
         let address = Address::parse("a@b.test").unwrap();
         let delivery = Delivery::new(Mailer::Smtp, "a@b.test");
         let recipient = Recipient { original: address.clone(), orcpt: None, notify: Notify::default(), delivery };
-        Envelope {
-            sender: Some(address),
-            arrived: NOW,
-            source: Source::default(),
-            eight_bit: false,
-            smtputf8: false,
-            ret_full: false,
-            envid: None,
-            handling,
-            size: 0,
-            recipients: vec![recipient],
-        }
+        Envelope { handling, ..Envelope::local(Some(address), NOW, vec![recipient]) }
     }
 
     fn by(seconds: i64, letters: &str) -> Handling {

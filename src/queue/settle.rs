@@ -30,12 +30,12 @@ impl Runner {
         let envelope = attempt.envelope();
         let is_done = after.states.iter().all(|s| s.last.as_ref().is_some_and(|o| o.enhanced.0 == 2));
         if is_done && !envelope.recipients.iter().zip(&after.states).any(|(r, s)| bounce::is_owed(r, s)) {
-            log::event("finished").id(attempt.id()).write();
             if let Err(e) = claim.retire() {
                 // It is delivered and still there: its next attempt must know that.
                 self.record(claim, now, pending)?;
                 return Err(e);
             }
+            log::event("finished").id(attempt.id()).write();
             self.retired().push(attempt.id().clone());
             return Ok(Attempted::Finished);
         }
@@ -60,8 +60,8 @@ impl Runner {
             self.record(claim, now, vec![Record::Next(next)])?;
             return Ok(Attempted::Later(next));
         }
-        log::event("finished").id(attempt.id()).write();
         claim.retire()?;
+        log::event("finished").id(attempt.id()).write();
         self.retired().push(attempt.id().clone());
         Ok(Attempted::Finished)
     }

@@ -215,21 +215,13 @@ fn remote(mailer: Mailer, to: &str) -> Recipient {
 }
 
 fn queue(runner: &Runner, sender: Option<&str>, recipients: Vec<Recipient>) -> Id {
-    let envelope = Envelope {
-        sender: sender.map(address),
-        arrived: NOW,
-        source: Source { protocol: "local".into(), ..Source::default() },
-        eight_bit: false,
-        smtputf8: false,
-        ret_full: false,
-        envid: None,
-        handling: Handling::default(),
-        size: 0,
-        recipients,
-    };
+    queue_as(runner, Envelope::local(sender.map(address), NOW, recipients), b"Subject: queued\n\nbody\n")
+}
+
+fn queue_as(runner: &Runner, envelope: Envelope, text: &[u8]) -> Id {
     let spool = &runner.gate().spool;
     let mut draft = spool.draft(Id::new(NOW), &envelope).unwrap();
-    draft.write(b"Subject: queued\n\nbody\n").unwrap();
+    draft.write(text).unwrap();
     spool.publish(draft).unwrap()
 }
 

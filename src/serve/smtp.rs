@@ -103,12 +103,11 @@ impl SmtpService {
 
     /// Who speaks, as the rules are told.
     fn client<'a>(&'a self, begin: Option<&'a Begin>) -> Client<'a> {
-        let may_relay = policy::may_relay(&self.desk.gate.site, self.ip, self.login.as_ref()).is_ok();
         Client {
             ip: self.ip,
             helo: begin.and_then(|b| b.helo.as_deref()),
             login: self.login.as_ref().map(|l| l.account().name()),
-            is_trusted: self.desk.is_local || (self.desk.kind != Kind::Lmtp && may_relay),
+            is_trusted: self.is_trusted(),
             tls: begin.and_then(|b| b.tls.as_ref()).map(|(version, cipher)| (version.as_str(), cipher.as_str())),
         }
     }

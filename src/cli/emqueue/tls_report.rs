@@ -1,17 +1,16 @@
 //! `emqueue tls-report`: sends the reports of the days that are over to the domains that want them.
 
 use super::super::{Done, Ended, say};
-use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::drive::Dns;
-use crate::envelope::{Delivery, Envelope, Handling, Notify, Recipient, Source, TlsWish};
+use crate::envelope::{Handling, Notify, TlsWish};
 use crate::fsx;
 use crate::nexthop::Resolver;
 use crate::nexthop::ledger::{self, Session};
 use crate::nexthop::resolver::{Data, DnsError, Kind};
 use crate::nexthop::tls_report::{Reporter, message, report, wanted_by};
-use crate::serve::{Gate, Request};
+use crate::serve::{Gate, OwnMessage};
 use crate::spool::Id;
 use crate::status::{Exit, Failure};
 use std::collections::BTreeMap;
@@ -111,31 +110,10 @@ fn one(
             continue;
         }
         let text = message(&from, domain, &to, &value).map_err(|e| Failure::local(&e))?;
-        submit(gate, &id, &to, &text, now)?;
+        // RFC 8460 §5.3: what is wrong with TLS there must not keep the report from coming.
+        let handling = Handling { tls: TlsWish::NotRequired, ..Handling::default() };
+        gate.send_own(OwnMessage { id: &id, to: &to, text: text.as_bytes(), notify: Notify::NEVER, handling }, now)?;
         crate::log::event("tls-report").id(&id).field("domain", domain).field("to", &to).field("day", day).write();
     }
     Ok(())
-}
-
-/// Queues a report, with the null reverse path: nobody reads answers to it.
-fn submit(gate: &Gate, id: &Id, to: &Address, text: &str, now: Timestamp) -> Result<(), Failure> {
-    let recipient =
-        |delivery: Delivery| Recipient { original: to.clone(), orcpt: None, notify: Notify::NEVER, delivery };
-    let recipients = gate.router.resolve(to)?.into_iter().map(recipient).collect();
-    let envelope = Envelope {
-        sender: None,
-        arrived: now,
-        source: Source { protocol: "local".to_string(), ..Source::default() },
-        eight_bit: false,
-        smtputf8: to.is_utf8(),
-        ret_full: false,
-        envid: None,
-        // RFC 8460 §5.3: what is wrong with TLS there must not keep the report from coming.
-        handling: Handling { tls: TlsWish::NotRequired, ..Handling::default() },
-        size: 0,
-        recipients,
-    };
-    let mut incoming = gate.open(Request { id: id.clone(), envelope, received: String::new(), completes: false })?;
-    incoming.chunk(text.as_bytes(), now)?;
-    incoming.commit(gate, now).into_iter().collect::<Result<Vec<()>, Failure>>().map(|_| ())
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::addr::Address;
-use crate::envelope::{DeliverBy, Delivery, Handling, Hold, Mailer, Notify, Recipient, Source};
+use crate::envelope::{DeliverBy, Delivery, Handling, Hold, Mailer, Notify, Recipient};
 
 const ARRIVED: Timestamp = Timestamp(1_795_522_071_000_000);
 
@@ -14,23 +14,9 @@ fn hours(n: u64) -> Duration {
 
 fn envelope(handling: Handling) -> Envelope {
     let address = Address::parse("a@b.test").unwrap();
-    Envelope {
-        sender: Some(address.clone()),
-        arrived: ARRIVED,
-        source: Source::default(),
-        eight_bit: false,
-        smtputf8: false,
-        ret_full: false,
-        envid: None,
-        handling,
-        size: 0,
-        recipients: vec![Recipient {
-            original: address,
-            orcpt: None,
-            notify: Notify::default(),
-            delivery: Delivery::new(Mailer::Smtp, "a@b.test"),
-        }],
-    }
+    let delivery = Delivery::new(Mailer::Smtp, "a@b.test");
+    let recipient = Recipient { original: address.clone(), orcpt: None, notify: Notify::default(), delivery };
+    Envelope { handling, ..Envelope::local(Some(address), ARRIVED, vec![recipient]) }
 }
 
 fn by(span: Duration, mode: ByMode) -> Handling {

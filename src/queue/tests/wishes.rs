@@ -14,23 +14,11 @@ fn later(seconds: u64) -> Timestamp {
 }
 
 fn queue_with(runner: &Runner, handling: Handling) -> Id {
-    let id = Id::new(NOW);
     let envelope = Envelope {
-        sender: Some(address("alice@example.test")),
-        arrived: NOW,
-        source: Source { protocol: "local".into(), ..Source::default() },
-        eight_bit: false,
-        smtputf8: false,
-        ret_full: false,
-        envid: None,
         handling,
-        size: 0,
-        recipients: vec![remote(Mailer::Smtp, "x@r.test")],
+        ..Envelope::local(Some(address("alice@example.test")), NOW, vec![remote(Mailer::Smtp, "x@r.test")])
     };
-    let spool = &runner.gate().spool;
-    let mut draft = spool.draft(id, &envelope).unwrap();
-    draft.write(b"Subject: queued\nMT-Priority: 9\n\nbody\n").unwrap();
-    spool.publish(draft).unwrap()
+    queue_as(runner, envelope, b"Subject: queued\nMT-Priority: 9\n\nbody\n")
 }
 
 fn host(ehlo: &'static str, refuses: bool) -> Host {
