@@ -9,6 +9,7 @@
 use super::deflate::Deflate;
 use super::tls::TlsSource;
 use crate::clock::Timestamp;
+use crate::fsx::Glance;
 use crate::log;
 use crate::proto::{Session, Step, TlsFacts};
 use crate::serve::{Moment, Service};
@@ -162,6 +163,8 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
     /// Goes on until something is wanted. On a worker questions that block are answered here.
     pub fn step(&mut self, on_worker: bool) -> Want {
         let now = present();
+        // All that is answered here was sent before.
+        let _glance = Glance::begin();
         if let Some(ask) = self.pending.take() {
             if !on_worker {
                 self.pending = Some(ask);

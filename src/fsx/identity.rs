@@ -1,10 +1,11 @@
 //! Has a file changed since it was read?
 
+use std::cell::Cell;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// One state of a file: device, inode, size, and the times of its text and of its inode. Whoever replaces, writes or touches the file makes
 /// another one.
@@ -50,6 +51,49 @@ impl Identity {
     }
 }
 
+/// While one is held, this thread looks at each file that it follows once: what was found counts until the glance is over.
+///
+/// Held by the drivers for what a connection brought at once: a change made before those octets were sent is seen, as it must be, and two
+/// hundred RCPT commands in one packet don't ask two hundred times. Followed files only ([`Seen`]); messages and mailboxes are always
+/// looked at.
+#[derive(Debug)]
+pub struct Glance {
+    outer: u64,
+}
+
+/// The number of the last glance of this process; 0 is none.
+static LAST_GLANCE: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static GLANCE: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Glance {
+    /// Begins one; an outer one goes on after it.
+    pub fn begin() -> Glance {
+        Glance { outer: GLANCE.replace(Glance::next()) }
+    }
+
+    /// Begins the present one anew: this thread has changed a file that it follows.
+    pub fn renew() {
+        GLANCE.with(|glance| {
+            if glance.get() != 0 {
+                glance.set(Glance::next());
+            }
+        });
+    }
+
+    fn next() -> u64 {
+        LAST_GLANCE.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+impl Drop for Glance {
+    fn drop(&mut self) {
+        GLANCE.set(self.outer);
+    }
+}
+
 /// How often a file that is held open is looked for by its path all the same.
 const BY_PATH: u32 = 64;
 
@@ -65,6 +109,8 @@ pub struct Seen {
     identity: Option<Identity>,
     file: Option<File>,
     asked: AtomicU32,
+    /// The glance in which it was found current last.
+    glance: AtomicU64,
 }
 
 impl Seen {
@@ -77,7 +123,7 @@ impl Seen {
             Some((identity, file)) => (Some(identity), Some(file)),
             None => (Identity::of(path).unwrap_or(None), None),
         };
-        Seen { path: path.to_path_buf(), identity, file, asked: AtomicU32::new(0) }
+        Seen { path: path.to_path_buf(), identity, file, asked: AtomicU32::new(0), glance: AtomicU64::new(0) }
     }
 
     /// The state in which it was seen; `None` where there was no file.
@@ -85,8 +131,25 @@ impl Seen {
         self.identity
     }
 
-    /// True when it is still in this state.
+    /// The file itself, at its start; `None` where there was none, and behind a symbolic link.
+    pub fn file(&self) -> Option<&File> {
+        self.file.as_ref()
+    }
+
+    /// True when it is still in this state, or was at the first question of this [`Glance`].
     pub fn is_current(&self) -> bool {
+        let glance = GLANCE.get();
+        if glance != 0 && self.glance.load(Ordering::Relaxed) == glance {
+            return true;
+        }
+        let is_current = self.is_still();
+        if is_current {
+            self.glance.store(glance, Ordering::Relaxed);
+        }
+        is_current
+    }
+
+    fn is_still(&self) -> bool {
         let by_path = || Identity::of(&self.path).unwrap_or(None) == self.identity;
         match &self.file {
             Some(file) if self.asked.fetch_add(1, Ordering::Relaxed) % BY_PATH != BY_PATH - 1 => {
@@ -130,6 +193,29 @@ mod tests {
             assert!(!seen.is_current(), "{what}");
         }
         assert_eq!(Seen::of(&path).identity(), None);
+    }
+
+    #[test]
+    fn in_one_glance_a_file_is_looked_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "a").unwrap();
+        let seen = Seen::of(&path);
+        let glance = Glance::begin();
+        assert!(seen.is_current());
+        std::fs::write(&path, "bb").unwrap();
+        assert!(seen.is_current(), "the same glance");
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert!(!seen.is_current(), "another thread"));
+        });
+        let inner = Glance::begin();
+        assert!(!seen.is_current(), "a glance of its own");
+        drop(inner);
+        assert!(seen.is_current(), "the first one again");
+        Glance::renew();
+        assert!(!seen.is_current(), "the first one anew");
+        drop(glance);
+        assert!(!seen.is_current(), "no glance at all");
     }
 
     #[test]

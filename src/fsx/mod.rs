@@ -19,7 +19,7 @@ mod lock;
 mod publish;
 
 pub use dir::{Dir, each_name};
-pub use identity::{Identity, Seen};
+pub use identity::{Glance, Identity, Seen};
 pub use lock::{Lock, LockError};
 pub use publish::{BUFFER, Draft, replace, replace_cache, replace_first, sync_all};
 

@@ -25,7 +25,7 @@ pub use text::TextTable;
 pub use tls_policies::{TlsPolicies, TlsPolicy};
 
 use crate::config::ConfigError;
-use crate::fsx::{self, Identity};
+use crate::fsx::{self, Identity, Seen};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -46,10 +46,10 @@ pub struct Watched<T> {
     held: Mutex<Option<Held<T>>>,
 }
 
-/// What was read, and from which state of the file; `None` is that there is none.
+/// What was read, and from which state of the file.
 #[derive(Debug)]
 struct Held<T> {
-    identity: Option<Identity>,
+    seen: Seen,
     table: Arc<T>,
 }
 
@@ -71,18 +71,23 @@ impl<T: Table> Watched<T> {
         let Ok(mut held) = self.held.lock() else {
             return self.read().map(Arc::new);
         };
-        let identity =
-            Identity::of(&self.path).map_err(|e| ConfigError::whole(self.path.clone(), e.to_string(), ""))?;
-        let Some(old) = &mut *held else {
-            let table = Arc::new(self.read()?);
-            *held = Some(Held { identity, table: table.clone() });
-            return Ok(table);
-        };
-        if old.identity == identity {
+        if let Some(old) = &*held
+            && old.seen.is_current()
+        {
             return Ok(old.table.clone());
         }
-        old.identity = identity;
-        if identity.is_none() {
+        // Before the text is read, so that a change in between is seen next time.
+        let seen = Seen::of(&self.path);
+        let Some(old) = &mut *held else {
+            // A file that can't be looked at is a mistake, not an empty table.
+            Identity::of(&self.path).map_err(|e| ConfigError::whole(self.path.clone(), e.to_string(), ""))?;
+            let table = Arc::new(self.read()?);
+            *held = Some(Held { seen, table: table.clone() });
+            return Ok(table);
+        };
+        let is_missing = seen.identity().is_none();
+        old.seen = seen;
+        if is_missing {
             // Gone between an editor's two renames, or by mistake: without its aliases a site refuses mail for good.
             crate::log::event("table-missing").field("file", self.path.display()).error().write();
             return Ok(old.table.clone());

@@ -15,7 +15,7 @@ pub use password::{PasswordError, check as check_password, hash as hash_password
 use crate::addr::Address;
 use crate::config::Site;
 use crate::fields;
-use crate::fsx::{self, Identity, Lock, LockError};
+use crate::fsx::{self, Glance, Identity, Lock, LockError, Seen};
 use crate::mailbox::Quota;
 use crate::sasl::{Proven, ScramKeys};
 use crate::status::Failure;
@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long a change waits for another one.
@@ -194,18 +194,18 @@ pub trait Directory: Send + Sync {
 pub struct Users {
     path: PathBuf,
     lock: PathBuf,
-    seen: Arc<Mutex<Seen>>,
+    known: Arc<Mutex<Known>>,
 }
 
 /// What was found in one state of the file.
 #[derive(Debug, Default)]
-struct Seen {
-    file: Option<(Identity, Arc<File>)>,
+struct Known {
+    file: Option<Arc<Seen>>,
     accounts: HashMap<String, Option<Arc<Account>>>,
 }
 
 /// Most accounts remembered.
-const SEEN_LIMIT: usize = 10_000;
+const KNOWN_LIMIT: usize = 10_000;
 
 impl Directory for Users {
     fn find(&self, address: &Address) -> Result<Option<Arc<Account>>, Failure> {
@@ -220,7 +220,7 @@ impl Users {
     }
 
     fn at(path: PathBuf, lock: PathBuf) -> Users {
-        Users { path, lock, seen: Default::default() }
+        Users { path, lock, known: Default::default() }
     }
 
     /// The file.
@@ -231,33 +231,29 @@ impl Users {
     /// One account, by binary search.
     pub fn lookup(&self, address: &Address) -> io::Result<Option<Arc<Account>>> {
         let key = name_key(address);
-        let Ok(mut seen) = self.seen.lock() else {
-            return match Identity::of(&self.path)? {
-                Some(_) => self.search(&fsx::open_read(&self.path)?, &key),
-                None => Ok(None),
-            };
-        };
-        let now = Identity::of(&self.path)?;
-        if now.is_none() || seen.file.as_ref().is_none_or(|(identity, _)| Some(*identity) != now) {
-            *seen = Seen::default();
+        // A panic while it was held leaves look-ups that are as good as before.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.file.as_ref().is_some_and(|file| file.is_current()) {
+            *known = Known { file: Some(Arc::new(Seen::of(&self.path))), accounts: HashMap::new() };
         }
-        if let (Some(now), None) = (now, &seen.file) {
-            seen.file = Some((now, Arc::new(fsx::open_read(&self.path)?)));
-        }
-        let Some((identity, file)) = seen.file.clone() else { return Ok(None) };
-        if let Some(found) = seen.accounts.get(&key) {
+        if let Some(found) = known.accounts.get(&key) {
             return Ok(found.clone());
         }
+        let Some(seen) = known.file.clone() else { return Ok(None) };
         // Others need not wait for our reading.
-        drop(seen);
-        let found = self.search(&file, &key)?;
-        if let Ok(mut seen) = self.seen.lock()
-            && seen.file.as_ref().is_some_and(|(now, _)| *now == identity)
-        {
-            if seen.accounts.len() >= SEEN_LIMIT {
-                seen.accounts.clear();
+        drop(known);
+        let found = match seen.file() {
+            Some(file) => self.search(file, &key)?,
+            // A file that can't be looked at is a mistake, not an empty one; a symbolic link is followed each time.
+            None if Identity::of(&self.path)?.is_some() => return self.search(&fsx::open_read(&self.path)?, &key),
+            None => return Ok(None),
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.file.as_ref().is_some_and(|file| Arc::ptr_eq(file, &seen)) {
+            if known.accounts.len() >= KNOWN_LIMIT {
+                known.accounts.clear();
             }
-            seen.accounts.insert(key, found.clone());
+            known.accounts.insert(key, found.clone());
         }
         Ok(found)
     }
@@ -315,6 +311,7 @@ impl Users {
             text.push('\n');
         }
         fsx::replace(&self.path, text.as_bytes(), 0o600)?;
+        Glance::renew();
         Ok(result)
     }
 
