@@ -7,7 +7,7 @@
 //! | 4 programs | `cli`, `drive` |
 //! | 3 services | `serve`, `route`, `policy`, `deliver`, `queue`, `nexthop`, `bounce`, `submit` |
 //! | 2 protocols | `proto` |
-//! | 2′ stores | `spool`, `store`, `users`, `tables`, `config` |
+//! | 2′ stores | `spool`, `store`, `users`, `lists`, `tables`, `config` |
 //! | 1 values | `addr`, `envelope`, `mailbox`, `msg`, `rules`, `sasl`, `settings`, `status` |
 //! | 0 ground | `line`, `dot`, `fields`, `fsx`, `clock`, `log` |
 
@@ -25,6 +25,7 @@ pub mod envelope;
 pub mod fields;
 pub mod fsx;
 pub mod line;
+pub mod lists;
 pub mod log;
 pub mod mailbox;
 pub mod msg;

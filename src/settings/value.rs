@@ -1,5 +1,6 @@
 //! The types a setting can have, each with its text form in both directions.
 
+use crate::addr::Address;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use toml_edit::Value;
@@ -250,6 +251,14 @@ impl Member for IpAddr {
 
     fn member(text: &str) -> Result<IpAddr, String> {
         text.parse().map_err(|_| format!("{text:?} is not an address: write \"192.0.2.1\" or \"2001:db8::1\""))
+    }
+}
+
+impl Member for Address {
+    const LIST: &'static str = "a list of mail addresses";
+
+    fn member(text: &str) -> Result<Address, String> {
+        Address::parse(text).map_err(|e| format!("{text:?}: {e}"))
     }
 }
 

@@ -22,6 +22,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("status", 10),
     ("proto", 20),
     ("config", 21),
+    ("lists", 21),
     ("spool", 21),
     ("store", 21),
     ("tables", 21),
