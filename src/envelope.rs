@@ -216,6 +216,8 @@ pub enum Mailer {
     Smtp,
     /// Another host by LMTP; `user` is the address.
     Lmtp,
+    /// A mailing list; `host` is the list, `user` the address of it that was written to.
+    List,
     /// Nothing to be done: the message is dropped on the administrator's word.
     Discard,
     /// Always refused when tried; `user` is the text. For entries that fail after acceptance.
@@ -232,6 +234,7 @@ impl Mailer {
             Mailer::File => "file",
             Mailer::Smtp => "smtp",
             Mailer::Lmtp => "lmtp",
+            Mailer::List => "list",
             Mailer::Discard => "discard",
             Mailer::Error => "error",
         }
@@ -243,7 +246,7 @@ impl FromStr for Mailer {
 
     fn from_str(text: &str) -> Result<Mailer, ()> {
         use Mailer::*;
-        [Mailbox, System, Program, File, Smtp, Lmtp, Discard, Error].into_iter().find(|m| m.name() == text).ok_or(())
+        [Mailbox, System, Program, File, Smtp, Lmtp, List, Discard, Error].into_iter().find(|m| m.name() == text).ok_or(())
     }
 }
 

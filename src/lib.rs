@@ -5,7 +5,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | 4 programs | `cli`, `drive` |
-//! | 3 services | `serve`, `route`, `policy`, `deliver`, `queue`, `nexthop`, `bounce`, `submit` |
+//! | 3 services | `serve`, `route`, `policy`, `deliver`, `queue`, `nexthop`, `bounce`, `list`, `submit` |
 //! | 2 protocols | `proto` |
 //! | 2′ stores | `spool`, `store`, `users`, `lists`, `tables`, `config` |
 //! | 1 values | `addr`, `envelope`, `mailbox`, `msg`, `rules`, `sasl`, `settings`, `status` |
@@ -25,6 +25,7 @@ pub mod envelope;
 pub mod fields;
 pub mod fsx;
 pub mod line;
+pub mod list;
 pub mod lists;
 pub mod log;
 pub mod mailbox;

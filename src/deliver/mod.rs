@@ -127,7 +127,7 @@ impl Postman {
                 program::run(&exec, sender, original, &mut text)
             }
             Mailer::Discard => Ok("discarded by an alias".to_string()),
-            Mailer::Smtp | Mailer::Lmtp | Mailer::Error => {
+            Mailer::Smtp | Mailer::Lmtp | Mailer::List | Mailer::Error => {
                 Err(Failure::temporary((3, 5), "Internal routing error", "not a local mailer"))
             }
         }

@@ -4,7 +4,7 @@
 //! it is missing, so that a plain file of addresses is one, too. Known keys: `since` (when he came, RFC 3339), `name`, `why` (who
 //! switched him off), `options`. Keys that this version does not know are kept.
 //! Lines that begin with `#` are notes. A line that makes no sense is named by [`Members::damaged`] and passed over; the others are
-//! used. Notes and damaged lines stay when the file is written anew; they gather at its top.
+//! used. Notes and damaged lines stay when the file is written anew; they gather at its top and at its end.
 //! Trust: the file is the administrator's, its addresses came from the network.
 
 use crate::addr::Address;
@@ -183,15 +183,15 @@ impl Members {
     /// The file's text.
     pub fn print(&self) -> String {
         let mut text = String::with_capacity(64 * (self.all.len() + 1));
-        let kept = self.notes.iter().chain(self.damaged.iter().map(|damaged| &damaged.text));
-        for line in std::iter::once(HEADER).chain(kept.map(String::as_str)) {
+        let mut line = |line: &str| {
             text.push_str(line);
             text.push('\n');
-        }
-        for member in self.all.values() {
-            text.push_str(&member.print());
-            text.push('\n');
-        }
+        };
+        line(HEADER);
+        self.notes.iter().for_each(|note| line(note));
+        self.all.values().for_each(|member| line(&member.print()));
+        // Behind the members: of a line that stands there twice the first counts, today and after this.
+        self.damaged.iter().for_each(|damaged| line(&damaged.text));
         text
     }
 
@@ -271,8 +271,8 @@ mod tests {
         assert_eq!(since.rfc3339(), "2026-11-30T00:00:00.000000Z");
         let printed = members.print();
         let lines: Vec<&str> = printed.lines().collect();
-        assert_eq!(lines[..5], ["# em-members 1", "# a note", "no address", "ALICE@a.test off", "dave@d.test loud"]);
-        assert_eq!(lines[5], "alice@a.test on");
+        assert_eq!(lines[..3], ["# em-members 1", "# a note", "alice@a.test on"]);
+        assert_eq!(lines[5..], ["no address", "ALICE@a.test off", "dave@d.test loud"]);
         assert_eq!(Members::parse(printed.as_bytes()).print(), printed);
     }
 

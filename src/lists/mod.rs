@@ -19,15 +19,19 @@
 //! once, and no network under either.
 //! Trust: names of lists come from addresses of the network; [`ListName`] lets no path out of its folder.
 
+pub mod answers;
 mod change;
+pub mod held;
 pub mod members;
 mod name;
+pub mod pending;
+pub mod posts;
 pub mod settings;
+pub mod texts;
 
 pub use change::Deleted;
 pub use name::{ListName, NAME_LIMIT, NameError, Role, readings};
-/// Characters of a token: 128 bits.
-pub const TOKEN_LENGTH: usize = 26;
+pub use pending::TOKEN_LENGTH;
 pub use settings::ListSettings;
 
 use crate::addr::Address;

@@ -8,6 +8,7 @@
 //! | raw: as the message has it | this file, `content`, `structure`, `address`, `envelope`, `section` |
 //! | printed for IMAP | `nstring`, `bodystructure` |
 //! | rewritten for clients that read ASCII headers only | `surrogate` |
+//! | encoded: texts of our own | `encode` |
 //! | decoded: for people who search and read | `charset`, `transfer`, `words`, `html`, `text`, `folding`, `subject`, `date` |
 
 pub mod address;
@@ -16,6 +17,7 @@ pub mod charset;
 pub mod content;
 pub mod date;
 pub mod digest;
+pub mod encode;
 pub mod envelope;
 pub mod folding;
 pub mod grams;

@@ -95,6 +95,11 @@ impl NextHops {
         NextHops { site, resolver, own, draw: Box::new(random), policies, sts: None }
     }
 
+    /// What answers questions about names.
+    pub fn resolver(&self) -> &dyn Resolver {
+        &*self.resolver
+    }
+
     /// With MTA-STS, where the settings want it.
     pub fn with_sts(mut self, fetch: Arc<dyn Fetch>) -> NextHops {
         let dir = self.site.root.spool.join("sts");

@@ -13,6 +13,7 @@ use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::deliver::Letter;
 use crate::envelope::{Delivery, Envelope, Mailer, Recipient, TlsWish};
+use crate::list;
 use crate::log;
 use crate::nexthop::NextHops;
 use crate::serve::Gate;
@@ -280,10 +281,22 @@ impl Runner {
         }
         let owner = owner(&attempt.envelope, &delivery.sender);
         let sender = owner.as_ref().or(attempt.envelope.sender.as_ref());
+        if delivery.mailer == Mailer::List {
+            return self.to_list(attempt, recipient, now);
+        }
         let mut text = attempt.work().claim.message().map_err(|e| Failure::local(&e))?;
         let mut letter = Letter { sender, original: &recipient.original, text: &mut text };
         let draft = self.gate.spool.plain_draft(&Id::new(now));
         self.gate.postman.deliver(delivery, &mut letter, draft, now)
+    }
+
+    /// Gives a message to a mailing list.
+    fn to_list(&self, attempt: &Attempt, recipient: &Recipient, now: Timestamp) -> Result<String, Failure> {
+        let user = &recipient.delivery.user;
+        let to = Address::parse(user).map_err(|e| Failure::permanent((1, 3), format!("<{user}>: {e}"), ""))?;
+        let desk = list::Desk { gate: &self.gate, resolver: self.hops.resolver(), now };
+        let mut text = attempt.work().claim.message().map_err(|e| Failure::local(&e))?;
+        desk.receive(&to, &attempt.id, attempt.envelope.sender.as_ref(), &mut text)
     }
 
     /// Sends to the recipients of one domain. They go to one host, unless the rules tell users of the domain apart.

@@ -5,6 +5,7 @@ use super::triple::{Routed, hop_words};
 use super::{Decider, Router, Steps, refusal};
 use crate::addr::Address;
 use crate::envelope::{Delivery, Mailer};
+use crate::lists::{ListError, ListName, Role};
 use crate::status::{Enhanced, Failure};
 use crate::tables::aliases::Alias;
 use crate::tables::aliases::{Aliases, Target, parse_targets};
@@ -128,6 +129,9 @@ impl<'a> Expansion<'a> {
             let name = alias.name.clone();
             return self.alias(alias, &name, &key);
         }
+        if let Some((name, role)) = self.router.lists().role_of(&key) {
+            return self.list(&name, role, &key);
+        }
         if let Some(delivery) = self.mailbox(&key)? {
             return self.add(delivery);
         }
@@ -153,6 +157,32 @@ impl<'a> Expansion<'a> {
             format!("<{address}>: Recipient address rejected: User unknown"),
             "no such user",
         ))
+    }
+
+    /// An address of a mailing list. Mail for its owners goes to them; the list itself takes all else.
+    fn list(&mut self, name: &ListName, role: Role, key: &Address) -> Result<(), Failure> {
+        self.say(Decider::Alias, || format!("{key}: mailing list {name}"));
+        let open = key.to_string();
+        if role == Role::Owner && !self.open.contains(&open) {
+            let failed = |e: ListError| Failure::temporary((3, 5), "Local configuration error, try again later", e);
+            let list = self.router.lists().open(name).map_err(failed)?;
+            self.open.push(open);
+            let result = list.settings.owners.iter().try_for_each(|owner| match self.address(owner) {
+                Err(failure) if !failure.is_temporary() => {
+                    self.say(Decider::Alias, || format!("{owner}: {failure}"));
+                    Ok(())
+                }
+                other => other,
+            });
+            self.open.pop();
+            if result.is_err() || !self.found.is_empty() {
+                return result;
+            }
+            return self.postmaster(&Address::new("postmaster", key.domain()).unwrap_or_else(|_| key.clone()));
+        }
+        let mut delivery = Delivery::new(Mailer::List, key.to_string());
+        delivery.host = name.to_string();
+        self.add(delivery)
     }
 
     /// The alias for an address: whole, then local part, then both without +detail. None for one that is open already.

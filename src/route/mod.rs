@@ -1,7 +1,7 @@
 //! Where does this address go? The one function that every way in asks: SMTP at RCPT, LMTP, emsend, bounces.
 //!
 //! The rules of em.cf come first (virtual users, routes, smart host; [`em_cf`]) and give a mailer, a host and a user. For a user of
-//! ours: alias of the whole address, alias of the local part, account, the same without +detail, system account, postmaster, the
+//! ours: alias of the whole address, alias of the local part, mailing list, account, the same without +detail, system account, postmaster, the
 //! domain's catch-all alias, and rule set 5. What an alias leads to goes through the rules again.
 //! Each step can be shown ([`Router::explain`]).
 //! Trust: addresses are hostile. A local part is looked up as it stands; our em.cf never routes by `%`, `!` and quotes in it,
@@ -23,6 +23,7 @@ pub use steps::{Decider, Step, Steps};
 use crate::addr::Address;
 use crate::config::{ConfigError, Site};
 use crate::envelope::{Delivery, Mailer};
+use crate::lists::Lists;
 use crate::status::{Enhanced, Failure};
 use crate::tables::{Aliases, Watched};
 use crate::users::Users;
@@ -38,6 +39,7 @@ pub struct Router {
     users: Users,
     aliases: Arc<Watched<Aliases>>,
     rules: Arc<EmCf>,
+    lists: Lists,
 }
 
 impl Router {
@@ -54,7 +56,8 @@ impl Router {
         let users = Users::of(&site);
         let aliases = Arc::new(Watched::new(site.root.etc.join("aliases")));
         let rules = Arc::new(EmCf::new(site.clone(), smart_host));
-        Router { site, users, aliases, rules }
+        let lists = Lists::of(&site);
+        Router { site, users, aliases, rules, lists }
     }
 
     /// The site.
@@ -65,6 +68,11 @@ impl Router {
     /// The accounts.
     pub fn users(&self) -> &Users {
         &self.users
+    }
+
+    /// The mailing lists.
+    pub fn lists(&self) -> &Lists {
+        &self.lists
     }
 
     /// The alias table as it is now.

@@ -13,6 +13,8 @@ use crate::deliver::{Postman, loops, stamp};
 use crate::dot;
 use crate::envelope::{Envelope, Mailer, Recipient};
 use crate::fsx;
+use crate::list;
+use crate::lists::Lists;
 use crate::log;
 use crate::msg::{self, Facts};
 use crate::route::Router;
@@ -106,6 +108,7 @@ impl Gate {
             host: self.host.clone(),
             message_id: None,
             hold,
+            lists: self.router.lists().clone(),
             outside: completes.then(|| self.router.clone()),
         })
     }
@@ -157,6 +160,7 @@ pub struct Incoming {
     host: String,
     message_id: Option<String>,
     hold: Option<String>,
+    lists: Lists,
     /// Rewrites the senders in the header of what is submitted here.
     outside: Option<Router>,
 }
@@ -226,6 +230,9 @@ impl Incoming {
         let facts = Facts::of(header);
         if facts.hops > self.hop_limit {
             return Err(Failure::permanent((4, 6), "Too many hops: mail loop", facts.hops).with_code(554));
+        }
+        if let Some(failure) = list::refusal(&self.lists, &self.envelope, header) {
+            return Err(failure);
         }
         if let Sink::Fast { .. } = self.sink
             && let Some(own) = self.envelope.recipients.iter().find(|r| loops(header, &r.delivery.user))

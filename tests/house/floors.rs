@@ -29,6 +29,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("users", 21),
     ("bounce", 30),
     ("deliver", 30),
+    ("list", 30),
     ("nexthop", 30),
     ("policy", 30),
     ("queue", 30),

@@ -1,0 +1,154 @@
+//! The English texts.
+
+use super::Text;
+
+/// One text.
+pub(super) fn text(text: Text) -> &'static str {
+    match text {
+        Text::Help => HELP,
+        Text::Welcome => WELCOME,
+        Text::Goodbye => GOODBYE,
+        Text::ConfirmSubscribe => CONFIRM_SUBSCRIBE,
+        Text::ConfirmUnsubscribe => CONFIRM_UNSUBSCRIBE,
+        Text::Approve => APPROVE,
+        Text::Declined => DECLINED,
+        Text::Moderate => MODERATE,
+        Text::Held => HELD,
+        Text::Refused => REFUSED,
+        Text::Came => CAME,
+        Text::Left => LEFT,
+        Text::Results => RESULTS,
+        Text::Footer => "",
+    }
+}
+
+const HELP: &str = "\
+Subject: Help for {list}
+
+{description}
+
+Posts go to       {list}
+Commands go to    {control}
+People answer at  {owner}
+
+Commands, one on each line; the # may be left out:
+
+# help               this text
+# subscribe NAME     become a member
+# unsubscribe        leave
+# on                 get every post
+# off                get none for a while, and stay a member
+# digest             get many posts in one mail
+# stat               how you are set: ON, OFF, DGT or QUIT
+# member             who the members are
+# summary            the posts: date, number, author, subject
+# get 4,9-11         posts by number; * for all, 9- from a number on
+# confirm TOKEN      answer a question of ours
+# end                what follows is not read
+";
+
+const WELCOME: &str = "\
+Subject: Welcome to {list}
+
+You are a member of {list} now, as {address}.
+
+{description}
+
+Posts go to     {list}
+Commands go to  {control}; \"# help\" explains them
+To leave, send  \"# unsubscribe\" there
+";
+
+const GOODBYE: &str = "\
+Subject: You have left {list}
+
+{address} is not a member of {list} any more.
+";
+
+const CONFIRM_SUBSCRIBE: &str = "\
+Subject: Please confirm: {address} for {list}
+
+Somebody, perhaps you, asked that {address}
+become a member of {list}.
+
+If that is what you want, answer this mail: any answer will do. Or send
+the line
+
+# confirm {token}
+
+to {control} within seven days.
+If you did not ask, do nothing. Nothing will happen, and you will not
+be asked again today.
+";
+
+const CONFIRM_UNSUBSCRIBE: &str = "\
+Subject: Please confirm: {address} leaves {list}
+
+Somebody, perhaps you, asked that {address}
+be no longer a member of {list}.
+
+If that is what you want, answer this mail: any answer will do. Or send
+the line
+
+# confirm {token}
+
+to {control} within seven days.
+If you did not ask, do nothing: you stay a member.
+";
+
+const APPROVE: &str = "\
+Subject: {address} asks to become a member of {list}
+
+{address} asks to become a member of {list}.
+
+";
+
+const DECLINED: &str = "\
+Subject: Your request to become a member of {list}
+
+The owners of {list} have declined that {address} become a member.
+Questions go to {owner}.
+";
+
+const MODERATE: &str = "\
+Subject: A post to {list} waits: {subject}
+
+A post to {list} waits for you; it is attached.
+
+Author:  {address}
+Subject: {subject}
+Reason:  {reason}
+
+";
+
+const HELD: &str = "\
+Subject: Your post to {list} waits for a moderator
+
+Your post \"{subject}\" to {list}
+waits for a moderator, because: {reason}.
+";
+
+const REFUSED: &str = "\
+Subject: Your post to {list} was refused
+
+Your post \"{subject}\" to {list}
+was refused, because: {reason}.
+Questions go to {owner}.
+";
+
+const CAME: &str = "\
+Subject: {list}: {address} has become a member
+
+{address} has become a member of {list}.
+";
+
+const LEFT: &str = "\
+Subject: {list}: {address} has left
+
+{address} has left {list}.
+";
+
+const RESULTS: &str = "\
+Subject: Results of your commands for {list}
+
+";
