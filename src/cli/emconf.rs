@@ -288,6 +288,9 @@ fn check(site: &Site) -> super::Done {
     for (name, kind) in KINDS {
         note(TextTable::new(site.root.etc.join(name), kind).check().err());
     }
+    let lists = crate::lists::Lists::of(site);
+    let all = lists.names()?;
+    problems.extend(all.iter().filter_map(|name| lists.open(name).err()).map(|e| e.to_string()));
     problems.extend(crate::nexthop::mistakes(site));
     problems.extend(crate::drive::ClientTls::of(site).check().err());
     let router = Router::new(std::sync::Arc::new(site.clone()));

@@ -3,6 +3,7 @@
 pub mod emconf;
 pub mod emd;
 pub mod emimap;
+pub mod emlist;
 pub mod emlocal;
 pub mod empass;
 pub mod empop;

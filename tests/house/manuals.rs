@@ -1,6 +1,6 @@
 //! Every command has its page, and the pages are clean mdoc.
 
-use super::{files, short, top};
+use super::{files, short, text, top};
 use std::process::Command;
 
 #[test]
@@ -117,4 +117,14 @@ fn pages_explain_every_option() {
         }
     }
     assert!(wrong.is_empty(), "not explained:\n{wrong}");
+}
+
+/// The settings of a list stand in its page, in the table's order.
+#[test]
+fn every_setting_of_a_list_is_explained() {
+    let page = text(&top().join("man/em-lists.5"));
+    let explained: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix(".It Cm ")?.split_once(" Pq ")).map(|(key, _)| key).collect();
+    let keys: Vec<&str> = expressmail::lists::settings::keys().iter().map(|key| key.name).collect();
+    assert_eq!(explained, keys);
 }

@@ -21,6 +21,7 @@ mod imap_wire;
 mod imaptest;
 mod inetd;
 mod james;
+mod lists;
 mod main_job;
 mod name_server;
 mod next_hops;
