@@ -26,8 +26,8 @@ use crate::status::Failure;
 const UNKNOWN_LIMIT: usize = 5;
 /// Most commands of one message.
 const COMMAND_LIMIT: usize = 20;
-/// Longest line that is read, in octets.
-const LINE_LIMIT: usize = 500;
+/// So much of a line is read and repeated, in characters: an answer must not carry somebody's text to a third person.
+const LINE_LIMIT: usize = 128;
 
 /// One command with what stands behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Desk<'_> {
     }
 
     /// Does these commands, and answers them in one mail.
-    pub(super) fn obey(&self, list: &List, orders: Vec<Order>, post: &Inbound<'_>) -> Result<String, Failure> {
+    pub(super) fn obey(&self, list: &List, mut orders: Vec<Order>, post: &Inbound<'_>) -> Result<String, Failure> {
         let local = |e: std::io::Error| Failure::local(&e);
         if let Some(why) = post.unanswerable() {
             log::event("list-unanswered").field("list", &list.name).field("reason", why).write();
@@ -129,18 +129,17 @@ impl Desk<'_> {
             let lock = list.lock().map_err(local)?;
             list.may_answer(&lock, &author, Answer::Commands, self.now).map_err(local)?
         };
-        // Without an answer nothing is done: who does not hear of it could not undo it.
+        // Without an answer nothing is done, because who does not hear of it could not undo it; but who has a token was asked by us.
         if !may {
             log::event("list-unanswered")
                 .field("list", &list.name)
                 .field("to", &author)
                 .field("reason", "limit")
                 .write();
-            return Ok("not answered: too many answers today".to_string());
+            orders.retain(|order| matches!(order.command, Command::Confirm(_)));
         }
         let language = list.settings.language;
         let mut text = list.text(Text::Results, &[("address", &author.to_string())]).map_err(local)?;
-        let mut only_help = orders.is_empty();
         for order in &orders {
             let reply = self.order(list, &order.command, &author, post)?;
             log::event("list-command")
@@ -150,10 +149,12 @@ impl Desk<'_> {
                 .field("reply", reply.words(crate::lists::settings::Language::English).lines().next().unwrap_or(""))
                 .write();
             text.body.push_str(&format!(">>> {}\n{}\n\n", order.line, reply.words(language)));
-            only_help = false;
         }
-        if only_help || orders.iter().all(|order| order.command == Command::Unknown) {
+        if orders.iter().all(|order| order.command == Command::Unknown) {
             text.body.push_str(&list.text(Text::Help, &[]).map_err(local)?.body);
+        }
+        if !may {
+            return Ok(format!("{} commands done, and not answered: too many answers today", orders.len()));
         }
         let from = list.name.role("control");
         self.send(list, &Letter { from, to: &author, text, answers: Some(post), attached: None })?;

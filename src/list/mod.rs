@@ -172,3 +172,6 @@ pub fn refusal(lists: &Lists, envelope: &Envelope, header: &[u8]) -> Option<Fail
     }
     refused
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,6 +90,7 @@ impl Gate {
             Sink::Waiting(self.spool.clone())
         };
         let settings = &self.site.settings.smtp;
+        let is_for_lists = envelope.recipients.iter().any(|r| r.delivery.mailer == Mailer::List);
         Ok(Incoming {
             id,
             envelope,
@@ -109,6 +110,7 @@ impl Gate {
             message_id: None,
             hold,
             lists: self.router.lists().clone(),
+            is_for_lists,
             outside: completes.then(|| self.router.clone()),
         })
     }
@@ -161,6 +163,7 @@ pub struct Incoming {
     message_id: Option<String>,
     hold: Option<String>,
     lists: Lists,
+    is_for_lists: bool,
     /// Rewrites the senders in the header of what is submitted here.
     outside: Option<Router>,
 }
@@ -185,6 +188,10 @@ impl Incoming {
     /// True when taking this many more octets will touch the disk.
     pub fn would_block(&self, more: usize) -> bool {
         let held = self.head.as_ref().map_or(0, Vec::len);
+        // When its header is complete, the members of a list are read.
+        if self.head.is_some() && self.is_for_lists {
+            return true;
+        }
         match &self.sink {
             Sink::Fast { draft, .. } => draft.would_flush(more + held),
             Sink::Waiting(_) => more + held > HEAD_IN_MEMORY,

@@ -1,7 +1,9 @@
 //! Mailing lists, end to end: posts, commands by mail, moderation, administration from the shell.
 
+use super::name_server::{NameServer, Says, nobody, txt};
 use super::wire::{Client, Sink};
-use super::world::{World, wait_until};
+use super::world::{World, feed, has, wait_until};
+use hickory_resolver::proto::rr::RecordType;
 
 const LIST: &str = "talk@example.test";
 
@@ -169,7 +171,7 @@ fn one_becomes_a_member_by_answering_and_leaves_the_same_way() {
     let token = question.split("# confirm ").nth(1).unwrap().split_whitespace().next().unwrap().to_string();
     sent(&world, "bob@example.test", control, "", &format!("# confirm {token}\n"));
     wait_until("bob's leave", || !world.ok("emlist", &["members", LIST, "list"]).contains("bob"));
-    assert!(world.ok("emlist", &["stats", LIST, "--json"]).contains("\"questions\":0"));
+    wait_until("no question", || world.ok("emlist", &["stats", LIST, "--json"]).contains("\"questions\":0"));
 }
 
 #[test]
@@ -264,6 +266,62 @@ fn a_post_to_ten_thousand_is_one_message_in_the_queue() {
     let queued = world.ok("emqueue", &["list", "--json"]);
     assert_eq!(queued.lines().count(), 1, "{}", queued.lines().count());
     let ids = world.queued();
-    let shown = world.ok("emqueue", &["show", &ids[0], "--json"]);
-    assert!(shown.contains("user9999@remote.test"), "{}", shown.len());
+    let buckets = std::fs::read_dir(world.path("spool/queue")).unwrap();
+    let mut files = buckets.map(|bucket| bucket.unwrap().path().join(&ids[0]));
+    let text = std::fs::read_to_string(files.find(|file| file.exists()).unwrap()).unwrap();
+    assert!(text.contains("user0@remote.test") && text.contains("user9999@remote.test"), "{}", text.len());
+}
+
+#[test]
+fn the_list_stands_in_from_where_the_authors_domain_is_strict() {
+    let dns = NameServer::start(|name, kind| match (name, kind) {
+        ("_dmarc.strict.test", RecordType::TXT) => Says::Records(vec![txt(&["v=DMARC1; p=reject"])]),
+        ("_dmarc.lax.test", RecordType::TXT) => Says::Records(vec![txt(&["v=DMARC1; p=none"])]),
+        _ => nobody(),
+    });
+    let world = world(&["posting=anyone"]);
+    world.set("dns.servers", &dns.address.to_string());
+    world.set("dns.hosts", "");
+    world.start();
+    for (number, domain) in ["strict.test", "lax.test"].iter().enumerate() {
+        let mut client = Client::connect(world.address("smtp"));
+        client.reply();
+        client.ask("EHLO client.test");
+        client.ask(&format!("MAIL FROM:<ann@{domain}>"));
+        client.ask(&format!("RCPT TO:<{LIST}>"));
+        client.ask("DATA");
+        let reply = client.ask(&format!("From: Ann <ann@{domain}>\r\nMessage-ID: <{number}@x>\r\n\r\ntext\r\n."));
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    let copies = world.await_mail("bob", 2);
+    let strict = copies.iter().find(|copy| copy.contains("ann@strict.test")).unwrap();
+    assert_eq!(field(strict, "From"), Some("Ann via talk <talk@example.test>"));
+    assert_eq!(field(strict, "Reply-To"), Some("ann@strict.test"));
+    assert_eq!(field(strict, "X-Original-From"), Some("Ann <ann@strict.test>"));
+    let lax = copies.iter().find(|copy| copy.contains("ann@lax.test")).unwrap();
+    assert_eq!(field(lax, "From"), Some("Ann <ann@lax.test>"));
+}
+
+#[test]
+fn swaks_posts_and_hears_refusals() {
+    if !has("swaks") {
+        return;
+    }
+    let world = world(&["prefix=[%M %S]"]);
+    world.start();
+    let swaks = |from: &str, to: &str| {
+        let mut command = std::process::Command::new("swaks");
+        let server = world.address("smtp").to_string();
+        command.args(["--server", &server, "--from", from, "--to", to, "--helo", "client.test"]);
+        command.args(["--header", "Subject: by swaks", "--body", "text"]);
+        feed(&mut command, b"")
+    };
+    let out = swaks("bob@example.test", LIST);
+    assert!(out.status.success(), "{out:?}");
+    assert_eq!(field(&world.await_mail("bob", 1)[0], "Subject"), Some("[talk 1] by swaks"));
+    let out = swaks("eve@other.test", LIST);
+    assert!(!out.status.success() && String::from_utf8_lossy(&out.stdout).contains("550 5.7.1"), "{out:?}");
+    let out = swaks("bob@example.test", "talk-owner@example.test");
+    assert!(out.status.success(), "{out:?}");
+    letter(&world, "alice", "by swaks");
 }
