@@ -70,7 +70,10 @@ impl Desk<'_> {
         let text = copy::make(post, &plan);
         let (here, away) = (readers.here.len(), readers.away.len());
         if !is_queued {
-            self.take(list, queue.clone(), readers.away, &text)?;
+            // It may be there and only its note is missing.
+            if !self.gate.spool.is_queued(&queue) {
+                self.take(list, queue.clone(), readers.away, &text)?;
+            }
             posts.queued(number).map_err(local)?;
         }
         self.take(list, Id::new(self.now), readers.here, &text)?;

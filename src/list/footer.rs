@@ -43,6 +43,10 @@ fn below(post: &[u8], root: &Part<'_>, footer: &str) -> Option<Vec<u8>> {
     let stored = &post[root.body.clone()];
     let transfer = Transfer::of(root.content.encoding);
     let mut out = post[..root.body.start].to_vec();
+    // A post that is all header has no empty line yet; without one the footer would be a field.
+    if !(out == b"\n" || out.ends_with(b"\n\n") || out.ends_with(b"\n\r\n")) {
+        out.extend_from_slice(if out.ends_with(b"\n") { b"\n" } else { b"\n\n" });
+    }
     match transfer {
         Transfer::Unknown => return None,
         Transfer::Identity => {
@@ -170,6 +174,9 @@ mod tests {
             (&b"A: b\n\nhello\n"[..], "hello\n-- foot\n"),
             (b"A: b\n\nhello", "hello\n-- foot\n"),
             (b"A: b\n\n", "-- foot\n"),
+            (b"A: b\n", "-- foot\n"),
+            (b"A: b", "-- foot\n"),
+            (b"\nx", "x\n-- foot\n"),
             (b"Content-Type: text/plain; charset=iso-2022-jp\n\n\x1b$BF|\x1b(B\n", "日\n-- foot\n"),
             (
                 b"Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: 8bit\n\n\xe9\n",

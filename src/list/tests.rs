@@ -1,9 +1,11 @@
-//! A post whose n-th file operation fails is tried again: nobody is left out, and no number is used twice.
+//! Posts and commands against real files. A post whose n-th file operation fails is tried again: nobody is left out, and no number is used
+//! twice.
 
 use super::*;
 use crate::config::Site;
 use crate::envelope::Recipient;
 use crate::fsx::fault::{Plan, with_plan};
+use crate::lists::pending::Action;
 use crate::nexthop::NoDns;
 use crate::settings::{Root, Settings};
 use std::path::{Path, PathBuf};
@@ -143,6 +145,87 @@ fn a_member_that_leads_back_to_the_list_gets_nothing() {
     list.update_members(|members| Ok::<_, std::io::Error>(members.remove(&sender).is_some())).unwrap();
     desk.receive(&address(gate_list), &Id::new(NOW), Some(&sender), &mut text.as_bytes()).unwrap();
     assert!(list.questions().unwrap().is_empty());
+}
+
+/// A mail from somebody to an address of the list.
+fn mail(gate: &Gate, from: &str, to: &str, text: &str) -> String {
+    let desk = Desk { gate, resolver: &NoDns, now: NOW };
+    let text = format!("From: {from}\n\n{text}");
+    desk.receive(&address(to), &Id::new(NOW), Some(&address(from)), &mut text.as_bytes()).unwrap()
+}
+
+fn set(gate: &Gate, key: &str, value: &str) -> List {
+    let name = "talk@example.test".parse().unwrap();
+    gate.router.lists().open(&name).unwrap().set(key, Some(value)).unwrap();
+    gate.router.lists().open(&name).unwrap()
+}
+
+/// The one token of this action.
+fn token(list: &List, action: Action) -> String {
+    let found: Vec<_> = list.questions().unwrap().into_iter().filter(|(_, asked)| asked.action == action).collect();
+    assert_eq!(found.len(), 1, "{action:?}: {found:?}");
+    found[0].0.clone()
+}
+
+#[test]
+fn an_owner_has_the_last_word_where_the_list_wants_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = gate(dir.path());
+    let list = set(&gate, "subscription", "approve");
+    let control = "talk-control@example.test";
+    let is_member = |who: &str| list.members().unwrap().find(&address(who)).is_some();
+    for (who, word, expected) in [("c@r.test", Action::Admit, true), ("d@r.test", Action::Refuse, false)] {
+        mail(&gate, who, control, "# subscribe\n");
+        mail(&gate, who, &list.name.confirm(&token(&list, Action::Subscribe)).to_string(), "yes\n");
+        assert!(!is_member(who), "{who}: the owner has said nothing yet");
+        let asked =
+            mailbox(dir.path(), "alice").into_iter().find(|text| text.contains(&format!("{who} asks"))).unwrap();
+        let token = token(&list, word);
+        assert!(asked.contains(&token), "{asked}");
+        mail(&gate, "alice@example.test", control, &format!("# confirm {token}\n"));
+        assert_eq!(is_member(who), expected, "{who}");
+        assert!(list.questions().unwrap().is_empty(), "{who}: the other word is void");
+    }
+}
+
+#[test]
+fn one_question_a_day_and_only_to_welcome_domains() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = gate(dir.path());
+    let list = set(&gate, "subscription_domains", "r.test");
+    for _ in 0..5 {
+        mail(&gate, "c@r.test", "talk-subscribe@example.test", "");
+    }
+    assert_eq!(list.questions().unwrap().len(), 1);
+    mail(&gate, "c@sub.r.test", "talk-subscribe@example.test", "");
+    assert_eq!(list.questions().unwrap().len(), 1);
+    // Who has had all answers of the day may still answer a question.
+    for _ in 0..20 {
+        mail(&gate, "c@r.test", "talk-control@example.test", "# stat\n# off\n");
+    }
+    mail(&gate, "c@r.test", &list.name.confirm(&token(&list, Action::Subscribe)).to_string(), "");
+    let members = list.members().unwrap();
+    assert_eq!(members.find(&address("c@r.test")).unwrap().state, crate::lists::members::State::On);
+    // What is asked without an answer is not done.
+    mail(&gate, "c@r.test", "talk-control@example.test", "# off\n");
+    assert_eq!(list.members().unwrap().find(&address("c@r.test")).unwrap().state, crate::lists::members::State::On);
+}
+
+#[test]
+fn who_may_see_the_members() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = gate(dir.path());
+    let shown = |access: &str, from: &str| {
+        set(&gate, "member_list", access);
+        let before = mailbox(dir.path(), from.split('@').next().unwrap()).len();
+        mail(&gate, from, "talk-control@example.test", "# member\n");
+        let letters = mailbox(dir.path(), from.split('@').next().unwrap());
+        assert_eq!(letters.len(), before + 1);
+        letters.iter().any(|text| text.contains("ON: x@r.test"))
+    };
+    assert!(!shown("owners", "bob@example.test"));
+    assert!(shown("members", "bob@example.test"));
+    assert!(shown("owners", "alice@example.test"));
 }
 
 #[test]
