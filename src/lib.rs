@@ -8,7 +8,7 @@
 //! | 3 services | `serve`, `route`, `policy`, `deliver`, `queue`, `nexthop`, `bounce`, `list`, `submit` |
 //! | 2 protocols | `proto` |
 //! | 2′ stores | `spool`, `store`, `users`, `lists`, `tables`, `config` |
-//! | 1 values | `addr`, `envelope`, `mailbox`, `msg`, `rules`, `sasl`, `settings`, `status` |
+//! | 1 values | `addr`, `envelope`, `mailbox`, `msg`, `report`, `rules`, `sasl`, `settings`, `status` |
 //! | 0 ground | `line`, `dot`, `fields`, `fsx`, `clock`, `log` |
 
 #![deny(unsafe_code)]
@@ -34,6 +34,7 @@ pub mod nexthop;
 pub mod policy;
 pub mod proto;
 pub mod queue;
+pub mod report;
 pub mod route;
 pub mod rules;
 pub mod sasl;

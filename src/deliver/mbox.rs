@@ -6,6 +6,7 @@
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::fsx::{self, Lock, LockError};
+use crate::msg::mbox::{Quoting, escape};
 use crate::status::Failure;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
@@ -69,7 +70,7 @@ fn write(
     }
     let from = sender.map_or_else(|| "MAILER-DAEMON".to_string(), |s| s.to_string().replace(' ', "_"));
     pending.extend(format!("From {from} {}\n", now.local("%a %b %e %H:%M:%S %Y")).bytes());
-    escape(text, &mut |bytes| {
+    escape(text, Quoting::Rd, &mut |bytes| {
         pending.extend_from_slice(bytes);
         if pending.len() >= BUFFER {
             fsx::write_all(&mut file, path, &std::mem::take(&mut pending))?;
@@ -78,35 +79,6 @@ fn write(
     })?;
     fsx::write_all(&mut file, path, &pending)?;
     fsx::sync_file(&file, path)
-}
-
-/// Copies, with `>` before each line that begins with `From ` after any number of `>`, and an empty line at the end.
-fn escape(text: &mut dyn Read, put: &mut dyn FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<()> {
-    let mut bytes = Vec::new();
-    let mut buffer = vec![0; BUFFER];
-    let mut at_line_start = true;
-    loop {
-        let n = text.read(&mut buffer)?;
-        bytes.extend_from_slice(&buffer[..n]);
-        // Whole lines are written; the rest waits for its end, at most one buffer long.
-        let cut = match memchr::memrchr(b'\n', &bytes) {
-            Some(lf) if n > 0 => lf + 1,
-            None if n > 0 && bytes.len() < buffer.len() => 0,
-            _ => bytes.len(),
-        };
-        for line in bytes[..cut].split_inclusive(|b| *b == b'\n') {
-            let marks = line.iter().take_while(|b| **b == b'>').count();
-            if at_line_start && line[marks..].starts_with(b"From ") {
-                put(b">")?;
-            }
-            put(line)?;
-            at_line_start = line.ends_with(b"\n");
-        }
-        bytes.drain(..cut);
-        if n == 0 {
-            return put(if at_line_start { b"\n" } else { b"\n\n" });
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //! | `spool/lists/DOMAIN/NAME/pending/TOKEN` | questions that wait for an answer ([`pending`]) | commands, held posts |
 //! | `spool/lists/DOMAIN/NAME/held/ID` | posts that wait for a moderator ([`held`]) | posts |
 //! | `spool/lists/DOMAIN/NAME/answers` | who was answered when ([`answers`]) | answers |
-//! | `spool/lists/DOMAIN/NAME/archive/` | the posts | each post |
+//! | `spool/lists/DOMAIN/NAME/archive/` | the posts ([`archive`]) | each post |
 //!
 //! Files are replaced whole, or grow by terminated records, so that every state on disk is a good one. What is left of a change that
 //! was cut short, and what has run out of time, is swept by `emlist check --sweep` and by the next use.
@@ -20,6 +20,7 @@
 //! Trust: names of lists come from addresses of the network; [`ListName`] lets no path out of its folder.
 
 pub mod answers;
+pub mod archive;
 mod change;
 pub mod held;
 pub mod members;

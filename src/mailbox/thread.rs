@@ -70,6 +70,21 @@ impl Threads {
         Threads { roots, children, numbers: messages.iter().map(|m| m.number).collect() }
     }
 
+    /// The messages in the order of the threads: how deep each stands, and its number. One that is only known by name is no message; what
+    /// stands below it stands one level deeper than it would.
+    pub fn walk(&self) -> Vec<(usize, u32)> {
+        let mut found = Vec::with_capacity(self.numbers.len());
+        let mut pending: Vec<(usize, u32)> = self.roots.iter().rev().map(|root| (0, *root)).collect();
+        while let Some((depth, node)) = pending.pop() {
+            if let Some(number) = self.numbers.get(node as usize) {
+                found.push((depth, *number));
+            }
+            let children = self.children.get(node as usize).map_or(&[][..], Vec::as_slice);
+            pending.extend(children.iter().rev().map(|child| (depth + 1, *child)));
+        }
+        found
+    }
+
     /// Prints them as the THREAD response does: `(1 2)(3 (4)(5))`.
     pub fn print(&self, out: &mut Vec<u8>) {
         enum Piece {

@@ -250,7 +250,7 @@ fn field_text(header: &[u8], name: &str, list: &[Listed]) -> String {
 }
 
 /// The ancestors: References, or else the first identifier of In-Reply-To (RFC 5256 §3).
-fn references(header: &[u8], envelope: &Envelope<'_>) -> Vec<Vec<u8>> {
+pub fn references(header: &[u8], envelope: &Envelope<'_>) -> Vec<Vec<u8>> {
     let field = all_fields(header).find(|field| field.is("references"));
     let mut found = field.map(|field| identifiers(&field.unfolded())).unwrap_or_default();
     if found.is_empty() {
@@ -263,7 +263,7 @@ fn references(header: &[u8], envelope: &Envelope<'_>) -> Vec<Vec<u8>> {
 }
 
 /// `msg-id`s of a text, without brackets and in normal form: quotes that need not be are gone.
-fn identifiers(text: &[u8]) -> Vec<Vec<u8>> {
+pub fn identifiers(text: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some(start) = memchr::memchr(b'<', rest) {

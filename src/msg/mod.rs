@@ -6,6 +6,7 @@
 //! | what | where |
 //! |---|---|
 //! | raw: as the message has it | this file, `content`, `structure`, `address`, `envelope`, `section` |
+//! | many in one file | `mbox` |
 //! | printed for IMAP | `nstring`, `bodystructure` |
 //! | rewritten for clients that read ASCII headers only | `surrogate` |
 //! | encoded: texts of our own | `encode` |
@@ -23,6 +24,7 @@ pub mod folding;
 pub mod grams;
 mod header;
 pub mod html;
+pub mod mbox;
 pub mod nstring;
 pub mod section;
 pub mod structure;

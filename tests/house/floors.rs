@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("envelope", 10),
     ("mailbox", 10),
     ("msg", 10),
+    ("report", 10),
     ("rules", 10),
     ("sasl", 10),
     ("settings", 10),
