@@ -21,6 +21,7 @@
 
 pub mod answers;
 pub mod archive;
+pub mod bounces;
 mod change;
 pub mod held;
 pub mod members;

@@ -68,7 +68,7 @@ const WORDS: &[(Reason, &[&str])] = &[
     (UnknownUser, &[
         "user unknown", "unknown user", "unknown or illegal user", "no such user", "no mailbox here", "mailbox not found", "user not found",
         "not listed in", "user not known", "recipient name is not recognized", "unknown recipient", "recipient unknown",
-        "does not exist", "doesn't exist", "no such mailbox", "unknown address", "address unknown", "invalid recipient", "no such recipient",
+        "does not exist", "doesn't exist", "no such mailbox", "unknown address", "unknown e-mail address", "address unknown", "invalid recipient", "no such recipient",
         "addressee unknown", "not our customer", "wasn't found", "couldn't be found", "could not be found", "recipnotfound",
         "mailbox unavailable", "no such address", "user doesn't have a", "no account by that name", "invalid mailbox",
         "this user doesn't have", "recipient not found", "unknown local part", "invalid final delivery userid",
@@ -82,7 +82,7 @@ const WORDS: &[(Reason, &[&str])] = &[
     (Expired, &[
         "retry timeout exceeded", "envelope expired", "queue too long", "cannot send message for", "delivery time expired",
         "failing for a long time", "message expired", "was aborted after", "could not be delivered for", "message timed out",
-        "has been in the queue", "delivery expired", "delivery failed 20 attempts", "attempt(s) to deliver over",
+        "has been in the queue", "delivery expired", "0 attempts", "attempt(s) to deliver over",
     ]),
     (Network, &[
         "connection timed out", "connection refused", "network error", "wasn't able to establish an smtp connection",
@@ -144,7 +144,8 @@ pub fn status(reported: Option<Enhanced>, class: Option<u8>, reason: Option<Reas
     }
     let wanted = reported.map(|status| status.0).or(class);
     let same_class = codes.iter().find(|code| !is_vague(code) && wanted.is_none_or(|class| class == code.0));
-    if let Some(exact) = same_class.or_else(|| codes.iter().find(|code| !is_vague(code))) {
+    let best = codes.iter().find(|code| code.2 != 0 && wanted.is_none_or(|class| class == code.0)).or(same_class);
+    if let Some(exact) = best.or_else(|| codes.iter().find(|code| !is_vague(code))) {
         return *exact;
     }
     if let Some(reason) = reason {

@@ -15,12 +15,14 @@
 
 mod entry;
 mod mbox;
+mod ranges;
 mod rebuild;
 mod search;
 mod threads;
 
 pub use entry::Entry;
 pub use mbox::{Exported, Imported, MESSAGE_LIMIT};
+pub use ranges::{RangeError, Ranges};
 pub use rebuild::Checked;
 pub use threads::Threaded;
 
@@ -152,7 +154,8 @@ impl Archive {
         };
         let size = file.metadata()?.len();
         let mut tail = vec![0; size.min(TAIL) as usize];
-        file.read_exact_at(&mut tail, size - tail.len() as u64)?;
+        let start = size - tail.len() as u64;
+        file.read_exact_at(&mut tail, start)?;
         let whole = memchr::memrchr(b'\n', &tail).map_or(0, |lf| lf + 1);
         match tail[..whole].split(|b| *b == b'\n').rev().find_map(entry::number_of) {
             Some(number) => Ok(number),
