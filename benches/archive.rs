@@ -73,7 +73,16 @@ fn post(number: u64) -> Post {
         "Received: from mx{}.example.net by mail.example.test; Mon, 30 Nov 2026 09:00:00 +0900\n\
          From: Author {} <author{}@example{}.test>\nTo: talk@example.test\nSubject: [talk:{number:06}] word{} word{}\n\
          Date: Mon, 30 Nov 2026 {:02}:{:02}:{:02} +0900\nMessage-ID: <{number}.{}@example.test>\n",
-        next(9), next(500), next(500), next(50), next(3000), next(3000), next(24), next(60), next(60), number % 7
+        next(9),
+        next(500),
+        next(500),
+        next(50),
+        next(3000),
+        next(3000),
+        next(24),
+        next(60),
+        next(60),
+        number % 7
     );
     if number > 10 && next(3) > 0 {
         let above = number - 1 - next(9);

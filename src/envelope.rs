@@ -246,7 +246,10 @@ impl FromStr for Mailer {
 
     fn from_str(text: &str) -> Result<Mailer, ()> {
         use Mailer::*;
-        [Mailbox, System, Program, File, Smtp, Lmtp, List, Discard, Error].into_iter().find(|m| m.name() == text).ok_or(())
+        [Mailbox, System, Program, File, Smtp, Lmtp, List, Discard, Error]
+            .into_iter()
+            .find(|m| m.name() == text)
+            .ok_or(())
     }
 }
 

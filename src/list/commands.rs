@@ -7,6 +7,7 @@
 //! strangers goes to the address in From, and not to whoever wrote it.
 
 use super::Desk;
+use super::get::{Allowance, summary};
 use super::inbound::Inbound;
 use super::letter::Letter;
 use super::replies::Reply;
@@ -39,6 +40,8 @@ pub(super) enum Command {
     Turn(State),
     Stat,
     Confirm(String),
+    Summary(String),
+    Get(String),
     Unknown,
 }
 
@@ -90,6 +93,8 @@ fn command(line: &str) -> Option<Command> {
         "digest" => Command::Turn(State::Digest),
         "stat" | "status" => Command::Stat,
         "confirm" => Command::Confirm(rest.split_whitespace().next().unwrap_or("").to_ascii_lowercase()),
+        "summary" | "index" => Command::Summary(rest.to_string()),
+        "get" | "send" | "mget" => Command::Get(rest.to_string()),
         "end" | "quit" | "exit" => return None,
         _ => Command::Unknown,
     })
@@ -140,8 +145,9 @@ impl Desk<'_> {
         }
         let language = list.settings.language;
         let mut text = list.text(Text::Results, &[("address", &author.to_string())]).map_err(local)?;
+        let mut got = Allowance::of(list);
         for order in &orders {
-            let reply = self.order(list, &order.command, &author, post)?;
+            let reply = self.order(list, &order.command, &author, post, &mut got)?;
             log::event("list-command")
                 .field("list", &list.name)
                 .field("from", &author)
@@ -161,7 +167,14 @@ impl Desk<'_> {
         Ok(format!("{} commands answered", orders.len()))
     }
 
-    fn order(&self, list: &List, command: &Command, author: &Address, post: &Inbound<'_>) -> Result<Reply, Failure> {
+    fn order(
+        &self,
+        list: &List,
+        command: &Command,
+        author: &Address,
+        post: &Inbound<'_>,
+        got: &mut Allowance,
+    ) -> Result<Reply, Failure> {
         let local = |e: std::io::Error| Failure::local(&e);
         Ok(match command {
             Command::Help => Reply::Text(list.text(Text::Help, &[]).map_err(local)?.body),
@@ -173,21 +186,29 @@ impl Desk<'_> {
             Command::Turn(state) => turn(list, author, *state).map_err(local)?,
             Command::Stat => stat(list, author).map_err(local)?,
             Command::Members => members(list, author).map_err(local)?,
+            Command::Summary(posts) => summary(list, author, posts).map_err(local)?,
+            Command::Get(posts) if posts.is_empty() => Reply::Incomplete,
+            Command::Get(posts) => self.get(list, author, posts, post, got)?,
             Command::Unknown => Reply::Unknown,
         })
     }
 }
 
 fn turn(list: &List, author: &Address, state: State) -> std::io::Result<Reply> {
-    list.update_members(|members| {
-        Ok(match members.find_mut(author) {
+    let reply = list.update_members(|members| {
+        Ok::<_, std::io::Error>(match members.find_mut(author) {
             Some(member) => {
                 member.turn(state, Some("member"));
                 Reply::Done
             }
             None => Reply::NotMember,
         })
-    })
+    })?;
+    if reply == Reply::Done && state != State::Off {
+        let lock = list.lock()?;
+        list.forget_bounces(&lock, author)?;
+    }
+    Ok(reply)
 }
 
 /// ON, OFF, DGT or QUIT, as the model says it.

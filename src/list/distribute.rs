@@ -10,8 +10,10 @@ use super::copy::{self, Plan};
 use super::dmarc;
 use super::inbound::Inbound;
 use crate::addr::{self, Address};
+use crate::clock::Timestamp;
 use crate::envelope::{Delivery, Envelope, Handling, Mailer, Notify, Recipient};
 use crate::lists::List;
+use crate::lists::archive::Archive;
 use crate::lists::members::{Member, Members, State};
 use crate::lists::settings::Rewrite;
 use crate::lists::texts::Text;
@@ -42,7 +44,7 @@ impl Desk<'_> {
         let footer = list.text(Text::Footer, &[]).map_err(local)?.body;
         let lock = list.lock().map_err(local)?;
         let mut posts = list.posts(&lock).map_err(local)?;
-        let forget_before = crate::clock::Timestamp(
+        let forget_before = Timestamp(
             self.now.0.saturating_sub(i64::try_from(list.settings.duplicates.as_micros()).unwrap_or(i64::MAX)),
         );
         let (number, queue, is_queued) = match posts.of_source(source) {
@@ -69,6 +71,9 @@ impl Desk<'_> {
         };
         let text = copy::make(post, &plan);
         let (here, away) = (readers.here.len(), readers.away.len());
+        if list.settings.archive {
+            archive(list, number, &text, self.now)?;
+        }
         if !is_queued {
             // It may be there and only its note is missing.
             if !self.gate.spool.is_queued(&queue) {
@@ -86,11 +91,16 @@ impl Desk<'_> {
             .field("nrcpt", here + away)
             .field("msgid", &post.message_id)
             .write();
+        drop(lock);
+        // Enough posts may wait for a digest now. It is sent again with the next one when that does not work.
+        if let Err(failure) = self.send_digest(list, false) {
+            log::event("digest-failed").field("list", &list.name).field("reason", failure).error().write();
+        }
         Ok(format!("post {number} to {} members", here + away))
     }
 
     /// Takes responsibility for one message to these; nothing for nobody.
-    fn take(&self, list: &List, id: Id, recipients: Vec<Recipient>, text: &[u8]) -> Result<(), Failure> {
+    pub(super) fn take(&self, list: &List, id: Id, recipients: Vec<Recipient>, text: &[u8]) -> Result<(), Failure> {
         if recipients.is_empty() {
             return Ok(());
         }
@@ -141,7 +151,7 @@ impl Desk<'_> {
     }
 
     /// The deliveries of a member. What leads back to the list leads nowhere; what leads nowhere comes back as a report.
-    fn ways(&self, list: &List, member: &Member) -> Result<Vec<Delivery>, Failure> {
+    pub(super) fn ways(&self, list: &List, member: &Member) -> Result<Vec<Delivery>, Failure> {
         match self.gate.router.resolve(&member.address) {
             Ok(mut deliveries) => {
                 let own = list.name.to_string();
@@ -167,6 +177,18 @@ impl Desk<'_> {
             Rewrite::Policy if author.address.domain() == list.name.domain() => false,
             Rewrite::Policy => dmarc::is_strict(author.address.domain(), self.resolver),
         }
+    }
+}
+
+/// Keeps a post. The first text under a number counts: when settings were changed between two tries, the second one is another.
+fn archive(list: &List, number: u64, text: &[u8], now: Timestamp) -> Result<(), Failure> {
+    match Archive::of(list).append(number, text, now) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            let event = log::event("list-archive-differs").field("list", &list.name);
+            event.field("number", number).error().write();
+            Ok(())
+        }
+        other => other.map_err(|e| Failure::local(&e)),
     }
 }
 

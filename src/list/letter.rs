@@ -38,8 +38,13 @@ pub(super) struct Letter<'a> {
 impl Desk<'_> {
     /// Sends a letter; durable on return. One that nobody will take is logged and forgotten.
     pub(super) fn send(&self, list: &List, letter: &Letter<'_>) -> Result<(), Failure> {
+        self.send_with(list, letter, None)
+    }
+
+    /// The same with one more part, which has its own header.
+    pub(super) fn send_with(&self, list: &List, letter: &Letter<'_>, part: Option<&[u8]>) -> Result<(), Failure> {
         let id = Id::new(self.now);
-        let text = self.print(list, letter, &id);
+        let text = self.print(list, letter, part, &id);
         let own =
             OwnMessage { id: &id, to: letter.to, text: &text, notify: Notify::NEVER, handling: Handling::default() };
         match self.gate.send_own(own, self.now) {
@@ -52,7 +57,7 @@ impl Desk<'_> {
         }
     }
 
-    fn print(&self, list: &List, letter: &Letter<'_>, id: &Id) -> Vec<u8> {
+    fn print(&self, list: &List, letter: &Letter<'_>, part: Option<&[u8]>, id: &Id) -> Vec<u8> {
         let charset = charset(&list.settings);
         let mut text = format!("Date: {}\n", self.now.rfc5322());
         let shown = encode::phrase(list.name.name(), charset);
@@ -67,22 +72,32 @@ impl Desk<'_> {
         text.push_str(&format!("Auto-Submitted: {kind}\nX-Loop: {}\nMIME-Version: 1.0\n", list.name.address()));
         let body = encode::body(&letter.text.body, charset);
         let mut out = text.into_bytes();
-        let Some(attached) = letter.attached else {
+        if letter.attached.is_none() && part.is_none() {
             out.extend_from_slice(&content_fields(&body));
             out.push(b'\n');
             out.extend_from_slice(&body.octets);
             return out;
-        };
+        }
         let boundary = format!("=em-{id}=");
+        out.extend_from_slice(format!("Content-Type: multipart/mixed; boundary=\"{boundary}\"\n").as_bytes());
+        let eight = |octets: &[u8]| if octets.is_ascii() { "" } else { "Content-Transfer-Encoding: 8bit\n" };
+        // RFC 2045 §6.4: what holds 8-bit text says so, too.
         out.extend_from_slice(
-            format!("Content-Type: multipart/mixed; boundary=\"{boundary}\"\n\n--{boundary}\n").as_bytes(),
+            eight(&[letter.attached.unwrap_or_default(), part.unwrap_or_default()].concat()).as_bytes(),
         );
+        out.extend_from_slice(format!("\n--{boundary}\n").as_bytes());
         out.extend_from_slice(&content_fields(&body));
         out.push(b'\n');
         out.extend_from_slice(&body.octets);
-        let eight = if attached.is_ascii() { "" } else { "Content-Transfer-Encoding: 8bit\n" };
-        out.extend_from_slice(format!("\n--{boundary}\nContent-Type: message/rfc822\n{eight}\n").as_bytes());
-        out.extend_from_slice(attached);
+        if let Some(attached) = letter.attached {
+            let header = format!("\n--{boundary}\nContent-Type: message/rfc822\n{}\n", eight(attached));
+            out.extend_from_slice(header.as_bytes());
+            out.extend_from_slice(attached);
+        }
+        if let Some(part) = part {
+            out.extend_from_slice(format!("\n--{boundary}\n").as_bytes());
+            out.extend_from_slice(part);
+        }
         out.extend_from_slice(format!("\n--{boundary}--\n").as_bytes());
         out
     }

@@ -8,7 +8,7 @@
 //! | `NAME@` | [`admission`] judges; the post goes out ([`distribute`]), waits ([`moderation`]), is refused, or dropped |
 //! | `NAME-control@` and the like | [`commands`] |
 //! | `NAME-confirm+TOKEN@` | the question behind the token is answered ([`membership`], [`moderation`]) |
-//! | `NAME-bounces@` | shown to the owners |
+//! | `NAME-bounces@` | reports count against members ([`returned`]); the rest is shown to the owners |
 //!
 //! A message is done with when this returns; it then goes from the queue. What can't be done now is tried again, and goes on where it
 //! ended: each step is noted before the next one, or changes nothing when it is done twice.
@@ -18,19 +18,25 @@ mod admission;
 mod commands;
 mod content;
 mod copy;
+pub mod digest;
 mod distribute;
 mod dmarc;
 mod footer;
+mod get;
+pub mod import;
 mod inbound;
 mod letter;
 mod membership;
 mod moderation;
 mod replies;
+pub mod retrieve;
+mod returned;
 mod subject;
 
 pub use copy::list_fields;
 pub use inbound::Inbound;
 pub use moderation::Decided;
+pub use returned::Returned;
 
 use crate::addr::Address;
 use crate::clock::Timestamp;
@@ -85,7 +91,11 @@ impl Desk<'_> {
             }
             Role::Unsubscribe => self.obey(&list, one("unsubscribe", Command::Unsubscribe), &post),
             Role::Confirm(token) => self.confirmed(&list, &token, &post),
-            Role::Owner | Role::Bounces(_) => self.to_owners(&list, &post),
+            Role::Bounces(member) => match self.count_bounce(&list, member.as_ref(), post.text)? {
+                Returned::Counted(words) => Ok(words),
+                Returned::Unknown => self.to_owners(&list, &post),
+            },
+            Role::Owner => self.to_owners(&list, &post),
         }
     }
 

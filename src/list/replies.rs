@@ -1,6 +1,7 @@
 //! What a command is answered: `Succeeded`, or `Failed` with the reason, in the list's language.
 
 use crate::lists::List;
+use crate::lists::archive::RangeError;
 use crate::lists::pending::Action;
 use crate::lists::settings::Language;
 
@@ -33,6 +34,10 @@ pub(super) enum Reply {
     NotAllowed,
     /// A word is missing behind the command.
     Incomplete,
+    /// What stands there is no number or range of posts.
+    NotANumber(RangeError),
+    /// There is no such post.
+    NoPost,
     /// There is no such command.
     Unknown,
 }
@@ -45,6 +50,7 @@ impl Reply {
             Language::Japanese => (self.is_good(), self.japanese()),
         };
         match (self, good, why) {
+            (Reply::NotANumber(error), ..) if language == Language::English => format!("Failed: {error}"),
             (Reply::Text(text), ..) => format!("Succeeded\n\n{text}"),
             (_, true, "") => "Succeeded".to_string(),
             (_, true, why) => format!("Succeeded: {why}"),
@@ -70,6 +76,8 @@ impl Reply {
             Reply::NoQuestion => "nobody waits for that answer, or not any more",
             Reply::NotAllowed => "you may not see that",
             Reply::Incomplete => "a word is missing behind the command",
+            Reply::NotANumber(_) => "that is no number of a post",
+            Reply::NoPost => "there is no such post",
             Reply::Unknown => "unknown command",
         }
     }
@@ -88,6 +96,8 @@ impl Reply {
             Reply::NoQuestion => "該当する確認がないか、期限が切れています",
             Reply::NotAllowed => "閲覧できません",
             Reply::Incomplete => "引数が足りません",
+            Reply::NotANumber(_) => "投稿の番号の指定が正しくありません",
+            Reply::NoPost => "その番号の投稿はありません",
             Reply::Unknown => "コマンドがありません",
         }
     }

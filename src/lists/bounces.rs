@@ -359,7 +359,8 @@ mod tests {
     fn damaged_lines_are_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bounces");
-        std::fs::write(&path, "# em-bounces 1\nann@a.test score=3 at=5 new=x\nbob@b.test score=x\nnonsense\n\u{0}\n").unwrap();
+        std::fs::write(&path, "# em-bounces 1\nann@a.test score=3 at=5 new=x\nbob@b.test score=x\nnonsense\n\u{0}\n")
+            .unwrap();
         let mut bounces = Bounces::read(path).unwrap();
         let all: Vec<String> = bounces.iter().map(|(address, score)| format!("{address} {}", score.points())).collect();
         assert_eq!(all, ["ann@a.test 1.5"]);

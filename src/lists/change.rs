@@ -83,7 +83,7 @@ impl Lists {
             for name in ["pending", "held"] {
                 remove_tree(&list.spool().join(name))?;
             }
-            for name in ["answers", "lock"] {
+            for name in ["answers", "bounces", "lock"] {
                 fsx::remove(&list.spool().join(name))?;
             }
             return Ok(Deleted::ArchiveKept);

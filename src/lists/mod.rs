@@ -11,6 +11,8 @@
 //! | `spool/lists/DOMAIN/NAME/pending/TOKEN` | questions that wait for an answer ([`pending`]) | commands, held posts |
 //! | `spool/lists/DOMAIN/NAME/held/ID` | posts that wait for a moderator ([`held`]) | posts |
 //! | `spool/lists/DOMAIN/NAME/answers` | who was answered when ([`answers`]) | answers |
+//! | `spool/lists/DOMAIN/NAME/bounces` | members whose mail comes back ([`bounces`]) | reports, `emlist bounces` |
+//! | `spool/lists/DOMAIN/NAME/digest` | how far digests have come (`list::digest`) | each digest |
 //! | `spool/lists/DOMAIN/NAME/archive/` | the posts ([`archive`]) | each post |
 //!
 //! Files are replaced whole, or grow by terminated records, so that every state on disk is a good one. What is left of a change that

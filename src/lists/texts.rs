@@ -2,7 +2,7 @@
 //!
 //! Called by `list`. A text begins with its subject, `Subject: …`, an empty line, and the body. Words in braces are filled in:
 //! `{list}` (its address), `{name}`, `{description}`, `{control}`, `{owner}`, `{address}` (whom it is about), `{confirm}` (where to
-//! answer), `{token}`, `{reason}`, `{subject}`, `{command}`. Other words in braces stay as they are.
+//! answer), `{token}`, `{reason}`, `{lost}` (numbers of posts), `{left}` (warnings), `{subject}`, `{command}`. Other words in braces stay as they are.
 //! Trust: the files are the administrator's; what is filled in came from the network and has lost its control characters.
 
 mod english;
@@ -44,6 +44,14 @@ pub enum Text {
     Came,
     /// To the owners: somebody left.
     Left,
+    /// To a member who was switched off because his mail comes back.
+    BounceWarning,
+    /// To the owners: he was.
+    BounceOff,
+    /// To the owners: he was taken out.
+    BounceOut,
+    /// To the owners: he called a post spam, and was taken out.
+    Complained,
     /// Before the answers to commands.
     Results,
     /// Below each post; empty unless the list has its own.
@@ -52,7 +60,7 @@ pub enum Text {
 
 impl Text {
     /// All of them.
-    pub const ALL: [Text; 14] = [
+    pub const ALL: [Text; 18] = [
         Text::Help,
         Text::Welcome,
         Text::Goodbye,
@@ -65,6 +73,10 @@ impl Text {
         Text::Refused,
         Text::Came,
         Text::Left,
+        Text::BounceWarning,
+        Text::BounceOff,
+        Text::BounceOut,
+        Text::Complained,
         Text::Results,
         Text::Footer,
     ];
@@ -84,6 +96,10 @@ impl Text {
             Text::Refused => "refused",
             Text::Came => "came",
             Text::Left => "left",
+            Text::BounceWarning => "bounce-warning",
+            Text::BounceOff => "bounce-off",
+            Text::BounceOut => "bounce-out",
+            Text::Complained => "complained",
             Text::Results => "results",
             Text::Footer => "footer",
         }
@@ -169,7 +185,7 @@ mod tests {
 
     #[test]
     fn every_text_is_there_in_every_language() {
-        let known = "list name description control owner address confirm token reason subject command";
+        let known = "list name description control owner address confirm token reason subject command lost left";
         for text in Text::ALL.into_iter().filter(|text| *text != Text::Footer) {
             for language in [Language::English, Language::Japanese] {
                 let template = text.built_in(language);

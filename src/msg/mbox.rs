@@ -21,11 +21,7 @@ pub enum Quoting {
 const BUFFER: usize = 64 << 10;
 
 /// Copies a message with its quoting and an empty line at its end.
-pub fn escape(
-    text: &mut dyn Read,
-    quoting: Quoting,
-    put: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
+pub fn escape(text: &mut dyn Read, quoting: Quoting, put: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; BUFFER];
     let mut at_line_start = true;
@@ -92,7 +88,10 @@ impl<R: BufRead> Reader<R> {
             match is_separator(&line) {
                 true => self.next = Some(line.clone()),
                 false if self.is_at_start && !line.trim_ascii().is_empty() => {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "no mbox: its first line is no \"From \" line"));
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "no mbox: its first line is no \"From \" line",
+                    ));
                 }
                 false => {}
             }
@@ -189,7 +188,8 @@ mod tests {
 
     #[test]
     fn prose_cuts_nothing_and_nonsense_is_refused() {
-        let text = b"From a Mon Nov 30 09:00:00 2026\r\nS: x\r\n\r\nhello\r\n\r\nFrom now on we meet at 9:00.\r\nbye\r\n";
+        let text =
+            b"From a Mon Nov 30 09:00:00 2026\r\nS: x\r\n\r\nhello\r\n\r\nFrom now on we meet at 9:00.\r\nbye\r\n";
         let found = boxes(text, Quoting::Rd);
         assert_eq!(found.len(), 1);
         assert!(found[0].message.ends_with(b"\n\nFrom now on we meet at 9:00.\nbye\n"));

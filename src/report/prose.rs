@@ -20,7 +20,9 @@ fn pattern(text: &str) -> Regex {
 
 /// A line that is an address, with what a program may put around and behind it.
 static ALONE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r#"(?i)^[\s>*-]*(?:c=.*SMTP=)?(?:Recipient:\s*)?[<"\[('“]*(?:SMTP:)?(ADDRESS)[>"\])'”]*\s*(?:$|[:;\[(<]|on |- |\.\.\.|invalid address)"#)
+    pattern(
+        r#"(?i)^[\s>*-]*(?:c=.*SMTP=)?(?:Recipient:\s*)?[<"\[('“]*(?:SMTP:)?(ADDRESS)[>"\])'”]*\s*(?:$|[:;\[(<]|on |- |\.\.\.|invalid address)"#,
+    )
 });
 
 /// Words with an address behind them.

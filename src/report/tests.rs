@@ -53,7 +53,10 @@ fn the_returned_header_is_found() {
 fn what_is_no_report() {
     for (message, expected) in [
         ("From: ann@a.example\nSubject: hello\n\nbob@b.example:\n550 user unknown\n", ""),
-        ("From: ann@a.example\nSubject: Re: x\nAuto-Submitted: auto-replied\n\nI am away.\n", "ann@a.example 2.0.0 AutoReply"),
+        (
+            "From: ann@a.example\nSubject: Re: x\nAuto-Submitted: auto-replied\n\nI am away.\n",
+            "ann@a.example 2.0.0 AutoReply",
+        ),
         ("From: ann@a.example\nSubject: Out of office: x\n\nI am away.\n", "ann@a.example 2.0.0 AutoReply"),
         ("", ""),
     ] {

@@ -187,7 +187,8 @@ fn complaints() {
         let number: usize = row[1].parse().expect("a number");
         assert!(found.len() >= number, "{row:?}\n{}", show(&found));
         // A report of failed authentication is nobody's complaint (RFC 6591).
-        let expected = if row.last().is_some_and(|kind| kind == "auth-failure") { Class::AutoReply } else { Class::Complaint };
+        let expected =
+            if row.last().is_some_and(|kind| kind == "auth-failure") { Class::AutoReply } else { Class::Complaint };
         assert!(found.iter().all(|f| f.class == expected), "{row:?}\n{}", show(&found));
     }
     for name in ["flanker/aol.eml", "flanker/yahoo.eml"] {

@@ -8,7 +8,9 @@ pub fn mime(head: &Masthead, posts: &[Collected]) -> Vec<u8> {
     let inner = posts_part(posts);
     let outer = boundary("digest", &[&inner]);
     let mut out = head.header.as_bytes().to_vec();
-    out.extend_from_slice(format!("MIME-Version: 1.0\nContent-Type: multipart/mixed;\n\tboundary=\"{outer}\"\n").as_bytes());
+    out.extend_from_slice(
+        format!("MIME-Version: 1.0\nContent-Type: multipart/mixed;\n\tboundary=\"{outer}\"\n").as_bytes(),
+    );
     if !inner.is_ascii() {
         out.extend_from_slice(b"Content-Transfer-Encoding: 8bit\n");
     }

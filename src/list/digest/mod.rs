@@ -11,6 +11,7 @@
 //! A MIME digest keeps every post's own charset; the plain one is in the list's charset where that has all its characters, in UTF-8 elsewhere.
 //! RFC 2046 §5.1.5, RFC 1153.
 
+pub mod job;
 mod mime;
 mod plain;
 

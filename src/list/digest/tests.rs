@@ -18,15 +18,15 @@ fn head() -> Masthead<'static> {
 }
 
 fn collected(number: u64, message: &str) -> Collected {
-    Collected {
-        entry: Entry::of(number, message.as_bytes(), Timestamp(0)),
-        message: message.as_bytes().to_vec(),
-    }
+    Collected { entry: Entry::of(number, message.as_bytes(), Timestamp(0)), message: message.as_bytes().to_vec() }
 }
 
 fn posts() -> Vec<Collected> {
     vec![
-        collected(7, "Received: from x\nSubject: one\nFrom: Ann <ann@a.test>\nDate: Mon, 30 Nov 2026 09:00:00 +0000\n\n\nHello\n\n"),
+        collected(
+            7,
+            "Received: from x\nSubject: one\nFrom: Ann <ann@a.test>\nDate: Mon, 30 Nov 2026 09:00:00 +0000\n\n\nHello\n\n",
+        ),
         collected(
             8,
             "Subject: =?iso-2022-jp?B?GyRCRnxLXBsoQg==?=\nFrom: bob@b.test\nContent-Type: text/plain; charset=iso-2022-jp\n\n\u{1b}$BF|K\\\u{1b}(B\n------------------------------\n-----\nbye",
@@ -42,7 +42,10 @@ fn posts() -> Vec<Collected> {
 fn a_plain_digest_follows_its_rfc() {
     let digest = String::from_utf8(plain(&Masthead { charset: Charset::Iso2022Jp, ..head() }, &posts())).unwrap();
     let (header, body) = digest.split_once("\n\n").unwrap();
-    assert!(header.starts_with(HEADER) && header.contains("charset=ISO-2022-JP\nContent-Transfer-Encoding: 7bit"), "{header}");
+    assert!(
+        header.starts_with(HEADER) && header.contains("charset=ISO-2022-JP\nContent-Transfer-Encoding: 7bit"),
+        "{header}"
+    );
     let (long, short) = ("-".repeat(70), "-".repeat(30));
     let lines: Vec<&str> = body.lines().collect();
     let at = lines.iter().position(|line| *line == long).unwrap();
@@ -51,7 +54,10 @@ fn a_plain_digest_follows_its_rfc() {
     let separators: Vec<usize> = (0..lines.len()).filter(|n| lines[*n] == short).collect();
     assert_eq!(separators.len(), 3, "{body}");
     assert!(separators.iter().all(|n| lines[n - 1].is_empty() && lines[n + 1].is_empty()));
-    assert_eq!(lines[at + 2..at + 7], ["Date: Mon, 30 Nov 2026 09:00:00 +0000", "From: Ann <ann@a.test>", "Subject: one", "", "Hello"]);
+    assert_eq!(
+        lines[at + 2..at + 7],
+        ["Date: Mon, 30 Nov 2026 09:00:00 +0000", "From: Ann <ann@a.test>", "Subject: one", "", "Hello"]
+    );
     // The line that would end the post has lost a hyphen to a blank.
     assert!(lines.contains(&format!(" {}", "-".repeat(29)).as_str()) && lines.contains(&"-----"));
     assert!(body.contains("\u{1b}$BF|K\\\u{1b}(B\n"), "{body}");
@@ -68,7 +74,9 @@ fn a_mime_digest_keeps_each_post_as_it_is() {
     let kinds: Vec<String> = structure
         .parts()
         .iter()
-        .map(|part| format!("{}/{}", String::from_utf8_lossy(part.media.kind), String::from_utf8_lossy(part.media.subtype)))
+        .map(|part| {
+            format!("{}/{}", String::from_utf8_lossy(part.media.kind), String::from_utf8_lossy(part.media.subtype))
+        })
         .collect();
     assert_eq!(kinds[..4], ["multipart/mixed", "text/plain", "multipart/digest", "message/rfc822"]);
     assert_eq!(structure.children(0).count(), 3);

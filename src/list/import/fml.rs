@@ -47,7 +47,8 @@ pub(super) fn read(path: &Path) -> io::Result<Foreign> {
     let spool = path.join("spool");
     foreign.posts = spool.is_dir().then_some(Posts::Numbered(spool));
     if path.join("var/archive").is_dir() || path.join("archive").is_dir() {
-        foreign.note("packed posts (archive/*.tar.gz): unpack them into a folder, and import that as mlmmj's or by mbox");
+        foreign
+            .note("packed posts (archive/*.tar.gz): unpack them into a folder, and import that as mlmmj's or by mbox");
     }
     Ok(foreign)
 }
@@ -69,7 +70,10 @@ fn lines(text: &str) -> Vec<(String, Vec<String>, bool)> {
 
 fn settings(config: &BTreeMap<String, String>, foreign: &mut Foreign) {
     let value = |key: &str| config.get(key).map(String::as_str).unwrap_or_default();
-    foreign.set_addresses("owners", &[value("MAINTAINER")].map(str::to_string).into_iter().filter(|m| m.contains('@')).collect::<Vec<_>>());
+    foreign.set_addresses(
+        "owners",
+        &[value("MAINTAINER")].map(str::to_string).into_iter().filter(|m| m.contains('@')).collect::<Vec<_>>(),
+    );
     foreign.set(
         "posting",
         match value("PERMIT_POST_FROM") {

@@ -75,7 +75,8 @@ fn settings(config: &Value, foreign: &mut Foreign) {
     };
     foreign.set("posting", posting);
     foreign.set("refused", ["reject", "hold", "reject", "discard"].get(action.max(0) as usize).unwrap_or(&"hold"));
-    foreign.set("subscription", if number(config, "subscribe_policy").unwrap_or(1) >= 2 { "approve" } else { "confirm" });
+    foreign
+        .set("subscription", if number(config, "subscribe_policy").unwrap_or(1) >= 2 { "approve" } else { "confirm" });
     if is_set("unsubscribe_policy") {
         foreign.note("unsubscribe_policy: there, an owner decided who may leave; here, everybody may");
     }

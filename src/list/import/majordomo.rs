@@ -33,7 +33,8 @@ pub(super) fn read(path: &Path) -> io::Result<Foreign> {
         // talk.archive.9901: two-digit years, those of the last century first.
         archives.sort_by_key(|file| {
             let name = file.to_string_lossy().into_owned();
-            let digits: String = name.chars().rev().take_while(char::is_ascii_digit).collect::<String>().chars().rev().collect();
+            let digits: String =
+                name.chars().rev().take_while(char::is_ascii_digit).collect::<String>().chars().rev().collect();
             (digits.len() == 4 && digits.as_str() < "7000", name)
         });
     }

@@ -60,8 +60,7 @@ pub(super) fn read(path: &Path) -> io::Result<Foreign> {
     if is_set("footer") {
         foreign.note("control/footer: write it into footer.txt of the list when you want it");
     }
-    for (folder, state) in
-        [("subscribers.d", State::On), ("digesters.d", State::Digest), ("nomailsubs.d", State::Off)]
+    for (folder, state) in [("subscribers.d", State::On), ("digesters.d", State::Digest), ("nomailsubs.d", State::Off)]
     {
         members(&path.join(folder), state, &mut foreign)?;
     }

@@ -122,7 +122,8 @@ pub fn take_over(lists: &Lists, name: &ListName, foreign: &Foreign, now: Timesta
     let mut taken = Taken { notes: foreign.notes.clone(), is_new: !lists.has(name), ..Taken::default() };
     let list = match taken.is_new {
         true => {
-            let settings: Vec<(&str, &str)> = foreign.settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+            let settings: Vec<(&str, &str)> =
+                foreign.settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
             lists.create(name, &settings)?
         }
         false => lists.open(name)?,

@@ -391,7 +391,19 @@ mod tests {
     fn nothing_is_run_and_broken_ones_are_errors() {
         // os.system('x') is something opaque.
         assert!(matches!(read(b"cos\nsystem\n(S'x'\ntR.").unwrap(), Value::Opaque));
-        for broken in [&b""[..], b"(", b".", b"a.", b"h\x01.", b"U\xffab.", b"S'x\n", b"\x87.", b"t.", b"\xff.", b"X\xff\xff\xff\xff."] {
+        for broken in [
+            &b""[..],
+            b"(",
+            b".",
+            b"a.",
+            b"h\x01.",
+            b"U\xffab.",
+            b"S'x\n",
+            b"\x87.",
+            b"t.",
+            b"\xff.",
+            b"X\xff\xff\xff\xff.",
+        ] {
             assert!(read(broken).is_err(), "{}", broken.escape_ascii());
         }
         let whole = b"\x80\x02}q\x00(U\treal_nameq\x01U\x04Talkq\x02u.";

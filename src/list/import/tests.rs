@@ -42,7 +42,10 @@ fn a_list_of_fml_comes_with_its_numbers() {
             ("members", "## a note\nann@a.test\nbob@b.test\ncarol@c.test\ndan@d.test\nno address\n"),
             ("actives", "#.header\nann@a.test\n# bob@b.test\ndan@d.test m=3u\nerik@e.test s=skip r=relay\n"),
             ("seq", "12\n"),
-            ("config.ph", "$MAINTAINER = \"talk-admin@a.test\";\n$SUBJECT_TAG_TYPE = \"[:]\";\n$PERMIT_POST_FROM = 'members_only';\n"),
+            (
+                "config.ph",
+                "$MAINTAINER = \"talk-admin@a.test\";\n$SUBJECT_TAG_TYPE = \"[:]\";\n$PERMIT_POST_FROM = 'members_only';\n",
+            ),
             ("spool/7", &post(7)),
             ("spool/12", &post(12)),
             ("spool/readme", "x"),
@@ -74,7 +77,10 @@ fn a_list_of_majordomo() {
         &[
             ("talk", "ann@a.test\nBob <bob@b.test>\ncarol@c.test (Carol)\nbroken@\n"),
             ("talk-digest", "dan@d.test\n"),
-            ("talk.config", "# x\nsubject_prefix = [$LIST:$SEQNUM]\nrestrict_post = talk\nsubscribe_policy = open+confirm\nreply_to = talk@a\nmessage_footer << END\nbye\nEND\n"),
+            (
+                "talk.config",
+                "# x\nsubject_prefix = [$LIST:$SEQNUM]\nrestrict_post = talk\nsubscribe_policy = open+confirm\nreply_to = talk@a\nmessage_footer << END\nbye\nEND\n",
+            ),
             ("talk.archive/talk.archive.9912", "From a@a Mon Nov 29 09:00:00 1999\nMessage-ID: <1@a>\n\nold\n\n"),
             ("talk.archive/talk.archive.0001", "From a@a Sat Jan  1 09:00:00 2000\nMessage-ID: <2@a>\n\nnew\n\n"),
         ],
@@ -95,15 +101,24 @@ fn answers_of_mailman_3() {
     let old = tree(
         dir.path(),
         &[
-            ("config.json", r#"{"description": "Talk", "subject_prefix": "[Talk %d] ", "default_nonmember_action": "hold", "post_id": 41, "max_message_size": 40, "reply_goes_to_list": "point_to_list", "subscription_policy": "confirm_then_moderate"}"#),
-            ("members.json", r#"{"entries": [{"email": "ann@a.test", "role": "member", "delivery_mode": "regular", "display_name": "Ann"}, {"email": "bob@b.test", "role": "member", "delivery_mode": "plaintext_digests"}, {"email": "c@c.test", "role": "member", "delivery_status": "by_bounces"}]}"#),
+            (
+                "config.json",
+                r#"{"description": "Talk", "subject_prefix": "[Talk %d] ", "default_nonmember_action": "hold", "post_id": 41, "max_message_size": 40, "reply_goes_to_list": "point_to_list", "subscription_policy": "confirm_then_moderate"}"#,
+            ),
+            (
+                "members.json",
+                r#"{"entries": [{"email": "ann@a.test", "role": "member", "delivery_mode": "regular", "display_name": "Ann"}, {"email": "bob@b.test", "role": "member", "delivery_mode": "plaintext_digests"}, {"email": "c@c.test", "role": "member", "delivery_status": "by_bounces"}]}"#,
+            ),
             ("owners.json", r#"[{"email": "own@a.test", "role": "owner"}]"#),
         ],
     );
     take_over(&lists, &name, &read(From::Mailman3, &old).unwrap(), Timestamp(0)).unwrap();
     assert_eq!(shown(&lists, &name), ["ann@a.test on Ann", "bob@b.test digest plain", "c@c.test off"]);
     let list = lists.open(&name).unwrap();
-    assert_eq!((list.settings.prefix.as_str(), list.settings.size.0, list.last_number().unwrap()), ("[Talk %S]", 40960, 40));
+    assert_eq!(
+        (list.settings.prefix.as_str(), list.settings.size.0, list.last_number().unwrap()),
+        ("[Talk %S]", 40960, 40)
+    );
     fs::write(old.join("bad.json"), "{\n x").unwrap();
     assert!(read(From::Mailman3, &old).unwrap_err().to_string().contains("line 2, column 2"));
 }
@@ -120,7 +135,9 @@ fn what_is_no_list_is_said() {
 
 #[test]
 fn prefixes_of_printf() {
-    for (text, expected) in [("[Talk %d] ", "[Talk %S]"), ("[x:%05d]", "[x:%5S]"), ("100% fun", "100% fun"), ("%", "%"), ("", "")] {
+    for (text, expected) in
+        [("[Talk %d] ", "[Talk %S]"), ("[x:%05d]", "[x:%5S]"), ("100% fun", "100% fun"), ("%", "%"), ("", "")]
+    {
         assert_eq!(prefix(text), expected);
     }
 }

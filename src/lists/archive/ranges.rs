@@ -153,7 +153,8 @@ mod tests {
     use crate::lists::archive::Entry;
 
     fn index(numbers: &[u64]) -> Index {
-        let lines: String = numbers.iter().map(|number| Entry { number: *number, ..Entry::default() }.print()).collect();
+        let lines: String =
+            numbers.iter().map(|number| Entry { number: *number, ..Entry::default() }.print()).collect();
         Index::read(lines.into_bytes())
     }
 

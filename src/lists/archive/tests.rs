@@ -103,7 +103,9 @@ fn a_post_is_there_or_not_at_every_fault() {
 fn words_are_found_in_any_spelling_newest_first() {
     let (_dir, archive) = archive();
     fill(&archive, 12);
-    archive.append(13, "Subject: =?iso-2022-jp?B?GyRCRnxLXBsoQg==?=\n\nＴＥＡ time\n".as_bytes(), Timestamp(0)).unwrap();
+    archive
+        .append(13, "Subject: =?iso-2022-jp?B?GyRCRnxLXBsoQg==?=\n\nＴＥＡ time\n".as_bytes(), Timestamp(0))
+        .unwrap();
     let find = |words: &str| archive.search(words, 3).unwrap().iter().map(|e| e.number).collect::<Vec<_>>();
     assert_eq!(find("HELLO"), [12, 11, 10]);
     assert_eq!(find("hello 11."), [11]);

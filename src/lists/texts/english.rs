@@ -17,6 +17,10 @@ pub(super) fn text(text: Text) -> &'static str {
         Text::Refused => REFUSED,
         Text::Came => CAME,
         Text::Left => LEFT,
+        Text::BounceWarning => BOUNCE_WARNING,
+        Text::BounceOff => BOUNCE_OFF,
+        Text::BounceOut => BOUNCE_OUT,
+        Text::Complained => COMPLAINED,
         Text::Results => RESULTS,
         Text::Footer => "",
     }
@@ -146,6 +150,53 @@ const LEFT: &str = "\
 Subject: {list}: {address} has left
 
 {address} has left {list}.
+";
+
+const BOUNCE_WARNING: &str = "\
+Subject: Your mail from {list} comes back
+
+Mail from {list} to {address}
+came back on several days. You get none any more. The last answer was:
+
+  {reason}
+
+Posts that you did not get: {lost}
+
+To get mail again, send the line
+
+# on
+
+to {control}. With \"# get\" and the numbers there
+you get the posts that are missing.
+
+Without an answer of yours you cease to be a member after {left} more
+letters like this one.
+";
+
+const BOUNCE_OFF: &str = "\
+Subject: {list}: {address} was switched off
+
+Mail to {address} came back too often.
+He is still a member of {list}, but gets no mail.
+
+Last answer: {reason}
+Posts that did not reach him: {lost}
+";
+
+const BOUNCE_OUT: &str = "\
+Subject: {list}: {address} was taken out
+
+Mail to {address} came back, and nobody answered
+the warnings. He is no member of {list} any more.
+
+Last answer: {reason}
+";
+
+const COMPLAINED: &str = "\
+Subject: {list}: {address} was taken out after a complaint
+
+The provider of {address} reports that mail from
+{list} was called spam there. He is no member of it any more.
 ";
 
 const RESULTS: &str = "\

@@ -17,6 +17,10 @@ pub(super) fn text(text: Text) -> &'static str {
         Text::Refused => REFUSED,
         Text::Came => CAME,
         Text::Left => LEFT,
+        Text::BounceWarning => BOUNCE_WARNING,
+        Text::BounceOff => BOUNCE_OFF,
+        Text::BounceOut => BOUNCE_OUT,
+        Text::Complained => COMPLAINED,
         Text::Results => RESULTS,
         Text::Footer => "",
     }
@@ -144,6 +148,50 @@ const LEFT: &str = "\
 Subject: {list}: {address} が退会しました
 
 {address} が {list} を退会しました。
+";
+
+const BOUNCE_WARNING: &str = "\
+Subject: {list} からのメールが届いていません
+
+{list} から {address} へのメールが
+何日も続けて戻ってきたため、配送を停止しました。最後の応答は次のとおりです。
+
+  {reason}
+
+届かなかった投稿の番号: {lost}
+
+配送を再開するには、次の行を {control} へ送ってください。
+
+# on
+
+届かなかった投稿は「# get 番号」で取り寄せられます。
+お返事がない場合は、あと {left} 回このメールを送った後に退会となります。
+";
+
+const BOUNCE_OFF: &str = "\
+Subject: {list}: {address} への配送を停止しました
+
+{address} へのメールが何度も戻ってきました。
+{list} の会員のままですが、メールは配送されません。
+
+最後の応答: {reason}
+届かなかった投稿の番号: {lost}
+";
+
+const BOUNCE_OUT: &str = "\
+Subject: {list}: {address} を退会としました
+
+{address} へのメールが戻り続け、警告にも返事がありませんでした。
+{list} を退会としました。
+
+最後の応答: {reason}
+";
+
+const COMPLAINED: &str = "\
+Subject: {list}: 苦情により {address} を退会としました
+
+{address} のプロバイダから、{list} のメールが
+迷惑メールとして報告されました。退会としました。
 ";
 
 const RESULTS: &str = "\
