@@ -13,12 +13,13 @@ pub const SUMMARY_LIMIT: usize = 10_000;
 pub fn summary(archive: &Archive, wanted: &Ranges) -> io::Result<String> {
     let index = archive.index()?;
     let ranges = wanted.resolve(&index);
-    let entries: Vec<Entry> = index.entries(&ranges).collect();
-    let skipped = entries.len().saturating_sub(SUMMARY_LIMIT);
+    let numbers: Vec<u64> = index.numbers_in(&ranges).collect();
     let mut text = String::new();
-    for entry in entries.iter().skip(skipped) {
-        text.push_str(&line(entry));
-        text.push('\n');
+    for number in &numbers[numbers.len().saturating_sub(SUMMARY_LIMIT)..] {
+        if let Some(entry) = index.entry(*number) {
+            text.push_str(&line(&entry));
+            text.push('\n');
+        }
     }
     Ok(text)
 }

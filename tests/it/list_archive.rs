@@ -173,3 +173,187 @@ pickle.dump(d, open(sys.argv[1], 'wb'), int(sys.argv[2]))
         }
     }
 }
+
+/// A mail handed in by `from`, without a daemon; what it leaves in the queue is run.
+fn sent(world: &World, from: &str, to: &str, rest: &str) {
+    let text = format!("From: {from}\nTo: {to}\n{rest}");
+    let out = world.run_with("emsend", &["-f", from, "--", to], text.as_bytes());
+    assert!(out.status.success(), "{out:?}");
+    world.ok("emqueue", &["run", "--all"]);
+}
+
+/// The newest mail of a user with these words in it.
+fn letter(world: &World, user: &str, words: &str) -> String {
+    let found = world.mailbox(user).into_iter().rev().find(|text| text.contains(words));
+    found.unwrap_or_else(|| panic!("no {words:?} for {user}: {:#?}\n{}", world.mailbox(user), world.log()))
+}
+
+#[test]
+fn posts_are_kept_and_fetched_by_mail() {
+    let world = world();
+    for (number, subject) in [(1, "one"), (2, "=?iso-2022-jp?B?GyRCRnxLXBsoQg==?="), (3, "three")] {
+        sent(&world, "bob@example.test", LIST, &format!("Subject: {subject}\nMessage-ID: <{number}@b.test>\n\ntext {number}\n"));
+    }
+    assert_eq!(world.ok("emlist", &["archive", LIST, "list"]).lines().count(), 3);
+    assert!(world.ok("emlist", &["archive", LIST, "show", "2"]).contains("\nX-Mail-Count: 2\n"));
+    let control = "talk-control@example.test";
+    sent(&world, "bob@example.test", control, "Subject: x\n\n# summary 2-\n# get 1,3,9\n# get 4-2\n# get\n# get 77\n");
+    let answer = letter(&world, "bob", ">>> # summary");
+    let structure = answer.split_once("\n\n").unwrap().1;
+    let body = match answer.contains("base64") {
+        true => {
+            let script = "import email,sys;m=email.message_from_file(sys.stdin);print(m.get_payload(decode=True).decode())";
+            let out = super::world::feed(Command::new("python3").args(["-c", script]), answer.as_bytes());
+            String::from_utf8(out.stdout).unwrap()
+        }
+        false => structure.to_string(),
+    };
+    assert!(body.contains("[2:bob@example.test] 日本\n") && body.contains("[3:bob@example.test] three\n"), "{body}");
+    assert!(body.contains("Posts in a mail of their own: 2\nNo such post: 9\n"), "{body}");
+    assert!(body.contains("Failed: \"4-2\": the first number is larger"), "{body}");
+    assert!(body.contains("Failed: a word is missing") && body.contains("Failed: there is no such post"), "{body}");
+    let posts = letter(&world, "bob", "Subject: talk: get 1, 3");
+    assert!(posts.contains("Content-Type: multipart/digest") && posts.contains("\ntext 1\n") && posts.contains("\ntext 3\n"), "{posts}");
+    assert!(!posts.contains("\ntext 2\n"));
+    // Strangers get nothing.
+    sent(&world, "eve@example.test", control, "Subject: x\n\n# get 1\n");
+    assert!(world.log().contains("reply=Failed"), "{}", world.log());
+}
+
+#[test]
+fn digests_go_to_those_who_want_them() {
+    let world = world();
+    world.add("dora@example.test", &[]);
+    world.add("paul@example.test", &[]);
+    world.ok("emlist", &["members", LIST, "add", "--state", "digest", "dora@example.test", "paul@example.test"]);
+    world.ok("emlist", &["members", LIST, "options", "paul@example.test", "plain"]);
+    world.ok("emlist", &["set", LIST, "charset", "iso-2022-jp"]);
+    let body = "Content-Type: text/plain; charset=iso-2022-jp\n\n\u{1b}$BF|K\\\u{1b}(B text\n";
+    for number in 1..=2 {
+        let rest = format!("Subject: =?iso-2022-jp?B?GyRCRnxLXBsoQg==?= {number}\nMessage-ID: <{number}@b.test>\n{body}");
+        sent(&world, "bob@example.test", LIST, &rest);
+    }
+    assert_eq!((world.mailbox("bob").len(), world.mailbox("dora").len()), (2, 0));
+    // Not due yet; then wanted now.
+    assert_eq!(world.ok("emlist", &["digest", LIST]), "");
+    let said = world.ok("emlist", &["digest", "--all", "--now"]);
+    assert_eq!(said, format!("{LIST}: #1, 2 posts to 2 members\n"));
+    assert_eq!(world.ok("emlist", &["digest", LIST, "--now"]), "");
+    let mime = letter(&world, "dora", "Subject: talk Digest V");
+    for field in ["List-Id: ", "Message-ID: <digest-", "Date: ", "Content-Type: multipart/mixed", "To: <talk@example.test>"] {
+        assert!(mime.lines().any(|line| line.starts_with(field)), "{field}: {mime}");
+    }
+    let plain = letter(&world, "paul", "Subject: talk Digest V");
+    assert!(plain.contains("charset=ISO-2022-JP\nContent-Transfer-Encoding: 7bit\n"), "{plain}");
+    assert!(plain.contains(&format!("\n\n{}\n\nDate: ", "-".repeat(70))) && plain.contains("\nEnd of talk Digest V"), "{plain}");
+    // A third post makes one due by number.
+    world.ok("emlist", &["set", LIST, "digest_posts", "1"]);
+    sent(&world, "bob@example.test", LIST, "Subject: three\nMessage-ID: <3@b.test>\n\nx\n");
+    world.ok("emqueue", &["run", "--all"]);
+    assert_eq!(world.mailbox("dora").len(), 2, "{}", world.log());
+    if has("mutt") {
+        mutt_reads(&world, &mime, &plain);
+    }
+}
+
+/// mutt shows both forms with their Japanese.
+fn mutt_reads(world: &World, mime: &str, plain: &str) {
+    for (name, text) in [("mime", mime), ("plain", plain)] {
+        let mbox = world.path(&format!("{name}.mbox"));
+        fs::write(&mbox, format!("From x@x.test Mon Nov 30 09:00:00 2026\n{text}\n")).unwrap();
+        let shown = world.path(&format!("{name}.txt"));
+        let command = format!("push <pipe-message>cat>{}<enter><exit>", shown.display());
+        let out = Command::new("mutt")
+            .args(["-n", "-F", "/dev/null", "-R", "-e", "set charset=utf-8 pipe_decode=yes wait_key=no", "-e", &command, "-f"])
+            .arg(&mbox)
+            .env("TERM", "xterm")
+            .env("LC_ALL", "C.UTF-8")
+            .env("HOME", world.root())
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let Ok(text) = fs::read_to_string(&shown) else {
+            println!("skipped: mutt has no terminal here: {out:?}");
+            return;
+        };
+        assert!(text.contains("日本 text") && text.contains("日本 1"), "{name}: {text}");
+    }
+}
+
+fn report(recipient: &str, status: &str, number: u32) -> String {
+    format!(
+        "Subject: Undelivered\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\nMIME-Version: 1.0\n\n\
+         --b\n\nno\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\n\
+         Final-Recipient: rfc822; {recipient}\nAction: failed\nStatus: {status}\n\n\
+         --b\nContent-Type: message/rfc822\n\nX-ML-Name: talk\nX-Mail-Count: {number}\n\nx\n--b--\n"
+    )
+}
+
+/// A report as another host sends it: with the null reverse path.
+fn returned(world: &World, to: &str, text: &str) {
+    let text = format!("From: mailer-daemon@x.test\nTo: {to}\n{text}");
+    let out = world.run_with("emsend", &["-f", "<>", "--", to], text.as_bytes());
+    assert!(out.status.success(), "{out:?}");
+    world.ok("emqueue", &["run", "--all"]);
+}
+
+#[test]
+fn whose_mail_comes_back_is_switched_off_warned_and_taken_out() {
+    let world = world();
+    world.ok("emlist", &["set", LIST, "bounce_score", "1"]);
+    let bounces = "talk-bounces@example.test";
+    returned(&world, bounces, &report("bob@example.test", "5.7.1", 3));
+    assert_eq!(world.ok("emlist", &["bounces", LIST]), "");
+    returned(&world, bounces, &report("bob@example.test", "4.2.2", 4));
+    assert!(world.ok("emlist", &["bounces", LIST]).starts_with("bob@example.test 0.5 last "));
+    // A stranger's failures are nobody's.
+    returned(&world, bounces, &report("eve@example.test", "5.1.1", 4));
+    let score = world.path("spool/lists/example.test/talk/bounces");
+    let text = fs::read_to_string(&score).unwrap();
+    // The day after: the half of yesterday is a day older.
+    let yesterday = text.split(" at=").nth(1).unwrap().split(' ').next().unwrap().to_string();
+    let earlier = (yesterday.parse::<i64>().unwrap() - 90_000_000_000).to_string();
+    fs::write(&score, text.replace(&yesterday, &earlier)).unwrap();
+    returned(&world, "talk-bounces+bob=example.test@example.test", &report("other@example.test", "5.1.1", 7));
+    let shown = world.ok("emlist", &["bounces", LIST]);
+    assert!(shown.starts_with("bob@example.test 1.5 off, 1 warnings,") && shown.contains("lost 4, 7: 5.1.1"), "{shown}");
+    let members = || fs::read_to_string(world.path("etc/lists/example.test/talk/members")).unwrap();
+    assert!(members().contains("bob@example.test off ") && members().contains("why=bounces"), "{}", members());
+    let warning = letter(&world, "bob", "Subject: Your mail from talk@example.test comes back");
+    assert!(warning.contains("did not get: 4, 7\n") && warning.contains("5.1.1"), "{warning}");
+    assert!(letter(&world, "alice", "was switched off").contains("bob@example.test"));
+    // He comes back by himself, and starts from nothing.
+    sent(&world, "bob@example.test", "talk-control@example.test", "Subject: x\n\n# on\n");
+    assert!(members().contains("bob@example.test on "));
+    assert_eq!(world.ok("emlist", &["bounces", LIST]), "");
+    // Or he does not, and the warnings run out.
+    returned(&world, bounces, &report("bob@example.test", "5.1.1", 8));
+    world.ok("emlist", &["set", LIST, "bounce_warning_every", "0s"]);
+    let said: Vec<String> = (0..3).map(|_| world.ok("emlist", &["bounces", "--all", "--due"])).collect();
+    assert_eq!(said[..2], [format!("{LIST}: 1 warned, 0 taken out\n"), format!("{LIST}: 1 warned, 0 taken out\n")]);
+    assert_eq!(said[2], format!("{LIST}: 0 warned, 1 taken out\n"));
+    assert!(!members().contains("bob@example.test"));
+    assert!(letter(&world, "alice", "was taken out").contains("bob@example.test"));
+}
+
+#[test]
+fn a_complaint_takes_a_member_out_and_letters_to_the_bounce_address_reach_the_owners() {
+    let world = world();
+    let complaint = |more: &str| {
+        format!(
+            "Subject: complaint\nContent-Type: multipart/report; report-type=feedback-report; boundary=b\nMIME-Version: 1.0\n\n--b\n\nspam\n\
+             --b\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\nUser-Agent: x/1\nVersion: 1\nOriginal-Rcpt-To: <bob@example.test>\n\
+             --b\nContent-Type: message/rfc822\n\n{more}Subject: x\n\nx\n--b--\n"
+        )
+    };
+    let bounces = "talk-bounces@example.test";
+    let members = || fs::read_to_string(world.path("etc/lists/example.test/talk/members")).unwrap();
+    // Without a post of the list in it, anybody could have written it.
+    returned(&world, bounces, &complaint(""));
+    assert!(members().contains("bob@example.test on"));
+    returned(&world, bounces, &complaint("X-ML-Name: talk\nX-Mail-Count: 7\n"));
+    assert!(!members().contains("bob@example.test"), "{}", world.log());
+    assert!(letter(&world, "alice", "after a complaint").contains("bob@example.test"));
+    sent(&world, "bob@example.test", bounces, "Subject: a question\n\nWho are you?\n");
+    assert!(letter(&world, "alice", "Who are you?").contains("a question"));
+}

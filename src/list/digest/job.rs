@@ -4,9 +4,9 @@
 //! volume=YEAR issue=N`, replaced whole once the digest is queued; a damaged one counts as none. A crash between the two sends the same
 //! digest once more, under the same Message-ID.
 //!
-//! A digest takes the posts after `last`. It is due when the oldest of them is as old as the list's `digest_every`, or when they are as many
-//! as `digest_posts` or as large as `digest_size`. A list's first digest goes no further back than `digest_every`: who takes a list over
-//! with ten thousand posts does not send them.
+//! A digest takes the posts after `last`. It is due when the one before is as old as the list's `digest_every`, or when the posts are as many
+//! as `digest_posts` or as large as `digest_size`. The first digest goes no further back than `digest_every`: who takes a list over
+//! with ten thousand posts does not send them. A list where nobody wants digests has no such file.
 
 use super::{Collected, Masthead, mime, plain};
 use crate::clock::Timestamp;
@@ -58,6 +58,10 @@ impl Desk<'_> {
         let local = |e: io::Error| Failure::local(&e);
         let members = list.members().map_err(local)?;
         let readers: Vec<&Member> = members.in_state(State::Digest).collect();
+        if readers.is_empty() {
+            // Whoever wants digests one day begins with the posts of that day.
+            return fsx::remove(&list.spool().join("digest")).map(|()| None).map_err(local);
+        }
         // Routing may take its time: before the lock.
         let mime_readers =
             self.digest_readers(list, readers.iter().filter(|member| !wants_plain(list, member)).copied())?;
@@ -67,15 +71,19 @@ impl Desk<'_> {
         let archive = Archive::of(list);
         let index = archive.index().map_err(local)?;
         let known = Progress::read(list).map_err(local)?;
-        let first_at =
-            self.now.0.saturating_sub(i64::try_from(list.settings.digest_every.as_micros()).unwrap_or(i64::MAX));
-        let is_new = |entry: &Entry| match &known {
-            Some(progress) => entry.number > progress.last,
-            None => entry.date.0 >= first_at,
-        };
+        let first_at = self.now.0.saturating_sub(i64::try_from(list.settings.digest_every.as_micros()).unwrap_or(i64::MAX));
         let from = known.as_ref().map_or(0, |progress| progress.last.saturating_add(1));
-        let waiting: Vec<Entry> = index.entries(&[(from, u64::MAX)]).filter(is_new).collect();
-        let progress = known.unwrap_or_default();
+        let is_wanted_post = |entry: &Entry| known.is_some() || entry.date.0 >= first_at;
+        let waiting: Vec<Entry> = index.entries(&[(from, u64::MAX)]).filter(is_wanted_post).collect();
+        let progress = match known {
+            Some(progress) => progress,
+            None => {
+                let last = waiting.first().map_or(index.last(), |entry| entry.number.saturating_sub(1));
+                let begun = Progress { last, at: self.now, ..Progress::default() };
+                begun.write(list).map_err(local)?;
+                begun
+            }
+        };
         if waiting.is_empty() || !(is_wanted || is_due(list, &progress, &waiting, self.now)) {
             return Ok(None);
         }
@@ -161,12 +169,9 @@ fn wants_plain(list: &List, member: &Member) -> bool {
 fn is_due(list: &List, progress: &Progress, waiting: &[Entry], now: Timestamp) -> bool {
     let settings = &list.settings;
     let octets: u64 = waiting.iter().map(|entry| entry.size).sum();
-    let oldest = waiting.iter().map(|entry| entry.date).min().unwrap_or(now);
-    // Digests go out at their interval while there are posts; the first post after a silence waits that long, too.
-    let since = progress.at.max(oldest);
     (settings.digest_posts > 0 && waiting.len() >= settings.digest_posts as usize)
         || (settings.digest_size.0 > 0 && octets >= settings.digest_size.0)
-        || now.since(since) >= settings.digest_every
+        || now.since(progress.at) >= settings.digest_every
 }
 
 fn collect(archive: &Archive, waiting: &[Entry]) -> io::Result<(Vec<Collected>, bool)> {

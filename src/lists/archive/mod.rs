@@ -294,6 +294,12 @@ impl Index {
         Entry::parse(&self.text[self.lines.get(&number)?.clone()])
     }
 
+    /// The numbers in these ranges that have a post, ascending.
+    pub fn numbers_in<'a>(&'a self, ranges: &'a [(u64, u64)]) -> impl Iterator<Item = u64> + 'a {
+        let spans = ranges.iter().filter(|(from, to)| from <= to);
+        spans.flat_map(|(from, to)| self.lines.range(from..=to)).map(|(number, _)| *number)
+    }
+
     /// What is known of the posts in these ranges, ends included, ascending.
     pub fn entries<'a>(&'a self, ranges: &'a [(u64, u64)]) -> impl Iterator<Item = Entry> + 'a {
         let lines = ranges.iter().filter(|(from, to)| from <= to).flat_map(|(from, to)| self.lines.range(from..=to));

@@ -29,6 +29,8 @@ const RECORD_HEAD: usize = 16;
 const POST_LIMIT: usize = 256 << 10;
 /// Octets read at once.
 const CHUNK: usize = 4 << 20;
+/// Posts that are added under one lock.
+const AT_ONCE: usize = 500;
 /// Words of one search that are looked at.
 const WORDS_LIMIT: usize = 16;
 
@@ -51,12 +53,13 @@ impl Archive {
             }
         };
         let missing = self.scan(&index, &mut see)?;
-        if !missing.is_empty() {
+        for some in missing.chunks(AT_ONCE) {
+            // Posts that come meanwhile wait for a part of them, not for all.
             let _lock = self.lock()?;
-            for number in missing {
-                let Some(message) = self.message(number)? else { continue };
-                see(number, said(&message).as_bytes());
-                let _ = self.append_text(number, &message);
+            for number in some {
+                let Some(message) = self.message(*number)? else { continue };
+                see(*number, said(&message).as_bytes());
+                let _ = self.append_text(*number, &message);
             }
         }
         Ok(found.into_iter().rev().filter_map(|number| index.entry(number)).take(limit).collect())
@@ -65,14 +68,17 @@ impl Archive {
     /// Shows the texts there are; the numbers of posts that have none. A damaged file is removed, and all are missing.
     fn scan(&self, index: &Index, see: &mut dyn FnMut(u64, &[u8])) -> io::Result<Vec<u64>> {
         let mut seen = BTreeSet::new();
-        let is_whole = self.read_texts(&mut |number, text| {
+        let mut both = |number: u64, text: &[u8]| {
             seen.insert(number);
             see(number, text);
-        })?;
-        if !is_whole {
+        };
+        if !self.read_texts(&mut both)? {
+            // Perhaps a post was being added just then: under the lock it is whole.
             let _lock = self.lock()?;
-            fsx::remove(&self.text_path())?;
-            return Ok(index.numbers().collect());
+            if !self.read_texts(&mut both)? {
+                fsx::remove(&self.text_path())?;
+                return Ok(index.numbers().collect());
+            }
         }
         Ok(index.numbers().filter(|number| !seen.contains(number)).collect())
     }
