@@ -1,6 +1,9 @@
 //! emlist: mailing lists, from the shell.
 
+mod archive;
+mod bounces;
 mod check;
+mod import;
 mod members;
 mod moderate;
 
@@ -117,6 +120,19 @@ enum Action {
         #[command(subcommand)]
         action: moderate::ModerateAction,
     },
+    /// Show, search and exchange the posts of a list
+    Archive {
+        /// NAME@DOMAIN
+        list: String,
+        #[command(subcommand)]
+        action: archive::ArchiveAction,
+    },
+    /// Send digests that are due
+    Digest(bounces::DigestArguments),
+    /// Show members whose mail comes back, and settle what is due for them
+    Bounces(bounces::BouncesArguments),
+    /// Take over a list of another program
+    Import(import::ImportArguments),
     /// Count members, posts and what waits
     Stats {
         /// NAME@DOMAIN; all lists without
@@ -165,6 +181,10 @@ fn run(arguments: Arguments) -> super::Done {
         }
         Action::Members { list, action } => return members::run(&site, &open(&site, &lists, &list)?, action),
         Action::Moderate { list, action } => return moderate::run(&site, &open(&site, &lists, &list)?, &action),
+        Action::Archive { list, action } => return archive::run(&open(&site, &lists, &list)?, &action),
+        Action::Digest(arguments) => return bounces::digest(&site, &lists, &arguments),
+        Action::Bounces(arguments) => return bounces::bounces(&site, &lists, &arguments),
+        Action::Import(arguments) => return import::run(&site, &lists, &arguments),
         Action::Stats { list, json } => stats(&site, &lists, list.as_deref(), json)?,
         Action::Check { list, sweep } => return check::run(&site, &lists, list.as_deref(), sweep),
     }

@@ -107,13 +107,16 @@ fn a_list_of_mlmmj_is_taken_over() {
     assert!(old.join("talk/control/owner").is_file(), "{make:?}");
     let sub = String::from_utf8(Command::new("which").arg("mlmmj-sub").output().unwrap().stdout).unwrap();
     let list = old.join("talk");
-    for (address, options) in [("Ann@a.test", &["-s", "-f"][..]), ("dan@d.test", &["-d", "-s", "-f"]), ("nom@n.test", &["-n", "-s", "-f"])] {
+    for (address, options) in
+        [("Ann@a.test", &["-s", "-f"][..]), ("dan@d.test", &["-d", "-s", "-f"]), ("nom@n.test", &["-n", "-s", "-f"])]
+    {
         let done = Command::new(sub.trim()).arg("-L").arg(&list).args(["-a", address]).args(options).output().unwrap();
         assert!(done.status.success(), "{done:?}");
     }
     fs::write(list.join("control/prefix"), "[talk]\n").unwrap();
     fs::write(list.join("control/subonlypost"), "").unwrap();
-    fs::write(list.join("archive/7"), "From: ann@a.test\r\nSubject: seven\r\nMessage-ID: <7@a.test>\r\n\r\nhello\r\n").unwrap();
+    fs::write(list.join("archive/7"), "From: ann@a.test\r\nSubject: seven\r\nMessage-ID: <7@a.test>\r\n\r\nhello\r\n")
+        .unwrap();
     fs::write(list.join("index"), "9").unwrap();
     let path = list.to_str().unwrap();
     let dry = world.ok("emlist", &["import", "--from", "mlmmj", "--dry-run", path, LIST]);
@@ -124,7 +127,10 @@ fn a_list_of_mlmmj_is_taken_over() {
     for line in ["ann@a.test on ", "dan@d.test digest ", "nom@n.test off "] {
         assert!(members.lines().any(|member| member.starts_with(line)), "{members}");
     }
-    assert_eq!(world.ok("emlist", &["archive", LIST, "show", "7"]), "From: ann@a.test\nSubject: seven\nMessage-ID: <7@a.test>\n\nhello\n");
+    assert_eq!(
+        world.ok("emlist", &["archive", LIST, "show", "7"]),
+        "From: ann@a.test\nSubject: seven\nMessage-ID: <7@a.test>\n\nhello\n"
+    );
     assert_eq!(world.ok("emlist", &["get", LIST, "posting"]).trim(), "\"members\"");
     let again = world.ok("emlist", &["import", "--from", "mlmmj", path, LIST]);
     assert!(again.contains("3 were members already") && again.contains("1 were here already"), "{again}");
@@ -162,13 +168,16 @@ pickle.dump(d, open(sys.argv[1], 'wb'), int(sys.argv[2]))
         let made = Command::new("python3").args(["-c", script]).arg(&config).arg(protocol).output().unwrap();
         assert!(made.status.success(), "{made:?}");
         let name = format!("talk{protocol}@example.test");
-        let said = world.ok("emlist", &["import", "--from", "mailman2", old.join("lists/talk").to_str().unwrap(), &name]);
+        let said =
+            world.ok("emlist", &["import", "--from", "mailman2", old.join("lists/talk").to_str().unwrap(), &name]);
         assert!(said.contains("3 members added") && said.contains("1 posts added"), "{said}");
-        let members = fs::read_to_string(world.path(&format!("etc/lists/example.test/talk{protocol}/members"))).unwrap();
+        let members =
+            fs::read_to_string(world.path(&format!("etc/lists/example.test/talk{protocol}/members"))).unwrap();
         for line in ["Ann@a.test on ", "off@a.test off ", "dig@a.test digest "] {
             assert!(members.lines().any(|member| member.starts_with(line)), "{members}");
         }
-        for (key, value) in [("prefix", "\"[Talk %5S]\""), ("refused", "\"reject\""), ("description", "\"About café\"")] {
+        for (key, value) in [("prefix", "\"[Talk %5S]\""), ("refused", "\"reject\""), ("description", "\"About café\"")]
+        {
             assert_eq!(world.ok("emlist", &["get", &name, key]).trim(), value, "{protocol}");
         }
     }
@@ -192,7 +201,12 @@ fn letter(world: &World, user: &str, words: &str) -> String {
 fn posts_are_kept_and_fetched_by_mail() {
     let world = world();
     for (number, subject) in [(1, "one"), (2, "=?iso-2022-jp?B?GyRCRnxLXBsoQg==?="), (3, "three")] {
-        sent(&world, "bob@example.test", LIST, &format!("Subject: {subject}\nMessage-ID: <{number}@b.test>\n\ntext {number}\n"));
+        sent(
+            &world,
+            "bob@example.test",
+            LIST,
+            &format!("Subject: {subject}\nMessage-ID: <{number}@b.test>\n\ntext {number}\n"),
+        );
     }
     assert_eq!(world.ok("emlist", &["archive", LIST, "list"]).lines().count(), 3);
     assert!(world.ok("emlist", &["archive", LIST, "show", "2"]).contains("\nX-Mail-Count: 2\n"));
@@ -202,7 +216,8 @@ fn posts_are_kept_and_fetched_by_mail() {
     let structure = answer.split_once("\n\n").unwrap().1;
     let body = match answer.contains("base64") {
         true => {
-            let script = "import email,sys;m=email.message_from_file(sys.stdin);print(m.get_payload(decode=True).decode())";
+            let script =
+                "import email,sys;m=email.message_from_file(sys.stdin);print(m.get_payload(decode=True).decode())";
             let out = super::world::feed(Command::new("python3").args(["-c", script]), answer.as_bytes());
             String::from_utf8(out.stdout).unwrap()
         }
@@ -213,7 +228,12 @@ fn posts_are_kept_and_fetched_by_mail() {
     assert!(body.contains("Failed: \"4-2\": the first number is larger"), "{body}");
     assert!(body.contains("Failed: a word is missing") && body.contains("Failed: there is no such post"), "{body}");
     let posts = letter(&world, "bob", "Subject: talk: get 1, 3");
-    assert!(posts.contains("Content-Type: multipart/digest") && posts.contains("\ntext 1\n") && posts.contains("\ntext 3\n"), "{posts}");
+    assert!(
+        posts.contains("Content-Type: multipart/digest")
+            && posts.contains("\ntext 1\n")
+            && posts.contains("\ntext 3\n"),
+        "{posts}"
+    );
     assert!(!posts.contains("\ntext 2\n"));
     // Strangers get nothing.
     sent(&world, "eve@example.test", control, "Subject: x\n\n# get 1\n");
@@ -230,7 +250,8 @@ fn digests_go_to_those_who_want_them() {
     world.ok("emlist", &["set", LIST, "charset", "iso-2022-jp"]);
     let body = "Content-Type: text/plain; charset=iso-2022-jp\n\n\u{1b}$BF|K\\\u{1b}(B text\n";
     for number in 1..=2 {
-        let rest = format!("Subject: =?iso-2022-jp?B?GyRCRnxLXBsoQg==?= {number}\nMessage-ID: <{number}@b.test>\n{body}");
+        let rest =
+            format!("Subject: =?iso-2022-jp?B?GyRCRnxLXBsoQg==?= {number}\nMessage-ID: <{number}@b.test>\n{body}");
         sent(&world, "bob@example.test", LIST, &rest);
     }
     assert_eq!((world.mailbox("bob").len(), world.mailbox("dora").len()), (2, 0));
@@ -240,12 +261,17 @@ fn digests_go_to_those_who_want_them() {
     assert_eq!(said, format!("{LIST}: #1, 2 posts to 2 members\n"));
     assert_eq!(world.ok("emlist", &["digest", LIST, "--now"]), "");
     let mime = letter(&world, "dora", "Subject: talk Digest V");
-    for field in ["List-Id: ", "Message-ID: <digest-", "Date: ", "Content-Type: multipart/mixed", "To: <talk@example.test>"] {
+    for field in
+        ["List-Id: ", "Message-ID: <digest-", "Date: ", "Content-Type: multipart/mixed", "To: <talk@example.test>"]
+    {
         assert!(mime.lines().any(|line| line.starts_with(field)), "{field}: {mime}");
     }
     let plain = letter(&world, "paul", "Subject: talk Digest V");
     assert!(plain.contains("charset=ISO-2022-JP\nContent-Transfer-Encoding: 7bit\n"), "{plain}");
-    assert!(plain.contains(&format!("\n\n{}\n\nDate: ", "-".repeat(70))) && plain.contains("\nEnd of talk Digest V"), "{plain}");
+    assert!(
+        plain.contains(&format!("\n\n{}\n\nDate: ", "-".repeat(70))) && plain.contains("\nEnd of talk Digest V"),
+        "{plain}"
+    );
     // A third post makes one due by number.
     world.ok("emlist", &["set", LIST, "digest_posts", "1"]);
     sent(&world, "bob@example.test", LIST, "Subject: three\nMessage-ID: <3@b.test>\n\nx\n");
@@ -264,7 +290,17 @@ fn mutt_reads(world: &World, mime: &str, plain: &str) {
         let shown = world.path(&format!("{name}.txt"));
         let command = format!("push <pipe-message>cat>{}<enter><exit>", shown.display());
         let out = Command::new("mutt")
-            .args(["-n", "-F", "/dev/null", "-R", "-e", "set charset=utf-8 pipe_decode=yes wait_key=no", "-e", &command, "-f"])
+            .args([
+                "-n",
+                "-F",
+                "/dev/null",
+                "-R",
+                "-e",
+                "set charset=utf-8 pipe_decode=yes wait_key=no",
+                "-e",
+                &command,
+                "-f",
+            ])
             .arg(&mbox)
             .env("TERM", "xterm")
             .env("LC_ALL", "C.UTF-8")
@@ -316,7 +352,10 @@ fn whose_mail_comes_back_is_switched_off_warned_and_taken_out() {
     fs::write(&score, text.replace(&yesterday, &earlier)).unwrap();
     returned(&world, "talk-bounces+bob=example.test@example.test", &report("other@example.test", "5.1.1", 7));
     let shown = world.ok("emlist", &["bounces", LIST]);
-    assert!(shown.starts_with("bob@example.test 1.5 off, 1 warnings,") && shown.contains("lost 4, 7: 5.1.1"), "{shown}");
+    assert!(
+        shown.starts_with("bob@example.test 1.5 off, 1 warnings,") && shown.contains("lost 4, 7: 5.1.1"),
+        "{shown}"
+    );
     let members = || fs::read_to_string(world.path("etc/lists/example.test/talk/members")).unwrap();
     assert!(members().contains("bob@example.test off ") && members().contains("why=bounces"), "{}", members());
     let warning = letter(&world, "bob", "Subject: Your mail from talk@example.test comes back");

@@ -21,6 +21,7 @@ mod imap_wire;
 mod imaptest;
 mod inetd;
 mod james;
+mod list_archive;
 mod lists;
 mod main_job;
 mod name_server;

@@ -62,7 +62,7 @@ pub(super) enum MembersAction {
         #[arg(required = true)]
         addresses: Vec<String>,
     },
-    /// Set options of a member: notmetoo (no copy of his own posts), nodupes (none when he stands in To or Cc)
+    /// Set options of a member: notmetoo (no copy of his own posts), nodupes (none when he stands in To or Cc), plain or mime (the form of digests)
     Options {
         /// Address
         address: String,
@@ -148,8 +148,13 @@ pub(super) fn run(site: &Arc<Site>, list: &List, action: MembersAction) -> Done 
         MembersAction::Options { address: text, options } => {
             let address = address(site, &text)?;
             let options = if options == "none" { "" } else { &options };
-            if let Some(strange) = options.split(',').find(|o| !["", "notmetoo", "nodupes"].contains(o)) {
-                return Err(Ended::new(Exit::Usage, format!("{strange:?} is no option: notmetoo, nodupes")));
+            if let Some(strange) =
+                options.split(',').find(|o| !["", "notmetoo", "nodupes", "plain", "mime"].contains(o))
+            {
+                return Err(Ended::new(
+                    Exit::Usage,
+                    format!("{strange:?} is no option: notmetoo, nodupes, plain, mime"),
+                ));
             }
             let is_there = change(list, |members| match members.find_mut(&address) {
                 Some(member) => {

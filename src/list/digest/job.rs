@@ -71,7 +71,8 @@ impl Desk<'_> {
         let archive = Archive::of(list);
         let index = archive.index().map_err(local)?;
         let known = Progress::read(list).map_err(local)?;
-        let first_at = self.now.0.saturating_sub(i64::try_from(list.settings.digest_every.as_micros()).unwrap_or(i64::MAX));
+        let first_at =
+            self.now.0.saturating_sub(i64::try_from(list.settings.digest_every.as_micros()).unwrap_or(i64::MAX));
         let from = known.as_ref().map_or(0, |progress| progress.last.saturating_add(1));
         let is_wanted_post = |entry: &Entry| known.is_some() || entry.date.0 >= first_at;
         let waiting: Vec<Entry> = index.entries(&[(from, u64::MAX)]).filter(is_wanted_post).collect();
