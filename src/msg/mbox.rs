@@ -143,9 +143,9 @@ impl<R: BufRead> Reader<R> {
 fn is_separator(line: &[u8]) -> bool {
     let Some(rest) = line.strip_prefix(b"From ") else { return false };
     let words: Vec<&[u8]> = rest.trim_ascii().split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).collect();
-    let is_year = |word: &&[u8]| word.len() == 4 && word.iter().all(u8::is_ascii_digit);
+    let is_year = |word: &[u8]| word.len() == 4 && word.iter().all(u8::is_ascii_digit);
     let has_time = words.iter().any(|word| word.contains(&b':'));
-    words.len() >= 5 && has_time && words.iter().rev().take(3).any(|word| is_year(&word))
+    words.len() >= 5 && has_time && words.iter().rev().take(3).any(|word| is_year(word))
 }
 
 #[cfg(test)]

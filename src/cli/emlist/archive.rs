@@ -7,8 +7,8 @@ use crate::lists::List;
 use crate::lists::archive::{Archive, Checked, Entry, Ranges};
 use crate::msg::mbox::Quoting;
 use crate::status::Exit;
-use std::io::{self, BufReader, BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 
 /// What is done with the archive.
 #[derive(Debug, clap::Subcommand)]
@@ -60,7 +60,7 @@ pub enum ArchiveAction {
     },
     /// Add the messages of an mbox behind the posts there are
     Import {
-        /// The mbox
+        /// The mbox; - for standard input
         file: PathBuf,
         /// How it quotes lines that begin with "From ": mboxrd or mboxo
         #[arg(long, default_value = "mboxrd", value_parser = quoting)]
@@ -197,8 +197,13 @@ fn export(archive: &Archive, wanted: &Ranges, format: Quoting, output: Option<&P
     Ok(Exit::Ok)
 }
 
-fn import(list: &List, archive: &Archive, file: &PathBuf, format: Quoting) -> Done {
-    let input = BufReader::with_capacity(1 << 20, crate::fsx::open_read(file)?);
+fn import(list: &List, archive: &Archive, file: &Path, format: Quoting) -> Done {
+    // What root may read and em may not comes by standard input.
+    let input: Box<dyn Read> = match file.to_str() {
+        Some("-") => Box::new(io::stdin()),
+        _ => Box::new(crate::fsx::open_read(file)?),
+    };
+    let input = BufReader::with_capacity(1 << 20, input);
     let lock = list.lock()?;
     let mut posts = list.posts(&lock)?;
     let imported = archive.import(input, format, posts.last(), Timestamp::now()).map_err(|e| match e.kind() {

@@ -125,15 +125,15 @@ impl Machine<'_> {
             b'}' => self.push(Value::Dict(Rc::default())),
             b')' => self.push(Value::Tuple(Rc::from([]))),
             b'l' => {
-                let items = self.to_mark()?;
+                let items = self.marked()?;
                 self.push(Value::List(Rc::new(items.into())))
             }
             b't' => {
-                let items = self.to_mark()?;
+                let items = self.marked()?;
                 self.push(Value::Tuple(items.into()))
             }
             b'd' => {
-                let items = self.to_mark()?;
+                let items = self.marked()?;
                 self.push(Value::Dict(Rc::new(paired(items).into())))
             }
             0x85..=0x87 => {
@@ -142,7 +142,7 @@ impl Machine<'_> {
                 self.push(Value::Tuple(items.into()))
             }
             b'a' | b'e' => {
-                let items = if opcode == b'a' { vec![self.pop()?] } else { self.to_mark()? };
+                let items = if opcode == b'a' { vec![self.pop()?] } else { self.marked()? };
                 if let Some(Value::List(list)) = self.stack.last() {
                     list.borrow_mut().extend(items);
                 }
@@ -154,7 +154,7 @@ impl Machine<'_> {
                         let value = self.pop()?;
                         vec![self.pop()?, value]
                     }
-                    _ => self.to_mark()?,
+                    _ => self.marked()?,
                 };
                 if let Some(Value::Dict(dict)) = self.stack.last() {
                     dict.borrow_mut().extend(paired(items));
@@ -164,7 +164,7 @@ impl Machine<'_> {
             b'p' | b'q' | b'r' | 0x94 => self.remember(opcode),
             b'g' | b'h' | b'j' => self.recall(opcode),
             b'0' => self.pop().map(drop),
-            b'1' => self.to_mark().map(drop),
+            b'1' => self.marked().map(drop),
             b'2' => {
                 let top = self.stack.last().cloned().ok_or(EMPTY)?;
                 self.push(top)
@@ -187,12 +187,12 @@ impl Machine<'_> {
             b'i' => {
                 self.line()?;
                 self.line()?;
-                self.to_mark()?;
+                self.marked()?;
                 self.push(Value::Opaque)
             }
             // OBJ
             b'o' => {
-                self.to_mark()?;
+                self.marked()?;
                 self.push(Value::Opaque)
             }
             // REDUCE, NEWOBJ, STACK_GLOBAL: two values make one
@@ -306,7 +306,7 @@ impl Machine<'_> {
         self.stack.pop().ok_or(EMPTY)
     }
 
-    fn to_mark(&mut self) -> Step<Vec<Value>> {
+    fn marked(&mut self) -> Step<Vec<Value>> {
         let mark = self.marks.pop().filter(|mark| *mark <= self.stack.len()).ok_or("there is no mark")?;
         Ok(self.stack.split_off(mark))
     }

@@ -152,8 +152,11 @@ fn checksum(head: &[u8], text: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// The record that begins here: number, text (`None` when damaged), and what stands behind it. `None` when it is not whole yet.
-fn record(bytes: &[u8]) -> Option<(u64, Option<&[u8]>, &[u8])> {
+/// A record: number, text (`None` when damaged), and what stands behind it.
+type Record<'a> = (u64, Option<&'a [u8]>, &'a [u8]);
+
+/// The record that begins here; `None` when it is not whole yet.
+fn record(bytes: &[u8]) -> Option<Record<'_>> {
     let (head, rest) = bytes.split_at_checked(RECORD_HEAD)?;
     let number = u64::from_le_bytes(*head.first_chunk()?);
     let length = u32::from_le_bytes(*head.get(8..)?.first_chunk()?) as usize;
