@@ -103,7 +103,7 @@ impl Score {
             self.lost.push(number);
             self.lost.truncate(LOST_LIMIT);
         }
-        self.said = failed.said.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SAID_LIMIT).collect();
+        self.said = failed.said.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(SAID_LIMIT).collect();
         if self.off.is_some() {
             return Counted::IsOff;
         }
