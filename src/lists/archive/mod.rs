@@ -29,7 +29,6 @@ pub use threads::Threaded;
 use super::List;
 use crate::clock::Timestamp;
 use crate::fsx::{self, Draft, FilesystemSync, Lock, LockError};
-use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -248,18 +247,25 @@ fn whole_size(file: &std::fs::File) -> io::Result<u64> {
 #[derive(Debug)]
 pub struct Index {
     text: Vec<u8>,
-    lines: BTreeMap<u64, Range<usize>>,
+    /// Ascending by number.
+    lines: Vec<(u64, Range<usize>)>,
 }
 
 impl Index {
     fn read(text: Vec<u8>) -> Index {
-        let mut lines = BTreeMap::new();
+        let mut lines: Vec<(u64, Range<usize>)> = Vec::new();
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', &text) {
             if let Some(number) = entry::number_of(&text[start..end]) {
-                lines.insert(number, start..end);
+                lines.push((number, start..end));
             }
             start = end + 1;
+        }
+        // Nearly always sorted; of several lines for a number the last one counts.
+        if !lines.is_sorted_by(|before, after| before.0 < after.0) {
+            lines.reverse();
+            lines.sort_by_key(|line| line.0);
+            lines.dedup_by_key(|line| line.0);
         }
         Index { text, lines }
     }
@@ -276,39 +282,48 @@ impl Index {
 
     /// The smallest number; 0 without posts.
     pub fn first(&self) -> u64 {
-        self.lines.first_key_value().map_or(0, |(number, _)| *number)
+        self.lines.first().map_or(0, |line| line.0)
     }
 
     /// The largest number; 0 without posts.
     pub fn last(&self) -> u64 {
-        self.lines.last_key_value().map_or(0, |(number, _)| *number)
+        self.lines.last().map_or(0, |line| line.0)
     }
 
     /// All numbers, ascending.
     pub fn numbers(&self) -> impl DoubleEndedIterator<Item = u64> {
-        self.lines.keys().copied()
+        self.lines.iter().map(|line| line.0)
     }
 
     /// What is known of a post; `None` for a damaged line, too.
     pub fn entry(&self, number: u64) -> Option<Entry> {
-        Entry::parse(&self.text[self.lines.get(&number)?.clone()])
+        let at = self.lines.binary_search_by_key(&number, |line| line.0).ok()?;
+        self.parsed(self.lines.get(at)?)
     }
 
     /// The numbers in these ranges that have a post, ascending.
     pub fn numbers_in<'a>(&'a self, ranges: &'a [(u64, u64)]) -> impl Iterator<Item = u64> + 'a {
-        let spans = ranges.iter().filter(|(from, to)| from <= to);
-        spans.flat_map(|(from, to)| self.lines.range(from..=to)).map(|(number, _)| *number)
+        ranges.iter().flat_map(|range| self.span(*range)).map(|line| line.0)
     }
 
     /// What is known of the posts in these ranges, ends included, ascending.
     pub fn entries<'a>(&'a self, ranges: &'a [(u64, u64)]) -> impl Iterator<Item = Entry> + 'a {
-        let lines = ranges.iter().filter(|(from, to)| from <= to).flat_map(|(from, to)| self.lines.range(from..=to));
-        lines.filter_map(|(_, line)| Entry::parse(&self.text[line.clone()]))
+        ranges.iter().flat_map(|range| self.span(*range)).filter_map(|line| self.parsed(line))
     }
 
     /// What is known of all posts.
     pub fn all(&self) -> impl Iterator<Item = Entry> {
-        self.lines.values().filter_map(|line| Entry::parse(&self.text[line.clone()]))
+        self.lines.iter().filter_map(|line| self.parsed(line))
+    }
+
+    fn span(&self, (from, to): (u64, u64)) -> &[(u64, Range<usize>)] {
+        let start = self.lines.partition_point(|line| line.0 < from);
+        let end = self.lines.partition_point(|line| line.0 <= to);
+        self.lines.get(start..end).unwrap_or_default()
+    }
+
+    fn parsed(&self, (_, line): &(u64, Range<usize>)) -> Option<Entry> {
+        Entry::parse(self.text.get(line.clone())?)
     }
 }
 

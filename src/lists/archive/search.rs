@@ -27,8 +27,8 @@ const HEAD: usize = 12;
 const RECORD_HEAD: usize = 16;
 /// So much of what a post says is searched, in octets.
 const POST_LIMIT: usize = 256 << 10;
-/// Octets read at once.
-const CHUNK: usize = 4 << 20;
+/// Octets read at once: few enough to stay in the processor's own memory while they are looked at.
+const CHUNK: usize = 256 << 10;
 /// Posts that are added under one lock.
 const AT_ONCE: usize = 500;
 /// Words of one search that are looked at.
@@ -67,9 +67,9 @@ impl Archive {
 
     /// Shows the texts there are; the numbers of posts that have none. A damaged file is removed, and all are missing.
     fn scan(&self, index: &Index, see: &mut dyn FnMut(u64, &[u8])) -> io::Result<Vec<u64>> {
-        let mut seen = BTreeSet::new();
+        let mut seen: Vec<u64> = Vec::with_capacity(index.len());
         let mut both = |number: u64, text: &[u8]| {
-            seen.insert(number);
+            seen.push(number);
             see(number, text);
         };
         if !self.read_texts(&mut both)? {
@@ -80,7 +80,8 @@ impl Archive {
                 return Ok(index.numbers().collect());
             }
         }
-        Ok(index.numbers().filter(|number| !seen.contains(number)).collect())
+        seen.sort_unstable();
+        Ok(index.numbers().filter(|number| seen.binary_search(number).is_err()).collect())
     }
 
     /// False when the file is no whole one of these rules; a missing one is whole.
