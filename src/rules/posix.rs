@@ -40,6 +40,26 @@ pub fn translated(text: &[u8], basic: bool) -> String {
     out
 }
 
+/// The same expression over characters instead of bytes: what the crate calls a text.
+pub fn of_text(text: &str) -> String {
+    let bytewise = translated(text.as_bytes(), false);
+    let mut out = Vec::with_capacity(bytewise.len());
+    let mut rest = bytewise.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        // A byte beyond ASCII is written in hexadecimal; those of one character stand together.
+        let high = after.get(1..3).filter(|_| byte == b'\\' && after.first() == Some(&b'x'));
+        let high = high.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        let (taken, put) = match (byte, after.first(), high) {
+            (_, _, Some(high)) if !high.is_ascii() => (4, &[high][..]),
+            (b'\\', Some(_), _) => (2, &rest[..2]),
+            _ => (1, &rest[..1]),
+        };
+        out.extend_from_slice(put);
+        rest = &rest[taken..];
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// GNU's names for words and blanks.
 fn word(letter: u8, out: &mut String) {
     match letter {
@@ -106,6 +126,15 @@ fn bracket(text: &[u8], at: usize, out: &mut String) -> usize {
 mod tests {
     use super::*;
     use regex::bytes::Regex;
+
+    #[test]
+    fn characters_beyond_ascii_stay_whole() {
+        for (text, value) in [("^[éß]+$", "éß"), ("^日.$", "日本"), (r"^\\xc3é$", r"\xc3é"), ("^a\t$", "a\t")]
+        {
+            let regex = regex::Regex::new(&of_text(text)).unwrap();
+            assert!(regex.is_match(value), "{text} {value}");
+        }
+    }
 
     #[test]
     fn extended_and_basic_expressions_match_as_posix_says() {

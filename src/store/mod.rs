@@ -18,6 +18,8 @@ mod maildir;
 mod pop;
 mod realm;
 mod registry;
+mod remembered;
+pub mod scripts;
 mod shares;
 mod torn;
 mod trash;
@@ -32,6 +34,8 @@ pub use maildir::{Arrival, deliver, name};
 pub use pop::{PopEntry, PopError, PopMailbox};
 pub use realm::Realm;
 pub use registry::Registry;
+pub use remembered::{Memory, Remembered};
+pub use scripts::Scripts;
 pub use shares::{owners_sharing_with, share_marks};
 pub use trash::{Trash, Trashed};
 pub use tree::{

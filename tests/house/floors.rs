@@ -18,6 +18,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("rules", 10),
     ("sasl", 10),
     ("settings", 10),
+    ("sieve", 10),
     ("srs", 10),
     ("status", 10),
     ("proto", 20),
@@ -118,7 +119,7 @@ fn the_import_reader_sees_groups() {
 #[test]
 fn the_ground_the_values_and_the_protocols_do_no_io() {
     let mut wrong = Vec::new();
-    for dir in ["addr", "proto", "sasl", "msg", "rules", "settings", "srs"] {
+    for dir in ["addr", "proto", "sasl", "msg", "rules", "settings", "sieve", "srs"] {
         let mut paths = files(&top().join("src").join(dir), &[".rs"]);
         paths.extend(Some(top().join(format!("src/{dir}.rs"))).filter(|p| p.exists()));
         for path in paths {

@@ -1,0 +1,106 @@
+//! The MIME parts of a message as scripts see them.
+//!
+//! Made by [`super::MessageView::parts`] when a script first asks for a body or a part.
+//! RFC 5173, RFC 5703.
+
+use crate::msg::structure::{Part, Shape, Structure};
+use crate::msg::transfer::Transfer;
+use crate::msg::{charset, html};
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// One part.
+#[derive(Debug, Clone)]
+pub struct PartView {
+    /// The part around it.
+    pub parent: Option<usize>,
+    /// `text/plain`, in lower case.
+    pub kind: String,
+    shape: Shape,
+    header: Range<usize>,
+    body: Range<usize>,
+    encoding: Transfer,
+    charset: Vec<u8>,
+}
+
+/// All parts, a part before those inside it.
+#[derive(Debug, Clone, Default)]
+pub struct Parts<'a> {
+    text: Cow<'a, [u8]>,
+    /// The message itself comes first.
+    pub list: Vec<PartView>,
+}
+
+impl<'a> Parts<'a> {
+    /// Finds the parts of a message.
+    pub fn of(text: Cow<'a, [u8]>) -> Parts<'a> {
+        let list = Structure::of(&text).parts().iter().map(view).collect();
+        Parts { text, list }
+    }
+
+    /// The header of a part.
+    pub fn header(&self, part: usize) -> &[u8] {
+        self.list.get(part).and_then(|part| self.text.get(part.header.clone())).unwrap_or_default()
+    }
+
+    /// The parts inside a part, at any depth.
+    pub fn inside(&self, part: usize) -> impl Iterator<Item = usize> {
+        // Parts of one subtree stand together.
+        let mut known = vec![part];
+        (part + 1..self.list.len()).filter(move |at| {
+            let is_inside = self.list.get(*at).and_then(|p| p.parent).is_some_and(|parent| known.contains(&parent));
+            if is_inside {
+                known.push(*at);
+            }
+            is_inside
+        })
+    }
+
+    /// The whole body, undecoded.
+    pub fn raw_body(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.list.first().and_then(|top| self.text.get(top.body.clone())).unwrap_or_default())
+    }
+
+    /// The decoded text of a part: of a leaf its content, of a message its header, of a multipart what stands around its
+    /// parts (RFC 5173 §5.2).
+    pub fn content(&self, at: usize) -> String {
+        let Some(part) = self.list.get(at) else { return String::new() };
+        let body = self.text.get(part.body.clone()).unwrap_or_default();
+        match part.shape {
+            Shape::Leaf => {
+                let mut out = String::new();
+                charset::decode(&part.charset, &part.encoding.decode(body), &mut out);
+                out
+            }
+            Shape::Message => String::from_utf8_lossy(self.header(at + 1)).into_owned(),
+            Shape::Multipart => {
+                let children = self.list.iter().filter(|child| child.parent == Some(at));
+                let (first, last) = (children.clone().next(), children.last());
+                let before = first.map_or(part.body.end, |child| child.header.start);
+                let behind = last.map_or(part.body.end, |child| child.body.end);
+                let piece = |range: Range<usize>| String::from_utf8_lossy(self.text.get(range).unwrap_or_default());
+                format!("{}{}", piece(part.body.start..before), piece(behind..part.body.end))
+            }
+        }
+    }
+
+    /// The text of a text part as a reader sees it; HTML is without its tags.
+    pub fn readable(&self, at: usize) -> Option<String> {
+        let part = self.list.get(at).filter(|part| part.shape == Shape::Leaf && part.kind.starts_with("text/"))?;
+        let content = self.content(at);
+        Some(if part.kind == "text/html" { html::text(&content) } else { content })
+    }
+}
+
+fn view(part: &Part) -> PartView {
+    let word = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_ascii_lowercase();
+    PartView {
+        parent: part.parent,
+        kind: format!("{}/{}", word(part.media.kind), word(part.media.subtype)),
+        shape: part.shape,
+        header: part.header.clone(),
+        body: part.body.clone(),
+        encoding: Transfer::of(part.content.encoding),
+        charset: part.media.parameter("charset").unwrap_or_default().to_vec(),
+    }
+}
