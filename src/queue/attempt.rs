@@ -283,7 +283,7 @@ impl Runner {
         let mut text = attempt.work().claim.message().map_err(|e| Failure::local(&e))?;
         let mut letter = Letter { sender, original: &recipient.original, text: &mut text };
         let draft = self.gate.spool.plain_draft(&Id::new(now));
-        self.gate.postman.deliver(delivery, &mut letter, draft, now)
+        self.gate.postman.deliver(delivery, &mut letter, draft, &*self.gate, now)
     }
 
     /// Sends to the recipients of one domain. They go to one host, unless the rules tell users of the domain apart.

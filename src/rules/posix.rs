@@ -74,7 +74,8 @@ fn word(letter: u8, out: &mut String) {
 
 fn literal(byte: u8, out: &mut String) {
     match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b' ' => out.push(char::from(byte)),
+        // The crate knows `\<` and `\>` as the edges of a word.
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b' ' | b'<' | b'>' => out.push(char::from(byte)),
         0x21..=0x7e => {
             out.push('\\');
             out.push(char::from(byte));
@@ -152,6 +153,8 @@ mod tests {
             ("^a+$", true, "a+", true),
             ("^*a", true, "*a", true),
             ("^(a|b)?c$", false, "bc", true),
+            ("^<a>$", false, "<a>", true),
+            ("a>b", false, "ab", false),
             ("a\\.b", false, "axb", false),
         ];
         for (text, basic, key, expected) in table {

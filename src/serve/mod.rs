@@ -3,6 +3,7 @@
 //! A driver pairs one machine with one service for each connection.
 
 mod accept;
+mod fast;
 mod forwarding;
 mod imap;
 mod login;

@@ -248,6 +248,18 @@ settings! {
         program_timeout: Duration = minutes(10), "Longest run of a program.";
         shell: String = "/bin/sh".to_string(), "The shell of entries that ask for one.";
     }
+    /// Users' mail filters in the language Sieve.
+    sieve: Sieve {
+        enabled: bool = true, "Run the active scripts of accounts on their mail.";
+        script_size: Size = Size(1 << 20), "Largest script taken.";
+        redirects: u32 = 5, "Redirects of one script on one message.";
+        time: Duration = Duration::from_millis(50), "Longest run of a script on one message; one that takes longer files to the inbox.";
+        spam_field: String = String::new(), "The header field in which a spam filter in front of us gives its score, for spamtest; empty says that nothing is tested.";
+        spam_pattern: String = "(-?[0-9.]+)".to_string(), "An expression whose first group finds the score in that field.";
+        spam_most: u32 = 10, "The score that is surely spam.";
+        virus_field: String = String::new(), "The header field in which a virus filter in front of us says what it found, for virustest; empty says that nothing is tested.";
+        virus_pattern: String = "(?i)infected|virus|found".to_string(), "An expression that matches in that field when there is a virus.";
+    }
     /// The log.
     log: Log {
         target: String = "file".to_string(), "\"file\" (log/em.log), \"stderr\", \"syslog\", \"journal\" or \"file:/path\".";

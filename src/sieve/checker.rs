@@ -12,6 +12,8 @@ use super::tree::{Matching, Node, Value};
 use super::vocabulary::{self, Kind, MATCH_TYPE, Row, TagRow, Takes, Tests};
 use std::collections::BTreeSet;
 
+/// Extensions that change how strings read.
+pub const LEXICAL: &[&str] = &["encoded-character", "variables"];
 /// So many errors are reported.
 const ERROR_LIMIT: usize = 20;
 
@@ -107,7 +109,7 @@ impl Checker {
         self.surroundings(&node)?;
         node.tests = self.tests(phrase, row)?;
         if row.kind == Kind::Ihave {
-            self.enable(&node);
+            self.enable(&mut node);
         }
         node.block = self.block(phrase, row, &node)?;
         Ok(node)
@@ -327,11 +329,15 @@ impl Checker {
         Ok(())
     }
 
-    /// What a script has asked for it may use (RFC 5463 §4).
-    fn enable(&mut self, node: &Node) {
+    /// What a script has asked for it may use (RFC 5463 §4). What changes how strings read must have been required.
+    fn enable(&mut self, node: &mut Node) {
         let named: Option<Vec<_>> =
             node.texts(0).iter().map(|name| name.plain().and_then(vocabulary::extension)).collect();
-        self.required.extend(named.unwrap_or_default());
+        if let Some(Some(Value::Texts(texts))) = node.arguments.first_mut() {
+            let is_open = |text: &&Text| text.plain().is_none_or(|name| !self.required.contains(name));
+            *texts = texts.iter().filter(is_open).cloned().collect();
+        }
+        self.required.extend(named.unwrap_or_default().into_iter().filter(|name| !LEXICAL.contains(name)));
     }
 
     fn tests(&mut self, phrase: &Phrase, row: &Row) -> Result<Vec<Node>, SieveError> {

@@ -66,9 +66,7 @@ pub fn check(node: &Node) -> Result<(), SieveError> {
                 format!("field '{}' holds no addresses: the address test can't be used", name.escape_default())
             })
         }),
-        Kind::Header | Kind::Exists => each(node, node.texts(0), field_name),
         Kind::Date => {
-            each(node, node.texts(0), field_name)?;
             each(node, node.texts(1), date_part)?;
             each(node, node.tagged("zone").unwrap_or_default(), zone)
         }

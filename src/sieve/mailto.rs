@@ -4,7 +4,7 @@
 //! RFC 5436, RFC 6068.
 
 use super::constants;
-use crate::addr::Address;
+use crate::addr::{Address, parse_list};
 use encodify::hex;
 
 /// A notification goes to at most so many addresses.
@@ -71,7 +71,18 @@ impl Mailto {
             let (name, value) = field.split_once('=').ok_or("a field of the URI has no value")?;
             mailto.take(&decoded(name)?.to_ascii_lowercase(), value)?;
         }
-        let count = mailto.recipients().count();
+        // Everybody is named once.
+        let mut named: Vec<Address> = Vec::new();
+        for list in [&mut mailto.to, &mut mailto.cc, &mut mailto.bcc] {
+            list.retain(|address| {
+                let is_new = !named.contains(address);
+                if is_new {
+                    named.push(address.clone());
+                }
+                is_new
+            });
+        }
+        let count = named.len();
         match count {
             0 => Err("the URI names nobody".to_string()),
             count if count > RECIPIENT_LIMIT => Err(format!("the URI names more than {RECIPIENT_LIMIT} recipients")),
@@ -81,9 +92,7 @@ impl Mailto {
 
     /// Everybody it goes to, each once.
     pub fn recipients(&self) -> impl Iterator<Item = &Address> {
-        let all: Vec<&Address> = self.to.iter().chain(&self.cc).chain(&self.bcc).collect();
-        let first = |at: usize, all: &[&Address]| !all[..at].contains(&all[at]);
-        (0..all.len()).filter(|at| first(*at, &all)).map(|at| all[at]).collect::<Vec<_>>().into_iter()
+        self.to.iter().chain(&self.cc).chain(&self.bcc)
     }
 
     fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
@@ -116,7 +125,10 @@ impl Mailto {
 
 fn read_addresses(list: &str, found: &mut Vec<Address>) -> Result<(), String> {
     for member in list.split(',').filter(|member| !member.is_empty()) {
-        found.push(constants::outgoing(&decoded(member)?)?);
+        let member = decoded(member)?;
+        let listed =
+            parse_list(&member, "").map_err(|e| format!("'{}' is no address: {e}", member.escape_default()))?;
+        found.extend(listed.into_iter().map(|mailbox| mailbox.address));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 use super::outcome::Edition;
 use super::parts::Parts;
+use crate::dot;
 use crate::msg::{self, words};
 use encodify::{Fold, rfc2047};
 use std::borrow::Cow;
@@ -52,7 +53,7 @@ pub struct MessageView<'a> {
 }
 
 impl<'a> MessageView<'a> {
-    /// A view of a message, or of its header; `size` is that of the whole message.
+    /// A view of a message, or of its header; `size` is that of the whole message, with CRLF line ends.
     pub fn new(text: &'a [u8], size: u64, envelope: Envelope) -> MessageView<'a> {
         let mut lines = Vec::new();
         let mut read = 0;
@@ -78,9 +79,16 @@ impl<'a> MessageView<'a> {
         }
     }
 
-    /// Octets of the original.
+    /// Octets of the message as it is now, with CRLF line ends.
     pub fn size(&self) -> u64 {
-        self.size
+        if !self.is_edited {
+            return self.size;
+        }
+        let lines: u64 = self.lines.iter().map(|line| dot::crlf_size(&line.raw)).sum();
+        let around = dot::crlf_size(&self.between) + dot::crlf_size(&self.tail);
+        let before = self.original.len() - self.body.len();
+        let body = self.size.saturating_sub(dot::crlf_size(self.original.get(..before).unwrap_or_default()));
+        lines + around + body
     }
 
     /// Field bodies of this name, as they stand.
@@ -107,7 +115,11 @@ impl<'a> MessageView<'a> {
         if self.edition.is_none() {
             let mut top = self.header();
             top.extend_from_slice(&self.between);
-            self.edition = Some(Arc::new(Edition { top, tail: self.tail.clone() }));
+            self.edition = Some(Arc::new(Edition {
+                top,
+                body_at: self.original.len() - self.body.len(),
+                tail: self.tail.clone(),
+            }));
         }
         self.edition.clone()
     }
@@ -238,8 +250,7 @@ pub fn decoded(body: &[u8]) -> String {
 /// A field with this value, encoded where it must be and folded where it can be (RFC 5293 §4, RFC 2047 §5).
 pub fn field(name: &str, value: &str) -> String {
     // Line ends in a value would be fields of their own.
-    let value =
-        value.split(['\r', '\n']).map(str::trim_end).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let value = value.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     if value.is_ascii() {
         let words: Vec<String> = value.split(' ').map(str::to_string).collect();
         return msg::fold(name, &words);

@@ -107,7 +107,9 @@ impl Default for Limits {
 }
 
 /// A script that has been read and checked.
-#[derive(Debug, Clone)]
+///
+/// The default is the empty script: it keeps every message.
+#[derive(Debug, Clone, Default)]
 pub struct Script {
     nodes: Vec<Node>,
     looks: Looks,
@@ -118,6 +120,7 @@ pub struct Script {
 struct Looks {
     at_body: bool,
     beyond: bool,
+    edits: bool,
 }
 
 /// Reads and checks a script; the error is the first one.
@@ -152,20 +155,11 @@ fn bad_octet(text: &[u8], at: usize) -> SieveError {
 
 impl Looks {
     fn see(&mut self, node: &Node) {
-        self.at_body |= matches!(
-            node.kind,
-            Kind::Body
-                | Kind::ForEveryPart
-                | Kind::ExtractText
-                | Kind::Enclose
-                | Kind::AddHeader
-                | Kind::DeleteHeader
-                | Kind::Include
-        ) || node.has("mime");
-        self.beyond |= matches!(
-            node.kind,
-            Kind::Redirect | Kind::Reject | Kind::Ereject | Kind::Vacation | Kind::Notify | Kind::Include
-        );
+        self.at_body |= matches!(node.kind, Kind::Body | Kind::ForEveryPart | Kind::ExtractText | Kind::Include)
+            || node.has("mime");
+        // A refusal is said at once where the message comes in; the others send something.
+        self.beyond |= matches!(node.kind, Kind::Redirect | Kind::Vacation | Kind::Notify | Kind::Include);
+        self.edits |= matches!(node.kind, Kind::AddHeader | Kind::DeleteHeader | Kind::Enclose | Kind::Include);
     }
 }
 
@@ -178,6 +172,11 @@ impl Script {
     /// True when it may send something: a redirect, an answer, a notification, or what an included script does.
     pub fn may_send(&self) -> bool {
         self.looks.beyond
+    }
+
+    /// True when it may change the message, itself or by an included script.
+    pub fn may_edit(&self) -> bool {
+        self.looks.edits
     }
 
     /// Runs it on a message.

@@ -35,6 +35,8 @@ pub struct Step {
 pub struct Edition {
     /// The header and what comes before the original body.
     pub top: Vec<u8>,
+    /// Where the original's body begins.
+    pub body_at: usize,
     /// What comes behind it.
     pub tail: Vec<u8>,
 }

@@ -56,6 +56,11 @@ impl<'a> Parts<'a> {
         })
     }
 
+    /// True when there is one at all: an empty line ends the header.
+    pub fn has_body(&self) -> bool {
+        crate::msg::header_end(&self.text).is_some()
+    }
+
     /// The whole body, undecoded.
     pub fn raw_body(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.list.first().and_then(|top| self.text.get(top.body.clone())).unwrap_or_default())
@@ -86,9 +91,11 @@ impl<'a> Parts<'a> {
 
     /// The text of a text part as a reader sees it; HTML is without its tags.
     pub fn readable(&self, at: usize) -> Option<String> {
-        let part = self.list.get(at).filter(|part| part.shape == Shape::Leaf && part.kind.starts_with("text/"))?;
+        let is_html = |kind: &str| matches!(kind, "text/html" | "application/xhtml+xml");
+        let is_text = |part: &&PartView| part.kind.starts_with("text/") || is_html(&part.kind);
+        let part = self.list.get(at).filter(|part| part.shape == Shape::Leaf).filter(is_text)?;
         let content = self.content(at);
-        Some(if part.kind == "text/html" { html::text(&content) } else { content })
+        Some(if is_html(&part.kind) { html::text(&content) } else { content })
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Form {
     Length { most: f64 },
     /// A text of a table, which is numbered.
     Words(Vec<(u8, String)>),
+    /// The field is there; the pattern finds something in it when there is something to find.
+    Found,
 }
 
 impl Default for Form {
@@ -56,11 +58,17 @@ pub enum Score {
 impl Verdict {
     /// Reads the verdict; `field` gives the value of a field. `None` when the message was not tested.
     pub fn read(&self, field: &impl Fn(&str) -> Option<String>) -> Option<Score> {
+        if matches!(self.form, Form::Found) {
+            let value = field(&self.field)?;
+            let is_found = self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&value));
+            return Some(Score::Part(if is_found { 1.0 } else { 0.0 }));
+        }
         let text = self.text(field)?;
         match &self.form {
             Form::Score { most } => part(number(&text)?, *most),
             Form::ScoreOf { most } => part(number(&text)?, number(&most.text(field)?)?),
             Form::Length { most } => part(text.chars().count() as f64, *most),
+            Form::Found => None,
             Form::Words(words) => words.iter().find(|(_, word)| *word == text).map(|(value, _)| Score::Fixed(*value)),
         }
     }
@@ -133,5 +141,8 @@ mod tests {
         };
         assert_eq!(virus_value(words.read(&field("Found"))), "5");
         assert_eq!(virus_value(words.read(&field("?"))), "0");
+        let found = Verdict { pattern: Some(Regex::new("(?i)infected").unwrap()), ..verdict(Form::Found) };
+        assert_eq!(virus_value(found.read(&field("Infected: x"))), "5");
+        assert_eq!(virus_value(found.read(&field("clean"))), "1");
     }
 }

@@ -30,7 +30,7 @@ pub use folder::{
     Append, CacheReader, Cached, Findings, FlagChange, FlagOutcome, Folder, FolderError, How, LOCK_PATIENCE, Measured,
     Signatures, StoreSettings, Text,
 };
-pub use maildir::{Arrival, deliver, name};
+pub use maildir::{Arrival, deliver, deliver_into, inbox, name};
 pub use pop::{PopEntry, PopError, PopMailbox};
 pub use realm::Realm;
 pub use registry::Registry;

@@ -66,9 +66,14 @@ impl Scripts {
         Ok(Some((name_of(&path), text)))
     }
 
+    /// Where the script of this name lies, or would.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(file_name(name))
+    }
+
     /// The text of a script by its name; `None` when there is none.
     pub fn named(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match self.read(&self.dir.join(file_name(name))) {
+        match self.read(&self.path(name)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             other => other.map(Some),
         }

@@ -33,6 +33,7 @@ mod rules;
 mod sessions;
 mod settings;
 mod shared;
+mod sieve;
 mod sts;
 mod tables;
 mod trash;

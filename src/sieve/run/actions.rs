@@ -66,13 +66,9 @@ impl Run<'_> {
             _ => None,
         });
         match same {
-            // One copy; the flags of both.
+            // One copy, with the flags that came last (RFC 5232 §5).
             Some(earlier) => {
-                for flag in store.flags {
-                    if !earlier.flags.iter().any(|known| known.eq_ignore_ascii_case(&flag)) {
-                        earlier.flags.push(flag);
-                    }
-                }
+                earlier.flags = store.flags;
                 earlier.create |= store.create;
                 Ok(())
             }

@@ -47,6 +47,7 @@ pub struct Run<'l> {
     seen: Vec<Seen>,
     /// The MIME part that the innermost loop looks at.
     part: Option<usize>,
+    loop_depth: usize,
     enclosed: u32,
     trace: Option<Vec<Step>>,
 }
@@ -89,6 +90,7 @@ impl<'l> Run<'l> {
             included: Vec::new(),
             seen: Vec::new(),
             part: None,
+            loop_depth: 0,
             enclosed: 0,
             trace: traces.then(Vec::new),
         }

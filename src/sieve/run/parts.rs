@@ -13,8 +13,25 @@ impl Run<'_> {
     /// `foreverypart`: the message and all parts inside; inside another loop, those of the part at hand.
     pub(super) fn every_part(&mut self, node: &Node, world: &mut World) -> Result<Flow, SieveError> {
         let name = self.tag(node, "name").unwrap_or_default();
-        let parts = world.message.parts();
         let around = self.part;
+        // Loops of included scripts count with those around them.
+        if self.loop_depth >= crate::sieve::LOOP_DEPTH_LIMIT {
+            return Err(node.place.error("'foreverypart' is nested too deep"));
+        }
+        self.loop_depth += 1;
+        let flow = self.each_part(node, world, around, &name);
+        self.loop_depth -= 1;
+        flow
+    }
+
+    fn each_part(
+        &mut self,
+        node: &Node,
+        world: &mut World,
+        around: Option<usize>,
+        name: &str,
+    ) -> Result<Flow, SieveError> {
+        let parts = world.message.parts();
         let inside: Vec<usize> = match around {
             None => (0..parts.list.len()).collect(),
             Some(part) => parts.inside(part).collect(),
@@ -134,7 +151,8 @@ fn elements(body: &[u8], option: &str, names: &[String]) -> Vec<String> {
     };
     match option {
         "type" => vec![kind],
-        "subtype" => subtype.into_iter().collect(),
+        // A disposition has no subtype, which reads as an empty one (RFC 5703 §4.2).
+        "subtype" => vec![subtype.unwrap_or_default()],
         "contenttype" => vec![subtype.map_or(kind.clone(), |subtype| format!("{kind}/{subtype}"))],
         _ => names.iter().filter_map(|name| words::parameter(parameters, name)).collect(),
     }

@@ -16,6 +16,9 @@ use super::{Run, World};
 use crate::msg::address::{Listed, read_list};
 use std::time::Duration;
 
+/// Tags for a part of an address.
+const PARTS: &[&str] = &["localpart", "domain", "user", "detail"];
+
 /// An address as tests see it: its two halves, unquoted.
 struct Parted {
     local: String,
@@ -170,7 +173,6 @@ impl Run<'_> {
 
     fn envelope(&self, node: &Node, world: &World) -> Vec<String> {
         let envelope = &world.message.envelope;
-        let has_part = ["localpart", "domain", "user", "detail"].into_iter().any(|tag| node.has(tag));
         let mut values = Vec::new();
         for part in self.strings(node.texts(0)) {
             let text = match part.to_ascii_lowercase().as_str() {
@@ -183,8 +185,10 @@ impl Run<'_> {
                 _ => continue,
             };
             match text.rsplit_once('@') {
-                // RFC 5228 §5.4: the null path is empty as a whole and has no parts.
-                None if text.is_empty() && has_part => {}
+                // RFC 5228 §5.4: the null path is empty, whichever part of it is asked for.
+                None if text.is_empty() => values.push(String::new()),
+                // As a whole it is what the envelope says, with its quotes.
+                Some(_) if PARTS.iter().all(|tag| !node.has(tag)) => values.push(text.to_string()),
                 Some((local, domain)) => {
                     let local = local.strip_prefix('"').and_then(|l| l.strip_suffix('"')).unwrap_or(local);
                     let local = local.replace("\\\"", "\"").replace("\\\\", "\\");
@@ -243,6 +247,10 @@ impl Run<'_> {
     fn body(&mut self, node: &Node, world: &mut World) -> Result<bool, SieveError> {
         let parts = world.message.parts();
         let mut values: Vec<String> = Vec::new();
+        // RFC 5173 §4: what is not there matches nothing, not even the empty text.
+        if !parts.has_body() {
+            return Ok(false);
+        }
         if node.has("raw") {
             values.push(parts.raw_body().into_owned());
         } else if let Some(kinds) = node.tagged("content") {

@@ -2,13 +2,14 @@
 //!
 //! RFC 5229, RFC 5232, RFC 6609 §3.3.
 
+use super::super::checker::LEXICAL;
 use super::super::constants;
 use super::super::environment::Location;
 use super::super::fault::SieveError;
 use super::super::matching::Comparator;
 use super::super::text::{MATCH_LIMIT, Piece, Text};
 use super::super::tree::Node;
-use super::super::vocabulary::Kind;
+use super::super::vocabulary::{Kind, extension};
 use super::{Run, World};
 use crate::mailbox::{System, is_keyword};
 use std::borrow::Cow;
@@ -235,7 +236,8 @@ impl Run<'_> {
 
     /// An `ihave` whose names may have variables in them.
     pub(super) fn has_extensions(&self, node: &Node) -> bool {
-        self.strings(node.texts(0)).iter().all(|name| super::super::vocabulary::extension(name).is_some())
+        let has = |name: &str| extension(name).is_some_and(|known| !LEXICAL.contains(&known));
+        self.strings(node.texts(0)).iter().all(|name| has(name))
     }
 
     /// Comparators are used here for tests without a match type of their own.

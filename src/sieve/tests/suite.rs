@@ -28,7 +28,7 @@ struct Suite {
     envelope: Envelope,
     text: &'static [u8],
     folders: HashMap<String, Vec<Vec<u8>>>,
-    sent: Vec<Vec<u8>>,
+    sent: Vec<(Envelope, Vec<u8>)>,
     settings: BTreeMap<String, String>,
     rules: SpamRules,
     limits: Limits,
@@ -49,12 +49,12 @@ impl Suite {
             sent: Vec::new(),
             settings: BTreeMap::new(),
             rules: SpamRules::default(),
-            limits: Limits::default(),
+            limits: Limits { redirects: 4, ..Limits::default() },
         }
     }
 
     fn view(&self) -> MessageView<'static> {
-        MessageView::new(self.text, self.text.len() as u64, self.envelope.clone())
+        MessageView::new(self.text, crate::dot::crlf_size(self.text), self.envelope.clone())
     }
 
     fn set(&mut self, what: &str, value: &str, message: &mut MessageView<'_>) {
@@ -62,8 +62,8 @@ impl Suite {
             "message" => {
                 self.text = Box::leak(value.as_bytes().to_vec().into_boxed_slice());
             }
-            "envelope.from" => self.envelope.from = value.trim_matches(['<', '>']).to_string(),
-            "envelope.to" => self.envelope.to = value.to_string(),
+            "envelope.from" => self.envelope.from = path(value),
+            "envelope.to" => self.envelope.to = path(value),
             "envelope.auth" => self.envelope.auth = Some(value.to_string()),
             _ => {}
         }
@@ -100,26 +100,27 @@ impl Suite {
         is_fine
     }
 
-    fn actions(&self, run: &Run<'_>) -> Vec<Action> {
+    fn actions(&self, run: &Run<'_>, message: &mut MessageView<'_>) -> Vec<Action> {
         if let Some(outcome) = &self.outcome {
             return outcome.actions.clone();
         }
         let (mut actions, keeps, flags) = run.so_far();
         if keeps {
-            actions.push(Action::Store(Store { is_implicit: true, flags, ..Store::default() }));
+            let edition = message.edition();
+            actions.push(Action::Store(Store { is_implicit: true, flags, edition, ..Store::default() }));
         }
         actions
     }
 
     /// Carries out what was decided, as far as these tests look at it.
-    fn execute(&mut self, run: &Run<'_>) -> bool {
+    fn execute(&mut self, run: &Run<'_>, message: &mut MessageView<'_>) -> bool {
         self.errors.clear();
         let mut is_fine = true;
         let envelope = self.envelope.clone();
-        for action in self.actions(run) {
+        for action in self.actions(run, message) {
             match action {
                 Action::Store(store) => {
-                    let name = store.mailbox.clone().unwrap_or_else(|| "INBOX".to_string());
+                    let name = store.mailbox.clone().unwrap_or_else(|| "INBOX".to_string()).replace("Inbox.", "INBOX.");
                     let text = self.edited(store.edition.as_deref());
                     match self.folders.get_mut(&name) {
                         Some(folder) => folder.push(text),
@@ -129,23 +130,29 @@ impl Suite {
                         None => {
                             self.errors.push(format!("failed to store into mailbox '{name}': it doesn't exist"));
                             is_fine = false;
+                            let original = self.text.to_vec();
+                            self.folders.entry("INBOX".to_string()).or_default().push(original);
                         }
                     }
                 }
                 Action::Redirect(redirect) => {
                     let text = self.edited(redirect.edition.as_deref());
-                    self.sent.push(text);
+                    let sent = Envelope { to: redirect.to.to_string(), ..envelope.clone() };
+                    self.sent.extend(verdicts::redirected(&text, &envelope).map(|text| (sent, text)));
                 }
                 Action::Discard => {}
                 Action::Reject(reject) => {
-                    self.sent.extend(verdicts::refusal(self.text, &envelope, &reject.reason));
+                    let to = Envelope { from: String::new(), to: envelope.from.clone(), auth: None };
+                    self.sent.extend(verdicts::refusal(&envelope, &reject.reason).map(|text| (to, text)));
                 }
                 Action::Vacation(vacation) => {
-                    self.sent.extend(verdicts::answer(self.text, &envelope, &vacation));
+                    let to = Envelope { from: String::new(), to: envelope.from.clone(), auth: None };
+                    self.sent.extend(verdicts::answer(self.text, &envelope, &vacation).map(|text| (to, text)));
                 }
                 Action::Notify(notify) => {
-                    for _ in notify.method.recipients() {
-                        self.sent.extend(verdicts::notification(self.text, &envelope, &notify));
+                    for to in notify.method.recipients() {
+                        let to = Envelope { from: String::new(), to: to.to_string(), auth: None };
+                        self.sent.extend(verdicts::notification(self.text, &envelope, &notify).map(|text| (to, text)));
                     }
                 }
             }
@@ -156,19 +163,19 @@ impl Suite {
     fn edited(&self, edition: Option<&crate::sieve::Edition>) -> Vec<u8> {
         match edition {
             None => self.text.to_vec(),
-            Some(edition) => {
-                let end = crate::msg::header_end(self.text).unwrap_or(self.text.len());
-                [&edition.top, &self.text[end..], &edition.tail].concat()
-            }
+            Some(edition) => [&edition.top, &self.text[edition.body_at..], &edition.tail].concat(),
         }
     }
 
     fn configure(&mut self) {
         self.rules = SpamRules { spam: self.verdict("spam"), virus: self.verdict("virus") };
         let number = |key: &str| self.settings.get(key).and_then(|value| value.parse::<usize>().ok());
-        let mut limits = Limits::default();
+        let mut limits = Limits { redirects: 4, ..Limits::default() };
         if let Some(most) = number("sieve_max_actions").filter(|n| *n > 0) {
             limits.actions = most;
+        }
+        if let Some(most) = number("sieve_notify_max_notifications") {
+            limits.notifications = most;
         }
         if let Some(most) = number("sieve_max_redirects") {
             limits.redirects = most;
@@ -299,32 +306,53 @@ impl Environment for Suite {
             "test_script_compile" => return self.compile(call.text(0)),
             "test_script_run" => return self.run_script(),
             "test_result_execute" => {
-                return self.execute(run);
+                return self.execute(run, message);
             }
             "test_message" => {
                 let at: usize = call.text(0).parse().unwrap_or(0);
-                let list = match call.tag("folder") {
-                    Some(name) => self.folders.get(&name[0]).cloned().unwrap_or_default(),
-                    None => self.sent.clone(),
+                let found = match call.tag("folder") {
+                    Some(name) => {
+                        let text = self.folders.get(&name[0]).and_then(|list| list.get(at)).cloned();
+                        text.map(|text| (self.envelope.clone(), text))
+                    }
+                    None => self.sent.get(at).cloned(),
                 };
-                let Some(text) = list.into_iter().nth(at) else { return false };
+                let Some((envelope, text)) = found else { return false };
                 let text: &'static [u8] = Box::leak(text.into_boxed_slice());
-                *message = MessageView::new(text, text.len() as u64, self.envelope.clone());
+                *message = MessageView::new(text, crate::dot::crlf_size(text), envelope);
             }
             _ => {}
         }
         true
     }
 
-    fn suite_values(&mut self, call: &Call, run: &mut Run<'_>, _: &mut MessageView<'_>) -> Vec<String> {
+    fn suite_values(&mut self, call: &Call, run: &mut Run<'_>, message: &mut MessageView<'_>) -> Vec<String> {
         let all: Vec<String> = match call.name.as_str() {
             "test_error" => self.errors.clone(),
-            _ => self.actions(run).iter().map(name).collect(),
+            _ => self.actions(run, message).iter().map(name).collect(),
         };
         match call.tag("index").and_then(|n| n[0].parse::<usize>().ok()) {
             Some(at) => all.into_iter().nth(at.saturating_sub(1)).into_iter().collect(),
             None => all,
         }
+    }
+}
+
+/// A path as an envelope of ours would have it: what is none is nobody's.
+fn path(text: &str) -> String {
+    let bare = text.trim_start_matches('<').trim_end_matches('>');
+    if !bare.contains('@') {
+        return bare.to_string();
+    }
+    if !text.starts_with('<') {
+        return crate::addr::Address::parse(text).map_or_else(
+            |_| if text.contains('@') { String::new() } else { text.to_string() },
+            |address| address.to_string(),
+        );
+    }
+    match crate::addr::parse_path(text, "") {
+        Ok(Some(address)) => address.to_string(),
+        _ => String::new(),
     }
 }
 
@@ -354,13 +382,21 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
 
 /// Runs one file; what failed, by the name of the test. An empty name is the file as a whole.
 fn run_file(file: &Path) -> (usize, Vec<(String, String)>) {
-    let text = std::fs::read(file).unwrap();
-    let script = match compile(&text, &Limits::default()) {
+    let text = std::fs::read_to_string(file).unwrap();
+    let text = text.replace("${tst.path}", &file.parent().unwrap().to_string_lossy());
+    let script = match compile(text.as_bytes(), &Limits::default()) {
         Ok(script) => script,
         Err(error) => return (0, vec![(String::new(), error.to_string())]),
     };
     let mut suite = Suite::new(file);
-    let limits = Limits { steps: u64::MAX, actions: usize::MAX, redirects: 1000, ..Limits::default() };
+    let limits = Limits {
+        steps: u64::MAX,
+        actions: usize::MAX,
+        redirects: 1000,
+        notifications: 1000,
+        variable_size: 4000,
+        ..Limits::default()
+    };
     let mut view = suite.view();
     let outcome = script.run(&mut view, &mut suite, &limits);
     let mut failed: Vec<(String, String)> =
