@@ -1,26 +1,27 @@
 //! What a script of an account can ask of the world.
 
 use super::Filters;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, thread_time};
 use crate::log;
 use crate::settings::Sieve as Settings;
 use crate::sieve::{Environment, Form, Included, Location, Seen, SpamRules, Verdict};
 use crate::store::{Memory, Remembered, Scripts, Tree};
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A run's surroundings.
 pub(super) struct AccountWorld<'a> {
     filters: &'a Filters,
     home: &'a Path,
     now: Timestamp,
-    started: Instant,
+    /// Processor time when it began.
+    started: Duration,
 }
 
 impl<'a> AccountWorld<'a> {
     pub(super) fn new(filters: &'a Filters, home: &'a Path, now: Timestamp) -> AccountWorld<'a> {
-        AccountWorld { filters, home, now, started: Instant::now() }
+        AccountWorld { filters, home, now, started: thread_time() }
     }
 
     fn tree(&self) -> Option<Tree> {
@@ -34,7 +35,7 @@ impl Environment for AccountWorld<'_> {
     }
 
     fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+        thread_time().saturating_sub(self.started)
     }
 
     /// RFC 5183 §4.1

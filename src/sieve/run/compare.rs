@@ -3,7 +3,7 @@
 //! RFC 5228 §2.7, RFC 5231.
 
 use super::super::fault::SieveError;
-use super::super::matching::{self, How};
+use super::super::matching::{self, Comparator, How};
 use super::super::tree::Node;
 use super::{Run, World};
 use std::borrow::Cow;
@@ -32,8 +32,15 @@ impl Run<'_> {
                 });
             }
         }
+        let is_folded = matching.how == How::Contains && matching.comparator == Comparator::Casemap;
+        // Large texts are folded once, whatever the number of keys.
+        let keys: Vec<Cow<str>> = match is_folded {
+            true => keys.into_iter().map(|key| Cow::Owned(key.to_ascii_lowercase())).collect(),
+            false => keys,
+        };
         let mut found = Vec::new();
         for value in values {
+            let folded = is_folded.then(|| value.to_ascii_lowercase());
             for (at, key) in keys.iter().enumerate() {
                 let is_match = match (matching.how, built.get(at)) {
                     (How::Regex, Some(expression)) => {
@@ -46,7 +53,10 @@ impl Run<'_> {
                         if how == How::Matches {
                             self.charge_product(value.len(), key.len(), node, world)?;
                         }
-                        matching::compare(how, matching.comparator, value, key, &mut found)
+                        match &folded {
+                            Some(folded) => folded.contains(&**key),
+                            None => matching::compare(how, matching.comparator, value, key, &mut found),
+                        }
                     }
                 };
                 if is_match {
