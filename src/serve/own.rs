@@ -62,8 +62,8 @@ impl Outbox for Gate {
         let Outgoing { sender, to, is_forwarded, text } = message;
         let mut deliveries = self.router.resolve(to)?;
         self.forwarding.outgoing(sender, is_forwarded, &mut deliveries, now);
-        // A sender hears of a message that was passed on and failed; nobody hears of an answer that did.
-        let notify = if sender.is_some() { Notify::default() } else { Notify::NEVER };
+        // A message that was passed on and failed is told about as any is; nobody hears of an answer that did.
+        let notify = if is_forwarded { Notify::default() } else { Notify::NEVER };
         let recipient = |delivery| Recipient { original: to.clone(), orcpt: None, notify, delivery };
         let recipients = deliveries.into_iter().map(recipient).collect();
         let envelope = Envelope {

@@ -9,6 +9,9 @@ use crate::msg::{charset, html};
 use std::borrow::Cow;
 use std::ops::Range;
 
+/// So much of a body is looked at, in stored octets: what a run may take is bounded, and words that tell a message stand early.
+pub const WINDOW: usize = 2 << 20;
+
 /// One part.
 #[derive(Debug, Clone)]
 pub struct PartView {
@@ -45,15 +48,10 @@ impl<'a> Parts<'a> {
 
     /// The parts inside a part, at any depth.
     pub fn inside(&self, part: usize) -> impl Iterator<Item = usize> {
-        // Parts of one subtree stand together.
-        let mut known = vec![part];
-        (part + 1..self.list.len()).filter(move |at| {
-            let is_inside = self.list.get(*at).and_then(|p| p.parent).is_some_and(|parent| known.contains(&parent));
-            if is_inside {
-                known.push(*at);
-            }
-            is_inside
-        })
+        // A part stands before those inside it, so its own end where one begins that belongs further out.
+        let is_inside =
+            move |at: &usize| self.list.get(*at).and_then(|p| p.parent).is_some_and(|parent| parent >= part);
+        (part + 1..self.list.len()).take_while(is_inside)
     }
 
     /// True when there is one at all: an empty line ends the header.
@@ -63,16 +61,17 @@ impl<'a> Parts<'a> {
 
     /// The whole body, undecoded.
     pub fn raw_body(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.list.first().and_then(|top| self.text.get(top.body.clone())).unwrap_or_default())
+        let body = self.list.first().and_then(|top| self.text.get(top.body.clone())).unwrap_or_default();
+        String::from_utf8_lossy(window(body))
     }
 
     /// The decoded text of a part: of a leaf its content, of a message its header, of a multipart what stands around its
     /// parts (RFC 5173 §5.2).
     pub fn content(&self, at: usize) -> String {
         let Some(part) = self.list.get(at) else { return String::new() };
-        let body = self.text.get(part.body.clone()).unwrap_or_default();
         match part.shape {
             Shape::Leaf => {
+                let body = window(self.text.get(part.body.clone()).unwrap_or_default());
                 let mut out = String::new();
                 charset::decode(&part.charset, &part.encoding.decode(body), &mut out);
                 out
@@ -99,6 +98,14 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// The beginning of a body, in whole lines where it has any.
+fn window(body: &[u8]) -> &[u8] {
+    match body.get(..WINDOW) {
+        None => body,
+        Some(start) => memchr::memrchr(b'\n', start).and_then(|lf| start.get(..=lf)).unwrap_or(start),
+    }
+}
+
 fn view(part: &Part) -> PartView {
     let word = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_ascii_lowercase();
     PartView {
@@ -109,5 +116,28 @@ fn view(part: &Part) -> PartView {
         body: part.body.clone(),
         encoding: Transfer::of(part.content.encoding),
         charset: part.media.parameter("charset").unwrap_or_default().to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_inside_a_part_ends_with_it() {
+        let inner = "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nx\n--c\n\ny\n--c--\n";
+        let text = format!("Content-Type: multipart/mixed; boundary=b\n\n{inner}--b\n\nz\n--b--\n");
+        let parts = Parts::of(Cow::Borrowed(text.as_bytes()));
+        let inside = |part: usize| parts.inside(part).collect::<Vec<_>>();
+        assert_eq!((inside(0), inside(1), inside(2), inside(4)), (vec![1, 2, 3, 4], vec![2, 3], vec![], vec![]));
+        assert_eq!((parts.content(4).trim(), parts.content(3).trim()), ("z", "y"));
+    }
+
+    #[test]
+    fn a_large_body_is_looked_at_from_its_beginning() {
+        let text = format!("\n{}end", "line\n".repeat(WINDOW / 4));
+        let parts = Parts::of(Cow::Borrowed(text.as_bytes()));
+        assert!(parts.raw_body().len() <= WINDOW && parts.raw_body().ends_with("line\n"));
+        assert!(parts.content(0).len() <= WINDOW && !parts.content(0).contains("end"));
     }
 }

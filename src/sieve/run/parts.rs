@@ -4,6 +4,7 @@
 
 use super::super::fault::SieveError;
 use super::super::message;
+use super::super::parts::Parts;
 use super::super::tree::Node;
 use super::{Flow, Run, World};
 use crate::msg::content::{Content, Parameter};
@@ -72,7 +73,7 @@ impl Run<'_> {
         }
         let parts = world.message.parts();
         let seen = self.seen_parts(node, &parts);
-        self.charge(seen.len() as u64, node, world)?;
+        self.charge_headers(&seen, &parts, node, world)?;
         let has = |name: &str| {
             let mut headers = seen.iter().map(|part| parts.header(*part));
             headers.any(|header| msg::all_fields(header).any(|field| field.is(name)))
@@ -80,8 +81,13 @@ impl Run<'_> {
         Ok(names.iter().all(|name| has(name)))
     }
 
+    fn charge_headers(&mut self, seen: &[usize], parts: &Parts, node: &Node, world: &World) -> Result<(), SieveError> {
+        let octets: usize = seen.iter().map(|part| parts.header(*part).len()).sum();
+        self.charge(seen.len() as u64 + octets as u64 / 1000, node, world)
+    }
+
     /// The parts whose headers a test with `:mime` sees (RFC 5703 §4).
-    fn seen_parts(&self, node: &Node, parts: &super::super::parts::Parts) -> Vec<usize> {
+    fn seen_parts(&self, node: &Node, parts: &Parts) -> Vec<usize> {
         let at = self.part.unwrap_or(0);
         let mut seen = vec![at];
         if node.has("anychild") {
@@ -97,7 +103,7 @@ impl Run<'_> {
         if node.has("mime") {
             let parts = world.message.parts();
             let seen = self.seen_parts(node, &parts);
-            self.charge(seen.len() as u64, node, world)?;
+            self.charge_headers(&seen, &parts, node, world)?;
             for name in &names {
                 for part in &seen {
                     let fields = msg::all_fields(parts.header(*part)).filter(|field| field.is(name));

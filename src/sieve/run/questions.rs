@@ -267,6 +267,8 @@ impl Run<'_> {
                 values.extend(parts.readable(at));
             }
         }
+        let octets: usize = values.iter().map(String::len).sum();
+        self.charge(octets as u64 / 1000, node, world)?;
         // Match variables must not be set by it (RFC 5173 §6).
         let kept = self.matched();
         let answer = self.any_match(node, &values, world)?;

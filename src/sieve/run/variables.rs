@@ -117,7 +117,7 @@ impl Run<'_> {
     pub(super) fn set(&mut self, node: &Node) -> Result<(), SieveError> {
         let name = self.argument(node, 0);
         let value = self.modified(node, self.argument(node, 1));
-        self.note(node, || format!("set {name} to {value:?}"));
+        self.note(node, || format!("set {name:?} to {value:?}"));
         self.assign(node, &name, value)
     }
 
