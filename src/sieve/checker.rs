@@ -34,6 +34,9 @@ struct Checker {
     loops: Vec<String>,
 }
 
+/// Tags and positional arguments.
+type Arguments = (Vec<(&'static str, Value)>, Vec<Option<Value>>);
+
 /// What may become an error of the running script instead.
 enum Wrong {
     /// We don't have it, or it was not required.
@@ -132,12 +135,7 @@ impl Checker {
         }
     }
 
-    #[allow(clippy::type_complexity)]
-    fn arguments(
-        &mut self,
-        phrase: &Phrase,
-        row: &'static Row,
-    ) -> Result<(Vec<(&'static str, Value)>, Vec<Option<Value>>), Wrong> {
+    fn arguments(&mut self, phrase: &Phrase, row: &'static Row) -> Result<Arguments, Wrong> {
         let name = row.name;
         let mut tags: Vec<(&'static TagRow, Value)> = Vec::new();
         let mut given: Vec<(&Argument, Place)> = Vec::new();

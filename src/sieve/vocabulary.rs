@@ -208,6 +208,7 @@ const MIME_PARTS: &[TagRow] = &[
     tag("contenttype", "mime", None, "MIME option"),
     tag("param", "mime", Some(List), "MIME option"),
 ];
+/// RFC 3894 §3.
 const COPY: &[TagRow] = &[tag("copy", "copy", None, "")];
 const FLAGS: &[TagRow] = &[tag("flags", "imap4flags", Some(List), "")];
 /// RFC 5490 §3.2, RFC 9042 §3, RFC 8579 §4.

@@ -1,6 +1,6 @@
 //! A module imports lower floors only; the protocols and the stores never see each other.
 
-use super::{code, files, short, text, top};
+use super::{code, files, short, top};
 
 /// Every module of the library with its floor. `proto` and the stores share a height, not a floor.
 const FLOORS: &[(&str, u32)] = &[
@@ -60,9 +60,8 @@ fn modules_import_lower_floors_only() {
             wrong.push(format!("{name}: module {module} has no floor; give it one in tests/house/floors.rs"));
             continue;
         };
-        let text = text(&path);
         // Unit tests may reach where they like.
-        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or(&text);
+        let code = code(&path);
         for (number, line) in code.lines().enumerate() {
             if line.trim_start().starts_with("//") {
                 continue;

@@ -62,7 +62,7 @@ pub const KNOWN: &[(&str, &str, &str)] = &[
     ),
     ("execute/examples.svtest", "Elvey example", "the scripts are not in the corpus"),
     ("execute/examples.svtest", "M. Johnson example", "the scripts are not in the corpus"),
-    ("execute/examples.svtest", "RFC 3028 example", "the scripts are not in the corpus"),
+    ("execute/examples.svtest", "RFC\x203028 example", "the scripts are not in the corpus"),
     ("execute/examples.svtest", "Sieve examples", "the scripts are not in the corpus"),
     ("execute/examples.svtest", "Vivil example", "the scripts are not in the corpus"),
     ("execute/examples.svtest", "Jerry example", "the scripts are not in the corpus"),
