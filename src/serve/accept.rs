@@ -11,7 +11,7 @@ use super::fast::Fast;
 use super::{Forwarding, wishes};
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::deliver::{Postman, loops, stamp};
+use crate::deliver::{Postman, Rule, loops, stamp};
 use crate::dot;
 use crate::envelope::{Envelope, Mailer};
 use crate::fsx;
@@ -75,9 +75,9 @@ impl Gate {
             && envelope
                 .recipients
                 .iter()
-                .all(|r| r.delivery.mailer == Mailer::Mailbox && r.delivery.sender.is_empty() && !r.notify.success)
-            && self.is_quick(&envelope)?;
-        let sink = if is_fast {
+                .all(|r| r.delivery.mailer == Mailer::Mailbox && r.delivery.sender.is_empty() && !r.notify.success);
+        let rules = if is_fast { self.quick_rules(&envelope)? } else { None };
+        let sink = if let Some(rules) = rules {
             let only = match envelope.recipients.as_slice() {
                 [only] => Some(only.delivery.user.as_str()),
                 _ => None,
@@ -85,7 +85,7 @@ impl Gate {
             let mut draft = self.spool.plain_draft(&id);
             let stamp = stamp(envelope.sender.as_ref(), only);
             draft.write(stamp.as_bytes()).map_err(|e| Failure::local(&e))?;
-            Sink::Fast { draft, skip: stamp.len() as u64, wire_size: dot::crlf_size(stamp.as_bytes()) }
+            Sink::Fast { draft, skip: stamp.len() as u64, wire_size: dot::crlf_size(stamp.as_bytes()), rules }
         } else {
             Sink::Waiting(self.spool.clone())
         };
@@ -114,14 +114,17 @@ impl Gate {
 }
 
 impl Gate {
-    /// True when no recipient's filter has to send or edit anything.
-    fn is_quick(&self, envelope: &Envelope) -> Result<bool, Failure> {
+    /// Each recipient's filter; `None` when one of them may have to send or edit something.
+    fn quick_rules(&self, envelope: &Envelope) -> Result<Option<Vec<Option<Rule>>>, Failure> {
+        let mut rules = Vec::with_capacity(envelope.recipients.len());
         for recipient in &envelope.recipients {
-            if self.postman.rule(&recipient.delivery, envelope.arrived)?.is_some_and(|rule| !rule.is_quick()) {
-                return Ok(false);
+            let rule = self.postman.rule(&recipient.delivery, envelope.arrived)?;
+            if rule.as_ref().is_some_and(|rule| !rule.is_quick()) {
+                return Ok(None);
             }
+            rules.push(rule);
         }
-        Ok(true)
+        Ok(Some(rules))
     }
 }
 
@@ -144,6 +147,8 @@ enum Sink {
         draft: fsx::Draft,
         skip: u64,
         wire_size: u64,
+        /// The recipients' filters, as they were when the message began to come in.
+        rules: Vec<Option<Rule>>,
     },
     /// For the queue, once the header has said what the envelope is to hold too.
     Waiting(Spool),
@@ -352,10 +357,10 @@ impl Incoming {
                     envelope.recipients.iter().map(|_| Err(failure.clone())).collect()
                 }
             },
-            Sink::Fast { draft, skip, wire_size } => {
+            Sink::Fast { draft, skip, wire_size, rules } => {
                 let size = draft.size();
                 let mut arrival = Arrival { draft, size, wire_size };
-                let fast = Fast { gate, id: &id, envelope: &envelope, skip, checks_quotas };
+                let fast = Fast { gate, id: &id, envelope: &envelope, skip, checks_quotas, rules: &rules };
                 fast.deliver(&mut arrival, now, &mut story)
             }
         };

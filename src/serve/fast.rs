@@ -5,7 +5,7 @@
 
 use super::Gate;
 use crate::clock::Timestamp;
-use crate::deliver::{Mail, Sorted};
+use crate::deliver::{Mail, Rule, Sorted};
 use crate::envelope::{Envelope, Recipient};
 use crate::log;
 use crate::spool::Id;
@@ -26,6 +26,8 @@ pub(super) struct Fast<'a> {
     pub skip: u64,
     /// A full mailbox takes nothing.
     pub checks_quotas: bool,
+    /// Each recipient's filter.
+    pub rules: &'a [Option<Rule>],
 }
 
 impl Fast<'_> {
@@ -85,7 +87,8 @@ impl Fast<'_> {
             if results.get(index).is_none_or(Result::is_err) {
                 continue;
             }
-            match self.places(&recipients[index], arrival, now) {
+            let rule = self.rules.get(index).and_then(Option::as_ref);
+            match self.places(&recipients[index], rule, arrival, now) {
                 Ok((found, sorted)) => {
                     owners.extend(found.iter().map(|_| index));
                     dirs.extend(found);
@@ -111,13 +114,14 @@ impl Fast<'_> {
     fn places(
         &self,
         recipient: &Recipient,
+        rule: Option<&Rule>,
         arrival: &mut Arrival,
         now: Timestamp,
     ) -> Result<(Vec<PathBuf>, Option<Sorted>), Failure> {
         let postman = &self.gate.postman;
         let home = postman.home(&recipient.delivery)?;
-        let Some(rule) = postman.rule(&recipient.delivery, now)? else { return Ok((vec![inbox(&home)], None)) };
-        let mut sorted = postman.sort(&rule, &self.mail(recipient, &home, now), arrival, None)?;
+        let Some(rule) = rule else { return Ok((vec![inbox(&home)], None)) };
+        let mut sorted = postman.sort(rule, &self.mail(recipient, &home, now), arrival, None)?;
         Ok((std::mem::take(&mut sorted.dirs), Some(sorted)))
     }
 

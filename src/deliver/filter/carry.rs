@@ -381,9 +381,9 @@ fn refused(reason: &str) -> Failure {
     Failure::permanent((7, 1), public, "rejected by the recipient's script")
 }
 
-/// A script came into force while the message came in.
+/// A rule that was to send nothing has something to send after all: another attempt goes by the queue.
 fn changed() -> Failure {
-    Failure::temporary((3, 0), "The recipient's filter has just changed, try again later", "no outbox")
+    Failure::temporary((3, 0), "Local error in processing, try again later", "a filter has something to send")
 }
 
 fn of_tree(error: &TreeError) -> Failure {
