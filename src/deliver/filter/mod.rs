@@ -199,19 +199,25 @@ impl Filters {
 }
 
 impl Absence {
-    /// The fields that `emuser vacation` sets; `None` when there is no text or its last day is over.
+    /// The fields that `emuser vacation` sets; `None` when there is no text, before its first day and after its last.
     fn of(account: &Account, now: Timestamp) -> Option<Absence> {
         let text = |key: &str| account.field(key).map(str::trim).filter(|value| !value.is_empty()).map(str::to_string);
         let reason = text("vacation")?;
         // Days as the people here count them; dates of this form compare as texts.
-        if text("vacation_until").is_some_and(|until| now.local("%Y-%m-%d") > until) {
+        let today = now.local("%Y-%m-%d");
+        if text("vacation_from").is_some_and(|from| today < from)
+            || text("vacation_until").is_some_and(|until| today > until)
+        {
             return None;
         }
         let days = text("vacation_days").and_then(|days| days.parse::<u64>().ok()).filter(|days| *days > 0);
         let action = sieve::Vacation {
             interval: days.map(|days| Duration::from_secs(days.min(3650) * 86_400)),
             subject: text("vacation_subject"),
-            from: text("vacation_from"),
+            from: text("name").map(|name| {
+                let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+                format!("\"{name}\" <{}>", account.address)
+            }),
             handle: format!("account\n{reason}"),
             reason,
             ..sieve::Vacation::default()
@@ -225,4 +231,30 @@ fn is_final(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, InvalidInput, NotADirectory, NotFound, PermissionDenied};
     matches!(error.kind(), FileTooLarge | InvalidInput | NotADirectory | NotFound | PermissionDenied)
         || fsx::errno(error) == Some(nix::libc::ELOOP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absence_has_its_days() {
+        let mut account = Account::new(&Address::parse("bob@b.test").unwrap());
+        let noon = |day: i8| Timestamp::from_civil((2026, 11, day), (12, 0, 0), 0).unwrap();
+        assert!(Absence::of(&account, noon(5)).is_none());
+        for (key, value) in [
+            ("vacation", "away"),
+            ("vacation_from", "2026-11-03"),
+            ("vacation_until", "2026-11-10"),
+            ("vacation_days", "2"),
+            ("name", "Bob \"B\""),
+        ] {
+            account.put(key, Some(value.to_string()));
+        }
+        let is_away = |day| Absence::of(&account, noon(day)).is_some();
+        assert_eq!([1, 5, 9, 12].map(is_away), [false, true, true, false]);
+        let action = Absence::of(&account, noon(5)).unwrap().action;
+        assert_eq!(action.interval, Some(Duration::from_secs(2 * 86_400)));
+        assert_eq!(action.from.as_deref(), Some("\"Bob \\\"B\\\"\" <bob@b.test>"));
+    }
 }
