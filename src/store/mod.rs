@@ -35,7 +35,7 @@ pub use pop::{PopEntry, PopError, PopMailbox};
 pub use realm::Realm;
 pub use registry::Registry;
 pub use remembered::{Memory, Remembered};
-pub use scripts::Scripts;
+pub use scripts::{ScriptName, ScriptNameError, ScriptQuota, Scripts, ScriptsError};
 pub use shares::{owners_sharing_with, share_marks};
 pub use trash::{Trash, Trashed};
 pub use tree::{

@@ -1,7 +1,7 @@
 //! Sieve scripts of an account: `HOME/sieve/NAME.sieve`, and `active`, a relative link to the one that is in force.
 //!
-//! Called by `deliver`, which reads; `emsieve` publishes. The link is looked at once, and its target is opened without following
-//! another: whatever the name says, nothing outside the folder is read.
+//! Called by `deliver`, which reads; [`publish`] is for those who change them. The link is looked at once, and its target is opened
+//! without following another: whatever the name says, nothing outside the folder is read.
 //! A script that others may write, or that belongs to somebody else than the folder, is not obeyed.
 //!
 //! | state | meaning | who repairs it |
@@ -10,9 +10,13 @@
 //! | `active` leads to `NAME.sieve` | that script is in force | – |
 //! | `active` leads to a missing file, or out of the folder | none is in force; deliveries log it | the user, by activating another |
 
-use crate::fields;
+mod name;
+mod publish;
+
+pub use name::{ScriptName, ScriptNameError};
+pub use publish::{ScriptQuota, ScriptsError};
+
 use crate::fsx;
-use crate::users;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -97,13 +101,14 @@ impl Scripts {
 /// The name of a script as the user knows it, from its file's.
 pub fn name_of(path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
-    let stem = file.strip_suffix(ENDING).unwrap_or(&file);
-    fields::decode(stem).unwrap_or_else(|| stem.to_string())
+    let dir = path.parent().unwrap_or(Path::new(""));
+    let name = ScriptName::of_file(dir, &file).ok().flatten();
+    name.map_or_else(|| file.strip_suffix(ENDING).unwrap_or(&file).to_string(), |name| name.to_string())
 }
 
-/// The name of a script's file.
+/// The name of a script's file; of what is no name, one that no script has.
 pub fn file_name(name: &str) -> String {
-    format!("{}{ENDING}", users::directory_name(name))
+    ScriptName::parse(name).map_or_else(|_| format!("%{ENDING}"), |name| name.file())
 }
 
 fn refused(why: &str) -> io::Error {
