@@ -85,6 +85,7 @@ impl Site {
             "imap" => &s.imap,
             "imaps" => &s.imaps,
             "poppass" => &s.poppass,
+            "managesieve" => &s.managesieve,
             _ => &[],
         }
     }

@@ -11,7 +11,7 @@ mod outbox;
 mod program;
 pub mod vacation;
 
-pub use filter::{Mail, Rule, Sorted};
+pub use filter::{Mail, Rule, Sorted, script_limits};
 pub use mbox::append as append_file;
 pub use outbox::{Outbox, Outgoing};
 pub use program::{Exec, alias_argv, run as run_program};

@@ -22,6 +22,7 @@ mod imaptest;
 mod inetd;
 mod james;
 mod main_job;
+mod managesieve;
 mod name_server;
 mod next_hops;
 mod odmr;

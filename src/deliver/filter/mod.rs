@@ -67,6 +67,18 @@ struct Absence {
     action: sieve::Vacation,
 }
 
+/// What the scripts of a site may be and do.
+pub fn script_limits(site: &Site) -> Limits {
+    let settings = &site.settings.sieve;
+    Limits {
+        script_size: usize::try_from(settings.script_size.0).unwrap_or(usize::MAX),
+        redirects: settings.redirects as usize,
+        time: settings.time,
+        subaddress: site.separator().unwrap_or('+'),
+        ..Limits::default()
+    }
+}
+
 impl Rule {
     /// True when the message may be sorted before it is acknowledged: nothing is sent, nothing is edited.
     pub fn is_quick(&self) -> bool {
@@ -98,13 +110,7 @@ impl Filters {
             lock_patience: LOCK_PATIENCE,
         };
         let settings = &site.settings.sieve;
-        let limits = Limits {
-            script_size: usize::try_from(settings.script_size.0).unwrap_or(usize::MAX),
-            redirects: settings.redirects as usize,
-            time: settings.time,
-            subaddress: site.separator().unwrap_or('+'),
-            ..Limits::default()
-        };
+        let limits = script_limits(site);
         Filters {
             site: site.clone(),
             registry: Arc::new(Registry::new(store)),
