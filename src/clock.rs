@@ -122,6 +122,13 @@ impl Timestamp {
     }
 }
 
+/// Processor time that the calling thread has used: what limits somebody's work whatever else runs beside it.
+pub fn thread_time() -> Duration {
+    use nix::time::{ClockId, clock_gettime};
+    // A clock that every Linux has; without it nothing is limited by time.
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
 /// The local zone, read once.
 ///
 /// jiff's own search goes through the whole zone database for a name, which costs a command a millisecond; without TZ

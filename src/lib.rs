@@ -8,7 +8,7 @@
 //! | 3 services | `serve`, `route`, `policy`, `deliver`, `queue`, `nexthop`, `bounce`, `list`, `submit` |
 //! | 2 protocols | `proto` |
 //! | 2′ stores | `spool`, `store`, `users`, `lists`, `tables`, `config` |
-//! | 1 values | `addr`, `envelope`, `mailbox`, `msg`, `report`, `rules`, `sasl`, `settings`, `status` |
+//! | 1 values | `addr`, `envelope`, `mailbox`, `msg`, `report`, `rules`, `sasl`, `settings`, `sieve`, `status` |
 //! | 0 ground | `line`, `dot`, `fields`, `fsx`, `clock`, `log` |
 
 #![deny(unsafe_code)]
@@ -40,6 +40,7 @@ pub mod rules;
 pub mod sasl;
 pub mod serve;
 pub mod settings;
+pub mod sieve;
 pub mod spool;
 pub mod srs;
 pub mod status;

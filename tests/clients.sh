@@ -7,13 +7,15 @@ cd "$(dirname "$0")/.."
 
 commands="swaks:swaks curl:curl msmtp:msmtp s-nail:s-nail mutt:mutt neomutt:neomutt fetchmail:fetchmail getmail:getmail6 mpop:mpop
 python3:python3 php:php-cli git:git inetd:openbsd-inetd mandoc:mandoc strace:strace openssl:openssl
-mbsync:isync offlineimap:offlineimap3 nsd:nsd ldns-signzone:ldnsutils"
+sieve-connect:sieve-connect mbsync:isync offlineimap:offlineimap3 nsd:nsd ldns-signzone:ldnsutils"
 
 missing() {
   for pair in $commands; do
     command -v "${pair%%:*}" >/dev/null || [ -x "/usr/sbin/${pair%%:*}" ] || echo "${pair##*:}"
   done
   [ -e /usr/lib/git-core/git-send-email ] || echo git-email
+  /usr/bin/python3 -c "import sievelib" 2>/dev/null || echo python3-sievelib
+  [ -e /usr/share/php/Net/Sieve.php ] || echo php-net-sieve
   perl -MMail::Address -e1 2>/dev/null || echo libmailtools-perl
   perl -MNet::SSLeay -MAuthen::SASL -e1 2>/dev/null || echo "libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl libdigest-hmac-perl"
 }

@@ -9,11 +9,12 @@ use super::{Ended, RootOption};
 use crate::addr::{Address, parse_path};
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::deliver::{Exec, Letter, Postman, alias_argv, run_program};
+use crate::deliver::{Exec, Letter, alias_argv, run_program};
 use crate::envelope::{Delivery, Mailer};
 use crate::route::Router;
+use crate::serve::Gate;
 use crate::settings::Root;
-use crate::spool::{Id, Spool};
+use crate::spool::Id;
 use crate::status::{Exit, Failure};
 use crate::submit::TextReader;
 use nix::unistd::{geteuid, getuid};
@@ -41,6 +42,9 @@ struct Arguments {
     /// Refuse mailboxes that are over quota for good instead of for now
     #[arg(short = 'q')]
     quota_is_final: bool,
+    /// Say what each line of the recipient's filter did and what would be delivered where; deliver nothing
+    #[arg(long, value_name = "RECIPIENT")]
+    explain: Option<String>,
     /// Run this alias command as the configured unprivileged user
     #[arg(long, hide = true, value_name = "COMMAND")]
     program: Option<String>,
@@ -61,6 +65,9 @@ fn run(arguments: Arguments) -> super::Done {
     let site = Arc::new(super::site("emlocal", &root)?);
     if let Some(command) = &arguments.program {
         return program(command, &site);
+    }
+    if let Some(recipient) = &arguments.explain {
+        return explain(&site, &sender(&arguments.sender, &site)?, recipient);
     }
     let recipients: Vec<&String> = arguments.to.iter().chain(&arguments.more).collect();
     if recipients.is_empty() {
@@ -115,17 +122,16 @@ fn deliver(
     let now = Timestamp::now();
     let address = Address::parse_loose(recipient, &site.default_domain())
         .map_err(|e| Failure::permanent((1, 1), format!("{recipient}: {e}"), ""))?;
-    let router = Router::new(site.clone());
-    let delivery = mailbox(&router, &address)?;
+    let gate = Gate::new(site.clone(), super::emlocal_path());
+    let delivery = mailbox(&gate.router, &address)?;
     if delivery.mailer == Mailer::System {
         return system::deliver(site, &delivery.user, sender, text);
     }
-    let postman = Postman::new(site.clone(), router.users().clone(), super::emlocal_path());
     let id = Id::new(now);
     let mut reader = text;
     let mut letter = Letter { sender, original: &address, text: &mut reader };
-    let draft = Spool::of(site).plain_draft(&id);
-    match postman.deliver(&delivery, &mut letter, draft, now) {
+    let draft = gate.spool.plain_draft(&id);
+    match gate.postman.deliver(&delivery, &mut letter, draft, &gate, now) {
         Ok(_) => {
             crate::log::event("delivered")
                 .id(&id)
@@ -140,6 +146,22 @@ fn deliver(
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// Tells what would happen to the message on standard input.
+fn explain(site: &Arc<Site>, sender: &Option<Address>, recipient: &str) -> super::Done {
+    let text = read_all()?;
+    let address = Address::parse_loose(recipient, &site.default_domain())
+        .map_err(|e| Ended::new(Exit::Usage, format!("{recipient}: {e}")))?;
+    let gate = Gate::new(site.clone(), super::emlocal_path());
+    let delivery = mailbox(&gate.router, &address)?;
+    if delivery.mailer == Mailer::System {
+        super::say(&format!("{address} is a system account: its .forward decides\n"))?;
+        return Ok(Exit::Ok);
+    }
+    let lines = gate.postman.explain(&delivery, sender.as_ref(), &address, &text, Timestamp::now())?;
+    super::say(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+    Ok(Exit::Ok)
 }
 
 /// The mailbox itself: whoever calls emlocal has done the aliases.

@@ -3,6 +3,7 @@
 mod check;
 mod owner;
 mod share;
+mod sieve;
 mod trash;
 
 use super::{Ended, RootOption, say};
@@ -95,6 +96,9 @@ enum Action {
     /// Make, delete and list mailboxes that no account owns
     #[command(subcommand)]
     Share(share::ShareAction),
+    /// List, put and choose the scripts that sort incoming mail
+    #[command(subcommand)]
+    Sieve(sieve::SieveAction),
 }
 
 #[derive(Debug, clap::Args)]
@@ -124,7 +128,7 @@ struct Fields {
     /// Most messages in the mailboxes; 0 for no limit
     #[arg(long, value_name = "NUMBER")]
     quota_messages: Option<u32>,
-    /// Services that may be used, with commas: smtp, submission, pop3, imap, poppass; "all" for all
+    /// Services that may be used, with commas: smtp, submission, pop3, imap, poppass, managesieve; "all" for all
     #[arg(long)]
     services: Option<String>,
 }
@@ -136,8 +140,12 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> super::Done {
     let root = arguments.root.root();
-    use Action::{Acl, CheckMail, Purge, Share, Undelete};
-    if matches!(arguments.action, Undelete(_) | Purge(_) | CheckMail(_) | Acl(_) | Share(_)) {
+    use Action::{Acl, CheckMail, Purge, Share, Sieve, Undelete};
+    let script = match &arguments.action {
+        Sieve(action) => action.read()?,
+        _ => Vec::new(),
+    };
+    if matches!(arguments.action, Undelete(_) | Purge(_) | CheckMail(_) | Acl(_) | Share(_) | Sieve(_)) {
         // Mail belongs to em, and so must all that is written beside it.
         super::become_em(&root)?;
     }
@@ -149,6 +157,7 @@ fn run(arguments: Arguments) -> super::Done {
         Action::CheckMail(action) => return check::check_mail(&site, &users, &action),
         Action::Acl(action) => return share::acl(&site, &users, &action),
         Action::Share(action) => return share::share(&site, &users, &action),
+        Action::Sieve(action) => return sieve::sieve(&site, &users, &action, &script),
         Action::Add { address, password, fields } => {
             let address = own_address(&address, &site)?;
             let mut account = Account::new(&address);
@@ -331,7 +340,7 @@ fn apply(fields: &Fields, account: &mut Account) -> Result<(), Ended> {
         account.put("quota_messages", Some(messages.to_string()));
     }
     if let Some(services) = &fields.services {
-        let known = ["smtp", "submission", "pop3", "imap", "poppass"];
+        let known = ["smtp", "submission", "pop3", "imap", "poppass", "managesieve"];
         if let Some(strange) = services.split(',').find(|s| !known.contains(s) && services != "all") {
             let text = format!("--services: {strange:?} is none of {}, all", known.join(", "));
             return Err(Ended::new(Exit::Usage, text));

@@ -9,14 +9,19 @@ pub mod empass;
 pub mod empop;
 pub mod emqueue;
 pub mod emsend;
+pub mod emsieve;
 pub mod emsmtp;
 pub mod emuser;
 mod server;
 
 use crate::config::{self, Site};
+use crate::deliver;
 use crate::log;
 use crate::settings::Root;
+use crate::sieve;
 use crate::status::Exit;
+use crate::store::ScriptQuota;
+use crate::store::scripts::SIZE_LIMIT;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -195,6 +200,18 @@ pub fn say(text: &str) -> Result<(), Ended> {
         }
         _ => Ok(()),
     }
+}
+
+/// What a Sieve script may be and do, for whoever takes one.
+fn sieve_limits(site: &Site) -> sieve::Limits {
+    let size = usize::try_from(script_quota(site).size).unwrap_or(usize::MAX);
+    sieve::Limits { script_size: size, ..deliver::script_limits(site) }
+}
+
+/// How many Sieve scripts an account may have, and how large ones. What delivery would not read is never taken.
+fn script_quota(site: &Site) -> ScriptQuota {
+    let (own, run) = (&site.settings.managesieve, &site.settings.sieve);
+    ScriptQuota { scripts: own.max_scripts, size: own.max_script_size.0.min(run.script_size.0).min(SIZE_LIMIT) }
 }
 
 /// The folder our programs lie in.

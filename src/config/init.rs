@@ -6,7 +6,7 @@ use crate::settings::{self, Root};
 use std::io;
 use std::path::Path;
 
-/// Distance of each service's port from the base, in the order of the sample file.
+/// Distance of each service's port from the base, in the order of the sample file: its well-known port, but for ManageSieve's.
 pub const OFFSETS: &[(&str, u16)] = &[
     ("smtp", 25),
     ("submission", 587),
@@ -17,7 +17,12 @@ pub const OFFSETS: &[(&str, u16)] = &[
     ("imap", 143),
     ("imaps", 993),
     ("poppass", 106),
+    // Not far from the others: a base may be high.
+    ("managesieve", 419),
 ];
+
+/// The one well-known port that is no distance of [`OFFSETS`].
+const MANAGESIEVE: u16 = 4190;
 
 /// Where the services of a new root listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +57,9 @@ pub fn init(root: &Root, domain: &str, hostname: Option<&str>, ports: &Ports) ->
     put("server", "domains", format!("[{domain:?}]"));
     match ports {
         Ports::Standard => {
-            for service in ["smtp", "submission", "submissions", "pop3", "pop3s", "imap", "imaps"] {
+            for service in ["smtp", "submission", "submissions", "pop3", "pop3s", "imap", "imaps", "managesieve"] {
                 let port = OFFSETS.iter().find(|(name, _)| *name == service).map_or(0, |(_, port)| *port);
+                let port = if service == "managesieve" { MANAGESIEVE } else { port };
                 put("services", service, format!("[\"[::]:{port}\"]"));
             }
             put("services", "lmtp", "[\"127.0.0.1:24\"]".to_string());

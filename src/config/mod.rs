@@ -85,6 +85,7 @@ impl Site {
             "imap" => &s.imap,
             "imaps" => &s.imaps,
             "poppass" => &s.poppass,
+            "managesieve" => &s.managesieve,
             _ => &[],
         }
     }
@@ -270,6 +271,16 @@ fn check(settings: &mut Settings) -> Result<(), (KeyName, String)> {
     }
     if settings.delivery.program_user == "root" {
         return Err((("delivery", "program_user"), "programs never run as root".to_string()));
+    }
+    let sieve = &settings.sieve;
+    for (name, field, pattern) in [
+        ("spam_pattern", &sieve.spam_field, &sieve.spam_pattern),
+        ("virus_pattern", &sieve.virus_field, &sieve.virus_pattern),
+    ] {
+        // Compiled only where it is used: each command reads the settings.
+        if let Some(Err(error)) = (!field.is_empty()).then(|| regex::Regex::new(pattern)) {
+            return Err((("sieve", name), error.to_string().lines().last().unwrap_or("").trim().to_string()));
+        }
     }
     let target = &settings.log.target;
     if !["file", "stderr", "syslog", "journal"].contains(&target.as_str()) && !target.starts_with("file:/") {

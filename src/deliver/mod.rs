@@ -4,10 +4,16 @@
 //! On `Ok` the message is durable where it belongs. Each failure says whether trying again makes sense.
 //! Loop control: a message that already carries `Delivered-To:` with this address is returned (5.4.6).
 
+mod filter;
+pub mod letters;
 mod mbox;
+mod outbox;
 mod program;
+pub mod vacation;
 
+pub use filter::{Mail, Rule, Sorted, script_limits};
 pub use mbox::append as append_file;
+pub use outbox::{Outbox, Outgoing};
 pub use program::{Exec, alias_argv, run as run_program};
 
 use crate::addr::Address;
@@ -19,7 +25,8 @@ use crate::fsx;
 use crate::mailbox::Quota;
 use crate::status::Failure;
 use crate::store::{self, Arrival};
-use crate::users::{self, Directory, Users};
+use crate::users::{self, Account, Directory, Users};
+use filter::Filters;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +36,7 @@ use std::sync::Arc;
 pub struct Postman {
     site: Arc<Site>,
     users: Users,
+    filters: Arc<Filters>,
     host: String,
     emlocal: PathBuf,
 }
@@ -47,7 +55,7 @@ impl Postman {
     /// A postman; `users` are the site's accounts, `emlocal` is the program for system accounts.
     pub fn new(site: Arc<Site>, users: Users, emlocal: PathBuf) -> Postman {
         let host = site.hostname();
-        Postman { site, users, host, emlocal }
+        Postman { filters: Arc::new(Filters::of(&site)), site, users, host, emlocal }
     }
 
     /// Home of a mailbox delivery.
@@ -57,12 +65,19 @@ impl Postman {
         Ok(users::home(&self.site.root.mail, &address))
     }
 
+    /// Whose mailbox it is, when an account of that name exists still.
+    fn account(&self, delivery: &Delivery) -> Result<Option<Arc<Account>>, Failure> {
+        let account = if delivery.host.is_empty() { &delivery.user } else { &delivery.host };
+        match Address::parse(account) {
+            Ok(address) => self.users.find(&address),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// Refuses what would exceed the mailbox's quota.
     pub fn check_quota(&self, delivery: &Delivery, size: u64) -> Result<(), Failure> {
-        let account = if delivery.host.is_empty() { &delivery.user } else { &delivery.host };
-        let Ok(address) = Address::parse(account) else { return Ok(()) };
         let default = self.site.default_quota();
-        let quota = self.users.find(&address)?.map_or(Quota::default(), |a| a.quota(default));
+        let quota = self.account(delivery)?.map_or(Quota::default(), |a| a.quota(default));
         if quota.is_none() {
             return Ok(());
         }
@@ -76,21 +91,12 @@ impl Postman {
         Ok(())
     }
 
-    /// Delivers one draft into all these mailboxes: one data write, one flush. One result each, in order.
-    pub fn mailboxes(
-        &self,
-        arrival: &mut Arrival,
-        deliveries: &[&Delivery],
-        now: Timestamp,
-    ) -> Vec<Result<(), Failure>> {
-        let mut homes = Vec::with_capacity(deliveries.len());
-        for delivery in deliveries {
-            match self.home(delivery) {
-                Ok(home) => homes.push(home),
-                Err(failure) => return deliveries.iter().map(|_| Err(failure.clone())).collect(),
-            }
+    /// Puts one draft into all these Maildirs: one data write, one flush. One result each, in order.
+    pub fn place(&self, arrival: &mut Arrival, dirs: &[PathBuf], now: Timestamp) -> Vec<Result<(), Failure>> {
+        if dirs.is_empty() {
+            return Vec::new();
         }
-        let results = store::deliver(arrival, &homes, now, &self.host);
+        let results = store::deliver_into(arrival, dirs, now, &self.host);
         results.into_iter().map(|r| r.map_err(|e| Failure::local(&e))).collect()
     }
 
@@ -100,6 +106,7 @@ impl Postman {
         delivery: &Delivery,
         letter: &mut Letter<'_>,
         draft: fsx::Draft,
+        outbox: &dyn Outbox,
         now: Timestamp,
     ) -> Result<String, Failure> {
         let own = match delivery.mailer {
@@ -116,7 +123,12 @@ impl Postman {
         let stamp = if delivery.mailer == Mailer::System { String::new() } else { stamp(sender, Some(&own)) };
         let mut text = stamp.as_bytes().chain(head.as_slice()).chain(&mut *letter.text);
         match delivery.mailer {
-            Mailer::Mailbox => self.mailbox(delivery, &mut text, draft, now),
+            Mailer::Mailbox => {
+                let home = self.home(delivery)?;
+                let mail =
+                    Mail { home: &home, delivery, sender, original, skip: stamp.len() as u64, checks_quota: true, now };
+                self.mailbox(&mail, &mut text, draft, outbox)
+            }
             Mailer::File => mbox::append(Path::new(&delivery.user), sender, &mut text, now),
             Mailer::Program => {
                 let exec = Exec::of_alias(&delivery.user, settings, &self.emlocal)?;
@@ -135,11 +147,12 @@ impl Postman {
 
     fn mailbox(
         &self,
-        delivery: &Delivery,
+        mail: &Mail<'_>,
         text: &mut dyn Read,
         mut draft: fsx::Draft,
-        now: Timestamp,
+        outbox: &dyn Outbox,
     ) -> Result<String, Failure> {
+        let (delivery, now) = (mail.delivery, mail.now);
         let local = |e: std::io::Error| Failure::local(&e);
         let mut wire_size = 0;
         let mut buffer = vec![0; 64 << 10];
@@ -152,12 +165,17 @@ impl Postman {
             draft.write(&buffer[..n]).map_err(local)?;
         }
         let size = draft.size();
-        self.check_quota(delivery, size)?;
         let mut arrival = Arrival { draft, size, wire_size };
-        self.mailboxes(&mut arrival, &[delivery], now)
-            .pop()
-            .unwrap_or(Ok(()))
-            .map(|()| "delivered to mailbox".to_string())
+        if let Some(rule) = self.rule(delivery, now)? {
+            let sorted = self.sort(&rule, mail, &mut arrival, Some(outbox))?;
+            let placed = self.place(&mut arrival, &sorted.dirs, now);
+            placed.into_iter().collect::<Result<Vec<()>, Failure>>()?;
+            self.settle(&sorted, mail, Some(outbox));
+            return Ok(format!("filtered by {:?}", rule.name()));
+        }
+        self.check_quota(delivery, size)?;
+        let placed = self.place(&mut arrival, &[store::inbox(mail.home)], now);
+        placed.into_iter().collect::<Result<Vec<()>, Failure>>().map(|_| "delivered to mailbox".to_string())
     }
 }
 

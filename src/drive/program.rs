@@ -24,6 +24,7 @@ pub(super) const PROGRAMS: &[(&str, &[&str])] = &[
     ("empop", &["pop3", "pop3s"]),
     ("emimap", &["imap", "imaps"]),
     ("empass", &["poppass"]),
+    ("emsieve", &["managesieve"]),
 ];
 
 /// A service, where it listens, and its socket.

@@ -21,7 +21,7 @@ mod publish;
 pub use dir::{Dir, each_name};
 pub use identity::{Glance, Identity, Seen};
 pub use lock::{Lock, LockError};
-pub use publish::{BUFFER, Draft, replace, replace_cache, replace_first, sync_all};
+pub use publish::{BUFFER, Draft, replace, replace_cache, replace_first, replace_link, sync_all};
 
 use fault::checkpoint;
 use nix::fcntl::OFlag;

@@ -1,6 +1,7 @@
 //! The one atomic-write helper: a draft becomes a named, durable file, or leaves nothing.
 
-use super::{create_new, remove, rename, start_write_back, sync_dir, sync_file, write_all};
+use super::fault::checkpoint;
+use super::{context, create_new, remove, rename, start_write_back, sync_dir, sync_file, write_all};
 use nix::sys::statfs::{self, FsType};
 use std::fs::File;
 use std::io;
@@ -217,15 +218,32 @@ pub fn replace_cache(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     draft.place(path)
 }
 
+/// Makes a symbolic link, or lets one point elsewhere, atomically and durably.
+pub fn replace_link(path: &Path, target: &Path) -> io::Result<()> {
+    let draft = free_name_beside(path);
+    checkpoint("symlink", path)?;
+    std::os::unix::fs::symlink(target, &draft).map_err(|e| context("make", &draft, e))?;
+    if let Err(error) = rename(&draft, path) {
+        let _ = remove(&draft);
+        return Err(error);
+    }
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
 /// A draft in the same directory under a name of its own.
 fn beside(path: &Path, mode: u32) -> Draft {
+    Draft::new(free_name_beside(path), mode)
+}
+
+/// `.NAME.….new`: nobody else makes this one.
+fn free_name_beside(path: &Path) -> PathBuf {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let n = COUNTER.fetch_add(1, Ordering::Relaxed);
     let draft = path.with_file_name(format!(".{name}.{}.{n}.new", std::process::id()));
     // A draft left by a dead process of the same number is in the way; ours is not there yet.
     let _ = remove(&draft);
-    Draft::new(draft, mode)
+    draft
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The PROXY protocol header that a balancer puts before the first byte: version 1 (text) and 2 (binary).
 //!
-//! Read only from the networks that a setting names (`smtp.proxy_from`, `imap.proxy_from`); anything malformed closes the connection, because guessing would
+//! Read only from the networks that a setting names (`smtp.proxy_from`, `imap.proxy_from`, `managesieve.proxy_from`); anything malformed closes the connection, because guessing would
 //! let a client choose its own address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -287,7 +287,7 @@ impl Runner {
         let mut text = attempt.work().claim.message().map_err(|e| Failure::local(&e))?;
         let mut letter = Letter { sender, original: &recipient.original, text: &mut text };
         let draft = self.gate.spool.plain_draft(&Id::new(now));
-        self.gate.postman.deliver(delivery, &mut letter, draft, now)
+        self.gate.postman.deliver(delivery, &mut letter, draft, &*self.gate, now)
     }
 
     /// Gives a message to a mailing list.

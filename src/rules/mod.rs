@@ -41,6 +41,7 @@ pub mod token;
 pub mod world;
 
 pub use lines::Fault;
+pub use posix::of_text as posix_expression;
 pub use read::Rules;
 pub use run::Run;
 

@@ -40,6 +40,26 @@ pub fn translated(text: &[u8], basic: bool) -> String {
     out
 }
 
+/// The same expression over characters instead of bytes: what the crate calls a text.
+pub fn of_text(text: &str) -> String {
+    let bytewise = translated(text.as_bytes(), false);
+    let mut out = Vec::with_capacity(bytewise.len());
+    let mut rest = bytewise.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        // A byte beyond ASCII is written in hexadecimal; those of one character stand together.
+        let high = after.get(1..3).filter(|_| byte == b'\\' && after.first() == Some(&b'x'));
+        let high = high.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        let (taken, put) = match (byte, after.first(), high) {
+            (_, _, Some(high)) if !high.is_ascii() => (4, &[high][..]),
+            (b'\\', Some(_), _) => (2, &rest[..2]),
+            _ => (1, &rest[..1]),
+        };
+        out.extend_from_slice(put);
+        rest = &rest[taken..];
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// GNU's names for words and blanks.
 fn word(letter: u8, out: &mut String) {
     match letter {
@@ -54,7 +74,8 @@ fn word(letter: u8, out: &mut String) {
 
 fn literal(byte: u8, out: &mut String) {
     match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b' ' => out.push(char::from(byte)),
+        // The crate knows `\<` and `\>` as the edges of a word.
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b' ' | b'<' | b'>' => out.push(char::from(byte)),
         0x21..=0x7e => {
             out.push('\\');
             out.push(char::from(byte));
@@ -108,6 +129,15 @@ mod tests {
     use regex::bytes::Regex;
 
     #[test]
+    fn characters_beyond_ascii_stay_whole() {
+        for (text, value) in [("^[éß]+$", "éß"), ("^日.$", "日本"), (r"^\\xc3é$", r"\xc3é"), ("^a\t$", "a\t")]
+        {
+            let regex = regex::Regex::new(&of_text(text)).unwrap();
+            assert!(regex.is_match(value), "{text} {value}");
+        }
+    }
+
+    #[test]
     fn extended_and_basic_expressions_match_as_posix_says() {
         let table: &[(&str, bool, &str, bool)] = &[
             ("^[^\\.]+$", false, "ab", true),
@@ -123,6 +153,8 @@ mod tests {
             ("^a+$", true, "a+", true),
             ("^*a", true, "*a", true),
             ("^(a|b)?c$", false, "bc", true),
+            ("^<a>$", false, "<a>", true),
+            ("a>b", false, "ab", false),
             ("a\\.b", false, "axb", false),
         ];
         for (text, basic, key, expected) in table {

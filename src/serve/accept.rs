@@ -1,17 +1,19 @@
 //! Taking responsibility for a message: SMTP, submission, LMTP and emsend all end here.
 //!
-//! Fast path: every recipient is a plain mailbox, so the message is written once, linked into the mailboxes and made durable.
+//! Fast path: every recipient is a plain mailbox, so the message is written once, linked into the mailboxes and made durable. Filters
+//! that only file, flag, drop or refuse run on the way; one that may send or edit makes it a message for the queue.
 //! Otherwise it goes to the queue. Either way [`Incoming::commit`] returns only when what it promises is on disk.
 //! When some of several mailboxes can't be written now, those recipients are queued; the others have their copy.
 //! Trust: the text is hostile. Its header is held (to a limit) until it is complete, then checked for size and loops; the body
 //! streams through.
 
+use super::fast::Fast;
 use super::{Forwarding, wishes};
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::deliver::{Postman, loops, stamp};
+use crate::deliver::{Postman, Rule, loops, stamp};
 use crate::dot;
-use crate::envelope::{Envelope, Mailer, Recipient};
+use crate::envelope::{Envelope, Mailer};
 use crate::fsx;
 use crate::list;
 use crate::lists::Lists;
@@ -21,7 +23,6 @@ use crate::route::Router;
 use crate::spool::{self, Id, Spool};
 use crate::status::Failure;
 use crate::store::Arrival;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -77,7 +78,8 @@ impl Gate {
                 .recipients
                 .iter()
                 .all(|r| r.delivery.mailer == Mailer::Mailbox && r.delivery.sender.is_empty() && !r.notify.success);
-        let sink = if is_fast {
+        let rules = if is_fast { self.quick_rules(&envelope)? } else { None };
+        let sink = if let Some(rules) = rules {
             let only = match envelope.recipients.as_slice() {
                 [only] => Some(only.delivery.user.as_str()),
                 _ => None,
@@ -85,7 +87,7 @@ impl Gate {
             let mut draft = self.spool.plain_draft(&id);
             let stamp = stamp(envelope.sender.as_ref(), only);
             draft.write(stamp.as_bytes()).map_err(|e| Failure::local(&e))?;
-            Sink::Fast { draft, skip: stamp.len() as u64, wire_size: dot::crlf_size(stamp.as_bytes()) }
+            Sink::Fast { draft, skip: stamp.len() as u64, wire_size: dot::crlf_size(stamp.as_bytes()), rules }
         } else {
             Sink::Waiting(self.spool.clone())
         };
@@ -116,6 +118,21 @@ impl Gate {
     }
 }
 
+impl Gate {
+    /// Each recipient's filter; `None` when one of them may have to send or edit something.
+    fn quick_rules(&self, envelope: &Envelope) -> Result<Option<Vec<Option<Rule>>>, Failure> {
+        let mut rules = Vec::with_capacity(envelope.recipients.len());
+        for recipient in &envelope.recipients {
+            let rule = self.postman.rule(&recipient.delivery, envelope.arrived)?;
+            if rule.as_ref().is_some_and(|rule| !rule.is_quick()) {
+                return Ok(None);
+            }
+            rules.push(rule);
+        }
+        Ok(Some(rules))
+    }
+}
+
 /// What is known before the text comes.
 #[derive(Debug)]
 pub struct Request {
@@ -135,6 +152,8 @@ enum Sink {
         draft: fsx::Draft,
         skip: u64,
         wire_size: u64,
+        /// The recipients' filters, as they were when the message began to come in.
+        rules: Vec<Option<Rule>>,
     },
     /// For the queue, once the header has said what the envelope is to hold too.
     Waiting(Spool),
@@ -352,10 +371,10 @@ impl Incoming {
                     envelope.recipients.iter().map(|_| Err(failure.clone())).collect()
                 }
             },
-            Sink::Fast { draft, skip, wire_size } => {
+            Sink::Fast { draft, skip, wire_size, rules } => {
                 let size = draft.size();
                 let mut arrival = Arrival { draft, size, wire_size };
-                let fast = Fast { gate, id: &id, envelope: &envelope, skip, checks_quotas };
+                let fast = Fast { gate, id: &id, envelope: &envelope, skip, checks_quotas, rules: &rules };
                 fast.deliver(&mut arrival, now, &mut story)
             }
         };
@@ -403,95 +422,4 @@ fn without_bcc(text: &[u8], end: usize) -> Option<Vec<u8>> {
     }
     kept.extend_from_slice(&text[read..]);
     Some(kept)
-}
-
-/// The fast path: one draft into all mailboxes; those that fail while others have their copy are queued.
-struct Fast<'a> {
-    gate: &'a Gate,
-    id: &'a Id,
-    envelope: &'a Envelope,
-    /// Octets of our stamp before the text.
-    skip: u64,
-    checks_quotas: bool,
-}
-
-impl Fast<'_> {
-    fn deliver(&self, arrival: &mut Arrival, now: Timestamp, story: &mut Vec<log::Event>) -> Vec<Result<(), Failure>> {
-        let Fast { gate, id, envelope, .. } = self;
-        let mut results = self.deliver_all(arrival, now);
-        for (recipient, result) in envelope.recipients.iter().zip(&results) {
-            if result.is_ok() {
-                log::event("delivered")
-                    .id(id)
-                    .field("to", &recipient.original)
-                    .field("mailer", "mailbox")
-                    .field("user", &recipient.delivery.user)
-                    .push(story);
-            }
-        }
-        let failed: Vec<usize> = results.iter().enumerate().filter(|(_, r)| r.is_err()).map(|(i, _)| i).collect();
-        if failed.is_empty() || failed.len() == results.len() {
-            return results;
-        }
-        let queued = queue_rest(gate, envelope, &failed, arrival, self.skip, now);
-        for index in failed {
-            let recipient = &envelope.recipients[index];
-            match &queued {
-                Ok(rest) => {
-                    log::event("queued")
-                        .id(id)
-                        .field("to", &recipient.original)
-                        .field("as", rest)
-                        .field("reason", results[index].as_ref().err().map(ToString::to_string).unwrap_or_default())
-                        .push(story);
-                    results[index] = Ok(());
-                }
-                Err(e) => results[index] = Err(Failure::local(e)),
-            }
-        }
-        results
-    }
-
-    /// Into every mailbox that has room.
-    fn deliver_all(&self, arrival: &mut Arrival, now: Timestamp) -> Vec<Result<(), Failure>> {
-        let (postman, recipients) = (&self.gate.postman, &self.envelope.recipients);
-        let has_room = |recipient: &Recipient| match self.checks_quotas {
-            true => postman.check_quota(&recipient.delivery, arrival.size),
-            false => Ok(()),
-        };
-        let mut results: Vec<_> = recipients.iter().map(has_room).collect();
-        let open: Vec<usize> = (0..results.len()).filter(|i| results[*i].is_ok()).collect();
-        if !open.is_empty() {
-            let deliveries: Vec<_> = open.iter().map(|i| &recipients[*i].delivery).collect();
-            for (index, result) in open.iter().zip(postman.mailboxes(arrival, &deliveries, now)) {
-                results[*index] = result;
-            }
-        }
-        results
-    }
-}
-
-fn queue_rest(
-    gate: &Gate,
-    envelope: &Envelope,
-    failed: &[usize],
-    arrival: &mut Arrival,
-    skip: u64,
-    now: Timestamp,
-) -> std::io::Result<Id> {
-    let rest =
-        Envelope { recipients: failed.iter().map(|i| envelope.recipients[*i].clone()).collect(), ..envelope.clone() };
-    let mut draft = gate.spool.draft(Id::new(now), &rest)?;
-    let file = arrival.draft.file()?;
-    file.seek(SeekFrom::Start(skip))?;
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            n => draft.write(&buffer[..n])?,
-        }
-    }
-    let id = gate.spool.publish(draft)?;
-    gate.spool.announce(&id, &rest);
-    Ok(id)
 }

@@ -3,9 +3,11 @@
 //! A driver pairs one machine with one service for each connection.
 
 mod accept;
+mod fast;
 mod forwarding;
 mod imap;
 mod login;
+mod managesieve;
 mod odmr;
 mod own;
 mod pop3;
@@ -19,6 +21,7 @@ pub use accept::{Gate, Incoming, Request};
 pub use forwarding::Forwarding;
 pub use imap::{ImapDesk, ImapService};
 pub use login::{Denied, LoginDesk};
+pub use managesieve::{ManageSieveDesk, ManageSieveService};
 pub use own::OwnMessage;
 pub use pop3::{Pop3Desk, Pop3Service};
 pub use poppass::PoppassService;

@@ -1,13 +1,17 @@
-//! Messages that this host has to say itself: reports about mail, about TLS.
+//! Messages that this host has to say itself: reports about mail and TLS, and what users' filters send.
 //!
-//! Called by `bounce` and `emqueue tls-report`. They have the null reverse path, so that nothing answers them (RFC 5321 §4.5.5).
+//! Called by `bounce`, by `emqueue tls-report`, and by `deliver` through [`Outbox`]. Reports have the null reverse path, so that nothing
+//! answers them (RFC 5321 §4.5.5).
 
 use super::{Gate, Request};
-use crate::addr::Address;
+use crate::addr::{Address, print_path};
 use crate::clock::Timestamp;
+use crate::deliver::{Outbox, Outgoing};
 use crate::envelope::{Envelope, Handling, Notify, Recipient};
+use crate::log;
 use crate::spool::Id;
 use crate::status::Failure;
+use std::io::Read;
 
 /// A message of our own, whole.
 #[derive(Debug)]
@@ -36,9 +40,41 @@ impl Gate {
             handling,
             ..Envelope::local(None, now, recipients)
         };
+        self.take(id, envelope, &mut &*text, now)
+    }
+
+    fn take(&self, id: &Id, envelope: Envelope, text: &mut dyn Read, now: Timestamp) -> Result<(), Failure> {
         let request = Request { id: id.clone(), envelope, received: String::new(), completes: false };
         let mut incoming = self.open(request)?;
-        incoming.chunk(text, now)?;
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match text.read(&mut buffer).map_err(|e| Failure::local(&e))? {
+                0 => break,
+                n => incoming.chunk(buffer.get(..n).unwrap_or_default(), now)?,
+            }
+        }
         incoming.commit(self, now).into_iter().collect::<Result<Vec<()>, Failure>>().map(|_| ())
+    }
+}
+
+impl Outbox for Gate {
+    fn send(&self, message: Outgoing<'_>, now: Timestamp) -> Result<(), Failure> {
+        let Outgoing { sender, to, is_forwarded, text } = message;
+        let mut deliveries = self.router.resolve(to)?;
+        self.forwarding.outgoing(sender, is_forwarded, &mut deliveries, now);
+        // A message that was passed on and failed is told about as any is; nobody hears of an answer that did.
+        let notify = if is_forwarded { Notify::default() } else { Notify::NEVER };
+        let recipient = |delivery| Recipient { original: to.clone(), orcpt: None, notify, delivery };
+        let recipients = deliveries.into_iter().map(recipient).collect();
+        let envelope = Envelope {
+            // The text streams through: what it holds is known when it is too late to say so.
+            eight_bit: true,
+            smtputf8: to.is_utf8() || sender.is_some_and(Address::is_utf8),
+            ..Envelope::local(sender.cloned(), now, recipients)
+        };
+        let id = Id::new(now);
+        self.take(&id, envelope, text, now)?;
+        log::event("sent").id(&id).field("from", print_path(sender)).field("to", to).write();
+        Ok(())
     }
 }

@@ -105,6 +105,7 @@ settings! {
         imap: Vec<SocketAddr> = Vec::new(), "IMAP (port 143).";
         imaps: Vec<SocketAddr> = Vec::new(), "IMAP with TLS from the start (port 993).";
         poppass: Vec<SocketAddr> = Vec::new(), "Password changes as poppassd (port 106).";
+        managesieve: Vec<SocketAddr> = Vec::new(), "ManageSieve: clients edit Sieve scripts (port 4190).";
         queue: bool = true, "Run the queue: deliver, retry, return.";
     }
     /// Certificates.
@@ -166,6 +167,16 @@ settings! {
         lsub_shows_noselect: bool = false, "LSUB marks subscribed names that have no mailbox as Noselect, so that Thunderbird shows them in grey instead of failing to open them.";
         tolerates_spaces: bool = false, "Take more than one blank between the words of a command, as some old clients send.";
         tolerates_utf8_headers: bool = false, "Take and show header fields in raw UTF-8 as they are, also from and to clients that did not say ENABLE UTF8=ACCEPT: for moving old mail in, and for backups.";
+    }
+    /// The ManageSieve server, and what scripts may be.
+    managesieve: ManageSieve {
+        max_scripts: u32 = 100, "Most Sieve scripts of one account.";
+        max_script_size: Size = Size(1 << 20), "Largest Sieve script that is taken; no more than sieve.script_size and 1M.";
+        connections: u32 = 2000, "Most connections at once.";
+        connections_per_client: u32 = 2000, "Most connections at once from one address.";
+        login: Duration = minutes(3), "Wait for a login.";
+        autologout: Duration = minutes(30), "Wait for a command after login; at least 30 minutes, says the standard.";
+        proxy_from: Vec<Network> = Vec::new(), "Networks whose connections begin with a PROXY protocol header.";
     }
     /// Logging in.
     auth: Auth {
@@ -247,6 +258,18 @@ settings! {
         program_user: String = "nobody".to_string(), "Who runs the aliases' programs; never root.";
         program_timeout: Duration = minutes(10), "Longest run of a program.";
         shell: String = "/bin/sh".to_string(), "The shell of entries that ask for one.";
+    }
+    /// Users' mail filters in the language Sieve.
+    sieve: Sieve {
+        enabled: bool = true, "Run the active scripts of accounts on their mail.";
+        script_size: Size = Size(1 << 20), "Largest script taken.";
+        redirects: u32 = 5, "Redirects of one script on one message.";
+        time: Duration = Duration::from_millis(50), "Longest run of a script on one message; one that takes longer files to the inbox.";
+        spam_field: String = String::new(), "The header field in which a spam filter in front of us gives its score, for spamtest; empty says that nothing is tested.";
+        spam_pattern: String = "(-?[0-9.]+)".to_string(), "An expression whose first group finds the score in that field.";
+        spam_most: u32 = 10, "The score that is surely spam.";
+        virus_field: String = String::new(), "The header field in which a virus filter in front of us says what it found, for virustest; empty says that nothing is tested.";
+        virus_pattern: String = "(?i)infected|virus|found".to_string(), "An expression that matches in that field when there is a virus.";
     }
     /// The log.
     log: Log {

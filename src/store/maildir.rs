@@ -52,74 +52,85 @@ pub fn name(now: Timestamp, host: &str, size: u64, wire_size: u64) -> String {
     )
 }
 
-/// Delivers one message into the mailboxes under these homes. Returns one result for each, in order.
+/// Delivers one message into the inboxes under these homes. Returns one result for each, in order.
+pub fn deliver(arrival: &mut Arrival, homes: &[PathBuf], now: Timestamp, host: &str) -> Vec<io::Result<()>> {
+    let inboxes: Vec<PathBuf> = homes.iter().map(|home| inbox(home)).collect();
+    deliver_into(arrival, &inboxes, now, host)
+}
+
+/// The Maildir of an account's inbox.
+pub fn inbox(home: &Path) -> PathBuf {
+    home.join("Maildir")
+}
+
+/// Delivers one message into these Maildirs. Returns one result for each, in order.
 ///
 /// On `Ok` the message is durable in that mailbox; on an error it is not there, so that trying again doubles nothing. The data
 /// is written and synced once; the mailboxes get links.
 ///
 /// With several mailboxes the draft keeps its temporary name, for the caller to read again or to drop.
-pub fn deliver(arrival: &mut Arrival, homes: &[PathBuf], now: Timestamp, host: &str) -> Vec<io::Result<()>> {
+pub fn deliver_into(arrival: &mut Arrival, dirs: &[PathBuf], now: Timestamp, host: &str) -> Vec<io::Result<()>> {
     let Arrival { draft, size, wire_size } = arrival;
     let (size, wire_size) = (*size, *wire_size);
-    let target = |home: &Path| new_of(home).join(name(now, host, size, wire_size));
-    if let [home] = homes {
-        return vec![deliver_one(draft, home, &target(home))];
+    let target = |dir: &Path| new_of(dir).join(name(now, host, size, wire_size));
+    if let [dir] = dirs {
+        return vec![deliver_one(draft, dir, &target(dir))];
     }
     match draft.may_name_first() {
-        Ok(true) if homes.len() >= SYNCFS_FROM => {
-            return deliver_batch(draft, homes, &homes.iter().map(|home| target(home)).collect::<Vec<_>>());
+        Ok(true) if dirs.len() >= SYNCFS_FROM => {
+            return deliver_batch(draft, dirs, &dirs.iter().map(|dir| target(dir)).collect::<Vec<_>>());
         }
         other => {
             if let Err(error) = other.and_then(|_| draft.sync()) {
-                return homes.iter().map(|_| Err(again(&error))).collect();
+                return dirs.iter().map(|_| Err(again(&error))).collect();
             }
         }
     }
-    let into = |home: &PathBuf| {
-        let target = target(home);
-        link(draft, home, &target)?;
-        sync(home, &target)
+    let into = |dir: &PathBuf| {
+        let target = target(dir);
+        link(draft, dir, &target)?;
+        sync(dir, &target)
     };
-    homes.iter().map(into).collect()
+    dirs.iter().map(into).collect()
 }
 
 /// Links into many mailboxes; one sync of the file system makes the data and all names durable.
-fn deliver_batch(draft: &mut fsx::Draft, homes: &[PathBuf], targets: &[PathBuf]) -> Vec<io::Result<()>> {
+fn deliver_batch(draft: &mut fsx::Draft, dirs: &[PathBuf], targets: &[PathBuf]) -> Vec<io::Result<()>> {
     let begun = match draft.path().parent().map(fsx::FilesystemSync::begin) {
         Some(Ok(begun)) => begun,
         other => {
             let error = other.and_then(Result::err).unwrap_or_else(|| io::Error::other("a draft without a folder"));
-            return homes.iter().map(|_| Err(again(&error))).collect();
+            return dirs.iter().map(|_| Err(again(&error))).collect();
         }
     };
     if let Err(error) = draft.start_sync() {
-        return homes.iter().map(|_| Err(again(&error))).collect();
+        return dirs.iter().map(|_| Err(again(&error))).collect();
     }
-    let linked = link_all(draft.path(), homes, targets);
+    let linked = link_all(draft.path(), dirs, targets);
     // A link proves that the mailbox lies on the draft's file system, so that this sync is for it too.
     let synced = begun.finish();
-    let settle = |(linked, (home, target)): (io::Result<()>, (&PathBuf, &PathBuf))| match (linked, &synced) {
+    let settle = |(linked, (dir, target)): (io::Result<()>, (&PathBuf, &PathBuf))| match (linked, &synced) {
         (Ok(()), Ok(())) => Ok(()),
         (Ok(()), Err(error)) => undo(target, again(error)),
         (Err(error), Ok(())) if is_elsewhere(&error) => {
-            copy(draft, home, target)?;
-            sync(home, target)
+            copy(draft, dir, target)?;
+            sync(dir, target)
         }
         (Err(error), _) => Err(error),
     };
-    linked.into_iter().zip(homes.iter().zip(targets)).map(settle).collect()
+    linked.into_iter().zip(dirs.iter().zip(targets)).map(settle).collect()
 }
 
 /// Links into each of these mailboxes. Half of the work of a link is finding its place, which two can do at once.
-fn link_all(draft: &Path, homes: &[PathBuf], targets: &[PathBuf]) -> Vec<io::Result<()>> {
-    let link_some = |homes: &[PathBuf], targets: &[PathBuf]| -> Vec<io::Result<()>> {
-        let link = |(home, target): (&PathBuf, &PathBuf)| with_folders(home, || fsx::link(draft, target));
-        homes.iter().zip(targets).map(link).collect()
+fn link_all(draft: &Path, dirs: &[PathBuf], targets: &[PathBuf]) -> Vec<io::Result<()>> {
+    let link_some = |dirs: &[PathBuf], targets: &[PathBuf]| -> Vec<io::Result<()>> {
+        let link = |(dir, target): (&PathBuf, &PathBuf)| with_folders(dir, || fsx::link(draft, target));
+        dirs.iter().zip(targets).map(link).collect()
     };
-    if homes.len() < THREADS_FROM {
-        return link_some(homes, targets);
+    if dirs.len() < THREADS_FROM {
+        return link_some(dirs, targets);
     }
-    let (first, second) = (homes.split_at(homes.len() / 2), targets.split_at(targets.len() / 2));
+    let (first, second) = (dirs.split_at(dirs.len() / 2), targets.split_at(targets.len() / 2));
     std::thread::scope(|scope| {
         let other = std::thread::Builder::new().spawn_scoped(scope, || link_some(first.1, second.1));
         let mut results = link_some(first.0, second.0);
@@ -133,28 +144,28 @@ fn link_all(draft: &Path, homes: &[PathBuf], targets: &[PathBuf]) -> Vec<io::Res
     })
 }
 
-fn deliver_one(draft: &mut fsx::Draft, home: &Path, target: &Path) -> io::Result<()> {
+fn deliver_one(draft: &mut fsx::Draft, dir: &Path, target: &Path) -> io::Result<()> {
     let name_first = draft.may_name_first()?;
     let place = |draft: &mut fsx::Draft| if name_first { draft.place_first(target) } else { draft.place(target) };
-    match with_folders(home, || place(draft)) {
+    match with_folders(dir, || place(draft)) {
         Err(e) if is_elsewhere(&e) => {
-            copy(draft, home, target)?;
-            return sync(home, target);
+            copy(draft, dir, target)?;
+            return sync(dir, target);
         }
         other => other?,
     }
     // The directory's blocks are written while the data is on its way.
-    sync(home, target)?;
+    sync(dir, target)?;
     draft.sync().or_else(|error| undo(target, error))
 }
 
-fn new_of(home: &Path) -> PathBuf {
-    home.join("Maildir").join("new")
+fn new_of(dir: &Path) -> PathBuf {
+    dir.join("new")
 }
 
 /// Makes a name in `new` durable.
-fn sync(home: &Path, target: &Path) -> io::Result<()> {
-    fsx::sync_dir(&new_of(home)).or_else(|error| undo(target, error))
+fn sync(dir: &Path, target: &Path) -> io::Result<()> {
+    fsx::sync_dir(&new_of(dir)).or_else(|error| undo(target, error))
 }
 
 /// Takes back what could not be made durable: it will be delivered again.
@@ -170,28 +181,28 @@ fn is_elsewhere(error: &io::Error) -> bool {
 }
 
 /// Acts; where the mailbox's folders are missing they are made, and it is done once more.
-fn with_folders(home: &Path, mut act: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+fn with_folders(dir: &Path, mut act: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     match act() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            ensure(home)?;
+            ensure(dir)?;
             act()
         }
         other => other,
     }
 }
 
-fn link(draft: &mut fsx::Draft, home: &Path, target: &Path) -> io::Result<()> {
-    match with_folders(home, || fsx::link(draft.path(), target)) {
-        Err(e) if is_elsewhere(&e) => copy(draft, home, target),
+fn link(draft: &mut fsx::Draft, dir: &Path, target: &Path) -> io::Result<()> {
+    match with_folders(dir, || fsx::link(draft.path(), target)) {
+        Err(e) if is_elsewhere(&e) => copy(draft, dir, target),
         other => other,
     }
 }
 
 /// Copies where no link is possible: through the mailbox's own tmp.
-fn copy(draft: &mut fsx::Draft, home: &Path, target: &Path) -> io::Result<()> {
+fn copy(draft: &mut fsx::Draft, dir: &Path, target: &Path) -> io::Result<()> {
     use std::io::{Read, Seek};
     let file_name = target.file_name().unwrap_or_default();
-    let tmp = home.join("Maildir").join("tmp");
+    let tmp = dir.join("tmp");
     clean(&tmp, SystemTime::now());
     let mut copied = fsx::Draft::new(tmp.join(file_name), 0o600);
     let file = draft.file()?;
@@ -221,8 +232,8 @@ fn clean(tmp: &Path, now: SystemTime) {
 }
 
 /// Makes the folders that are missing.
-fn ensure(home: &Path) -> io::Result<()> {
-    ["tmp", "cur", "new"].iter().try_for_each(|name| fsx::create_dirs(&home.join("Maildir").join(name), 0o700))
+fn ensure(dir: &Path) -> io::Result<()> {
+    ["tmp", "cur", "new"].iter().try_for_each(|name| fsx::create_dirs(&dir.join(name), 0o700))
 }
 
 /// The same error for another recipient.

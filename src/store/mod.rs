@@ -18,6 +18,8 @@ mod maildir;
 mod pop;
 mod realm;
 mod registry;
+mod remembered;
+pub mod scripts;
 mod shares;
 mod torn;
 mod trash;
@@ -28,10 +30,12 @@ pub use folder::{
     Append, CacheReader, Cached, Findings, FlagChange, FlagOutcome, Folder, FolderError, How, LOCK_PATIENCE, Measured,
     Signatures, StoreSettings, Text,
 };
-pub use maildir::{Arrival, deliver, name};
+pub use maildir::{Arrival, deliver, deliver_into, inbox, name};
 pub use pop::{PopEntry, PopError, PopMailbox};
 pub use realm::Realm;
 pub use registry::Registry;
+pub use remembered::{Memory, Remembered};
+pub use scripts::{ScriptName, ScriptNameError, ScriptQuota, Scripts, ScriptsError};
 pub use shares::{owners_sharing_with, share_marks};
 pub use trash::{Trash, Trashed};
 pub use tree::{

@@ -13,6 +13,7 @@ const SERVICES: &[(&str, &[&str])] = &[
     ("empop", &["pop3", "pop3s"]),
     ("emimap", &["imap", "imaps"]),
     ("empass", &["poppass"]),
+    ("emsieve", &["managesieve"]),
 ];
 
 fn bin(name: &str) -> PathBuf {
@@ -88,7 +89,7 @@ fn every_command_in_the_examples_is_taken_by_its_program() {
         let out = command.output().unwrap();
         assert!(out.status.success(), "{}: {program} {arguments:?}: {out:?}", short(&path));
         for place in arguments.iter().zip(arguments.iter().skip(1)).filter(|(option, _)| *option == "--listen") {
-            let (service, address) = place.1.split_once('=').unwrap_or(("poppass", place.1));
+            let (service, address) = place.1.split_once('=').unwrap_or((only_service(&program), place.1));
             assert!(serves(&program, service), "{}: {program} has no service {service}", short(&path));
             assert!(address.parse::<std::net::SocketAddr>().is_ok(), "{}: {address}", short(&path));
         }
@@ -104,6 +105,12 @@ fn a_wrong_option_would_be_found() {
         command_of("25 stream tcp nowait em /usr/local/sbin/emsmtp emsmtp --service lmtp >x").unwrap(),
         ("emsmtp".to_string(), vec!["--service".to_string(), "lmtp".to_string()])
     );
+}
+
+/// The service of a program that has one, and need not name it.
+fn only_service(program: &str) -> &'static str {
+    let found = SERVICES.iter().find(|(name, services)| *name == program && services.len() == 1);
+    found.map_or("", |(_, services)| services[0])
 }
 
 fn serves(program: &str, service: &str) -> bool {

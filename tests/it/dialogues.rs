@@ -104,7 +104,7 @@ fn every_dialogue_in_every_way() {
         if !script.only_tcp {
             let world = prepared(&script);
             let mut command = world.command(&script.program);
-            if script.program != "empass" {
+            if has_services(&script) {
                 command.args(["--service", &script.service]);
             }
             check(&script, "whole", &feed(&mut command, &script.sent).stdout);
@@ -127,6 +127,11 @@ fn every_dialogue_in_every_way() {
         let _ = stream.shutdown(std::net::Shutdown::Write);
         check(&script, "TCP", &answer.join().unwrap());
     }
+}
+
+/// True where the program has more than one service.
+fn has_services(script: &Script) -> bool {
+    !["empass", "emsieve"].contains(&script.program.as_str())
 }
 
 /// A world whose numbers the scripts know.
@@ -159,7 +164,7 @@ fn prepared(script: &Script) -> World {
 
 fn byte_by_byte(world: &World, script: &Script) -> Vec<u8> {
     let mut command = world.command(&script.program);
-    if script.program != "empass" {
+    if has_services(script) {
         command.args(["--service", &script.service]);
     }
     command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());

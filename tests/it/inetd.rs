@@ -7,13 +7,21 @@ use std::process::{Child, Command, Stdio};
 
 /// The services tried: name, program, port.
 fn services() -> Vec<(&'static str, &'static str, u16)> {
-    [("smtp", "emsmtp"), ("submissions", "emsmtp"), ("pop3", "empop"), ("pop3s", "empop"), ("poppass", "empass")]
-        .map(|(service, program)| (service, program, free_port()))
-        .to_vec()
+    [
+        ("smtp", "emsmtp"),
+        ("submissions", "emsmtp"),
+        ("pop3", "empop"),
+        ("pop3s", "empop"),
+        ("poppass", "empass"),
+        ("managesieve", "emsieve"),
+    ]
+    .map(|(service, program)| (service, program, free_port()))
+    .to_vec()
 }
 
 fn arguments(world: &World, service: &str, program: &str) -> String {
-    let service = if program == "empass" { String::new() } else { format!(" --service {service}") };
+    let service =
+        if ["empass", "emsieve"].contains(&program) { String::new() } else { format!(" --service {service}") };
     format!("--root {}{service}", world.root().display())
 }
 
@@ -80,6 +88,10 @@ fn mail_goes_through(world: &World, services: &[(&str, &str, u16)]) {
             );
         }
     }
+    let mut sieve = Client::connect(address("managesieve"));
+    while !sieve.line().starts_with("OK") {}
+    sieve.send("LOGOUT\r\n");
+    assert!(sieve.rest().starts_with("OK"));
     let mut pass = Client::connect(address("poppass"));
     assert!(pass.line().starts_with("200 "));
     for (command, code) in

@@ -106,7 +106,9 @@ fn check_finds_what_is_wrong_everywhere() {
 #[test]
 fn every_command_explains_itself_and_suggests_spellings() {
     let world = World::empty();
-    for program in ["emsend", "emsmtp", "emqueue", "emlocal", "empop", "emimap", "empass", "emuser", "emconf", "emd"] {
+    for program in
+        ["emsend", "emsmtp", "emqueue", "emlocal", "empop", "emimap", "empass", "emsieve", "emuser", "emconf", "emd"]
+    {
         let help = world.run(program, &["--help"]);
         assert!(help.status.success() && help.stdout.len() > 100, "{program}");
         let version = world.run(program, &["--version"]);

@@ -48,9 +48,19 @@ impl World {
         let world = World { dir, started: AtomicBool::new(false) };
         world.ok("emconf", &["init", "--domain", "example.test", "--port-base", "30000", "--free-ports"]);
         // Each test has its own ports, whatever runs beside it.
-        for service in
-            ["smtp", "submission", "submissions", "lmtp", "odmr", "pop3", "pop3s", "imap", "imaps", "poppass"]
-        {
+        for service in [
+            "smtp",
+            "submission",
+            "submissions",
+            "lmtp",
+            "odmr",
+            "pop3",
+            "pop3s",
+            "imap",
+            "imaps",
+            "poppass",
+            "managesieve",
+        ] {
             let port = free_port();
             world.set(&format!("services.{service}"), &format!("127.0.0.1:{port}"));
         }

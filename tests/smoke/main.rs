@@ -4,6 +4,7 @@
 //! longer. A panic, or an input that takes a second, fails.
 
 mod imap;
+mod managesieve;
 mod properties;
 
 use expressmail::proto::{Session, Step, pop3, poppass, smtp};

@@ -1,0 +1,93 @@
+//! How long an ordinary Sieve script takes for a message, and how long to compile it.
+//!
+//! Prints one line. Nothing touches the disk: the engine is a value, and its world here is an empty one.
+
+use expressmail::clock::Timestamp;
+use expressmail::sieve::{
+    Action, Envelope, Environment, Included, Limits, Location, MessageView, Seen, SpamRules, compile,
+};
+use std::time::{Duration, Instant};
+
+const RUNS: u32 = 20_000;
+const SCRIPT: &str = r#"require ["fileinto", "envelope", "imap4flags", "variables", "relational", "subaddress", "date", "vacation"];
+if allof (address :is :domain "from" "bank.example", not exists "DKIM-Signature") { fileinto "Junk"; stop; }
+if header :contains ["List-Id", "List-Post"] ["rust-users", "dovecot", "postfix", "lkml"] {
+    if header :matches "Subject" "[*] *" { set :lower "list" "${1}"; fileinto "Lists/${list}"; stop; }
+    fileinto "Lists"; stop;
+}
+if anyof (header :contains "Subject" ["invoice", "receipt", "order"], address :is "from" ["shop@a.example", "shop@b.example"]) {
+    addflag "$money"; fileinto :flags "$money" "Orders"; stop;
+}
+if envelope :detail "to" ["news", "ads", "test"] { fileinto "Bulk"; stop; }
+if header :value "ge" :comparator "i;ascii-casemap" "X-Priority" "5" { fileinto "Later"; stop; }
+if header :matches "Subject" ["*urgent*", "*asap*"] { addflag "\\Flagged"; }
+keep;
+"#;
+
+struct Empty(SpamRules);
+
+impl Environment for Empty {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(1_780_000_000)
+    }
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn item(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn has_mailbox(&mut self, _: &str) -> bool {
+        true
+    }
+    fn has_mailbox_id(&mut self, _: &str) -> bool {
+        false
+    }
+    fn has_special_use(&mut self, _: Option<&str>, _: &str) -> bool {
+        false
+    }
+    fn included(&mut self, _: Location, _: &str) -> Included {
+        Included::Missing
+    }
+    fn was_seen(&mut self, _: &Seen) -> bool {
+        false
+    }
+    fn spam_rules(&self) -> &SpamRules {
+        &self.0
+    }
+}
+
+fn main() {
+    let limits = Limits::default();
+    let start = Instant::now();
+    let mut script = compile(SCRIPT.as_bytes(), &limits);
+    for _ in 1..100 {
+        script = compile(SCRIPT.as_bytes(), &limits);
+    }
+    let compiling = start.elapsed() / 100;
+    let script = script.unwrap_or_else(|error| panic!("{error}"));
+    let mut header = String::new();
+    for n in 0..12 {
+        header.push_str(&format!(
+            "Received: from h{n}.example by h{}.example with ESMTPS id x{n};\n\tTue, 24 Nov 2026 12:07:51 +0900\n",
+            n + 1
+        ));
+    }
+    header.push_str("From: =?utf-8?Q?J=C3=B6rg?= <j@work.example>\nTo: Bob <bob@b.example>, c@d.example\nSubject: Re: the plan for next week\n");
+    header
+        .push_str("Message-ID: <1@work.example>\nDate: Tue, 24 Nov 2026 12:07:51 +0900\nContent-Type: text/plain\n\n");
+    let envelope = Envelope { from: "j@work.example".into(), to: "bob@b.example".into(), auth: None };
+    let start = Instant::now();
+    let mut stored = 0;
+    for _ in 0..RUNS {
+        let mut view = MessageView::new(header.as_bytes(), 20_000, envelope.clone());
+        let outcome = script.run(&mut view, &mut Empty(SpamRules::default()), &limits);
+        stored += outcome.actions.iter().filter(|action| matches!(action, Action::Store(_))).count();
+    }
+    let each = start.elapsed() / RUNS;
+    println!(
+        "sieve: {:.1} us to compile a script of {} lines, {:.1} us to run it on a message ({stored} stored)",
+        compiling.as_secs_f64() * 1e6,
+        SCRIPT.lines().count(),
+        each.as_secs_f64() * 1e6
+    );
+}
