@@ -87,7 +87,7 @@ fn written_zone(text: &str, sent: &date::SentDate) -> i32 {
     numeric.unwrap_or_else(|| {
         // A named zone: its offset is what the date reads as without one, less the moment.
         let end = text.rfind(|c: char| c.is_ascii_digit()).map_or(text.len(), |at| at + 1);
-        let bare = date::parse(text[..end].as_bytes()).map_or(sent.at, |bare| bare.at);
+        let bare = date::parse(text.as_bytes().get(..end).unwrap_or_default()).map_or(sent.at, |bare| bare.at);
         i32::try_from((bare.seconds() - sent.at.seconds()) / 60).unwrap_or(0)
     })
 }

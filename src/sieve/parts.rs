@@ -78,8 +78,9 @@ impl<'a> Parts<'a> {
             }
             Shape::Message => String::from_utf8_lossy(self.header(at + 1)).into_owned(),
             Shape::Multipart => {
-                let children = self.list.iter().filter(|child| child.parent == Some(at));
-                let (first, last) = (children.clone().next(), children.last());
+                let mut children = self.list.iter().filter(|child| child.parent == Some(at));
+                let first = children.next();
+                let last = children.next_back().or(first);
                 let before = first.map_or(part.body.end, |child| child.header.start);
                 let behind = last.map_or(part.body.end, |child| child.body.end);
                 let piece = |range: Range<usize>| String::from_utf8_lossy(self.text.get(range).unwrap_or_default());
