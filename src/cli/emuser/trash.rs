@@ -38,13 +38,16 @@ pub(super) struct Undelete {
 }
 
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
 pub(super) struct Purge {
     /// user@domain, shared[:domain] or public[:domain]
+    #[arg(required_unless_present = "all")]
     user: Option<String>,
     /// All accounts, and what no account owns
-    #[arg(long)]
+    #[arg(long, conflicts_with = "user")]
     all: bool,
+    /// Say how many messages would be removed, and remove none
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// What of a message's header is shown.
@@ -176,7 +179,7 @@ pub(super) fn purge(site: &Site, users: &Users, wanted: &Purge) -> Done {
     };
     let (mut count, mut exit) = (0, Exit::Ok);
     for realm in &realms {
-        match purge_one(site, realm) {
+        match purge_one(site, realm, wanted.dry_run) {
             Ok(purged) => count += purged,
             // One account's trouble keeps nobody else's trash.
             Err(e) => {
@@ -186,13 +189,17 @@ pub(super) fn purge(site: &Site, users: &Users, wanted: &Purge) -> Done {
         }
     }
     if count > 0 {
-        say(&format!("{count} messages removed for good\n"))?;
+        let what = if wanted.dry_run { "would be removed" } else { "removed" };
+        say(&format!("{count} messages {what} for good\n"))?;
     }
     Ok(exit)
 }
 
-fn purge_one(site: &Site, realm: &Realm) -> std::io::Result<u64> {
+fn purge_one(site: &Site, realm: &Realm, dry_run: bool) -> std::io::Result<u64> {
     let home = realm.home(&site.root.mail);
+    if dry_run {
+        return Trash::of(&home).purgeable(Timestamp::now(), site.settings.imap.trash);
+    }
     let count = Trash::of(&home).purge(Timestamp::now(), site.settings.imap.trash)?;
     if count > 0 {
         log::event("trash-purged").field("user", realm).field("messages", count).write();
