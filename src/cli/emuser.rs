@@ -108,6 +108,8 @@ enum Action {
     Vacation(vacation::Vacation),
     /// Remove mail that is older than its account wants it
     Expire(expire::Expire),
+    /// Show how much mail is in the trash
+    Trash(trash::Show),
     /// Bring expunged and deleted mail back from the trash
     Undelete(trash::Undelete),
     /// Remove for good what was in the trash for imap.trash
@@ -129,14 +131,15 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> super::Done {
     let root = arguments.root.root();
-    use Action::{Acl, CheckMail, Expire, Purge, Share, Undelete};
-    if matches!(arguments.action, Undelete(_) | Purge(_) | Expire(_) | CheckMail(_) | Acl(_) | Share(_)) {
+    use Action::{Acl, CheckMail, Expire, Purge, Share, Trash, Undelete};
+    if matches!(arguments.action, Undelete(_) | Trash(_) | Purge(_) | Expire(_) | CheckMail(_) | Acl(_) | Share(_)) {
         // Mail belongs to em, and so must all that is written beside it.
         super::become_em(&root)?;
     }
     let site = super::site("emuser", &root)?;
     let users = Users::of(&site);
     match arguments.action {
+        Action::Trash(action) => return trash::show(&site, &users, &action),
         Action::Undelete(action) => return trash::undelete(&site, &users, &action),
         Action::Purge(action) => return trash::purge(&site, &users, &action),
         Action::CheckMail(action) => return check::check_mail(&site, &users, &action),

@@ -138,7 +138,7 @@ impl<'a> Expansion<'a> {
         }
         if let Some((account, found_by)) = self.account(&key)? {
             let own = self.own_delivery(&account, &found_by, &key)?;
-            return self.to_account(&account, own, &key);
+            return self.deliver_to_account(&account, own, &key);
         }
         if let Some(delivery) = self.system_account(&key)? {
             return self.add(delivery);

@@ -15,7 +15,12 @@ use crate::users::Account;
 
 impl Expansion<'_> {
     /// The delivery into an account, or where its mail is sent on.
-    pub(super) fn to_account(&mut self, account: &Account, own: Delivery, key: &Address) -> Result<(), Failure> {
+    pub(super) fn deliver_to_account(
+        &mut self,
+        account: &Account,
+        own: Delivery,
+        key: &Address,
+    ) -> Result<(), Failure> {
         let Some((addresses, keeps_copy)) = account.forward() else { return self.add(own) };
         // No alias has a blank in its name.
         let open = format!("forward of {}", account.address);

@@ -42,12 +42,13 @@ impl Account {
 }
 
 /// All aliases by key, with their account; or the first address that two want.
-pub fn aliases_of(accounts: &BTreeMap<String, Account>) -> Result<BTreeMap<String, &Address>, Clash> {
+pub fn aliases_of(accounts: &BTreeMap<String, Account>) -> Result<BTreeMap<String, &Address>, Box<Clash>> {
     let mut all = BTreeMap::new();
     for account in accounts.values() {
         for address in account.aliases() {
             let key = name_key(&address);
-            let clash = |other| Err(Clash { address: address.clone(), account: account.address.clone(), other });
+            let clash =
+                |other| Err(Box::new(Clash { address: address.clone(), account: account.address.clone(), other }));
             if accounts.contains_key(&key) {
                 return clash(None);
             }

@@ -136,6 +136,10 @@ fn old_mail_expires_by_mailbox_and_comes_back_from_the_trash() {
     let said = imap(&world, &["STATUS INBOX (MESSAGES)", "STATUS Archive (MESSAGES)", "STATUS Junk (MESSAGES)"]);
     assert!(said.contains("\"INBOX\" (MESSAGES 1)") && said.contains("\"Archive\" (MESSAGES 1)"), "{said}");
     assert!(said.contains("\"Junk\" (MESSAGES 0)"), "{said}");
+    let kept = world.ok("emuser", &["trash", "--all"]);
+    assert!(kept.starts_with("alice@example.test 3 messages, ") && kept.contains(" octets, since "), "{kept}");
+    let json: serde_json::Value = serde_json::from_str(&world.ok("emuser", &["trash", "alice", "--json"])).unwrap();
+    assert_eq!(json["messages"], 3);
     world.ok("emuser", &["undelete", "alice", "--folder", "Junk"]);
     assert!(imap(&world, &["STATUS Junk (MESSAGES)"]).contains("\"Junk\" (MESSAGES 2)"));
     assert_eq!(world.ok("emuser", &["purge", "--all", "--dry-run"]), "", "not old enough in the trash");

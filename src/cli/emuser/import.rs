@@ -59,11 +59,9 @@ fn charset(name: &str) -> Result<&'static Encoding, String> {
 pub(super) fn import(site: &Site, users: &Users, wanted: &Import) -> Done {
     let sheet = read(&wanted.file, wanted.charset)?;
     let (mut wishes, refused) = wishes(&sheet, site);
-    if !refused.is_empty() && !wanted.keep_going {
-        // The plan of the others is worth seeing; without one there is nothing to wait for.
-        if !wanted.dry_run {
-            return report(wanted, &Outcome { refused, ..Outcome::default() });
-        }
+    // A plan shows what would become of the others; without one there is nothing to wait for.
+    if !refused.is_empty() && !wanted.keep_going && !wanted.dry_run {
+        return report(wanted, &Outcome { refused, ..Outcome::default() });
     }
     let known: HashMap<String, Account> = {
         let all = users.list().map_err(super::damaged)?;
@@ -74,7 +72,7 @@ pub(super) fn import(site: &Site, users: &Users, wanted: &Import) -> Done {
         None => Vec::new(),
     };
     let secrets = secrets(&wishes, &known, wanted.dry_run, &site.settings.accounts.password_scheme)?;
-    let outcome = match wanted.dry_run {
+    let mut outcome = match wanted.dry_run {
         true => carry_out(&wishes, &secrets, &mut known.into_iter().collect()),
         false => {
             if let (Some(path), false) = (&wanted.generate_passwords, made.is_empty()) {
@@ -83,7 +81,6 @@ pub(super) fn import(site: &Site, users: &Users, wanted: &Import) -> Done {
             change(users, wanted, &wishes, &secrets, refused.len())?
         }
     };
-    let mut outcome = outcome;
     outcome.refused.splice(0..0, refused);
     outcome.refused.sort_by_key(|refused| refused.at);
     if !wanted.dry_run && (wanted.keep_going || outcome.refused.is_empty()) {
