@@ -44,6 +44,8 @@ pub struct Wish {
     pub values: Vec<(&'static Attribute, Option<String>)>,
     /// Its password.
     pub password: PasswordWish,
+    /// The password was made by us, and nobody can guess it.
+    pub is_made: bool,
     /// Keys of SCRAM, from an export with hashes.
     pub scram: Option<String>,
 }
@@ -143,7 +145,7 @@ fn wish(sheet: &Sheet, row: &Row, line: usize, site: &Site) -> Result<Wish, Vec<
         (None, None) => PasswordWish::Keep,
     };
     match address {
-        Some(address) if refused.is_empty() => Ok(Wish { at: (line, 1), address, action, values, password, scram }),
+        Some(address) if refused.is_empty() => Ok(Wish { at: (line, 1), address, action, values, password, is_made: false, scram }),
         _ => Err(refused),
     }
 }
