@@ -145,7 +145,9 @@ fn wish(sheet: &Sheet, row: &Row, line: usize, site: &Site) -> Result<Wish, Vec<
         (None, None) => PasswordWish::Keep,
     };
     match address {
-        Some(address) if refused.is_empty() => Ok(Wish { at: (line, 1), address, action, values, password, is_made: false, scram }),
+        Some(address) if refused.is_empty() => {
+            Ok(Wish { at: (line, 1), address, action, values, password, is_made: false, scram })
+        }
         _ => Err(refused),
     }
 }
