@@ -94,7 +94,10 @@ pub(super) fn import(site: &Site, users: &Users, wanted: &Import) -> Done {
 fn read(path: &Path, charset: Option<&'static Encoding>) -> Result<Sheet, Ended> {
     let bytes = if is_stdin(path) {
         let mut bytes = Vec::new();
-        std::io::stdin().lock().take(SHEET_LIMIT).read_to_end(&mut bytes)?;
+        std::io::stdin().lock().take(SHEET_LIMIT + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > SHEET_LIMIT {
+            return Err(Ended::new(Exit::DataErr, "standard input: the sheet is larger than 1 GiB"));
+        }
         bytes
     } else {
         let failed = |e: std::io::Error| Ended::new(Exit::NoInput, e.to_string());
