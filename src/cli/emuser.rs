@@ -1,20 +1,28 @@
 //! emuser: accounts and their mailboxes, from the shell.
 
+mod app;
 mod check;
+mod expire;
+mod export;
+mod import;
 mod owner;
+mod password;
+mod rename;
 mod share;
 mod sieve;
+mod show;
 mod trash;
+mod vacation;
+mod values;
 
 use super::{Ended, RootOption, say};
 use crate::addr::{Address, normal_domain};
 use crate::config::Site;
-use crate::mailbox::Quota;
-use crate::settings::Size;
 use crate::status::Exit;
 use crate::store::{FolderError, TreeError};
 use crate::users::{self, Account, Users};
-use std::io::{BufRead, IsTerminal, Read, Write};
+use show::{to_json, to_text};
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -35,23 +43,26 @@ enum Action {
         /// user@domain
         address: String,
         #[command(flatten)]
-        password: Password,
+        password: password::Password,
         #[command(flatten)]
-        fields: Fields,
+        values: values::Values,
     },
     /// Set a password
     Passwd {
         /// user@domain
         address: String,
         #[command(flatten)]
-        password: Password,
+        password: password::Password,
+        /// Refuse logins until the user has changed it by empass
+        #[arg(long)]
+        must_change: bool,
     },
     /// Change an account
     Modify {
         /// user@domain
         address: String,
         #[command(flatten)]
-        fields: Fields,
+        values: values::Values,
         /// Refuse logins; mail is still taken
         #[arg(long, conflicts_with = "unlock")]
         lock: bool,
@@ -67,6 +78,10 @@ enum Action {
         /// user@domain
         address: String,
     },
+    /// Give an account another address; its mail goes with it
+    Rename(rename::Rename),
+    /// Move all accounts of a domain to another one, with their mail
+    RenameDomain(rename::RenameDomain),
     /// Show one account
     Show {
         /// user@domain
@@ -84,6 +99,18 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Add, change and delete the accounts of a sheet (CSV)
+    Import(import::Import),
+    /// Print the accounts as a sheet (CSV) that a spreadsheet opens
+    Export(export::Export),
+    /// Passwords for single devices: make, list, take away
+    AppPassword(app::AppPassword),
+    /// The answer to mail while nobody reads it: set, show, end
+    Vacation(vacation::Vacation),
+    /// Remove mail that is older than its account wants it
+    Expire(expire::Expire),
+    /// Show how much mail is in the trash
+    Trash(trash::Show),
     /// Bring expunged and deleted mail back from the trash
     Undelete(trash::Undelete),
     /// Remove for good what was in the trash for imap.trash
@@ -101,38 +128,6 @@ enum Action {
     Sieve(sieve::SieveAction),
 }
 
-#[derive(Debug, clap::Args)]
-struct Password {
-    /// Read the password from standard input, up to a line end
-    #[arg(long)]
-    password_stdin: bool,
-    /// Take this crypt(3) or argon2 hash as it is
-    #[arg(long, value_name = "HASH", conflicts_with_all = ["password_stdin", "apop"])]
-    password_hash: Option<String>,
-    /// No password: nobody can log in yet
-    #[arg(long, conflicts_with_all = ["password_stdin", "password_hash", "apop"])]
-    no_password: bool,
-    /// Keep the password recoverable, as APOP and CRAM-MD5 need it
-    #[arg(long)]
-    apop: bool,
-}
-
-#[derive(Debug, clap::Args)]
-struct Fields {
-    /// The person's name
-    #[arg(long)]
-    name: Option<String>,
-    /// Mailbox quota, such as 1G; 0 for none
-    #[arg(long)]
-    quota: Option<String>,
-    /// Most messages in the mailboxes; 0 for no limit
-    #[arg(long, value_name = "NUMBER")]
-    quota_messages: Option<u32>,
-    /// Services that may be used, with commas: smtp, submission, pop3, imap, poppass, managesieve; "all" for all
-    #[arg(long)]
-    services: Option<String>,
-}
-
 /// The program.
 pub fn main() -> ExitCode {
     super::run("emuser", run)
@@ -140,29 +135,41 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> super::Done {
     let root = arguments.root.root();
-    use Action::{Acl, CheckMail, Purge, Share, Sieve, Undelete};
+    use Action::{Acl, CheckMail, Expire, Purge, Share, Sieve, Trash, Undelete};
     let script = match &arguments.action {
         Sieve(action) => action.read()?,
         _ => Vec::new(),
     };
-    if matches!(arguments.action, Undelete(_) | Purge(_) | CheckMail(_) | Acl(_) | Share(_) | Sieve(_)) {
+    let touches_mail = matches!(
+        arguments.action,
+        Undelete(_) | Trash(_) | Purge(_) | Expire(_) | CheckMail(_) | Acl(_) | Share(_) | Sieve(_)
+    );
+    if touches_mail {
         // Mail belongs to em, and so must all that is written beside it.
         super::become_em(&root)?;
     }
     let site = super::site("emuser", &root)?;
     let users = Users::of(&site);
     match arguments.action {
+        Action::Trash(action) => return trash::show(&site, &users, &action),
         Action::Undelete(action) => return trash::undelete(&site, &users, &action),
         Action::Purge(action) => return trash::purge(&site, &users, &action),
         Action::CheckMail(action) => return check::check_mail(&site, &users, &action),
         Action::Acl(action) => return share::acl(&site, &users, &action),
         Action::Share(action) => return share::share(&site, &users, &action),
         Action::Sieve(action) => return sieve::sieve(&site, &users, &action, &script),
-        Action::Add { address, password, fields } => {
+        Action::AppPassword(action) => return app::app_password(&site, &users, &action),
+        Action::Vacation(action) => return vacation::vacation(&site, &users, &action),
+        Action::Expire(action) => return expire::expire(&site, &users, &action),
+        Action::Rename(action) => return rename::rename(&site, &users, &action),
+        Action::RenameDomain(action) => return rename::rename_domain(&site, &users, &action),
+        Action::Import(action) => return import::import(&site, &users, &action),
+        Action::Export(action) => return export::export(&site, &users, &action),
+        Action::Add { address, password, values } => {
             let address = own_address(&address, &site)?;
             let mut account = Account::new(&address);
-            apply(&fields, &mut account)?;
-            set_password(&password, &mut account, &site)?;
+            values.apply(&mut account, &site)?;
+            password::set_password(&password, &mut account, &site)?;
             change(&users, |accounts| {
                 let key = key(&address);
                 if accounts.contains_key(&key) {
@@ -172,30 +179,26 @@ fn run(arguments: Arguments) -> super::Done {
                 Ok(())
             })?;
         }
-        Action::Passwd { address, password } => {
-            let address = parse(&address, &site)?;
+        Action::Passwd { address, password, must_change } => {
             // Hashed before the lock is taken: others need not wait for that.
-            let found = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
-            let mut fresh = Arc::unwrap_or_clone(found);
-            set_password(&password, &mut fresh, &site)?;
+            let mut fresh = account(&address, &site, &users)?;
+            let address = fresh.address.clone();
+            password::set_password(&password, &mut fresh, &site)?;
             edit(&users, &address, |account| {
                 for field in ["pw", "scram", "apop"] {
                     account.put(field, fresh.field(field).map(str::to_string));
                 }
+                account.put("must_change", must_change.then(|| "1".to_string()));
                 Ok(())
             })?;
         }
-        Action::Modify { address, fields, lock, unlock, no_apop } => {
-            let address = parse(&address, &site)?;
-            let says_something = fields.name.is_some()
-                || fields.quota.is_some()
-                || fields.quota_messages.is_some()
-                || fields.services.is_some();
-            if !(says_something || lock || unlock || no_apop) {
+        Action::Modify { address, values, lock, unlock, no_apop } => {
+            let address = account(&address, &site, &users)?.address;
+            if !(values.say_something() || lock || unlock || no_apop) {
                 return Err(Ended::new(Exit::Usage, "nothing to change; see emuser modify --help"));
             }
             edit(&users, &address, |account| {
-                apply(&fields, account)?;
+                values.apply(account, &site)?;
                 if lock || unlock {
                     account.put("locked", lock.then(|| "1".to_string()));
                 }
@@ -222,8 +225,7 @@ fn run(arguments: Arguments) -> super::Done {
             say(&if json { format!("{}\n", to_json(&account, &site)) } else { to_text(&account, &site) })?;
         }
         Action::List { domain, json } => {
-            let wrong = |d: &str, e| Ended::new(Exit::Usage, format!("--domain {d:?}: {e}"));
-            let domain = domain.map(|d| normal_domain(&d).map_err(|e| wrong(&d, e))).transpose()?;
+            let domain = domain_option(domain.as_deref())?;
             let mut text = String::new();
             for account in users.list().map_err(damaged)? {
                 if domain.as_deref().is_some_and(|d| d != account.address.domain()) {
@@ -238,6 +240,12 @@ fn run(arguments: Arguments) -> super::Done {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// The normal form of `--domain`.
+fn domain_option(domain: Option<&str>) -> Result<Option<String>, Ended> {
+    let wrong = |d: &str, e| Ended::new(Exit::Usage, format!("--domain {d:?}: {e}"));
+    domain.map(|d| normal_domain(d).map_err(|e| wrong(d, e))).transpose()
 }
 
 fn key(address: &Address) -> String {
@@ -312,6 +320,8 @@ impl From<std::io::Error> for Refusal {
     fn from(error: std::io::Error) -> Refusal {
         match error.kind() {
             std::io::ErrorKind::InvalidData => Refusal(Ended::new(Exit::Config, error.to_string())),
+            // Two accounts want one address, or one has too long values.
+            std::io::ErrorKind::InvalidInput => Refusal(Ended::new(Exit::CantCreat, error.to_string())),
             _ => Refusal(error.into()),
         }
     }
@@ -323,133 +333,4 @@ fn damaged(error: std::io::Error) -> Ended {
 
 fn edit(users: &Users, address: &Address, act: impl FnOnce(&mut Account) -> Result<(), Ended>) -> Result<(), Ended> {
     change(users, |accounts| act(accounts.get_mut(&key(address)).ok_or_else(|| no_such(address))?))
-}
-
-fn apply(fields: &Fields, account: &mut Account) -> Result<(), Ended> {
-    if let Some(name) = &fields.name {
-        if name.chars().any(char::is_control) {
-            return Err(Ended::new(Exit::Usage, "--name: no control characters"));
-        }
-        account.put("name", Some(name.clone()).filter(|n| !n.is_empty()));
-    }
-    if let Some(quota) = &fields.quota {
-        let size: Size = quota.parse().map_err(|e: String| Ended::new(Exit::Usage, format!("--quota: {e}")))?;
-        account.put("quota", Some(size.0.to_string()));
-    }
-    if let Some(messages) = fields.quota_messages {
-        account.put("quota_messages", Some(messages.to_string()));
-    }
-    if let Some(services) = &fields.services {
-        let known = ["smtp", "submission", "pop3", "imap", "poppass", "managesieve"];
-        if let Some(strange) = services.split(',').find(|s| !known.contains(s) && services != "all") {
-            let text = format!("--services: {strange:?} is none of {}, all", known.join(", "));
-            return Err(Ended::new(Exit::Usage, text));
-        }
-        account.put("services", Some(services.clone()).filter(|s| s != "all"));
-    }
-    Ok(())
-}
-
-fn set_password(options: &Password, account: &mut Account, site: &Site) -> Result<(), Ended> {
-    if options.no_password || options.password_hash.is_some() {
-        ["pw", "scram", "apop"].into_iter().for_each(|field| account.put(field, None));
-    }
-    if options.no_password {
-        return Ok(());
-    }
-    if let Some(hash) = &options.password_hash {
-        if !users::is_known_hash(hash) {
-            let text = "--password-hash: not a hash of argon2, yescrypt, sha512, sha256 or bcrypt";
-            return Err(Ended::new(Exit::Usage, text));
-        }
-        account.put("pw", Some(hash.clone()));
-        return Ok(());
-    }
-    let password = read_password(options.password_stdin)?;
-    let scheme = &site.settings.accounts.password_scheme;
-    account.set_password(&password, scheme, options.apop).map_err(|e| Ended::new(Exit::DataErr, e.to_string()))
-}
-
-/// From standard input, or twice from the terminal without echo.
-fn read_password(from_stdin: bool) -> Result<String, Ended> {
-    let stdin = std::io::stdin();
-    if from_stdin || !stdin.is_terminal() {
-        if !from_stdin {
-            return Err(Ended::new(Exit::Usage, "give the password with --password-stdin"));
-        }
-        let mut text = String::new();
-        stdin
-            .lock()
-            .take(64 << 10)
-            .read_to_string(&mut text)
-            .map_err(|e| Ended::new(Exit::DataErr, format!("standard input: {e}")))?;
-        return Ok(text.lines().next().unwrap_or("").to_string());
-    }
-    let first = prompt("Password: ")?;
-    if first != prompt("Again: ")? {
-        return Err(Ended::new(Exit::DataErr, "the two are not the same"));
-    }
-    Ok(first)
-}
-
-fn prompt(text: &str) -> Result<String, Ended> {
-    let mut err = std::io::stderr();
-    let _ = write!(err, "{text}");
-    let _ = err.flush();
-    // stty is everywhere a terminal is; termios would need another feature of nix for this one place.
-    let echo = |word: &str| std::process::Command::new("stty").arg(word).status();
-    let _ = echo("-echo");
-    let mut line = String::new();
-    let read = std::io::stdin().lock().read_line(&mut line);
-    let _ = echo("echo");
-    let _ = writeln!(err);
-    read.map_err(|e| Ended::new(Exit::DataErr, e.to_string()))?;
-    Ok(line.trim_end_matches(['\n', '\r']).to_string())
-}
-
-fn to_text(account: &Account, site: &Site) -> String {
-    let quota = account.quota(site.default_quota());
-    let mut text = format!("address   {}\n", account.address);
-    let mut line = |name: &str, value: &str| {
-        if !value.is_empty() {
-            text.push_str(&format!("{name:<9} {value}\n"));
-        }
-    };
-    line("name", account.name());
-    line("password", scheme(account));
-    line("apop", if account.secret().is_some() { "yes (the password is kept readable)" } else { "" });
-    line("quota", &quota_text(quota));
-    line("services", account.field("services").unwrap_or("all"));
-    line("login", if account.is_locked() { "locked" } else { "" });
-    line("home", &users::home(&site.root.mail, &account.address).display().to_string());
-    text
-}
-
-fn scheme(account: &Account) -> &str {
-    match account.password() {
-        None => "none",
-        Some(hash) => hash.split('$').nth(1).unwrap_or("unknown"),
-    }
-}
-
-fn quota_text(quota: Quota) -> String {
-    let octets = (quota.octets > 0).then(|| Size(quota.octets).to_string());
-    let messages = (quota.messages > 0).then(|| format!("{} messages", quota.messages));
-    let limits: Vec<String> = octets.into_iter().chain(messages).collect();
-    if limits.is_empty() { "none".to_string() } else { limits.join(", ") }
-}
-
-fn to_json(account: &Account, site: &Site) -> serde_json::Value {
-    let quota = account.quota(site.default_quota());
-    serde_json::json!({
-        "address": account.address.to_string(),
-        "name": account.name(),
-        "password": scheme(account),
-        "apop": account.secret().is_some(),
-        "quota": quota.octets,
-        "quota_messages": quota.messages,
-        "services": account.field("services").map(|s| s.split(',').collect::<Vec<_>>()),
-        "locked": account.is_locked(),
-        "home": users::home(&site.root.mail, &account.address),
-    })
 }

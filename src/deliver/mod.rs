@@ -62,7 +62,14 @@ impl Postman {
     pub fn home(&self, delivery: &Delivery) -> Result<PathBuf, Failure> {
         let account = if delivery.host.is_empty() { &delivery.user } else { &delivery.host };
         let address = Address::parse(account).map_err(|e| Failure::permanent((1, 3), e.to_string(), account))?;
-        Ok(users::home(&self.site.root.mail, &address))
+        // It may have got another address since it was routed here; the old one is its alias then.
+        match self.users.find(&address)? {
+            Some(account) if account.is_moving() => {
+                Err(Failure::temporary((2, 1), "Mailbox is being moved, try again later", "emuser rename"))
+            }
+            Some(account) => Ok(users::home(&self.site.root.mail, &account.address)),
+            None => Ok(users::home(&self.site.root.mail, &address)),
+        }
     }
 
     /// Whose mailbox it is, when an account of that name exists still.

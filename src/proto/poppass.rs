@@ -167,7 +167,8 @@ impl Session for PoppassSession {
                 self.penalty = Some((now + pause, format!("500 {text}")));
             }
             Answer::Changed(Ok(())) => self.say("200 password changed"),
-            Answer::Changed(Err(text)) => self.say(&format!("500 {text}")),
+            // Each try costs a hash.
+            Answer::Changed(Err(text)) => self.bad(&format!("500 {text}")),
         }
     }
 

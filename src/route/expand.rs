@@ -9,11 +9,12 @@ use crate::lists::{ListError, ListName, Role};
 use crate::status::{Enhanced, Failure};
 use crate::tables::aliases::Alias;
 use crate::tables::aliases::{Aliases, Target, parse_targets};
-use crate::users::Directory;
+use crate::users::{Account, Directory};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Deepest nesting of aliases.
-const DEPTH_LIMIT: usize = 20;
+pub(super) const DEPTH_LIMIT: usize = 20;
 /// Most deliveries that one address may come to.
 const DELIVERY_LIMIT: usize = 100_000;
 /// Largest :include: file, in octets.
@@ -25,14 +26,16 @@ pub(super) struct Expansion<'a> {
     rules: &'a Compiled,
     steps: &'a Steps,
     /// Names being expanded, outermost first: an alias that comes back to one of them has gone in a circle.
-    open: Vec<String>,
+    pub(super) open: Vec<String>,
     found: Vec<Delivery>,
     /// Mailer, host and user: one mailbox gets one copy, whichever owner or alias it came by.
     seen: HashSet<(Mailer, String, String)>,
     /// Aliases that are expanded, by name, domain and owner: again they would come to the same deliveries.
-    done: HashSet<(String, String, String)>,
+    pub(super) done: HashSet<(String, String, String)>,
     /// The owner in force.
-    owner: String,
+    pub(super) owner: String,
+    /// An account's mail was sent on to itself, by way of others.
+    pub(super) has_circled: bool,
     /// Rule set 5 has spoken: it is not asked about its own answer.
     asked_for_unknown: bool,
 }
@@ -54,6 +57,7 @@ impl<'a> Expansion<'a> {
             seen: Default::default(),
             done: Default::default(),
             owner: String::new(),
+            has_circled: false,
             asked_for_unknown: false,
         }
     }
@@ -66,6 +70,10 @@ impl<'a> Expansion<'a> {
             let (code, text) = Enhanced::parse_prefix(&only.user).unwrap_or((Enhanced(5, 1, 1), only.user.as_str()));
             return Err(refusal(code, text, format!("alias of {address}")));
         }
+        if self.found.is_empty() && self.has_circled {
+            let cause = "accounts forward to each other, and none keeps a copy";
+            return Err(Failure::permanent((4, 6), format!("<{address}>: Forwarding loop"), cause));
+        }
         // Perhaps the file is just being written. To take the message would be to drop it.
         if self.found.is_empty() {
             let text = format!("<{address}>: Mailing list has no members, try again later");
@@ -74,12 +82,12 @@ impl<'a> Expansion<'a> {
         Ok(self.found)
     }
 
-    fn say(&self, decider: Decider, text: impl FnOnce() -> String) {
+    pub(super) fn say(&self, decider: Decider, text: impl FnOnce() -> String) {
         self.steps.set_depth(self.open.len());
         self.steps.say(decider, text);
     }
 
-    fn add(&mut self, mut delivery: Delivery) -> Result<(), Failure> {
+    pub(super) fn add(&mut self, mut delivery: Delivery) -> Result<(), Failure> {
         delivery.sender = self.owner.clone();
         self.say(Decider::Result, || {
             let host = if delivery.host.is_empty() { String::new() } else { format!(", host {}", delivery.host) };
@@ -132,7 +140,11 @@ impl<'a> Expansion<'a> {
         if let Some((name, role)) = self.router.lists().role_of(&key) {
             return self.list(&name, role, &key);
         }
-        if let Some(delivery) = self.mailbox(&key)? {
+        if let Some((account, found_by)) = self.account(&key)? {
+            let own = self.own_delivery(&account, &found_by, &key)?;
+            return self.deliver_to_account(&account, own, &key);
+        }
+        if let Some(delivery) = self.system_account(&key)? {
             return self.add(delivery);
         }
         if key.local() == "postmaster" {
@@ -212,24 +224,36 @@ impl<'a> Expansion<'a> {
             && self.router.users().find(key).is_ok_and(|found| found.is_some())
     }
 
-    /// A mailbox of ours, or a system account.
+    /// A mailbox of ours, or a system account; where its mail is sent on says nothing.
     pub(super) fn mailbox(&mut self, key: &Address) -> Result<Option<Delivery>, Failure> {
-        let separator = self.router.site().separator();
-        let (user, detail) = separator.map_or((key.local(), None), |s| key.split_detail(s));
-        let base = match detail {
-            Some(_) => key.with_local(user).map_err(|e| Failure::permanent((1, 3), e.to_string(), e))?,
-            None => key.clone(),
-        };
+        match self.account(key)? {
+            Some((account, found_by)) => self.own_delivery(&account, &found_by, key).map(Some),
+            None => self.system_account(key),
+        }
+    }
+
+    /// The account of an address, and the address that it was found by: with or without the detail.
+    fn account(&self, key: &Address) -> Result<Option<(Arc<Account>, Address)>, Failure> {
+        let base = self.without_detail(key)?;
         for candidate in [key, &base] {
             if let Some(account) = self.router.users().find(candidate)? {
-                self.say(Decider::Account, || format!("{key}: account {}", account.address));
-                let mut delivery = Delivery::new(Mailer::Mailbox, key.to_string());
-                if account.address != *key {
-                    delivery.host = account.address.to_string();
-                }
-                return Ok(Some(delivery));
+                return Ok(Some((account, candidate.clone())));
             }
         }
+        Ok(None)
+    }
+
+    fn without_detail(&self, key: &Address) -> Result<Address, Failure> {
+        let separator = self.router.site().separator();
+        match separator.map_or((key.local(), None), |s| key.split_detail(s)) {
+            (user, Some(_)) => key.with_local(user).map_err(|e| Failure::permanent((1, 3), e.to_string(), e)),
+            (_, None) => Ok(key.clone()),
+        }
+    }
+
+    fn system_account(&self, key: &Address) -> Result<Option<Delivery>, Failure> {
+        let base = self.without_detail(key)?;
+        let user = base.local();
         if self.router.site().settings.accounts.system && is_login_name(user) {
             let found = nix::unistd::User::from_name(user)
                 .map_err(|e| Failure::temporary((3, 0), "Local error in processing, try again later", e))?;
@@ -298,7 +322,7 @@ impl<'a> Expansion<'a> {
     }
 
     /// Follows all targets. One bad member of several does not stop the others; a temporary fault stops all.
-    fn targets(&mut self, targets: &[Target], name: &str, key: &Address) -> Result<(), Failure> {
+    pub(super) fn targets(&mut self, targets: &[Target], name: &str, key: &Address) -> Result<(), Failure> {
         let settings = &self.router.site().settings.delivery;
         for target in targets {
             let result = match target {

@@ -1,8 +1,8 @@
 //! Where does this address go? The one function that every way in asks: SMTP at RCPT, LMTP, emsend, bounces.
 //!
 //! The rules of em.cf come first (virtual users, routes, smart host; [`em_cf`]) and give a mailer, a host and a user. For a user of
-//! ours: alias of the whole address, alias of the local part, mailing list, account, the same without +detail, system account, postmaster, the
-//! domain's catch-all alias, and rule set 5. What an alias leads to goes through the rules again.
+//! ours: alias of the whole address, alias of the local part, mailing list, account (which may forward), the same without +detail,
+//! system account, postmaster, the domain's catch-all alias, and rule set 5. What an alias leads to goes through the rules again.
 //! Each step can be shown ([`Router::explain`]).
 //! Trust: addresses are hostile. A local part is looked up as it stands; our em.cf never routes by `%`, `!` and quotes in it,
 //! and no address turns into a program or a file unless the administrator's aliases say so.
@@ -10,6 +10,7 @@
 mod checks;
 mod em_cf;
 mod expand;
+mod forward;
 mod mailers;
 mod senders;
 mod steps;

@@ -10,7 +10,7 @@ use crate::log;
 use crate::policy::client_network;
 use crate::sasl::{Evidence, Found, Lookup, ScramKeys};
 use crate::status::{Enhanced, Failure};
-use crate::users::{Account, Cache, Directory, LoggedIn, Users};
+use crate::users::{self, Account, Cache, Directory, LoggedIn, Users, weakness_of};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -137,16 +137,25 @@ impl LoginDesk {
             Evidence::Proven(proven) => (proven.user(), proven.mechanism()),
             Evidence::Wrong { user } => (user.as_str(), "proof"),
         };
-        let granted = self.grant(evidence, user, now);
+        let granted = self.grant(evidence, user, service, now);
+        let mut reason = None;
         let result = match granted {
-            Ok(Some(login)) if login.account().may_use(service) => {
-                self.forgive(ip);
-                Ok(login)
+            // Who comes from elsewhere does not hear that the password is right.
+            Ok(Some(login)) if !login.account().may_log_in_from(ip) => {
+                reason = Some("networks".to_string());
+                Err(Denied { pause: self.blame(ip, now), failure: None })
             }
-            Ok(Some(_)) => {
-                let failure = Failure::permanent((7, 0), "This service is not enabled for the account", "services=");
-                Err(Denied { pause: Duration::ZERO, failure: Some(failure.with_code(535)) })
-            }
+            Ok(Some(login)) => match refused(&login, service) {
+                None => {
+                    self.forgive(ip);
+                    Ok(login)
+                }
+                Some(failure) => {
+                    reason = Some(failure.cause.clone());
+                    let failure = failure.clone().with_code(if failure.is_temporary() { 454 } else { 535 });
+                    Err(Denied { pause: Duration::ZERO, failure: Some(failure) })
+                }
+            },
             Ok(None) => Err(Denied { pause: self.blame(ip, now), failure: None }),
             // RFC 4954 §6.
             Err(failure) => {
@@ -155,11 +164,17 @@ impl LoginDesk {
             }
         };
         let name = if result.is_ok() { "login" } else { "login-failed" };
-        log::event(name).field("service", service).field("user", user).field("method", method).maybe("ip", ip).write();
+        log::event(name)
+            .field("service", service)
+            .field("user", user)
+            .field("method", method)
+            .maybe("ip", ip)
+            .maybe("reason", reason)
+            .write();
         result
     }
 
-    fn grant(&self, evidence: &Evidence, user: &str, now: Instant) -> Result<Option<LoggedIn>, Failure> {
+    fn grant(&self, evidence: &Evidence, user: &str, service: &str, now: Instant) -> Result<Option<LoggedIn>, Failure> {
         let Some(address) = self.address(user) else {
             // The same work as for an address, so that nobody can tell.
             crate::users::check_password("", None);
@@ -169,10 +184,13 @@ impl LoginDesk {
             Evidence::Wrong { .. } => Ok(None),
             Evidence::Proven(proven) => self.users.log_in_proven(&address, proven),
             Evidence::Password { password, .. } => {
-                if let Some(account) = self.users.find(&address)?
-                    && let Some(seen) = self.cache.recall(&account, password, now)
-                {
-                    return Ok(self.users.log_in_again(account, &seen));
+                if let Some(account) = self.users.find(&address)? {
+                    if let Some(seen) = self.cache.recall(&account, password, now) {
+                        return Ok(self.users.log_in_again(account, &seen));
+                    }
+                    if let Some(login) = self.users.log_in_by_app(&account, password, service) {
+                        return Ok(Some(login));
+                    }
                 }
                 let login = self.users.log_in(&address, password)?;
                 if let Some(login) = &login {
@@ -209,24 +227,32 @@ impl LoginDesk {
         }
     }
 
-    /// Sets an account's new password (poppassd).
+    /// Sets an account's new password (poppassd), if it is good enough.
     pub fn change_password(&self, login: &LoggedIn, password: &str) -> Result<(), Failure> {
-        let scheme = self.site.settings.accounts.password_scheme.clone();
-        let address = login.account().address.clone();
+        let settings = &self.site.settings.accounts;
+        let address = &login.account().address;
+        let refused = |text: String| Failure::permanent((7, 0), text, "");
+        if let Some(weakness) = weakness_of(password, login.account(), settings) {
+            return Err(refused(weakness));
+        }
+        // Hashed before the lock is taken: others need not wait for that.
+        let mut fresh = login.account().clone();
+        fresh.set_password(password, &settings.password_scheme, false).map_err(|e| refused(e.to_string()))?;
         let changed = self.users.update(|accounts| {
             let account = accounts
-                .values_mut()
-                .find(|a| a.address == address)
+                .get_mut(&users::key(address))
                 .ok_or_else(|| std::io::Error::new(std::io::ErrorKind::NotFound, "the account is gone"))?;
-            account
-                .set_password(password, &scheme, false)
-                .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidInput, e.to_string()))
+            for word in ["pw", "scram"] {
+                account.put(word, fresh.field(word).map(str::to_string));
+            }
+            if account.secret().is_some() {
+                account.put("apop", Some(password.to_string()));
+            }
+            account.put("must_change", None);
+            Ok::<_, std::io::Error>(())
         });
-        changed.map_err(|e| match e.kind() {
-            std::io::ErrorKind::InvalidInput => Failure::permanent((7, 0), e.to_string(), ""),
-            _ => Failure::local(&e),
-        })?;
-        log::event("password-changed").field("user", &address).write();
+        changed.map_err(|e| Failure::local(&e))?;
+        log::event("password-changed").field("user", address).write();
         Ok(())
     }
 
@@ -237,4 +263,20 @@ impl LoginDesk {
             nonce => format!("<{nonce}.{}@{}>", now.0, self.site.hostname()),
         }
     }
+}
+
+/// Why a login with the right password is not granted; said openly, for its owner is there.
+fn refused(login: &LoggedIn, service: &str) -> Option<Failure> {
+    if !login.account().may_use(service) {
+        return Some(Failure::permanent((7, 0), "This service is not enabled for the account", "services"));
+    }
+    if login.account().is_moving() {
+        return Some(Failure::temporary((3, 0), "The mailbox is being moved, try again later", "moving"));
+    }
+    // The one service where it can be changed.
+    if login.account().must_change_password() && service != "poppass" {
+        let text = "Set a new password first, at the password server or with your administrator";
+        return Some(Failure::permanent((7, 0), text, "must-change-password"));
+    }
+    None
 }

@@ -137,6 +137,7 @@ pub fn sample() -> String {
     }
     text.push_str(&format!("\n# {}\n[jobs]\n", section_doc("jobs")));
     text.push_str("\n# sweep = \"every 1h: emqueue sweep\"\n");
+    text.push_str("# expire = \"at 03:07: emuser expire --all\"\n");
     text.push_str("# purge = \"at 03:37: emuser purge --all\"\n");
     text.push_str("# tls-report = \"at 04:12: emqueue tls-report\"\n");
     text

@@ -189,6 +189,8 @@ settings! {
     /// Accounts.
     accounts: Accounts {
         password_scheme: String = "argon2id".to_string(), "How new passwords are hashed: argon2id, yescrypt, sha512-crypt or bcrypt.";
+        password_length: u32 = 8, "Shortest password that users may set by empass, in characters.";
+        passwords_refused: Vec<String> = ["00000000", "11111111", "12345678", "123456789", "1234567890", "1q2w3e4r", "1qaz2wsx", "abcd1234", "adminadmin", "asdfghjkl", "baseball", "changeme", "computer", "football", "iloveyou", "letmein1", "passw0rd", "password", "password1", "password123", "princess", "qwerty123", "qwertyui", "qwertyuiop", "starwars", "sunshine", "superman", "trustno1", "welcome1", "whatever"].map(String::from).to_vec(), "Passwords that users may not set by empass, in any case of letters: the first ones that are guessed.";
         system: bool = false, "Accounts of the operating system are recipients too.";
         quota: Size = Size(0), "Quota of accounts that have none of their own; 0 for none.";
         quota_messages: u32 = 0, "The same in messages.";

@@ -128,10 +128,16 @@ impl Trash {
         folder.adopt(&path, system, &message.keywords, message.internal_date)
     }
 
+    /// How many messages [`Trash::purge`] would remove.
+    pub fn purgeable(&self, now: Timestamp, age: Duration) -> io::Result<u64> {
+        let last = first_kept_day(now, age);
+        let old = self.list()?.into_iter().filter(|message| day(message.when) < last);
+        Ok(old.count() as u64)
+    }
+
     /// Removes for good what was expunged more than `age` before `now`, by whole days. How many messages that were.
     pub fn purge(&self, now: Timestamp, age: Duration) -> io::Result<u64> {
-        let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
-        let last = day(Timestamp(now.0.saturating_sub(age)));
+        let last = first_kept_day(now, age);
         let mut count = 0;
         for name in self.days()?.into_iter().filter(|name| *name < last) {
             let dir = self.dir.join(&name);
@@ -166,6 +172,12 @@ impl Trash {
         days.sort_unstable();
         Ok(days)
     }
+}
+
+/// The first day that is kept.
+fn first_kept_day(now: Timestamp, age: Duration) -> String {
+    let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+    day(Timestamp(now.0.saturating_sub(age)))
 }
 
 /// `20261124`.

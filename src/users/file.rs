@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 /// Below this many octets the rest is read and scanned.
 const WINDOW: u64 = 4096;
 /// Longest line, in octets.
-const LINE_LIMIT: usize = 16 << 10;
+pub(super) const LINE_LIMIT: usize = 16 << 10;
 
 /// Finds the line whose first word is `key` in a file of `size` octets.
 pub(super) fn search(file: &impl FileExt, size: u64, key: &str) -> io::Result<Option<String>> {

@@ -3,14 +3,29 @@
 //! Called by `route` (does this mailbox exist?), `serve` (logins) and `emuser`.
 //! Format: first line `# em-users 1`, with ` apop` behind it when an account has a recoverable secret; then `NAME key=value …` (see `fields`), sorted by the bytes of NAME, which is
 //! the account's address in lower case. Words that this version does not know are kept.
+//! A line `NAME alias-of=ACCOUNT` is a further address of an account (see [`alias`]).
 //! Lookup: binary search with pread in the file as it lies; a hundred thousand accounts cost as little as ten.
 //! Change: the whole file is written anew under the lock etc/.users.lock and renamed into place; readers
 //! see the old text or the new one.
 
+mod alias;
+mod app_password;
+mod attributes;
+mod expiry;
 mod file;
 mod password;
+pub mod sheet;
+mod standing;
+mod weakness;
 
-pub use password::{PasswordError, check as check_password, hash as hash_password, is_known as is_known_hash};
+pub use alias::{Clash, aliases_of};
+pub use app_password::{APP_PASSWORDS_LIMIT, generate_password, is_app_name};
+pub use attributes::{ATTRIBUTES, Attribute, SERVICES};
+pub use expiry::Expiry;
+pub use password::{
+    PasswordError, check as check_password, check_new, hash as hash_password, is_known as is_known_hash,
+};
+pub use weakness::weakness_of;
 
 use crate::addr::Address;
 use crate::config::Site;
@@ -19,6 +34,8 @@ use crate::fsx::{self, Glance, Identity, Lock, LockError, Seen};
 use crate::mailbox::Quota;
 use crate::sasl::{Proven, ScramKeys};
 use crate::status::Failure;
+use alias::ALIAS_OF;
+use file::LINE_LIMIT;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
@@ -259,17 +276,22 @@ impl Users {
     }
 
     fn search(&self, file: &File, key: &str) -> io::Result<Option<Arc<Account>>> {
+        let Some(found) = self.search_line(file, key)? else { return Ok(None) };
+        let Some(owner) = found.field(ALIAS_OF).and_then(|owner| Address::parse(owner).ok()) else {
+            return Ok(Some(Arc::new(found)));
+        };
+        let owner = self.search_line(file, &name_key(&owner))?;
+        let confirms = |owner: &Account| owner.aliases().any(|alias| name_key(&alias) == key);
+        Ok(owner.filter(confirms).map(Arc::new))
+    }
+
+    fn search_line(&self, file: &File, key: &str) -> io::Result<Option<Account>> {
         let line = file
             .metadata()
             .and_then(|m| file::search(file, m.len(), key))
             .map_err(|e| fsx::context("read", &self.path, e))?;
-        match line {
-            None => Ok(None),
-            Some(line) => match Account::parse(&line) {
-                Some(account) => Ok(Some(Arc::new(account))),
-                None => Err(fsx::context("read", &self.path, invalid(&format!("damaged line for {key}")))),
-            },
-        }
+        let damaged = || fsx::context("read", &self.path, invalid(&format!("damaged line for {key}")));
+        line.map(|line| Account::parse(&line).ok_or_else(damaged)).transpose()
     }
 
     /// True when APOP and CRAM-MD5 can work for anybody; nothing is offered that nobody can use.
@@ -286,8 +308,10 @@ impl Users {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other?,
         };
-        file::parse(&bytes)
-            .map_err(|(line, what)| fsx::context("read", &self.path, invalid(&format!("line {line}: {what}"))))
+        let mut all = file::parse(&bytes)
+            .map_err(|(line, what)| fsx::context("read", &self.path, invalid(&format!("line {line}: {what}"))))?;
+        all.retain(|account| account.field(ALIAS_OF).is_none());
+        Ok(all)
     }
 
     /// Changes the set of accounts under the lock; nothing is written when `change` fails.
@@ -301,15 +325,17 @@ impl Users {
         })?;
         let mut accounts: BTreeMap<String, Account> = self.list()?.into_iter().map(|a| (a.key(), a)).collect();
         let result = change(&mut accounts)?;
+        let refused = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
+        let aliases = aliases_of(&accounts).map_err(|clash| refused(clash.to_string()))?;
+        if let Some(long) = accounts.values().find(|account| !account.fits()) {
+            return Err(refused(format!("{}: all in all it has more than {LINE_LIMIT} octets", long.address)).into());
+        }
         let mut text = String::from(HEADER);
         if accounts.values().any(|a| a.secret().is_some()) {
             text.push_str(HEADER_SECRETS);
         }
         text.push('\n');
-        for account in accounts.values() {
-            text.push_str(&account.print());
-            text.push('\n');
-        }
+        text.push_str(&alias::print_all(&accounts, &aliases));
         fsx::replace(&self.path, text.as_bytes(), 0o600)?;
         Glance::renew();
         Ok(result)
@@ -320,18 +346,24 @@ impl Users {
         let account = self.find(address)?;
         let hash = account.as_deref().and_then(Account::password);
         let is_right = check_password(password, hash);
-        Ok(account.filter(|a| is_right && !a.is_locked()).map(|account| LoggedIn { account }))
+        Ok(account.filter(|a| is_right && !a.refuses_logins()).map(|account| LoggedIn { account }))
+    }
+
+    /// Grants a login for a service by one of the account's app passwords.
+    pub fn log_in_by_app(&self, account: &Arc<Account>, password: &str, service: &str) -> Option<LoggedIn> {
+        let is_right = account.app_password(password, service).is_some() && !account.refuses_logins();
+        is_right.then(|| LoggedIn { account: account.clone() })
     }
 
     /// Grants a login whose password was verified a moment ago against the same stored hash.
     pub fn log_in_again(&self, account: Arc<Account>, _seen: &Remembered) -> Option<LoggedIn> {
-        (!account.is_locked()).then_some(LoggedIn { account })
+        (!account.refuses_logins()).then_some(LoggedIn { account })
     }
 
     /// Grants a login by a proof.
     pub fn log_in_proven(&self, address: &Address, proven: &Proven) -> Result<Option<LoggedIn>, Failure> {
         debug_assert!(!proven.user().is_empty());
-        Ok(self.find(address)?.filter(|a| !a.is_locked()).map(|account| LoggedIn { account }))
+        Ok(self.find(address)?.filter(|a| !a.refuses_logins()).map(|account| LoggedIn { account }))
     }
 }
 

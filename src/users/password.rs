@@ -38,8 +38,8 @@ pub enum PasswordError {
     Hash(String),
 }
 
-/// Hashes a new password by one of [`PASSWORD_SCHEMES`].
-pub fn hash(password: &str, scheme: &str) -> Result<String, PasswordError> {
+/// Refuses what [`hash`] can't make a password of.
+pub fn check_new(password: &str, scheme: &str) -> Result<(), PasswordError> {
     if password.is_empty() {
         return Err(PasswordError::Empty);
     }
@@ -49,6 +49,16 @@ pub fn hash(password: &str, scheme: &str) -> Result<String, PasswordError> {
     if password.chars().any(char::is_control) {
         return Err(PasswordError::Control);
     }
+    match scheme {
+        // What lies behind would not count, and nobody would know.
+        "bcrypt" if password.len() > BCRYPT_LIMIT => Err(PasswordError::TooLongFor("bcrypt", BCRYPT_LIMIT)),
+        _ => Ok(()),
+    }
+}
+
+/// Hashes a new password by one of [`PASSWORD_SCHEMES`].
+pub fn hash(password: &str, scheme: &str) -> Result<String, PasswordError> {
+    check_new(password, scheme)?;
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|_| PasswordError::Random)?;
     let failed = |e: &dyn std::fmt::Display| PasswordError::Hash(e.to_string());
@@ -65,8 +75,6 @@ pub fn hash(password: &str, scheme: &str) -> Result<String, PasswordError> {
             let hasher = sha_crypt::ShaCrypt::default();
             hasher.hash_password_with_salt(bytes, &salt).map(|h| h.to_string()).map_err(|e| failed(&e))
         }
-        // What lies behind would not count, and nobody would know.
-        "bcrypt" if bytes.len() > BCRYPT_LIMIT => Err(PasswordError::TooLongFor("bcrypt", BCRYPT_LIMIT)),
         "bcrypt" => bcrypt::hash(password, bcrypt::DEFAULT_COST).map_err(|e| failed(&e)),
         other => Err(PasswordError::Scheme(other.to_string())),
     }

@@ -95,14 +95,14 @@ fn mail_goes_through(world: &World, services: &[(&str, &str, u16)]) {
     let mut pass = Client::connect(address("poppass"));
     assert!(pass.line().starts_with("200 "));
     for (command, code) in
-        [("USER alice@example.test", "300"), ("PASS demo", "200"), ("NEWPASS other1", "200"), ("QUIT", "200")]
+        [("USER alice@example.test", "300"), ("PASS demo", "200"), ("NEWPASS another-one", "200"), ("QUIT", "200")]
     {
         let reply = pass.ask(command);
         assert!(reply.starts_with(code), "{command}: {reply}");
     }
     let mut pop = Client::connect(address("pop3"));
     pop.line();
-    pop.send("USER alice\r\nPASS other1\r\nQUIT\r\n");
+    pop.send("USER alice\r\nPASS another-one\r\nQUIT\r\n");
     assert!(pop.rest().contains("+OK 0 messages"));
 }
 

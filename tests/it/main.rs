@@ -1,6 +1,9 @@
 //! The product as its users meet it: through the real binaries, one module a capability.
 
 mod accounts;
+mod accounts_logins;
+mod accounts_mail;
+mod accounts_sheets;
 mod aliases;
 mod certificates;
 mod clients;

@@ -53,7 +53,7 @@ pub(super) fn mailbox(realm: &Realm, name: &str) -> Result<String, Ended> {
     }
 }
 
-fn registry(site: &Site) -> Arc<Registry> {
+pub(super) fn registry(site: &Site) -> Arc<Registry> {
     Arc::new(Registry::new(StoreSettings {
         clock: Timestamp::now,
         host: site.hostname(),

@@ -1,4 +1,4 @@
-//! `emuser undelete` and `emuser purge`: expunged mail comes back, or goes for good.
+//! `emuser trash`, `undelete` and `purge`: expunged mail is counted, comes back, or goes for good.
 
 use super::owner::{owner, tree};
 use super::share::ownerless_trees;
@@ -38,13 +38,29 @@ pub(super) struct Undelete {
 }
 
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
 pub(super) struct Purge {
     /// user@domain, shared[:domain] or public[:domain]
+    #[arg(required_unless_present = "all")]
     user: Option<String>,
     /// All accounts, and what no account owns
-    #[arg(long)]
+    #[arg(long, conflicts_with = "user")]
     all: bool,
+    /// Say how many messages would be removed, and remove none
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Show {
+    /// user@domain, shared[:domain] or public[:domain]
+    #[arg(required_unless_present = "all")]
+    user: Option<String>,
+    /// All accounts, and what no account owns
+    #[arg(long, conflicts_with = "user")]
+    all: bool,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    json: bool,
 }
 
 /// What of a message's header is shown.
@@ -166,17 +182,44 @@ fn to_json(message: &Trashed, name: &str, uid: Option<Uid>, title: &Title) -> se
     })
 }
 
-pub(super) fn purge(site: &Site, users: &Users, wanted: &Purge) -> Done {
-    let realms = match &wanted.user {
-        Some(user) => vec![owner(user, site, users)?],
+/// Those of one owner, or all that there are.
+fn realms(user: Option<&str>, site: &Site, users: &Users) -> Result<Vec<Realm>, Ended> {
+    match user {
+        Some(user) => Ok(vec![owner(user, site, users)?]),
         None => {
             let accounts = users.list().map_err(damaged)?.into_iter();
-            accounts.map(|account| Realm::Account(account.address)).chain(ownerless_trees(site)).collect()
+            Ok(accounts.map(|account| Realm::Account(account.address)).chain(ownerless_trees(site)).collect())
         }
-    };
+    }
+}
+
+pub(super) fn show(site: &Site, users: &Users, wanted: &Show) -> Done {
+    for realm in realms(wanted.user.as_deref(), site, users)? {
+        let trash = Trash::of(&realm.home(&site.root.mail));
+        let (messages, mut octets) = (trash.list()?, 0);
+        let Some(oldest) = messages.first().map(|message| message.when) else { continue };
+        for message in &messages {
+            // One that was brought back a moment ago has no size any more.
+            octets += trash.text(message).and_then(|file| file.metadata()).map_or(0, |metadata| metadata.len());
+        }
+        let count = messages.len();
+        say(&match wanted.json {
+            true => {
+                let (owner, oldest) = (realm.to_string(), oldest.rfc3339());
+                let json = serde_json::json!({"owner": owner, "messages": count, "octets": octets, "oldest": oldest});
+                format!("{json}\n")
+            }
+            false => format!("{realm} {count} messages, {octets} octets, since {}\n", oldest.short()),
+        })?;
+    }
+    Ok(Exit::Ok)
+}
+
+pub(super) fn purge(site: &Site, users: &Users, wanted: &Purge) -> Done {
+    let realms = realms(wanted.user.as_deref(), site, users)?;
     let (mut count, mut exit) = (0, Exit::Ok);
     for realm in &realms {
-        match purge_one(site, realm) {
+        match purge_one(site, realm, wanted.dry_run) {
             Ok(purged) => count += purged,
             // One account's trouble keeps nobody else's trash.
             Err(e) => {
@@ -186,13 +229,17 @@ pub(super) fn purge(site: &Site, users: &Users, wanted: &Purge) -> Done {
         }
     }
     if count > 0 {
-        say(&format!("{count} messages removed for good\n"))?;
+        let what = if wanted.dry_run { "would be removed" } else { "removed" };
+        say(&format!("{count} messages {what} for good\n"))?;
     }
     Ok(exit)
 }
 
-fn purge_one(site: &Site, realm: &Realm) -> std::io::Result<u64> {
+fn purge_one(site: &Site, realm: &Realm, dry_run: bool) -> std::io::Result<u64> {
     let home = realm.home(&site.root.mail);
+    if dry_run {
+        return Trash::of(&home).purgeable(Timestamp::now(), site.settings.imap.trash);
+    }
     let count = Trash::of(&home).purge(Timestamp::now(), site.settings.imap.trash)?;
     if count > 0 {
         log::event("trash-purged").field("user", realm).field("messages", count).write();

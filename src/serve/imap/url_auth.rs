@@ -173,7 +173,7 @@ impl ImapService {
             .logins
             .account(owner)
             .map_err(|failure| Trouble::Told(Outcome::no(Some(Code::Unavailable), failure.public)))?;
-        let Some(account) = found.filter(|account| !account.is_locked() && account.may_use("imap")) else {
+        let Some(account) = found.filter(|account| !account.refuses_logins() && account.may_use("imap")) else {
             return Ok(None);
         };
         let home = users::home(&self.desk.site.root.mail, &account.address);

@@ -19,6 +19,11 @@ impl Folder {
         self.remove(which, |flags| flags.has(System::Deleted), &trash_name(&self.dir))
     }
 
+    /// Removes these messages, whatever their flags: they are too old. Durable when this returns.
+    pub fn remove_old(&self, which: &UidSet) -> Result<UidSet, FolderError> {
+        self.remove(Some(which), |_| true, &trash_name(&self.dir))
+    }
+
     /// Removes all messages, whatever their flags, when the mailbox is deleted; the trash knows it by this name on disk.
     pub(in crate::store) fn empty(&self, folder: &str) -> Result<UidSet, FolderError> {
         self.remove(None, |_| true, folder)
