@@ -12,7 +12,7 @@ use crate::mailbox::Quota;
 use crate::settings::Size;
 use crate::status::Exit;
 use crate::store::{FolderError, TreeError};
-use crate::users::{self, Account, Users};
+use crate::users::{self, Account, Accounts, Source, Users};
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -208,8 +208,7 @@ fn run(arguments: Arguments) -> super::Done {
             }
         }
         Action::Show { address, json } => {
-            let address = parse(&address, &site)?;
-            let account = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
+            let account = account(&address, &site, &users)?;
             say(&if json { format!("{}\n", to_json(&account, &site)) } else { to_text(&account, &site) })?;
         }
         Action::List { domain, json } => {
@@ -262,11 +261,15 @@ fn own_address(text: &str, site: &Site) -> Result<Address, Ended> {
     Ok(address)
 }
 
-/// The account of this name.
+/// The account of this name, in whichever directory.
 fn account(text: &str, site: &Site, users: &Users) -> Result<Account, Ended> {
     let address = parse(text, site)?;
-    let found = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
-    Ok(Arc::unwrap_or_clone(found))
+    let accounts = Accounts::of(site);
+    let found = match accounts.may_wait() {
+        true => accounts.find(&address)?,
+        false => users.lookup(&address).map_err(damaged)?,
+    };
+    Ok(Arc::unwrap_or_clone(found.ok_or_else(|| no_such(&address))?))
 }
 
 /// What a failure of the store is to the shell.
@@ -407,6 +410,7 @@ fn to_text(account: &Account, site: &Site) -> String {
         }
     };
     line("name", account.name());
+    line("directory", if account.source() == Source::File { "" } else { account.source().name() });
     line("password", scheme(account));
     line("apop", if account.secret().is_some() { "yes (the password is kept readable)" } else { "" });
     line("quota", &quota_text(quota));
@@ -418,6 +422,7 @@ fn to_text(account: &Account, site: &Site) -> String {
 
 fn scheme(account: &Account) -> &str {
     match account.password() {
+        None if account.source() != Source::File => account.source().name(),
         None => "none",
         Some(hash) => hash.split('$').nth(1).unwrap_or("unknown"),
     }
@@ -434,6 +439,7 @@ fn to_json(account: &Account, site: &Site) -> serde_json::Value {
     let quota = account.quota(site.default_quota());
     serde_json::json!({
         "address": account.address.to_string(),
+        "directory": account.source().name(),
         "name": account.name(),
         "password": scheme(account),
         "apop": account.secret().is_some(),

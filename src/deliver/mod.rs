@@ -19,7 +19,7 @@ use crate::fsx;
 use crate::mailbox::Quota;
 use crate::status::Failure;
 use crate::store::{self, Arrival};
-use crate::users::{self, Directory, Users};
+use crate::users::{self, Accounts};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Postman {
     site: Arc<Site>,
-    users: Users,
+    users: Accounts,
     host: String,
     emlocal: PathBuf,
 }
@@ -45,7 +45,7 @@ pub struct Letter<'a> {
 
 impl Postman {
     /// A postman; `users` are the site's accounts, `emlocal` is the program for system accounts.
-    pub fn new(site: Arc<Site>, users: Users, emlocal: PathBuf) -> Postman {
+    pub fn new(site: Arc<Site>, users: Accounts, emlocal: PathBuf) -> Postman {
         let host = site.hostname();
         Postman { site, users, host, emlocal }
     }

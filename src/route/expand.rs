@@ -8,7 +8,6 @@ use crate::envelope::{Delivery, Mailer};
 use crate::status::{Enhanced, Failure};
 use crate::tables::aliases::Alias;
 use crate::tables::aliases::{Aliases, Target, parse_targets};
-use crate::users::Directory;
 use std::collections::HashSet;
 
 /// Deepest nesting of aliases.

@@ -25,7 +25,7 @@ use crate::config::{ConfigError, Site};
 use crate::envelope::{Delivery, Mailer};
 use crate::status::{Enhanced, Failure};
 use crate::tables::{Aliases, Watched};
-use crate::users::Users;
+use crate::users::Accounts;
 use em_cf::EmCf;
 use expand::Expansion;
 use mailers::Act;
@@ -35,7 +35,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Router {
     site: Arc<Site>,
-    users: Users,
+    users: Accounts,
     aliases: Arc<Watched<Aliases>>,
     rules: Arc<EmCf>,
 }
@@ -51,7 +51,7 @@ impl Router {
 
     /// The same with a host for all mail that has no route, as routes write it; a `D{smart_host}` line of em.cf stands above it.
     pub fn with_smart_host(site: Arc<Site>, smart_host: Option<String>) -> Router {
-        let users = Users::of(&site);
+        let users = Accounts::of(&site);
         let aliases = Arc::new(Watched::new(site.root.etc.join("aliases")));
         let rules = Arc::new(EmCf::new(site.clone(), smart_host));
         Router { site, users, aliases, rules }
@@ -63,7 +63,7 @@ impl Router {
     }
 
     /// The accounts.
-    pub fn users(&self) -> &Users {
+    pub fn users(&self) -> &Accounts {
         &self.users
     }
 

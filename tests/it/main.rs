@@ -6,6 +6,7 @@ mod certificates;
 mod clients;
 mod crash;
 mod dialogues;
+mod directories;
 mod dns;
 mod emd;
 mod emsend;
