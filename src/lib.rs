@@ -5,7 +5,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | 4 programs | `cli`, `drive` |
-//! | 3 services | `serve`, `route`, `policy`, `deliver`, `queue`, `nexthop`, `bounce`, `submit` |
+//! | 3 services | `serve`, `route`, `policy`, `deliver`, `queue`, `nexthop`, `bounce`, `submit`, `migrate` |
 //! | 2 protocols | `proto` |
 //! | 2′ stores | `spool`, `store`, `users`, `tables`, `config` |
 //! | 1 values | `addr`, `envelope`, `mailbox`, `msg`, `rules`, `sasl`, `settings`, `status` |
@@ -27,6 +27,7 @@ pub mod fsx;
 pub mod line;
 pub mod log;
 pub mod mailbox;
+pub mod migrate;
 pub mod msg;
 pub mod nexthop;
 pub mod policy;

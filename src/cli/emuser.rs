@@ -1,6 +1,7 @@
 //! emuser: accounts and their mailboxes, from the shell.
 
 mod check;
+mod migrate;
 mod owner;
 mod share;
 mod trash;
@@ -89,6 +90,8 @@ enum Action {
     Purge(trash::Purge),
     /// Check an account's mailboxes, and mend what can be mended
     CheckMail(check::CheckMail),
+    /// Copy an account of another IMAP server into one of ours
+    Migrate(migrate::Migrate),
     /// Show and change the rights on a mailbox
     #[command(subcommand)]
     Acl(share::AclAction),
@@ -136,8 +139,8 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> super::Done {
     let root = arguments.root.root();
-    use Action::{Acl, CheckMail, Purge, Share, Undelete};
-    if matches!(arguments.action, Undelete(_) | Purge(_) | CheckMail(_) | Acl(_) | Share(_)) {
+    use Action::{Acl, CheckMail, Migrate, Purge, Share, Undelete};
+    if matches!(arguments.action, Undelete(_) | Purge(_) | CheckMail(_) | Migrate(_) | Acl(_) | Share(_)) {
         // Mail belongs to em, and so must all that is written beside it.
         super::become_em(&root)?;
     }
@@ -147,6 +150,7 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Undelete(action) => return trash::undelete(&site, &users, &action),
         Action::Purge(action) => return trash::purge(&site, &users, &action),
         Action::CheckMail(action) => return check::check_mail(&site, &users, &action),
+        Action::Migrate(action) => return migrate::migrate(&site, &users, &action),
         Action::Acl(action) => return share::acl(&site, &users, &action),
         Action::Share(action) => return share::share(&site, &users, &action),
         Action::Add { address, password, fields } => {

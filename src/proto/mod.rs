@@ -9,6 +9,7 @@
 //! its high-water mark: that is how big answers stream with back-pressure.
 
 pub mod imap;
+pub mod imap_client;
 pub mod pop3;
 pub mod poppass;
 pub mod proxy;

@@ -28,6 +28,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("users", 21),
     ("bounce", 30),
     ("deliver", 30),
+    ("migrate", 30),
     ("nexthop", 30),
     ("policy", 30),
     ("queue", 30),

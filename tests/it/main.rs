@@ -23,6 +23,7 @@ mod imaptest;
 mod inetd;
 mod james;
 mod main_job;
+mod migrate;
 mod name_server;
 mod next_hops;
 mod odmr;
