@@ -4,6 +4,7 @@ mod check;
 mod migrate;
 mod owner;
 mod share;
+mod takeover;
 mod trash;
 
 use super::{Ended, RootOption, say};
@@ -92,6 +93,9 @@ enum Action {
     CheckMail(check::CheckMail),
     /// Copy an account of another IMAP server into one of ours
     Migrate(migrate::Migrate),
+    /// Take over the accounts of the operating system, of Dovecot or of Postfix
+    #[command(subcommand)]
+    Takeover(takeover::Takeover),
     /// Show and change the rights on a mailbox
     #[command(subcommand)]
     Acl(share::AclAction),
@@ -150,6 +154,7 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Undelete(action) => return trash::undelete(&site, &users, &action),
         Action::Purge(action) => return trash::purge(&site, &users, &action),
         Action::CheckMail(action) => return check::check_mail(&site, &users, &action),
+        Action::Takeover(action) => return takeover::takeover(&site, &users, &action),
         Action::Migrate(action) => return migrate::migrate(&site, &users, &action),
         Action::Acl(action) => return share::acl(&site, &users, &action),
         Action::Share(action) => return share::share(&site, &users, &action),

@@ -136,3 +136,62 @@ fn pam_checks_the_passwords_of_system_accounts() {
     assert!(pass(&world, "daemon", "wrong").starts_with("-ERR [AUTH]"));
     assert!(pass(&world, "alice", "demo").starts_with("+OK"));
 }
+
+/// A hash of `Hello world!`.
+const SHA512: &str =
+    "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1";
+
+#[test]
+fn accounts_of_the_system_are_taken_over_once() {
+    let world = World::new();
+    let passwd = "root:x:0:0::/:/\nalice:x:1000:1000::/:/\nerin:x:1001:1::/:/\nfrank:x:1002:1:Frank Sun,,,:/:/\nnobody:x:65534:1::/:/\n";
+    std::fs::write(world.path("passwd"), passwd).unwrap();
+    std::fs::write(world.path("shadow"), format!("erin:{SHA512}:1::::::\nfrank:$1$md5$x:1::::::\n")).unwrap();
+    let (passwd, shadow) = (world.path("passwd").display().to_string(), world.path("shadow").display().to_string());
+    let arguments = ["takeover", "system", "--passwd", &passwd, "--shadow", &shadow];
+    let plan = world.ok("emuser", &[arguments.as_slice(), &["--dry-run"]].concat());
+    assert!(
+        plan.contains("add erin@example.test\n") && plan.contains("2 accounts would be added, 1 were here"),
+        "{plan}"
+    );
+    assert!(!world.ok("emuser", &["list"]).contains("erin"));
+    let told = world.ok("emuser", &arguments);
+    assert!(told.contains("without password: frank@example.test: a hash that can't be checked here"), "{told}");
+    assert!(world.ok("emuser", &arguments).contains("0 accounts added, 3 were here"));
+    world.start();
+    assert!(pass(&world, "erin", "Hello world!").starts_with("+OK"));
+    assert!(pass(&world, "alice", "demo").starts_with("+OK"));
+    assert!(world.ok("emuser", &["show", "frank@example.test"]).contains("Frank Sun"));
+}
+
+#[test]
+fn files_of_dovecot_and_postfix_are_taken_over_whole_or_not_at_all() {
+    let world = World::new();
+    let file = world.path("passwd-file").display().to_string();
+    let text = format!(
+        "erin@example.test:{{SHA512-CRYPT}}{SHA512}::::::userdb_quota_rule=*:storage=3M\nfrank:{{PLAIN}}demo\n"
+    );
+    std::fs::write(&file, format!("{text}gina@elsewhere.test:x\n")).unwrap();
+    let out = world.run("emuser", &["takeover", "dovecot", &file]);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(
+        out.status.code() == Some(65) && said.contains("passwd-file:3:1: elsewhere.test is not a domain"),
+        "{said}"
+    );
+    assert!(!world.ok("emuser", &["list"]).contains("erin"));
+    std::fs::write(&file, text).unwrap();
+    assert!(world.ok("emuser", &["takeover", "dovecot", &file]).contains("2 accounts added"));
+    assert!(world.ok("emuser", &["show", "erin@example.test"]).contains("3M"));
+    let table = world.path("virtual").display().to_string();
+    std::fs::write(&table, "henry@example.test example.test/henry/\nalice@example.test x\n").unwrap();
+    let told = world.ok("emuser", &["takeover", "postfix-mailboxes", &table]);
+    assert!(told.contains("1 accounts added, 1 were here"), "{told}");
+    std::fs::write(&table, "sales@example.test alice@example.test, henry\n@example.test bob\n").unwrap();
+    let aliases = world.ok("emuser", &["takeover", "postfix-aliases", &table]);
+    assert_eq!(aliases, "sales@example.test: alice@example.test, henry\n@example.test: bob\n");
+    std::fs::write(world.path("etc/aliases"), aliases).unwrap();
+    world.ok("emconf", &["check"]);
+    world.start();
+    assert!(pass(&world, "frank", "demo").starts_with("+OK"));
+    assert!(rcpt(&world, "sales@example.test").starts_with("250"));
+}
