@@ -5,7 +5,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | 4 programs | `cli`, `drive` |
-//! | 3 services | `serve`, `route`, `policy`, `deliver`, `queue`, `nexthop`, `bounce`, `list`, `submit` |
+//! | 3 services | `serve`, `route`, `policy`, `deliver`, `queue`, `nexthop`, `bounce`, `list`, `submit`, `migrate` |
 //! | 2 protocols | `proto` |
 //! | 2′ stores | `spool`, `store`, `users`, `lists`, `tables`, `config` |
 //! | 1 values | `addr`, `envelope`, `mailbox`, `msg`, `report`, `rules`, `sasl`, `settings`, `sieve`, `status` |
@@ -29,6 +29,7 @@ pub mod list;
 pub mod lists;
 pub mod log;
 pub mod mailbox;
+pub mod migrate;
 pub mod msg;
 pub mod nexthop;
 pub mod policy;

@@ -13,8 +13,7 @@
 
 use std::fs::File;
 use std::io;
-use std::net::TcpListener;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -59,11 +58,11 @@ pub(crate) fn start_write_back(file: &File) {
     unsafe { nix::libc::sync_file_range(file.as_raw_fd(), 0, 0, nix::libc::SYNC_FILE_RANGE_WRITE) };
 }
 
-/// Lets the command's process have these sockets as descriptors 3, 4, ….
+/// Lets the command's process have these files as descriptors 3, 4, ….
 ///
-/// The sockets must stay open until the command is spawned.
-pub(crate) fn pass(command: &mut Command, sockets: &[&TcpListener]) {
-    let numbers: Vec<RawFd> = sockets.iter().map(|s| s.as_raw_fd()).collect();
+/// The files must stay open until the command is spawned.
+pub(crate) fn pass(command: &mut Command, files: &[BorrowedFd<'_>]) {
+    let numbers: Vec<RawFd> = files.iter().map(|file| file.as_raw_fd()).collect();
     let count = numbers.len() as RawFd;
     let act = move || {
         // First out of the way of the target range, so that no dup2 overwrites one that is still needed.

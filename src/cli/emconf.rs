@@ -309,6 +309,14 @@ fn check(site: &Site) -> super::Done {
     if site.settings.delivery.programs && nix::unistd::User::from_name(user).ok().flatten().is_none() {
         problems.push(format!("delivery.program_user: there is no user {user}"));
     }
+    for program in site.settings.accounts.directories.iter().filter_map(|directory| directory.program()) {
+        if let Err(e) = nix::unistd::access(program, nix::unistd::AccessFlags::X_OK) {
+            problems.push(format!("accounts.directories: {program}: {e}"));
+        }
+    }
+    if site.settings.accounts.directories.is_empty() {
+        problems.push("accounts.directories is empty: nobody has an account".to_string());
+    }
     check_users(site, &router, &mut problems);
     check_aliases(site, &router, &mut problems);
     check_modes(site, &mut problems);

@@ -6,7 +6,6 @@ use crate::config::Site;
 use crate::drive::{Conn, TlsSource};
 use crate::policy::{Connections, Sessions, plaintext_allowed};
 use crate::proto::imap::{Config, Context, ImapSession, Limits};
-use crate::sasl::Mechanism;
 use crate::serve::{ImapDesk, ImapService, LoginDesk};
 use crate::store::{LOCK_PATIENCE, Registry, StoreSettings};
 use std::net::IpAddr;
@@ -78,7 +77,7 @@ impl House {
         let config = Config {
             host: site.hostname(),
             capabilities: desk.capabilities(),
-            mechanisms: auth.mechanisms.iter().filter_map(|name| Mechanism::parse(name)).collect(),
+            mechanisms: site.mechanisms(),
             starttls: tls.is_some(),
             tolerates_spaces: imap.tolerates_spaces,
             id: vec![("name".to_string(), "ExpressMail".to_string())],

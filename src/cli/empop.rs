@@ -6,7 +6,6 @@ use crate::config::Site;
 use crate::drive::{Conn, TlsSource};
 use crate::policy::{Connections, plaintext_allowed};
 use crate::proto::pop3::{Config, Context, Pop3Session};
-use crate::sasl::Mechanism;
 use crate::serve::{LoginDesk, Pop3Desk, Pop3Service};
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -64,7 +63,7 @@ impl House {
         let auth = &site.settings.auth;
         let config = Config {
             host: site.hostname(),
-            mechanisms: auth.mechanisms.iter().filter_map(|name| Mechanism::parse(name)).collect(),
+            mechanisms: site.mechanisms(),
             stls: tls.is_some(),
             apop: pop3.apop,
             login_delay: pop3.login_delay.as_secs(),

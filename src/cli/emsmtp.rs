@@ -90,8 +90,7 @@ impl House {
         let logins = Arc::new(LoginDesk::new(site.clone()));
         let smtp = &site.settings.smtp;
         let connections = Connections::new(smtp.connections, smtp.connections_per_client);
-        let mechanisms: Vec<Mechanism> =
-            site.settings.auth.mechanisms.iter().filter_map(|name| Mechanism::parse(name)).collect();
+        let mechanisms = site.mechanisms();
         let make = |name: &'static str| {
             let kind = match name {
                 "smtp" => Kind::Smtp,

@@ -5,12 +5,14 @@ mod check;
 mod expire;
 mod export;
 mod import;
+mod migrate;
 mod owner;
 mod password;
 mod rename;
 mod share;
 mod sieve;
 mod show;
+mod takeover;
 mod trash;
 mod vacation;
 mod values;
@@ -20,7 +22,7 @@ use crate::addr::{Address, normal_domain};
 use crate::config::Site;
 use crate::status::Exit;
 use crate::store::{FolderError, TreeError};
-use crate::users::{self, Account, Users};
+use crate::users::{self, Account, Accounts, Users};
 use show::{to_json, to_text};
 use std::io::Write;
 use std::process::ExitCode;
@@ -117,6 +119,11 @@ enum Action {
     Purge(trash::Purge),
     /// Check an account's mailboxes, and mend what can be mended
     CheckMail(check::CheckMail),
+    /// Copy an account of another IMAP server into one of ours
+    Migrate(migrate::Migrate),
+    /// Take over the accounts of the operating system, of Dovecot or of Postfix
+    #[command(subcommand)]
+    Takeover(takeover::Takeover),
     /// Show and change the rights on a mailbox
     #[command(subcommand)]
     Acl(share::AclAction),
@@ -135,14 +142,22 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> super::Done {
     let root = arguments.root.root();
-    use Action::{Acl, CheckMail, Expire, Purge, Share, Sieve, Trash, Undelete};
+    use Action::{Acl, CheckMail, Expire, Migrate, Purge, Share, Sieve, Trash, Undelete};
     let script = match &arguments.action {
         Sieve(action) => action.read()?,
         _ => Vec::new(),
     };
     let touches_mail = matches!(
         arguments.action,
-        Undelete(_) | Trash(_) | Purge(_) | Expire(_) | CheckMail(_) | Acl(_) | Share(_) | Sieve(_)
+        Undelete(_)
+            | Trash(_)
+            | Purge(_)
+            | Expire(_)
+            | CheckMail(_)
+            | Migrate(_)
+            | Acl(_)
+            | Share(_)
+            | Sieve(_)
     );
     if touches_mail {
         // Mail belongs to em, and so must all that is written beside it.
@@ -155,6 +170,8 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Undelete(action) => return trash::undelete(&site, &users, &action),
         Action::Purge(action) => return trash::purge(&site, &users, &action),
         Action::CheckMail(action) => return check::check_mail(&site, &users, &action),
+        Action::Takeover(action) => return takeover::takeover(&site, &users, &action),
+        Action::Migrate(action) => return migrate::migrate(&site, &users, &action),
         Action::Acl(action) => return share::acl(&site, &users, &action),
         Action::Share(action) => return share::share(&site, &users, &action),
         Action::Sieve(action) => return sieve::sieve(&site, &users, &action, &script),
@@ -220,8 +237,7 @@ fn run(arguments: Arguments) -> super::Done {
             }
         }
         Action::Show { address, json } => {
-            let address = parse(&address, &site)?;
-            let account = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
+            let account = account(&address, &site, &users)?;
             say(&if json { format!("{}\n", to_json(&account, &site)) } else { to_text(&account, &site) })?;
         }
         Action::List { domain, json } => {
@@ -279,11 +295,15 @@ fn own_address(text: &str, site: &Site) -> Result<Address, Ended> {
     Ok(address)
 }
 
-/// The account of this name.
+/// The account of this name, in whichever directory.
 fn account(text: &str, site: &Site, users: &Users) -> Result<Account, Ended> {
     let address = parse(text, site)?;
-    let found = users.lookup(&address).map_err(damaged)?.ok_or_else(|| no_such(&address))?;
-    Ok(Arc::unwrap_or_clone(found))
+    let accounts = Accounts::of(site);
+    let found = match accounts.may_wait() {
+        true => accounts.find(&address)?,
+        false => users.lookup(&address).map_err(damaged)?,
+    };
+    Ok(Arc::unwrap_or_clone(found.ok_or_else(|| no_such(&address))?))
 }
 
 /// What a failure of the store is to the shell.

@@ -11,7 +11,8 @@ pub use init::{OFFSETS, Ports, init, make_tree};
 
 use crate::fsx;
 use crate::mailbox::Quota;
-use crate::settings::{self, Root, Settings};
+use crate::sasl::Mechanism;
+use crate::settings::{self, DirectoryChoice, Root, Settings};
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -41,6 +42,21 @@ impl Site {
     pub fn shared_quota(&self) -> Quota {
         let accounts = &self.settings.accounts;
         Quota { octets: accounts.quota_shared.0, messages: accounts.quota_shared_messages.into() }
+    }
+
+    /// The SASL mechanisms that are offered. Passwords that another program checks must come as they are: beside such accounts nothing
+    /// is offered that would fail for all of them.
+    pub fn mechanisms(&self) -> Vec<Mechanism> {
+        let all = self.settings.auth.mechanisms.iter().filter_map(|name| Mechanism::parse(name));
+        let works =
+            |mechanism: &Mechanism| matches!(mechanism, Mechanism::External | Mechanism::Plain | Mechanism::Login);
+        all.filter(|mechanism| works(mechanism) || !self.has_foreign_passwords()).collect()
+    }
+
+    /// True when another program checks the passwords of some accounts.
+    pub fn has_foreign_passwords(&self) -> bool {
+        use DirectoryChoice::{Checkpassword, System};
+        self.settings.accounts.directories.iter().any(|d| matches!(d, System(Some(_)) | Checkpassword(_)))
     }
 
     /// Our own name.

@@ -25,7 +25,7 @@ use crate::fsx;
 use crate::mailbox::Quota;
 use crate::status::Failure;
 use crate::store::{self, Arrival};
-use crate::users::{self, Account, Directory, Users};
+use crate::users::{self, Account, Accounts};
 use filter::Filters;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Postman {
     site: Arc<Site>,
-    users: Users,
+    users: Accounts,
     filters: Arc<Filters>,
     host: String,
     emlocal: PathBuf,
@@ -53,7 +53,7 @@ pub struct Letter<'a> {
 
 impl Postman {
     /// A postman; `users` are the site's accounts, `emlocal` is the program for system accounts.
-    pub fn new(site: Arc<Site>, users: Users, emlocal: PathBuf) -> Postman {
+    pub fn new(site: Arc<Site>, users: Accounts, emlocal: PathBuf) -> Postman {
         let host = site.hostname();
         Postman { filters: Arc::new(Filters::of(&site)), site, users, host, emlocal }
     }

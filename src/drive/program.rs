@@ -6,6 +6,7 @@ use crate::status::Exit;
 use crate::syscall;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -81,7 +82,7 @@ pub(super) fn spawn(site: &Site, bin: &Path, program: &Program, drops_to: Option
         argv.push("daemon".to_string());
     }
     let mut command = command(site, bin, &argv, drops_to).ok_or_else(|| io::Error::other("no program"))?;
-    let sockets: Vec<&TcpListener> = program.sockets.iter().map(|(_, _, s)| s).collect();
+    let sockets: Vec<BorrowedFd<'_>> = program.sockets.iter().map(|(_, _, s)| s.as_fd()).collect();
     let names: Vec<&str> = program.sockets.iter().map(|(name, ..)| *name).collect();
     command.env_remove("LISTEN_PID").env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
     syscall::pass(&mut command, &sockets);

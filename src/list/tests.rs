@@ -27,6 +27,7 @@ fn gate(dir: &Path) -> Gate {
     let gate = Gate::new(Arc::new(site), PathBuf::from("/nonexistent/emlocal"));
     gate.router
         .users()
+        .file()
         .update(|all| {
             for name in ["alice@example.test", "bob@example.test"] {
                 all.insert(name.to_string(), crate::users::Account::new(&address(name)));

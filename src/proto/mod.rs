@@ -10,6 +10,7 @@
 
 pub mod imap;
 pub mod managesieve;
+pub mod imap_client;
 pub mod pop3;
 pub mod poppass;
 pub mod proxy;

@@ -9,7 +9,7 @@ use crate::lists::{ListError, ListName, Role};
 use crate::status::{Enhanced, Failure};
 use crate::tables::aliases::Alias;
 use crate::tables::aliases::{Aliases, Target, parse_targets};
-use crate::users::{Account, Directory};
+use crate::users::Account;
 use std::collections::HashSet;
 use std::sync::Arc;
 

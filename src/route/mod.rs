@@ -27,7 +27,7 @@ use crate::envelope::{Delivery, Mailer};
 use crate::lists::Lists;
 use crate::status::{Enhanced, Failure};
 use crate::tables::{Aliases, Watched};
-use crate::users::Users;
+use crate::users::Accounts;
 use em_cf::EmCf;
 use expand::Expansion;
 use mailers::Act;
@@ -37,7 +37,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Router {
     site: Arc<Site>,
-    users: Users,
+    users: Accounts,
     aliases: Arc<Watched<Aliases>>,
     rules: Arc<EmCf>,
     lists: Lists,
@@ -54,7 +54,7 @@ impl Router {
 
     /// The same with a host for all mail that has no route, as routes write it; a `D{smart_host}` line of em.cf stands above it.
     pub fn with_smart_host(site: Arc<Site>, smart_host: Option<String>) -> Router {
-        let users = Users::of(&site);
+        let users = Accounts::of(&site);
         let aliases = Arc::new(Watched::new(site.root.etc.join("aliases")));
         let rules = Arc::new(EmCf::new(site.clone(), smart_host));
         let lists = Lists::of(&site);
@@ -67,7 +67,7 @@ impl Router {
     }
 
     /// The accounts.
-    pub fn users(&self) -> &Users {
+    pub fn users(&self) -> &Accounts {
         &self.users
     }
 

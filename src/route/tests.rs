@@ -13,6 +13,7 @@ fn router(dir: &std::path::Path, aliases: &str, routes: &str) -> Router {
     let router = Router::new(Arc::new(site));
     router
         .users()
+        .file()
         .update(|all| {
             for name in ["alice@example.test", "bob@other.test", "carol@example.test"] {
                 let account = crate::users::Account::new(&Address::parse(name).unwrap());

@@ -10,7 +10,7 @@ use crate::log;
 use crate::policy::client_network;
 use crate::sasl::{Evidence, Found, Lookup, ScramKeys};
 use crate::status::{Enhanced, Failure};
-use crate::users::{self, Account, Cache, Directory, LoggedIn, Users, weakness_of};
+use crate::users::{self, Account, Accounts, Cache, Directory, LoggedIn, Source, weakness_of};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -27,7 +27,7 @@ const CLIENTS_LIMIT: usize = 100_000;
 #[derive(Debug)]
 pub struct LoginDesk {
     site: Arc<Site>,
-    users: Users,
+    users: Accounts,
     cache: Cache,
     /// Makes the SCRAM salts of names that have no account.
     secret: OnceLock<[u8; 32]>,
@@ -47,7 +47,7 @@ impl LoginDesk {
     /// A desk for a site.
     pub fn new(site: Arc<Site>) -> LoginDesk {
         LoginDesk {
-            users: Users::of(&site),
+            users: Accounts::of(&site),
             cache: Cache::new(site.settings.auth.cache),
             secret: OnceLock::new(),
             failures: Mutex::new(HashMap::new()),
@@ -100,6 +100,11 @@ impl LoginDesk {
         })
     }
 
+    /// True when a look-up may wait for another program.
+    pub fn may_wait(&self) -> bool {
+        self.users.may_wait()
+    }
+
     /// The account of a login name, also one that is locked.
     pub(super) fn account(&self, user: &str) -> Result<Option<Arc<Account>>, Failure> {
         match self.address(user) {
@@ -108,17 +113,25 @@ impl LoginDesk {
         }
     }
 
+    /// The account of a login name in etc/users, also one that is locked. Other directories know no keys and no secrets.
+    fn own_account(&self, user: &str) -> Result<Option<Arc<Account>>, Failure> {
+        match self.address(user) {
+            Some(address) => self.users.file().find(&address),
+            None => Ok(None),
+        }
+    }
+
     /// What SASL wants to know about a name.
     pub fn look_up(&self, lookup: &Lookup) -> Found {
         match lookup {
             Lookup::Scram(user) => {
-                let keys = self.account(user).ok().flatten().and_then(|a| a.scram());
+                let keys = self.own_account(user).ok().flatten().and_then(|a| a.scram());
                 // All spellings of a name get one salt, as those of a real account do.
                 let name = || self.address(user).map_or_else(|| user.clone(), |a| a.to_key().to_string());
                 Found::Scram(keys.unwrap_or_else(|| ScramKeys::made_up(self.secret(), &name())))
             }
             Lookup::Secret(user) => {
-                let account = self.account(user).ok().flatten();
+                let account = self.own_account(user).ok().flatten();
                 Found::Secret(account.and_then(|a| a.secret().map(str::to_string)))
             }
         }
@@ -229,6 +242,13 @@ impl LoginDesk {
 
     /// Sets an account's new password (poppassd), if it is good enough.
     pub fn change_password(&self, login: &LoggedIn, password: &str) -> Result<(), Failure> {
+        if login.account().source() != Source::File {
+            return Err(Failure::permanent(
+                (7, 0),
+                "The password of this account is not changed here",
+                "another directory",
+            ));
+        }
         let settings = &self.site.settings.accounts;
         let address = &login.account().address;
         let refused = |text: String| Failure::permanent((7, 0), text, "");
@@ -238,7 +258,7 @@ impl LoginDesk {
         // Hashed before the lock is taken: others need not wait for that.
         let mut fresh = login.account().clone();
         fresh.set_password(password, &settings.password_scheme, false).map_err(|e| refused(e.to_string()))?;
-        let changed = self.users.update(|accounts| {
+        let changed = self.users.file().update(|accounts| {
             let account = accounts
                 .get_mut(&users::key(address))
                 .ok_or_else(|| std::io::Error::new(std::io::ErrorKind::NotFound, "the account is gone"))?;

@@ -369,8 +369,9 @@ impl Service for SmtpService {
                 let incoming = self.txn.as_ref().and_then(|t| t.incoming.as_ref());
                 incoming.is_some_and(|i| i.would_block(text.len()))
             }
-            // Look-ups read a few cached pages; a thread's change would cost more.
-            _ => false,
+            Ask::Connect(..) | Ask::Look(_) | Ask::Abort => false,
+            // Look-ups in files read a few cached pages; a thread's change would cost more.
+            _ => self.desk.logins.may_wait(),
         }
     }
 

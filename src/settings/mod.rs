@@ -3,12 +3,14 @@
 //!
 //! Pure: `config` reads and writes the file. Adding a key is adding a row.
 
+mod directory;
 mod fetched;
 mod priority;
 mod relay;
 mod table;
 mod value;
 
+pub use directory::DirectoryChoice;
 pub use fetched::Fetched;
 pub use priority::PriorityRule;
 pub use relay::{Dnssec, Families, TlsDefault};

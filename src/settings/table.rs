@@ -2,7 +2,7 @@
 
 use super::relay::{Dnssec, Families, TlsDefault};
 use super::value::{Kind, Network, Plaintext, Size};
-use super::{Fetched, Key, PriorityRule};
+use super::{DirectoryChoice, Fetched, Key, PriorityRule};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -191,7 +191,11 @@ settings! {
         password_scheme: String = "argon2id".to_string(), "How new passwords are hashed: argon2id, yescrypt, sha512-crypt or bcrypt.";
         password_length: u32 = 8, "Shortest password that users may set by empass, in characters.";
         passwords_refused: Vec<String> = ["00000000", "11111111", "12345678", "123456789", "1234567890", "1q2w3e4r", "1qaz2wsx", "abcd1234", "adminadmin", "asdfghjkl", "baseball", "changeme", "computer", "football", "iloveyou", "letmein1", "passw0rd", "password", "password1", "password123", "princess", "qwerty123", "qwertyui", "qwertyuiop", "starwars", "sunshine", "superman", "trustno1", "welcome1", "whatever"].map(String::from).to_vec(), "Passwords that users may not set by empass, in any case of letters: the first ones that are guessed.";
-        system: bool = false, "Accounts of the operating system are recipients too.";
+        directories: Vec<DirectoryChoice> = vec![DirectoryChoice::File], "Where accounts are looked up, the first that knows a name answers for it: \"file\" is etc/users; \"system\" the operating system's accounts, in the first domain; \"system:PROGRAM ARGUMENTS\" the same, with their passwords checked by a program with the checkpassword interface; \"checkpassword:PROGRAM ARGUMENTS\" a program that answers look-ups, too. See em-users(5).";
+        directory_timeout: Duration = seconds(10), "Wait for such a program.";
+        system_uid_min: u32 = 1000, "The least user number of a system account in that directory.";
+        system_uid_max: u32 = 60000, "The greatest.";
+        system: bool = false, "Accounts of the operating system are recipients too: mail goes to their homes (~/Maildir or ~/.forward), which no service here reads.";
         quota: Size = Size(0), "Quota of accounts that have none of their own; 0 for none.";
         quota_messages: u32 = 0, "The same in messages.";
         quota_shared: Size = Size(0), "Quota of each domain's shared mailboxes together, and of its public ones; 0 for none.";

@@ -12,6 +12,7 @@ fn gate(dir: &Path) -> Gate {
     let gate = Gate::new(Arc::new(Site { root, settings }), "/nonexistent".into());
     gate.router
         .users()
+        .file()
         .update(|all| {
             for name in ["alice@example.test", "bob@example.test"] {
                 all.insert(name.to_string(), crate::users::Account::new(&Address::parse(name).unwrap()));

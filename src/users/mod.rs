@@ -1,4 +1,4 @@
-//! Accounts: etc/users, one line each, sorted by name.
+//! Accounts: etc/users, one line each, sorted by name; and other directories beside it ([`Accounts`]).
 //!
 //! Called by `route` (does this mailbox exist?), `serve` (logins) and `emuser`.
 //! Format: first line `# em-users 1`, with ` apop` behind it when an account has a recoverable secret; then `NAME key=value …` (see `fields`), sorted by the bytes of NAME, which is
@@ -11,6 +11,7 @@
 mod alias;
 mod app_password;
 mod attributes;
+mod directory;
 mod expiry;
 mod file;
 mod password;
@@ -21,6 +22,7 @@ mod weakness;
 pub use alias::{Clash, aliases_of};
 pub use app_password::{APP_PASSWORDS_LIMIT, generate_password, is_app_name};
 pub use attributes::{ATTRIBUTES, Attribute, SERVICES};
+pub use directory::{Accounts, Checkpassword, Directory, System};
 pub use expiry::Expiry;
 pub use password::{
     PasswordError, check as check_password, check_new, hash as hash_password, is_known as is_known_hash,
@@ -32,8 +34,7 @@ use crate::config::Site;
 use crate::fields;
 use crate::fsx::{self, Glance, Identity, Lock, LockError, Seen};
 use crate::mailbox::Quota;
-use crate::sasl::{Proven, ScramKeys};
-use crate::status::Failure;
+use crate::sasl::ScramKeys;
 use alias::ALIAS_OF;
 use file::LINE_LIMIT;
 use std::collections::{BTreeMap, HashMap};
@@ -56,13 +57,46 @@ const FILE_LIMIT: u64 = 4 << 30;
 pub struct Account {
     /// Its address, which is also its login name.
     pub address: Address,
+    source: Source,
     fields: BTreeMap<String, String>,
+}
+
+/// Which directory an account comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// etc/users.
+    File,
+    /// The operating system.
+    System,
+    /// A program.
+    Program,
+}
+
+impl Source {
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::File => "file",
+            Source::System => "system",
+            Source::Program => "program",
+        }
+    }
 }
 
 impl Account {
     /// An account without anything.
     pub fn new(address: &Address) -> Account {
-        Account { address: address.to_key(), fields: BTreeMap::new() }
+        Account::from(address, Source::File)
+    }
+
+    /// The same, of another directory.
+    fn from(address: &Address, source: Source) -> Account {
+        Account { address: address.to_key(), source, fields: BTreeMap::new() }
+    }
+
+    /// The directory that knows it.
+    pub fn source(&self) -> Source {
+        self.source
     }
 
     /// The password hash, PHC or crypt(3) form; none means that no password fits.
@@ -145,7 +179,7 @@ impl Account {
     fn parse(line: &str) -> Option<Account> {
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
         let address = Address::parse(&fields::decode(name)?).ok()?;
-        Some(Account { address, fields: fields::pairs(rest)?.into_iter().collect() })
+        Some(Account { address, source: Source::File, fields: fields::pairs(rest)?.into_iter().collect() })
     }
 }
 
@@ -185,7 +219,7 @@ pub fn directory_name(text: &str) -> String {
     name
 }
 
-/// A login that was granted; only [`Users::log_in`] and [`Users::log_in_proven`] make one.
+/// A login that was granted; only [`Accounts`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedIn {
     account: Arc<Account>,
@@ -196,12 +230,6 @@ impl LoggedIn {
     pub fn account(&self) -> &Account {
         &self.account
     }
-}
-
-/// Where accounts are looked up: the file here; other directories may stand behind the same questions.
-pub trait Directory: Send + Sync {
-    /// The account of an address, without regard to case.
-    fn find(&self, address: &Address) -> Result<Option<Arc<Account>>, Failure>;
 }
 
 /// etc/users.
@@ -223,12 +251,6 @@ struct Known {
 
 /// Most accounts remembered.
 const KNOWN_LIMIT: usize = 10_000;
-
-impl Directory for Users {
-    fn find(&self, address: &Address) -> Result<Option<Arc<Account>>, Failure> {
-        self.lookup(address).map_err(|e| Failure::local(&e))
-    }
-}
 
 impl Users {
     /// The accounts of a site.
@@ -340,36 +362,12 @@ impl Users {
         Glance::renew();
         Ok(result)
     }
-
-    /// Grants a login by name and password; unknown users cost the same time as known ones.
-    pub fn log_in(&self, address: &Address, password: &str) -> Result<Option<LoggedIn>, Failure> {
-        let account = self.find(address)?;
-        let hash = account.as_deref().and_then(Account::password);
-        let is_right = check_password(password, hash);
-        Ok(account.filter(|a| is_right && !a.refuses_logins()).map(|account| LoggedIn { account }))
-    }
-
-    /// Grants a login for a service by one of the account's app passwords.
-    pub fn log_in_by_app(&self, account: &Arc<Account>, password: &str, service: &str) -> Option<LoggedIn> {
-        let is_right = account.app_password(password, service).is_some() && !account.refuses_logins();
-        is_right.then(|| LoggedIn { account: account.clone() })
-    }
-
-    /// Grants a login whose password was verified a moment ago against the same stored hash.
-    pub fn log_in_again(&self, account: Arc<Account>, _seen: &Remembered) -> Option<LoggedIn> {
-        (!account.refuses_logins()).then_some(LoggedIn { account })
-    }
-
-    /// Grants a login by a proof.
-    pub fn log_in_proven(&self, address: &Address, proven: &Proven) -> Result<Option<LoggedIn>, Failure> {
-        debug_assert!(!proven.user().is_empty());
-        Ok(self.find(address)?.filter(|a| !a.refuses_logins()).map(|account| LoggedIn { account }))
-    }
 }
 
 /// Keyed digests of passwords that were right: argon2 costs once, not at each poll of a mail client.
 ///
-/// The digest covers name, password and stored hash, so a changed password is never taken from here.
+/// The digest covers name, password and stored hash, so a changed password is never taken from here. Passwords that another directory
+/// checks have no hash that we know: a changed one still works until its time here is over.
 #[derive(Debug)]
 pub struct Cache {
     key: [u8; 32],
@@ -412,7 +410,12 @@ impl Cache {
     }
 
     fn digest(&self, account: &Account, password: &str) -> Option<[u8; 32]> {
-        let stored = account.password().filter(|_| !self.life.is_zero())?;
+        let stored = match account.source {
+            _ if self.life.is_zero() => return None,
+            Source::File => account.password()?,
+            Source::System => "system",
+            Source::Program => "program",
+        };
         let text = format!("{}\0{stored}\0{password}", account.address);
         Some(crate::sasl::hmac_sha256(&self.key, text.as_bytes()))
     }
@@ -498,6 +501,8 @@ mod tests {
             .unwrap();
         let now = std::time::Instant::now();
         let cache = Cache::new(Duration::from_secs(60));
+        let file = users.clone();
+        let users = Accounts::with(&file, vec![Arc::new(file.clone())]);
         let login = users.log_in(&alice, "secret").unwrap().unwrap();
         assert!(users.log_in(&alice, "Secret").unwrap().is_none());
         assert!(users.log_in(&address("nobody@b.test"), "secret").unwrap().is_none());

@@ -32,6 +32,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("bounce", 30),
     ("deliver", 30),
     ("list", 30),
+    ("migrate", 30),
     ("nexthop", 30),
     ("policy", 30),
     ("queue", 30),

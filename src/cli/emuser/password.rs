@@ -43,7 +43,7 @@ pub(super) fn set_password(options: &Password, account: &mut Account, site: &Sit
 }
 
 /// From standard input, or twice from the terminal without echo.
-fn read_password(from_stdin: bool) -> Result<String, Ended> {
+pub(super) fn read_password(from_stdin: bool) -> Result<String, Ended> {
     let stdin = std::io::stdin();
     if from_stdin || !stdin.is_terminal() {
         if !from_stdin {
@@ -64,7 +64,7 @@ fn read_password(from_stdin: bool) -> Result<String, Ended> {
     Ok(first)
 }
 
-fn prompt(text: &str) -> Result<String, Ended> {
+pub(super) fn prompt(text: &str) -> Result<String, Ended> {
     let mut err = std::io::stderr();
     let _ = write!(err, "{text}");
     let _ = err.flush();

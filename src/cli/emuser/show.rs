@@ -3,7 +3,7 @@
 use crate::config::Site;
 use crate::mailbox::Quota;
 use crate::settings::Size;
-use crate::users::{self, ATTRIBUTES, Account};
+use crate::users::{self, ATTRIBUTES, Account, Source};
 
 /// One line for each thing that is set.
 pub(super) fn to_text(account: &Account, site: &Site) -> String {
@@ -18,6 +18,7 @@ pub(super) fn to_text(account: &Account, site: &Site) -> String {
     };
     let field = |word: &str| account.field(word).unwrap_or_default();
     line("name", account.name());
+    line("directory", if account.source() == Source::File { "" } else { account.source().name() });
     line("password", scheme(account));
     line("apop", if account.secret().is_some() { "yes (the password is kept readable)" } else { "" });
     for (name, services) in account.app_passwords() {
@@ -52,6 +53,7 @@ fn login(account: &Account) -> String {
 
 fn scheme(account: &Account) -> &str {
     match account.password() {
+        None if account.source() != Source::File => account.source().name(),
         None => "none",
         Some(hash) => hash.split('$').nth(1).unwrap_or("unknown"),
     }
@@ -71,6 +73,7 @@ pub(super) fn to_json(account: &Account, site: &Site) -> serde_json::Value {
     let apps = account.app_passwords().map(|(name, services)| serde_json::json!({"name": name, "services": services}));
     let mut json = serde_json::json!({
         "address": account.address.to_string(),
+        "directory": account.source().name(),
         "name": account.name(),
         "password": scheme(account),
         "apop": account.secret().is_some(),
