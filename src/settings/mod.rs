@@ -4,12 +4,14 @@
 //! Pure: `config` reads and writes the file. Adding a key is adding a row.
 
 mod fetched;
+mod host_limit;
 mod priority;
 mod relay;
 mod table;
 mod value;
 
 pub use fetched::Fetched;
+pub use host_limit::{HostLimit, host_limit, print_rate};
 pub use priority::PriorityRule;
 pub use relay::{Dnssec, Families, TlsDefault};
 pub use table::*;
