@@ -34,6 +34,7 @@ mod rules;
 mod sessions;
 mod settings;
 mod shared;
+mod sockets;
 mod sts;
 mod tables;
 mod trash;
