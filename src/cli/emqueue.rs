@@ -250,7 +250,8 @@ fn run(arguments: Arguments) -> super::Done {
             Ok(Exit::Ok)
         }
         Action::Hosts { destination, requiretls, json } => {
-            hosts::show(&Router::new(site.clone()), &network(&site).1, &destination, requiretls, json)
+            let (router, hops) = (Router::new(site.clone()), network(&site).1);
+            hosts::show(&router, &site.settings.queue, &hops, &destination, requiretls, json)
         }
         Action::TlsReport { show } => tls_report::send(&site, show),
         Action::Daemon => daemon(site),

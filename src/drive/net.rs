@@ -1,4 +1,4 @@
-//! The network for the queue's SMTP client: blocking sockets with deadlines, TLS by rustls.
+//! The network for the queue's SMTP client: blocking sockets with deadlines, TLS by rustls; and sockets of this machine by their path.
 
 use super::tls_trust::ClientTls;
 use crate::clock::Timestamp;
@@ -10,6 +10,8 @@ use rustls::{ClientConnection, StreamOwned};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -69,6 +71,17 @@ impl Net for Outgoing {
         Ok(Box::new(Line { stream: Some(Stream::Plain(stream)), address: to, tls: self.tls.clone() }))
     }
 
+    fn connect_socket(&self, path: &Path, patience: Duration) -> Result<Box<dyn Wire>, NetError> {
+        let connect = || -> io::Result<UnixStream> {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            socket.connect_timeout(&SockAddr::unix(path)?, patience.max(Duration::from_millis(1)))?;
+            socket.set_write_timeout(Some(SEND_PATIENCE))?;
+            Ok(socket.into())
+        };
+        let stream = connect().map_err(|e| NetError(format!("connect: {e}")))?;
+        Ok(Box::new(LocalLine { stream, path: path.to_path_buf() }))
+    }
+
     fn count(&self, hop: &Hop, address: SocketAddr, failure: Option<(TlsFault, &str)>) {
         if let (Some(ledger), Some(policy)) = (&self.ledger, &hop.policy) {
             ledger.count(Session::new(policy, &hop.name, address.ip(), failure), Timestamp::now());
@@ -93,6 +106,36 @@ impl Line {
             Stream::Plain(socket) => Some(socket),
             Stream::Tls(tls) => Some(&tls.sock),
         }
+    }
+}
+
+/// A socket of this machine: whoever may write to its path is trusted, and nobody listens in.
+struct LocalLine {
+    stream: UnixStream,
+    path: PathBuf,
+}
+
+impl Wire for LocalLine {
+    fn send(&mut self, bytes: &[u8]) -> Result<(), NetError> {
+        self.stream.write_all(bytes).map_err(words)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> Result<usize, NetError> {
+        let _ = self.stream.set_read_timeout(Some(patience.max(Duration::from_millis(1))));
+        loop {
+            match self.stream.read(buffer) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => return other.map_err(words),
+            }
+        }
+    }
+
+    fn start_tls(&mut self, _: &Security, _: Duration) -> Result<(), TlsError> {
+        Err(TlsError::new(TlsFault::Other, "no TLS over the path of a socket"))
+    }
+
+    fn peer(&self) -> String {
+        self.path.display().to_string()
     }
 }
 

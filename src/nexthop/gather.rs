@@ -3,12 +3,13 @@
 use super::host::{Host, HostText, Target};
 use super::mx::{self, Exchangers};
 use super::resolver::{Answer, Data, DnsError, Found, Kind, Question};
-use super::{ADDRESSES, Hop, Login, NextHops};
+use super::{ADDRESSES, Hop, Login, NextHops, Security};
 use crate::clock::Timestamp;
 use crate::envelope::TlsWish;
 use crate::settings::Families;
 use crate::status::Failure;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,7 +57,11 @@ impl<'a> Gather<'a> {
         let mut hops: Vec<Hop> = Vec::new();
         let (mut temporary, mut permanent) = (None, None);
         for host in &text.hosts {
-            match self.host(host, most).and_then(|found| self.secured(found, text.implicit_tls)) {
+            let found = match &host.target {
+                Target::Socket(path) => Ok(vec![local(path)]),
+                _ => self.host(host, most).and_then(|found| self.secured(found, text.implicit_tls)),
+            };
+            match found {
                 Ok(found) => hops.extend(found),
                 Err(failure) if failure.is_temporary() => temporary = temporary.or(Some(failure)),
                 Err(failure) => permanent = permanent.or(Some(failure)),
@@ -104,6 +109,8 @@ impl<'a> Gather<'a> {
             }
             Target::Name(name) => self.named(name, host.port, false),
             Target::Domain(name) => self.domain(name, host.port, most),
+            // It has no address, and [`Gather::hosts`] does not ask.
+            Target::Socket(_) => Ok(Vec::new()),
         }
     }
 
@@ -254,6 +261,18 @@ impl<'a> Gather<'a> {
     pub(super) fn ask(&self, questions: &[Question]) -> Vec<Found> {
         let left = self.until.saturating_duration_since(Instant::now());
         self.from.resolver.ask(questions, left)
+    }
+}
+
+/// A server on this machine: who may write to its path is for the file system to say, and nobody listens in between.
+fn local(path: &Path) -> Hop {
+    Hop {
+        name: path.display().to_string(),
+        addresses: Vec::new(),
+        socket: Some(path.to_path_buf()),
+        security: Security::clear(),
+        login: None,
+        policy: None,
     }
 }
 

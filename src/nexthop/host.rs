@@ -1,12 +1,14 @@
 //! The host part of a route, in sendmail's forms: `domain`, `domain:port`, `[name]`, `[name]:port`, `[192.0.2.1]`,
-//! `[IPv6:2001:db8::1]:port`, several of them behind each other with `:` or `,`, and `smtps:` before all for TLS from the start.
+//! `[IPv6:2001:db8::1]:port`, `/path/of/a/socket`, several of them behind each other with `:` or `,`, and `smtps:` before all for TLS
+//! from the start.
 //!
 //! A name in brackets is a host: its MX records are not asked for. What comes from an address of a message's recipient is a bare
-//! domain or an address literal, so that nobody but the administrator says port and protocol.
+//! domain or an address literal, so that nobody but the administrator says port, protocol and path.
 
 use crate::addr::normal_domain;
 use crate::envelope::Mailer;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 /// Most hosts of one route.
 const HOSTS: usize = 8;
@@ -25,7 +27,7 @@ pub struct HostText {
 pub struct Host {
     /// Who.
     pub target: Target,
-    /// TCP port.
+    /// TCP port; means nothing for a socket's path.
     pub port: u16,
 }
 
@@ -38,6 +40,8 @@ pub enum Target {
     Name(String),
     /// An address.
     Literal(IpAddr),
+    /// A server on this machine, by its socket's absolute path.
+    Socket(PathBuf),
 }
 
 impl HostText {
@@ -60,6 +64,9 @@ impl HostText {
             // Digits are a port: no host is called so, and sendmail reads them in the same way.
             if is_number(part) {
                 let last = hosts.last_mut().filter(|_| separator == ':').ok_or("a port without a host")?;
+                if matches!(last.target, Target::Socket(_)) {
+                    return Err("a port behind the path of a socket".to_string());
+                }
                 last.port = part.parse().ok().filter(|p| *p > 0).ok_or_else(|| format!("{part} is no port"))?;
                 continue;
             }
@@ -67,6 +74,9 @@ impl HostText {
             if hosts.len() > HOSTS {
                 return Err(format!("more than {HOSTS} hosts"));
             }
+        }
+        if implicit_tls && hosts.iter().any(|host| matches!(host.target, Target::Socket(_))) {
+            return Err("TLS is not spoken over the path of a socket".to_string());
         }
         if hosts.is_empty() { Err("no host".to_string()) } else { Ok(HostText { hosts, implicit_tls }) }
     }
@@ -85,6 +95,7 @@ impl Host {
             Target::Name(name) => format!("[{name}]"),
             Target::Literal(IpAddr::V4(ip)) => format!("[{ip}]"),
             Target::Literal(IpAddr::V6(ip)) => format!("[IPv6:{ip}]"),
+            Target::Socket(path) => return path.display().to_string(),
         };
         match (self.port, implicit_tls) {
             (25, false) => name,
@@ -122,6 +133,10 @@ fn parts(text: &str) -> Vec<(char, &str)> {
 
 fn target(text: &str, mailer: Mailer) -> Result<Target, String> {
     let wrong = || format!("{text:?} is no host");
+    if text.starts_with('/') {
+        let is_path = text.len() > 1 && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+        return if is_path { Ok(Target::Socket(text.into())) } else { Err(wrong()) };
+    }
     let Some(inner) = text.strip_prefix('[') else {
         let name = normal_domain(text).map_err(|_| wrong())?;
         // LMTP is spoken within a site (RFC 2033 §5): MX records say nothing about it.
@@ -158,6 +173,8 @@ mod tests {
             ("bücher.test", "xn--bcher-kva.test"),
             ("mailhub", "mailhub"),
             ("relay:26", "relay:26"),
+            ("/run/mail/lmtp.sock", "/run/mail/lmtp.sock"),
+            ("/run/a:/run/b:[c.test]:26", "/run/a,/run/b,[c.test]:26"),
         ] {
             assert_eq!(HostText::parse(text, Mailer::Smtp).unwrap().key(), key, "{text}");
         }
@@ -182,6 +199,11 @@ mod tests {
             "-a.test",
             "a b",
             "[a.test",
+            "/",
+            "/run/a b",
+            "/run/a:25",
+            "run/a",
+            "smtps:/run/a",
         ] {
             assert!(HostText::parse(text, Mailer::Smtp).is_err(), "{text:?}");
         }

@@ -2,7 +2,7 @@
 //!
 //! `queue` asks once an attempt ([`NextHops::plan`]), with the mailer and the host text that `route` gives, and tries the hops in
 //! their order. DNS comes through [`Resolver`], which `drive` implements.
-//! Invariants: a plan has at least one hop and each hop an address; no more than [`HOPS`] hosts and [`ADDRESSES`] addresses beside
+//! Invariants: a plan has at least one hop and each hop an address or a socket; no more than [`HOPS`] hosts and [`ADDRESSES`] addresses beside
 //! the fallback's; making it takes no longer than `dns.time`. Answers are kept by their TTL ([`cache`]), plans are not: hosts of
 //! equal preference share the load by each plan's own order.
 //! Trust: DNS is hostile. What is unclear is temporary; only a clear "no such name", a null MX, and a loop are permanent.
@@ -39,7 +39,7 @@ use crate::status::Failure;
 use crate::tables::{TlsPolicies, Watched};
 use gather::Gather;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Most hosts tried at one attempt.
@@ -65,8 +65,10 @@ pub struct Plan {
 pub struct Hop {
     /// Its name, or its address in brackets.
     pub name: String,
-    /// At least one.
+    /// At least one, unless it has a socket.
     pub addresses: Vec<SocketAddr>,
+    /// It is a server on this machine, reached by this path and by no address.
+    pub socket: Option<PathBuf>,
     /// What must hold before mail goes there.
     pub security: Security,
     /// Who we are to it; the smart host alone has that.

@@ -52,7 +52,7 @@ impl Gather<'_> {
                     let lenient = is_testing && self.wish == TlsWish::Usual && matches!(trust, Trust::Names(_));
                     let security = Security { trust, implicit_tls, server_name, lenient };
                     let Candidate { name, addresses, .. } = candidate;
-                    hops.push(Hop { name, addresses, security, login: None, policy });
+                    hops.push(Hop { name, addresses, socket: None, security, login: None, policy });
                 }
                 Err(failure) => {
                     let host = &candidate.name;

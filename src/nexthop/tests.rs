@@ -130,6 +130,15 @@ fn code(result: Result<Arc<Plan>, Failure>) -> (Enhanced, u16) {
 }
 
 #[test]
+fn a_path_is_a_server_of_this_machine_in_its_place() {
+    let found =
+        hops_with(Zone::new("a.test A 192.0.2.1"), |_| {}).plan(Mailer::Lmtp, "/run/l:[a.test]:24", NOW).unwrap();
+    assert_eq!((print(&found).as_str(), found.key.as_str()), ("/run/l= a.test=192.0.2.1:24", "/run/l,[a.test]:24"));
+    assert_eq!(found.hops[0].socket.as_deref(), Some(std::path::Path::new("/run/l")));
+    assert!(found.hops[0].security == Security::clear() && found.hops[1].socket.is_none());
+}
+
+#[test]
 fn mx_records_give_hosts_in_order_with_both_families() {
     let zone =
         "d.test MX 20 b.test.\nd.test MX 10 a.test.\na.test A 192.0.2.1\na.test AAAA 2001:db8::1\nb.test A 192.0.2.2";

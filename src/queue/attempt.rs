@@ -6,7 +6,7 @@
 //! from it, and not at all when that is the end of the message: then its queue file goes at once.
 
 use super::board::Verdict;
-use super::conversation::{Conversation, GOODBYE, Spoken};
+use super::conversation::{Conversation, GOODBYE, Held, Spoken};
 use super::opening::{Net, Open};
 use super::schedule::{self, Ending};
 use crate::addr::Address;
@@ -209,8 +209,7 @@ impl Runner {
         let Some((way, numbers)) = attempt.ways.get(way) else { return (false, Verdict::Unknown) };
         let (spoken, verdict) = match way {
             Way::Remote(_, _, sender) => {
-                let spoken = self.remote(attempt, sender, numbers, kept, now());
-                let verdict = verdict(&spoken);
+                let Held { spoken, verdict } = self.remote(attempt, sender, numbers, kept, now());
                 (spoken, verdict)
             }
             Way::Local(number) => (vec![self.local(attempt, *number, now())], Verdict::Unknown),
@@ -307,8 +306,9 @@ impl Runner {
         numbers: &[usize],
         kept: &mut Option<Open>,
         now: Timestamp,
-    ) -> Vec<Spoken> {
+    ) -> Held {
         let mut spoken: Vec<Option<Spoken>> = vec![None; numbers.len()];
+        let mut verdict = Verdict::Unknown;
         let mut hops: BTreeMap<(Mailer, String), Vec<usize>> = BTreeMap::new();
         for (at, number) in numbers.iter().enumerate() {
             match self.gate.router.next_hop(&attempt.envelope.recipients[*number].delivery) {
@@ -318,11 +318,12 @@ impl Runner {
         }
         for (hop, places) in hops {
             let numbers: Vec<usize> = places.iter().map(|at| numbers[*at]).collect();
-            let said = self.converse(attempt, (hop.0, &hop.1), sender, &numbers, kept, now);
-            places.into_iter().zip(said).for_each(|(at, said)| spoken[at] = Some(said));
+            let held = self.converse(attempt, (hop.0, &hop.1), sender, &numbers, kept, now);
+            verdict = verdict.and(held.verdict);
+            places.into_iter().zip(held.spoken).for_each(|(at, said)| spoken[at] = Some(said));
         }
         let nothing = || Spoken::of(Outcome::new(Enhanced(4, 3, 0), "not tried", ""));
-        spoken.into_iter().map(|said| said.unwrap_or_else(nothing)).collect()
+        Held { spoken: spoken.into_iter().map(|said| said.unwrap_or_else(nothing)).collect(), verdict }
     }
 
     fn converse(
@@ -333,7 +334,7 @@ impl Runner {
         numbers: &[usize],
         kept: &mut Option<Open>,
         now: Timestamp,
-    ) -> Vec<Spoken> {
+    ) -> Held {
         let wish = match attempt.envelope.handling.tls {
             // RFC 8689 §5: a report is not lost for it.
             TlsWish::Required if attempt.envelope.sender.is_none() => TlsWish::Usual,
@@ -341,7 +342,10 @@ impl Runner {
         };
         let plan = match self.hops.plan_for(mailer, host, wish, now) {
             Ok(plan) => plan,
-            Err(failure) => return vec![Spoken::of(ours(failure)); numbers.len()],
+            // Nobody was asked: that says nothing about the host.
+            Err(failure) => {
+                return Held { spoken: vec![Spoken::of(ours(failure)); numbers.len()], verdict: Verdict::Unknown };
+            }
         };
         let envelope = &*attempt.envelope;
         let owner = owner(envelope, sender);
@@ -364,16 +368,6 @@ impl Runner {
 /// A failure of our own making, as an outcome.
 fn ours(failure: Failure) -> Outcome {
     Outcome::new(failure.enhanced, failure.public, "").because(&failure.cause)
-}
-
-/// What a conversation says about the host: RFC 3463 §3.5 has 4.4.2 for connections that break, or don't come about.
-fn verdict(spoken: &[Spoken]) -> Verdict {
-    match spoken.first() {
-        Some(first) if spoken.iter().all(|s| s.outcome.enhanced == Enhanced(4, 4, 2)) => {
-            Verdict::Unreachable(first.outcome.clone())
-        }
-        _ => Verdict::Reached,
-    }
 }
 
 fn way_of(number: usize, delivery: &Delivery) -> Way {

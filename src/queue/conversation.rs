@@ -1,16 +1,18 @@
 //! The SMTP and LMTP client: one conversation, read top-down on a thread of its own.
 //!
-//! [`Opening`] finds the host that is ready for mail; from there on it is the only one of this attempt.
+//! [`Opening`] finds the host that is ready for mail. The next one of the plan is asked when that one closes the connection, or says 421,
+//! before it has taken a recipient; from there on it is the only one of this attempt.
 //! Invariant: a recipient is delivered only on the peer's 2xx after the text's end. What is unclear (a broken connection) is
 //! temporary; after the final dot that may double the message, which RFC 5321 §4.2.5 prefers to losing it.
 //! RFC 1870, RFC 2033, RFC 2920, RFC 3030, RFC 3461 §6, RFC 6152, RFC 6531 §3.5.
 
+use super::board::Verdict;
 use super::onward::{self, NextHost};
 use super::opening::{Extensions, Line, Net, Open, Opening, Stop, reply_outcome};
 use crate::addr::{Address, print_path};
 use crate::clock::Timestamp;
 use crate::dot::DotEncoder;
-use crate::envelope::{Envelope, Mailer, Recipient};
+use crate::envelope::{Envelope, Mailer, Recipient, TlsWish};
 use crate::nexthop::Plan;
 use crate::settings;
 use crate::spool::Outcome;
@@ -26,6 +28,8 @@ const WORTHWHILE: usize = 10;
 const WHOLE: u64 = 256 << 10;
 /// Largest header, in octets, that is looked through for a field to be replaced.
 const HEADER: usize = 1 << 20;
+/// Most hosts that greet us and then send us away again, at one attempt.
+const SESSIONS: usize = 3;
 /// How long a host's goodbye is waited for.
 pub(super) const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -62,14 +66,38 @@ pub(super) struct Conversation<'a> {
     pub(super) now: Timestamp,
 }
 
+/// What became of a conversation: one result for each recipient, in order, and what it says about the host.
+pub(super) struct Held {
+    pub(super) spoken: Vec<Spoken>,
+    pub(super) verdict: Verdict,
+}
+
+/// How it went with one host.
+struct Course {
+    host: String,
+    result: Result<(), Stop>,
+    /// Its number among the plan's places; none when it was not opened for this plan.
+    place: Option<usize>,
+    /// It has taken a recipient.
+    has_accepted: bool,
+}
+
+impl Course {
+    /// True when the host has sent us away before it was at work: the next one may do better (RFC 5321 §5.1).
+    fn is_away(&self, spoken: &[Option<Spoken>]) -> bool {
+        let is_gone = matches!(self.result, Err(Stop::Net(_) | Stop::Refused(_)));
+        is_gone && !self.has_accepted && spoken.iter().all(Option::is_none)
+    }
+}
+
 /// Gives the message's text from its start, as often as it is asked.
 pub(super) type Text<'a> = dyn FnMut() -> std::io::Result<Box<dyn Read>> + 'a;
 
 impl Conversation<'_> {
-    /// Holds the conversation; gives one result for each recipient, in order. `text` is called again for each transaction.
+    /// Holds the conversation. `text` is called again for each transaction.
     ///
     /// `kept` may hold a connection from before; after a conversation that went well it holds the one that was used.
-    pub(super) fn hold(&self, kept: &mut Option<Open>, text: &mut Text<'_>) -> Vec<Spoken> {
+    pub(super) fn hold(&self, kept: &mut Option<Open>, text: &mut Text<'_>) -> Held {
         let mut spoken = vec![None; self.recipients.len()];
         let old = kept.take().and_then(|open| match open.fits(self.plan) {
             true => Some(open),
@@ -78,35 +106,57 @@ impl Conversation<'_> {
                 None
             }
         });
-        let (host, result) = match old {
-            Some(open) => match self.on(open, kept, text, &mut spoken) {
-                // It was closed while it lay idle, and nobody has got anything: that is no failure of the host.
-                (_, Err(Stop::Net(_) | Stop::Refused(_))) if spoken.iter().all(Option::is_none) => {
-                    self.anew(kept, text, &mut spoken)
-                }
-                other => other,
-            },
-            None => self.anew(kept, text, &mut spoken),
+        // A kept one was perhaps closed while it lay idle: when it fails before anybody has got anything, that is no failure of the host.
+        let old = old.map(|open| self.on(open, kept, text, &mut spoken)).filter(|course| !course.is_away(&spoken));
+        let course = old.unwrap_or_else(|| self.anew(kept, text, &mut spoken));
+        let is_of_host = match &course.result {
+            // That nobody can be trusted is this message's demand, and not that of others.
+            Err(Stop::Tls(_)) if self.envelope.handling.tls == TlsWish::Required => None,
+            Err(Stop::Local(_)) => None,
+            Err(stop) => Some(stop.is_of_host() && !course.has_accepted && spoken.iter().all(Option::is_none)),
+            Ok(()) => Some(false),
         };
-        let rest = match result {
-            Ok(()) => Outcome::new(Enhanced(4, 5, 0), "the host said nothing about this recipient", &host),
-            Err(stop) => stop.outcome(&host),
+        let rest = match course.result {
+            Ok(()) => Outcome::new(Enhanced(4, 5, 0), "the host said nothing about this recipient", &course.host),
+            Err(stop) => stop.outcome(&course.host),
+        };
+        let verdict = match is_of_host {
+            Some(true) => Verdict::Unreachable(rest.clone()),
+            Some(false) => Verdict::Reached,
+            None => Verdict::Unknown,
         };
         let unsaid = || Spoken::of(rest.clone());
-        spoken.into_iter().map(|s| s.unwrap_or_else(unsaid)).collect()
+        Held { spoken: spoken.into_iter().map(|s| s.unwrap_or_else(unsaid)).collect(), verdict }
     }
 
-    fn anew(
-        &self,
-        kept: &mut Option<Open>,
-        text: &mut Text<'_>,
-        spoken: &mut [Option<Spoken>],
-    ) -> (String, Result<(), Stop>) {
+    /// One host of the plan after the other, until one is at work.
+    fn anew(&self, kept: &mut Option<Open>, text: &mut Text<'_>, spoken: &mut [Option<Spoken>]) -> Course {
         let Conversation { net, plan, hello, settings, source, .. } = *self;
-        match (Opening { net, plan, hello, settings, source }).open() {
-            Ok(open) => self.on(open, kept, text, spoken),
-            Err((host, stop)) => (host, Err(stop)),
+        let opening = Opening { net, plan, hello, settings, source };
+        let mut try_from = |first: usize, spoken: &mut [Option<Spoken>]| {
+            Some(match opening.open_from(first)? {
+                Ok(open) => self.on(open, kept, text, spoken),
+                Err((host, stop)) => Course { host, result: Err(stop), place: None, has_accepted: false },
+            })
+        };
+        let nothing = || {
+            let stop = Stop::Net("no address to connect to".to_string());
+            Course { host: plan.key.clone(), result: Err(stop), place: None, has_accepted: false }
+        };
+        let mut course = try_from(0, spoken).unwrap_or_else(nothing);
+        for _ in 1..SESSIONS {
+            let Some(place) = course.place.filter(|_| course.is_away(spoken)) else { break };
+            let Some(next) = try_from(place + 1, spoken) else { break };
+            if let (Err(now), Err(before)) = (&next.result, &course.result)
+                && next.is_away(spoken)
+                && !now.counts_beside(before)
+            {
+                course.place = next.place;
+                continue;
+            }
+            course = next;
         }
+        course
     }
 
     fn on(
@@ -115,14 +165,16 @@ impl Conversation<'_> {
         kept: &mut Option<Open>,
         text: &mut Text<'_>,
         spoken: &mut [Option<Spoken>],
-    ) -> (String, Result<(), Stop>) {
+    ) -> Course {
+        open.has_accepted = false;
+        let place = open.place.take();
         let result = self.talk(&mut open, text, spoken);
-        let host = open.host.clone();
+        let (host, has_accepted) = (open.host.clone(), open.has_accepted);
         if result.is_ok() {
             open.used += 1;
             *kept = Some(open);
         }
-        (host, result)
+        Course { host, result, place, has_accepted }
     }
 
     fn talk(&self, open: &mut Open, text: &mut Text<'_>, spoken: &mut [Option<Spoken>]) -> Result<(), Stop> {
@@ -162,7 +214,7 @@ impl Conversation<'_> {
     /// What the peer says about a recipient is kept at once: whatever breaks later, nobody who has the message gets it again.
     fn transaction(
         &self,
-        Open { line, extensions, host, is_verified, .. }: &mut Open,
+        Open { line, extensions, host, is_verified, has_accepted, .. }: &mut Open,
         batch: &[usize],
         text: &mut Text<'_>,
         spoken: &mut [Option<Spoken>],
@@ -208,6 +260,7 @@ impl Conversation<'_> {
         for (index, command) in batch.iter().zip(&commands[1..]) {
             let reply = next(line, command)?;
             if reply.is_positive() {
+                *has_accepted = true;
                 accepted.push(*index);
                 continue;
             }

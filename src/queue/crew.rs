@@ -11,6 +11,7 @@ use super::schedule;
 use crate::clock::Timestamp;
 use crate::envelope::{Delivery, Envelope, Mailer};
 use crate::log;
+use crate::nexthop::HostText;
 use crate::spool::{Hint, Id, Outcome, PackedId, Progress};
 use crate::status::Enhanced;
 use std::collections::HashMap;
@@ -69,7 +70,8 @@ struct Threads {
 impl Crew {
     /// A crew without work. With `once` no message is tried twice.
     pub(super) fn new(runner: Arc<Runner>, now: fn() -> Timestamp, once: bool, told: Told) -> Arc<Crew> {
-        let board = Mutex::new(Board::new(limits(&runner.gate().site.settings.queue)));
+        let settings = &runner.gate().site.settings.queue;
+        let board = Mutex::new(Board::new(limits(settings), settings.limits.clone()));
         let (work, threads, stops) = (Condvar::new(), Mutex::default(), AtomicBool::new(false));
         Arc::new(Crew { runner, now, board, work, threads, kept: Mutex::default(), stops, told, once })
     }
@@ -161,7 +163,11 @@ impl Crew {
         let now = self.seconds();
         let mut board = self.board();
         let destination = board.destination(&name);
-        board.hasten(item, destination, now);
+        match self.once {
+            // Who tries all there is finds out by the first ones that a host can't be reached.
+            true => drop(board.learn(item, destination, now, now)),
+            false => board.hasten(item, destination, now),
+        }
     }
 
     /// What the board must know, and the name of the destination: the one that is owed, or the empty one for several.
@@ -190,9 +196,14 @@ impl Crew {
 
     /// Sees to it that somebody takes what there is to do.
     pub(super) fn rouse(self: &Arc<Crew>) {
-        if self.board().has_work() {
+        if self.has_work() {
             self.call();
         }
+    }
+
+    fn has_work(&self) -> bool {
+        let now = self.seconds();
+        self.board().has_work(now)
     }
 
     /// Wakes a thread, or starts one more.
@@ -227,7 +238,7 @@ impl Crew {
     pub(super) fn drain(&self) {
         loop {
             let (_, running, _) = self.board().counts();
-            if running == 0 && !self.board().has_work() {
+            if running == 0 && !self.has_work() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -259,7 +270,7 @@ impl Crew {
             }
             let now = self.seconds();
             if let Some(found) = board.take(now, held) {
-                let has_more = board.has_work();
+                let has_more = board.has_work(now);
                 drop(board);
                 // Each who takes something calls the next, as long as there is more.
                 if has_more {
@@ -273,7 +284,7 @@ impl Crew {
             let (guard, waited) = self.work.wait_timeout(board, patience).unwrap_or_else(PoisonError::into_inner);
             self.threads().idle -= 1;
             board = guard;
-            if waited.timed_out() && patience == IDLE && !board.has_work() {
+            if waited.timed_out() && patience == IDLE && !board.has_work(self.seconds()) {
                 return None;
             }
         }
@@ -385,9 +396,7 @@ impl Crew {
                 Some(outcome) => (self.runner.skip_way(&attempt, way, outcome, (self.now)()), Verdict::Unknown),
                 None => self.runner.try_way(&attempt, way, &mut kept, self.now),
             };
-            if verdict != Verdict::Reached {
-                verdict = said;
-            }
+            verdict = verdict.and(said);
             if is_last {
                 // The connection is free for others while the disk is busy.
                 kept.take().into_iter().for_each(|open| self.keep(number, open));
@@ -455,7 +464,11 @@ impl Runner {
         }
         let delivery = Delivery { host: host.to_string(), ..Delivery::new(mailer, format!("postmaster@{host}")) };
         let name = match self.gate().router.next_hop(&delivery) {
-            Ok((mailer, host)) => format!("{}:{host}", mailer.name()),
+            // One name however a route writes it.
+            Ok((mailer, host)) => {
+                let key = HostText::parse(&host, mailer).map_or(host, |text| text.key());
+                format!("{}:{key}", mailer.name())
+            }
             Err(_) => format!("{}:{host}", mailer.name()),
         };
         if names.len() >= NAMES {

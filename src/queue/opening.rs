@@ -1,6 +1,6 @@
 //! From a plan to a host that has greeted us: connecting, EHLO, TLS, logging in.
 //!
-//! Hosts and addresses are tried in the plan's order until one is ready for mail (RFC 5321 §5.1): the next one comes after a failed
+//! Hosts and their addresses (or a socket's path on this machine) are tried in the plan's order until one is ready for mail (RFC 5321 §5.1): the next one comes after a failed
 //! connection, a refusing greeting, a 421, TLS that is demanded and fails, a login that is refused. Where TLS is only wished for, it
 //! is tried once more without, because mail in clear is better than none where nobody promised TLS (RFC 7435).
 //! RFC 5321 §4.5.3.2, RFC 2033, RFC 3207, RFC 4954, RFC 8314 §3.3.
@@ -12,7 +12,9 @@ use crate::sasl::ClientDialog;
 use crate::settings;
 use crate::spool::Outcome;
 use crate::status::{Enhanced, Failure, Reply};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Most recipients of one transaction: what every server takes (RFC 5321 §4.5.3.1.8). More follow in the next one.
@@ -31,6 +33,11 @@ pub struct NetError(pub String);
 pub trait Net: Send + Sync {
     /// Connects within the patience, from one of our addresses where one is given.
     fn connect(&self, to: SocketAddr, from: Option<IpAddr>, patience: Duration) -> Result<Box<dyn Wire>, NetError>;
+
+    /// Connects to a server on this machine by the path of its socket.
+    fn connect_socket(&self, _path: &Path, _patience: Duration) -> Result<Box<dyn Wire>, NetError> {
+        Err(NetError("connect: no paths here".to_string()))
+    }
 
     /// Hears how TLS with a host went; who counts that, does.
     fn count(&self, _hop: &Hop, _address: SocketAddr, _failure: Option<(TlsFault, &str)>) {}
@@ -71,6 +78,21 @@ impl From<NetError> for Stop {
 impl Stop {
     fn is_permanent(&self) -> bool {
         matches!(self, Stop::Refused(reply) if reply.is_permanent())
+    }
+
+    /// True when a host that stopped like this says more about the mail than one that stopped like that before it: what may pass
+    /// counts more than what is final.
+    pub(super) fn counts_beside(&self, before: &Stop) -> bool {
+        before.is_permanent() || !self.is_permanent()
+    }
+
+    /// True when it is about the host and not about this message: no other message would fare better there now.
+    pub(super) fn is_of_host(&self) -> bool {
+        match self {
+            Stop::Net(_) | Stop::Tls(_) | Stop::Login(_) => true,
+            Stop::Refused(reply) => !reply.is_permanent(),
+            Stop::Protocol(_) | Stop::Local(_) => false,
+        }
     }
 
     /// What it means for recipients at this host.
@@ -199,6 +221,32 @@ pub(super) struct Opening<'a> {
     pub(super) source: &'a [IpAddr],
 }
 
+/// Where a hop is connected to.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Address(SocketAddr),
+    Socket(&'a Path),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Address(address) => write!(f, "{address}"),
+            Place::Socket(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// All places of a plan, in the order in which they are tried.
+fn places_of(plan: &Plan) -> impl Iterator<Item = (&Hop, Place<'_>)> {
+    plan.hops.iter().flat_map(|hop| places(hop).map(move |place| (hop, place)))
+}
+
+fn places(hop: &Hop) -> impl Iterator<Item = Place<'_>> {
+    let socket = hop.socket.as_deref().map(Place::Socket);
+    socket.into_iter().chain(hop.addresses.iter().copied().map(Place::Address))
+}
+
 /// A host that is ready for mail.
 pub(super) struct Open {
     pub(super) line: Line,
@@ -210,8 +258,12 @@ pub(super) struct Open {
     /// The hop of the plan that it was, with the address alone that was taken.
     hop: Hop,
     mailer: Mailer,
+    /// Which of the plan's places it is, while that plan is being tried.
+    pub(super) place: Option<usize>,
     /// The other side has opened it: there is no other one like it.
     is_turned: bool,
+    /// It has taken a recipient of this message.
+    pub(super) has_accepted: bool,
     since: Instant,
     /// Messages that went through it before.
     pub(super) used: u32,
@@ -225,7 +277,7 @@ impl Open {
         }
         let is_same = |hop: &Hop| {
             let has_address = hop.addresses.iter().any(|address| self.hop.addresses.contains(address));
-            has_address
+            (has_address || hop.socket.is_some() && hop.socket == self.hop.socket)
                 && (&hop.name, &hop.security, &hop.login) == (&self.hop.name, &self.hop.security, &self.hop.login)
         };
         self.mailer == plan.mailer && self.since.elapsed() < CONNECTION_AGE && plan.hops.iter().any(is_same)
@@ -244,35 +296,43 @@ impl Opening<'_> {
     /// The first host that is ready; or the last one tried and why it was not. A host that may take it later counts more than one
     /// that refuses for good.
     pub(super) fn open(&self) -> Result<Open, (String, Stop)> {
+        let nothing = || (self.plan.key.clone(), Stop::Net("no address to connect to".to_string()));
+        self.open_from(0).unwrap_or_else(|| Err(nothing()))
+    }
+
+    /// The same from the plan's so manieth place on; `None` where there is none any more.
+    pub(super) fn open_from(&self, first: usize) -> Option<Result<Open, (String, Stop)>> {
         let mut last: Option<(String, Stop)> = None;
-        for hop in &self.plan.hops {
-            for address in &hop.addresses {
-                let stop = match self.address(hop, *address) {
-                    Ok((line, extensions)) => {
-                        let (host, mailer) = (hop.name.clone(), self.plan.mailer);
-                        let is_verified = hop.security.is_verified();
-                        let hop = Hop { addresses: vec![*address], ..hop.clone() };
-                        return Ok(Open {
-                            line,
-                            extensions,
-                            host,
-                            is_verified,
-                            hop,
-                            mailer,
-                            is_turned: false,
-                            since: Instant::now(),
-                            used: 0,
-                        });
-                    }
-                    Err(stop) => stop,
-                };
-                if last.as_ref().is_none_or(|(_, before)| before.is_permanent() || !stop.is_permanent()) {
-                    last = Some((hop.name.clone(), stop));
-                }
+        for (number, (hop, place)) in places_of(self.plan).enumerate().skip(first) {
+            let stop = match self.place(hop, place) {
+                Ok((line, extensions)) => return Some(Ok(self.opened(hop, place, number, line, extensions))),
+                Err(stop) => stop,
+            };
+            if last.as_ref().is_none_or(|(_, before)| stop.counts_beside(before)) {
+                last = Some((hop.name.clone(), stop));
             }
         }
-        let nothing = || (self.plan.key.clone(), Stop::Net("no address to connect to".to_string()));
-        Err(last.unwrap_or_else(nothing))
+        last.map(Err)
+    }
+
+    fn opened(&self, hop: &Hop, place: Place<'_>, number: usize, line: Line, extensions: Extensions) -> Open {
+        let addresses = match place {
+            Place::Address(address) => vec![address],
+            Place::Socket(_) => Vec::new(),
+        };
+        Open {
+            line,
+            extensions,
+            host: hop.name.clone(),
+            is_verified: hop.security.is_verified(),
+            hop: Hop { addresses, ..hop.clone() },
+            mailer: self.plan.mailer,
+            place: Some(number),
+            is_turned: false,
+            has_accepted: false,
+            since: Instant::now(),
+            used: 0,
+        }
     }
 
     /// Takes a connection that the other side has opened, for the one hop of the plan; it greets, and TLS is not talked about.
@@ -282,38 +342,56 @@ impl Opening<'_> {
         let extensions = self.greet(&mut line)?;
         let hop = self.plan.hops.first().cloned().ok_or_else(|| Stop::Net("no hop".to_string()))?;
         let (host, mailer, is_verified) = (hop.name.clone(), self.plan.mailer, false);
-        Ok(Open { line, extensions, host, is_verified, hop, mailer, is_turned: true, since: Instant::now(), used: 0 })
+        Ok(Open {
+            line,
+            extensions,
+            host,
+            is_verified,
+            hop,
+            mailer,
+            place: None,
+            is_turned: true,
+            has_accepted: false,
+            since: Instant::now(),
+            used: 0,
+        })
     }
 
-    fn address(&self, hop: &Hop, address: SocketAddr) -> Result<(Line, Extensions), Stop> {
-        match self.once(hop, address, hop.security.trust != Trust::Clear) {
+    fn place(&self, hop: &Hop, place: Place<'_>) -> Result<(Line, Extensions), Stop> {
+        match self.once(hop, place, hop.security.trust != Trust::Clear) {
             Err(Stop::Tls(error)) => {
                 crate::log::event("tls-failed")
                     .field("host", &hop.name)
-                    .field("address", address)
+                    .field("address", place)
                     .field("policy", &hop.security.trust)
                     .field("reason", &error)
                     .write();
                 match (hop.security.needs_tls(), hop.security.lenient) {
                     (true, _) => Err(Stop::Tls(error)),
-                    (false, false) => self.once(hop, address, false),
-                    (false, true) => self.address(&anybody(hop), address),
+                    (false, false) => self.once(hop, place, false),
+                    (false, true) => self.place(&anybody(hop), place),
                 }
             }
             other => other,
         }
     }
 
-    fn once(&self, hop: &Hop, address: SocketAddr, use_tls: bool) -> Result<(Line, Extensions), Stop> {
+    fn once(&self, hop: &Hop, place: Place<'_>, use_tls: bool) -> Result<(Line, Extensions), Stop> {
         let security = &hop.security;
-        let from = self.source.iter().find(|ip| ip.is_ipv4() == address.is_ipv4()).copied();
-        let connected = self.net.connect(address, from, self.settings.timeout_connect);
-        let wire = connected.map_err(|e| Stop::Net(format!("{address}: {e}")))?;
+        let patience = self.settings.timeout_connect;
+        let connected = match place {
+            Place::Address(address) => {
+                let from = self.source.iter().find(|ip| ip.is_ipv4() == address.is_ipv4()).copied();
+                self.net.connect(address, from, patience)
+            }
+            Place::Socket(path) => self.net.connect_socket(path, patience),
+        };
+        let wire = connected.map_err(|e| Stop::Net(format!("{place}: {e}")))?;
         let patience = self.settings.timeout_command;
         let mut line = Line::new(wire, patience);
         if security.implicit_tls {
             let started = line.wire.start_tls(security, patience).map(|()| true).map_err(Stop::Tls);
-            self.count(hop, address, &started);
+            self.count(hop, place, &started);
             started?;
         }
         expect(line.hear()?)?;
@@ -321,7 +399,7 @@ impl Opening<'_> {
         let mut has_tls = security.implicit_tls;
         if use_tls && !has_tls {
             let started = self.start_tls(&mut line, &extensions, security);
-            self.count(hop, address, &started);
+            self.count(hop, place, &started);
             has_tls = started?;
             if has_tls {
                 extensions = self.greet(&mut line).map_err(|stop| match stop {
@@ -331,7 +409,8 @@ impl Opening<'_> {
             }
         }
         if let Some(login) = &hop.login {
-            if !has_tls && !login.without_tls {
+            // Nobody listens in on a socket of this machine.
+            if !has_tls && !login.without_tls && hop.socket.is_none() {
                 let text = "the host offers no TLS; relay.login_without_tls would send the password without";
                 return Err(Stop::Login(text.to_string()));
             }
@@ -340,7 +419,8 @@ impl Opening<'_> {
         Ok((line, extensions))
     }
 
-    fn count(&self, hop: &Hop, address: SocketAddr, started: &Result<bool, Stop>) {
+    fn count(&self, hop: &Hop, place: Place<'_>, started: &Result<bool, Stop>) {
+        let Place::Address(address) = place else { return };
         match started {
             Ok(true) => self.net.count(hop, address, None),
             Ok(false) => self.net.count(hop, address, Some((TlsFault::NotOffered, "STARTTLS is not offered"))),

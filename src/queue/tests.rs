@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 mod connections;
+mod hosts;
 mod reports;
 mod taking;
 mod turned;

@@ -65,7 +65,8 @@ impl Net for Turned {
 /// Sends these messages' recipients in the domains; gives how many were taken. Ends early when the connection breaks.
 pub fn send(gate: &Gate, ids: &[Id], domains: &[String], wire: Box<dyn Wire>, now: fn() -> Timestamp) -> usize {
     let name = wire.peer();
-    let hop = Hop { name: name.clone(), addresses: Vec::new(), security: Security::clear(), login: None, policy: None };
+    let (addresses, security) = (Vec::new(), Security::clear());
+    let hop = Hop { name: name.clone(), addresses, socket: None, security, login: None, policy: None };
     let plan = Plan { key: name, mailer: Mailer::Smtp, hops: vec![hop] };
     let queue = &gate.site.settings.queue;
     let opening = Opening { net: &Turned, plan: &plan, hello: &gate.host, settings: queue, source: &[] };
@@ -133,7 +134,8 @@ fn one(
             source: &[],
             now: now(),
         };
-        let spoken = conversation.hold(kept, &mut || claim.message().map(|m| Box::new(m) as Box<dyn Read>));
+        let held = conversation.hold(kept, &mut || claim.message().map(|m| Box::new(m) as Box<dyn Read>));
+        let spoken = held.spoken;
         let time = now();
         for (recipient, Spoken { outcome, .. }) in recipients.iter().zip(&spoken) {
             log::event(if outcome.enhanced.0 == 2 { "fetched" } else { "not-fetched" })

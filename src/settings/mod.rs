@@ -5,6 +5,7 @@
 
 mod directory;
 mod fetched;
+mod host_limit;
 mod priority;
 mod relay;
 mod table;
@@ -12,6 +13,7 @@ mod value;
 
 pub use directory::DirectoryChoice;
 pub use fetched::Fetched;
+pub use host_limit::{HostLimit, host_limit, print_rate};
 pub use priority::PriorityRule;
 pub use relay::{Dnssec, Families, TlsDefault};
 pub use table::*;

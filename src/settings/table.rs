@@ -2,7 +2,7 @@
 
 use super::relay::{Dnssec, Families, TlsDefault};
 use super::value::{Kind, Network, Plaintext, Size};
-use super::{DirectoryChoice, Fetched, Key, PriorityRule};
+use super::{DirectoryChoice, Fetched, HostLimit, Key, PriorityRule};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -211,6 +211,7 @@ settings! {
         priorities: Vec<PriorityRule> = Vec::new(), "Other times for messages with a priority (MT-PRIORITY), such as \"1..9 retry=1m warn=30m expire=1d\" and \"-9..-1 retry=1h\"; the first that fits counts.";
         concurrency: u32 = 100, "Most deliveries at once.";
         concurrency_per_host: u32 = 20, "Most connections at once to one host.";
+        limits: Vec<HostLimit> = Vec::new(), "Other limits for some destinations, such as \"example.org messages=10/1m connections=2\" and \"* messages=100/1s\": a domain, \".domain\" for everything below it, the host part of a route as `emqueue hosts` names it, or \"*\". The first that fits counts.";
         on_demand: Vec<String> = Vec::new(), "Domains whose mail waits until `emqueue flush`, `release` or `run`, for sites that are not always connected: a domain, \".domain\" for everything below it, \"*\" for all; one with ! in front does not wait. The first that fits counts.";
         timeout_connect: Duration = seconds(30), "Wait for a connection to another host.";
         timeout_command: Duration = minutes(5), "Wait for a reply of another host.";

@@ -6,7 +6,7 @@ use super::rows::Wrong;
 /// The mailers that our rules know and a route may name. Another file of rules may define others; it is then the file that says so.
 const MAILERS: [&str; 9] = ["esmtp", "smtp", "smtp8", "dsmtp", "relay", "lmtp", "local", "error", "discard"];
 
-/// Checks a route: `mailer:host[:port]`, `[address][:port]`, `host`, `local:[user]`, `error:code text`, `discard:`.
+/// Checks a route: `mailer:host[:port]`, `mailer:host:host…`, `[address][:port]`, `host`, `local:[user]`, `error:code text`, `discard:`.
 pub fn check(value: &str) -> Result<(), Wrong> {
     let hint = "write esmtp:host, esmtp:[192.0.2.1]:25, lmtp:host:24 or error:5.7.1 text";
     let (mailer, host) = match value.starts_with('[') {
@@ -21,15 +21,41 @@ pub fn check(value: &str) -> Result<(), Wrong> {
         "discard" => true,
         "local" => !host.contains(char::is_whitespace),
         // `mailer:user@host` gives the mail to that user.
-        _ => is_host(host.rsplit_once('@').map_or(host, |(_, host)| host)),
+        _ => are_hosts(host.rsplit_once('@').map_or(host, |(_, host)| host)),
     };
     if is_good { Ok(()) } else { Err(Wrong::new(value, format!("{host:?} is no host and port"), hint)) }
 }
 
-/// True for `host`, `host:port`, `[address]`, `[host]:port` and `/path/of/a/socket`.
+/// Most hosts of one route; as in `nexthop::host`.
+const HOSTS: usize = 8;
+
+/// True for `host`, `host:port`, `[address]`, `[host]:port` and `/path/of/a/socket`, and for several of them with `:` between them, which
+/// are tried in their order.
+fn are_hosts(text: &str) -> bool {
+    let is_port = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let mut hosts: Vec<String> = Vec::new();
+    for part in parts(text) {
+        match hosts.last_mut().filter(|_| is_port(part)) {
+            // A port belongs to the host before it.
+            Some(host) => host.extend([":", part]),
+            None => hosts.push(part.to_string()),
+        }
+    }
+    hosts.len() <= HOSTS && hosts.iter().all(|host| is_host(host))
+}
+
+/// Cuts at colons outside brackets.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_inside = false;
+    text.split(move |c| {
+        is_inside = c == '[' || is_inside && c != ']';
+        c == ':' && !is_inside
+    })
+}
+
 fn is_host(text: &str) -> bool {
     match text.strip_prefix('/') {
-        Some(rest) => !rest.is_empty() && !text.contains(char::is_whitespace),
+        Some(rest) => !rest.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == ':'),
         None => parse_host(text, 25).is_some(),
     }
 }
@@ -86,6 +112,9 @@ mod tests {
             "hub.example.org",
             "lmtp:[127.0.0.1]:24",
             "lmtp:/run/lmtp.sock",
+            "esmtp:[192.0.2.1]:[192.0.2.2]:2525:b.test",
+            "[192.0.2.1]:26:[IPv6:2001:db8::1]",
+            "lmtp:/run/a:/run/b",
             "smtp:joe@hub.example.org",
             "local:",
             "local:bob",
@@ -99,6 +128,10 @@ mod tests {
             ("uucp:x", "unknown mailer \"uucp\""),
             ("esmtp:x:0", "\"x:0\" is no host and port"),
             ("esmtp:", "\"\" is no host and port"),
+            ("esmtp:a.test::b.test", "\"a.test::b.test\" is no host and port"),
+            ("esmtp:a.test:25:26", "\"a.test:25:26\" is no host and port"),
+            ("lmtp:/run/a:24", "\"/run/a:24\" is no host and port"),
+            ("esmtp:a:b:c:d:e:f:g:h:i", "\"a:b:c:d:e:f:g:h:i\" is no host and port"),
             ("error:5.7.1", "the error has no text"),
             ("a b", "\"a b\" is no host and port"),
         ] {

@@ -6,6 +6,8 @@ use expressmail::nexthop::Security;
 use expressmail::queue::{Net, Wire};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// A line-wise client.
@@ -140,7 +142,12 @@ pub struct Sink {
 
 impl Sink {
     pub fn start(answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Sink {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Sink::start_on(("127.0.0.1", 0), answer)
+    }
+
+    /// The same at an address and port.
+    pub fn start_on(at: (&str, u16), answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Sink {
+        let listener = TcpListener::bind(at).unwrap();
         let address = listener.local_addr().unwrap();
         let got = Arc::new(Mutex::new(Got::default()));
         let (shared, answer) = (got.clone(), Arc::new(answer));
@@ -151,6 +158,15 @@ impl Sink {
             }
         });
         Sink { address, got }
+    }
+
+    /// The same at the path of a socket; gives what it gets.
+    pub fn start_at(path: &Path, answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Arc<Mutex<Got>> {
+        let listener = UnixListener::bind(path).unwrap();
+        let got = Arc::new(Mutex::new(Got::default()));
+        let shared = got.clone();
+        std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| serve(stream, &shared, &answer)));
+        got
     }
 
     /// A line of etc/routes that leads here.
@@ -167,10 +183,9 @@ impl Sink {
     }
 }
 
-fn serve(stream: TcpStream, got: &Mutex<Got>, answer: &dyn Fn(&str) -> Option<String>) {
+fn serve<S: Read + Write>(stream: S, got: &Mutex<Got>, answer: &dyn Fn(&str) -> Option<String>) {
     let mut reader = BufReader::new(stream);
-    let say =
-        |reader: &mut BufReader<TcpStream>, text: &str| reader.get_mut().write_all(format!("{text}\r\n").as_bytes());
+    let say = |reader: &mut BufReader<S>, text: &str| reader.get_mut().write_all(format!("{text}\r\n").as_bytes());
     if say(&mut reader, &answer("CONNECT").unwrap_or("220 sink ESMTP".into())).is_err() {
         return;
     }

@@ -6,7 +6,7 @@
 //! * A message waits in its destination's heap when it is due, and in one heap by date until then.
 //! * Destinations with something to do take turns. Each has a window of deliveries at once, which grows with success and halves when the
 //!   host can't be reached; a host that can't be reached at all is parked: its messages stay where they are, untouched on disk, while one
-//!   of them probes it now and then.
+//!   of them probes it now and then, and as soon as somebody wants a message of its tried.
 //! * Within a destination the more urgent come first, and senders take turns: each sender's next message is numbered behind
 //!   the one being served, not behind all that another has queued (fair queuing by virtual time).
 //!
@@ -14,8 +14,10 @@
 
 mod destination;
 mod known;
+mod pace;
 
 use super::schedule::seconds;
+use crate::settings::{HostLimit, host_limit};
 use crate::spool::{Outcome, PackedId};
 use destination::{Destination, Ready};
 pub(super) use destination::{Limits, Verdict};
@@ -26,7 +28,7 @@ use std::time::Duration;
 
 /// Senders whose place in a destination's order is remembered; with more than this, fairness begins anew.
 const SENDERS: usize = 10_000;
-/// Destinations that are remembered, with or without mail.
+/// Destinations that are remembered, with or without mail; beyond it those without are forgotten when the number has doubled.
 const DESTINATIONS: usize = 10_000;
 /// How many messages one connection gets in a row while other destinations wait.
 const TURN: u32 = 20;
@@ -54,7 +56,7 @@ pub(super) enum Task<J> {
     Message(PackedId),
     /// A part of a message that is claimed already.
     Part(J),
-    /// The same, but its destination can't be reached: the outcome that stands for the attempt.
+    /// The same, but its destination can't be reached, or has had its share: the outcome that stands for the attempt.
     Unreachable(J, Outcome),
     /// Its destination can't be reached, and its sender must be told.
     Neglected(PackedId, Outcome),
@@ -64,8 +66,14 @@ pub(super) enum Task<J> {
 #[derive(Debug)]
 pub(super) struct Board<J> {
     limits: Limits,
+    /// What some destinations have instead.
+    own_limits: Vec<HostLimit>,
+    /// The latest time that was told.
+    latest: u32,
     names: HashMap<Box<str>, Number>,
     destinations: Vec<Destination<J>>,
+    /// With so many names those without mail are forgotten.
+    most_names: usize,
     /// Numbers of destinations that have been forgotten.
     free: Vec<Number>,
     /// What is not due yet: date, destination, item.
@@ -73,6 +81,8 @@ pub(super) struct Board<J> {
     /// Destinations that may start something, each once, in turn.
     turns: VecDeque<Number>,
     parked: BTreeSet<(u32, Number)>,
+    /// Destinations that have been given as many messages as they may get before this date.
+    paced: BTreeSet<(u32, Number)>,
     known: Known,
     active: HashSet<PackedId>,
     /// Entries too many of messages that were made due by hand; they go when they come up.
@@ -95,15 +105,19 @@ struct Waiting {
 
 impl<J> Board<J> {
     /// An empty board.
-    pub(super) fn new(limits: Limits) -> Board<J> {
+    pub(super) fn new(limits: Limits, own_limits: Vec<HostLimit>) -> Board<J> {
         Board {
             limits,
+            own_limits,
+            latest: 0,
             names: HashMap::new(),
             destinations: Vec::new(),
+            most_names: DESTINATIONS,
             free: Vec::new(),
             waiting: BinaryHeap::new(),
             turns: VecDeque::new(),
             parked: BTreeSet::new(),
+            paced: BTreeSet::new(),
             known: Known::default(),
             active: HashSet::new(),
             surplus: HashMap::new(),
@@ -113,18 +127,33 @@ impl<J> Board<J> {
         }
     }
 
-    /// The number of a destination.
+    /// The number of a destination: a local mailer's name, or a mailer and the host, `smtp:example.org`.
     pub(super) fn destination(&mut self, name: &str) -> Number {
         if let Some(number) = self.names.get(name) {
             return *number;
         }
+        if self.names.len() >= self.most_names {
+            self.forget_idle();
+        }
         let number = self.free.pop().unwrap_or(self.destinations.len() as Number);
         self.names.insert(name.into(), number);
+        let new = self.new_destination(name);
         match self.destinations.get_mut(number as usize) {
-            Some(forgotten) => *forgotten = Destination::new(self.limits),
-            None => self.destinations.push(Destination::new(self.limits)),
+            Some(forgotten) => *forgotten = new,
+            None => self.destinations.push(new),
         }
         number
+    }
+
+    fn new_destination(&self, name: &str) -> Destination<J> {
+        let host = name.split_once(':').map_or("", |(_, host)| host);
+        match host_limit(&self.own_limits, host) {
+            Some(own) if !host.is_empty() => {
+                let each = own.connections.unwrap_or(self.limits.each);
+                Destination::new(Limits { each, ..self.limits }, own.messages)
+            }
+            _ => Destination::new(self.limits, None),
+        }
     }
 
     /// Learns of a message that was not known; false when it was.
@@ -145,6 +174,24 @@ impl<J> Board<J> {
             *self.surplus.entry(item.id).or_insert(0) += 1;
         }
         self.place(item, destination, now, now);
+        let Some(host) = self.destinations.get_mut(destination as usize) else { return };
+        if let Some((planned, date)) = host.wish(now) {
+            self.parked.remove(&(planned, destination));
+            self.parked.insert((date, destination));
+        }
+    }
+
+    /// Forgets destinations without mail; they come back as new ones.
+    fn forget_idle(&mut self) {
+        let (destinations, free, latest) = (&self.destinations, &mut self.free, self.latest);
+        self.names.retain(|_, number| {
+            let is_idle = destinations.get(*number as usize).is_some_and(|host| host.is_idle(latest));
+            if is_idle {
+                free.push(*number);
+            }
+            !is_idle
+        });
+        self.most_names = DESTINATIONS.max(2 * self.names.len());
     }
 
     fn place(&mut self, item: Item, destination: Number, due: u32, now: u32) {
@@ -169,7 +216,7 @@ impl<J> Board<J> {
     /// Gives a destination a part of a claimed message.
     pub(super) fn push_part(&mut self, destination: Number, part: J) {
         let Some(host) = self.destinations.get_mut(destination as usize) else { return };
-        match host.unreachable() {
+        match host.sent_back() {
             Some(outcome) => self.urgent.push_back((destination, Task::Unreachable(part, outcome))),
             None => {
                 host.parts.push_back(part);
@@ -203,7 +250,7 @@ impl<J> Board<J> {
         if let Some((number, had)) = held
             && (had < TURN || self.turns.iter().all(|n| *n == number))
             && self.destinations.get(number as usize).is_some_and(Destination::may_start)
-            && let Some(task) = self.start(number)
+            && let Some(task) = self.start(number, now)
         {
             return Some((number, task));
         }
@@ -211,7 +258,7 @@ impl<J> Board<J> {
             if let Some(host) = self.destinations.get_mut(number as usize) {
                 host.is_listed = false;
             }
-            if let Some(task) = self.start(number) {
+            if let Some(task) = self.start(number, now) {
                 return Some((number, task));
             }
         }
@@ -219,7 +266,8 @@ impl<J> Board<J> {
     }
 
     /// True when [`Board::take`] would give something.
-    pub(super) fn has_work(&self) -> bool {
+    pub(super) fn has_work(&mut self, now: u32) -> bool {
+        self.advance(now);
         !self.urgent.is_empty() || self.running < self.limits.all && !self.turns.is_empty()
     }
 
@@ -230,7 +278,7 @@ impl<J> Board<J> {
         }
     }
 
-    fn start(&mut self, number: Number) -> Option<Task<J>> {
+    fn start(&mut self, number: Number, now: u32) -> Option<Task<J>> {
         let host = self.destinations.get_mut(number as usize).filter(|host| host.may_start())?;
         let task = match host.parts.pop_front() {
             Some(part) => Task::Part(part),
@@ -242,7 +290,12 @@ impl<J> Board<J> {
                 }
             },
         };
+        let paced = host.begin(now);
         self.begin(number);
+        if let Some(date) = paced {
+            self.paced.insert((date, number));
+            self.send_back_parts(number);
+        }
         self.list(number);
         Some(task)
     }
@@ -254,12 +307,17 @@ impl<J> Board<J> {
         let until = host.ended(verdict, now);
         if let Some(until) = until {
             self.parked.insert((until, number));
-            if let Some(outcome) = host.unreachable() {
-                let parts = std::mem::take(&mut host.parts);
-                self.urgent.extend(parts.into_iter().map(|p| (number, Task::Unreachable(p, outcome.clone()))));
-            }
+            self.send_back_parts(number);
         }
         self.list(number);
+    }
+
+    /// The parts of claimed messages that a destination does not take now.
+    fn send_back_parts(&mut self, number: Number) {
+        let Some(host) = self.destinations.get_mut(number as usize) else { return };
+        let Some(outcome) = host.sent_back() else { return };
+        let parts = std::mem::take(&mut host.parts);
+        self.urgent.extend(parts.into_iter().map(|part| (number, Task::Unreachable(part, outcome.clone()))));
     }
 
     /// Nothing is owed any more for a message.
@@ -298,7 +356,8 @@ impl<J> Board<J> {
     pub(super) fn next_date(&self) -> Option<u32> {
         let waiting = self.waiting.peek().map(|Reverse(w)| w.due);
         let parked = self.parked.first().map(|(until, _)| *until);
-        waiting.into_iter().chain(parked).min()
+        let paced = self.paced.first().map(|(until, _)| *until);
+        waiting.into_iter().chain(parked).chain(paced).min()
     }
 
     /// Messages known, under way, and the number of destinations that can't be reached.
@@ -312,6 +371,15 @@ impl<J> Board<J> {
     }
 
     fn advance(&mut self, now: u32) {
+        self.latest = now;
+        while let Some((until, number)) = self.paced.first().copied().filter(|(until, _)| *until <= now) {
+            self.paced.remove(&(until, number));
+            let again = self.destinations.get_mut(number as usize).and_then(|host| host.resume(now));
+            match again {
+                Some(date) => drop(self.paced.insert((date, number))),
+                None => self.list(number),
+            }
+        }
         while let Some((until, number)) = self.parked.first().copied().filter(|(until, _)| *until <= now) {
             self.parked.remove(&(until, number));
             if let Some(host) = self.destinations.get_mut(number as usize) {
@@ -331,18 +399,8 @@ impl<J> Board<J> {
         }
     }
 
-    /// Takes out of parked destinations what must be told about, and forgets destinations without mail. To be called now and then.
+    /// Takes out of parked destinations what must be told about. To be called now and then.
     pub(super) fn look_after(&mut self, now: u32) {
-        if self.names.len() > DESTINATIONS {
-            let (destinations, free) = (&self.destinations, &mut self.free);
-            self.names.retain(|_, number| {
-                let is_idle = destinations.get(*number as usize).is_some_and(Destination::is_idle);
-                if is_idle {
-                    free.push(*number);
-                }
-                !is_idle
-            });
-        }
         for number in self.parked.iter().map(|(_, number)| *number).collect::<Vec<_>>() {
             let Some(host) = self.destinations.get_mut(number as usize) else { continue };
             let Some(outcome) = host.unreachable() else { continue };

@@ -23,12 +23,13 @@ fn taken(board: &mut Board<u8>, now: u32) -> Option<(Number, PackedId)> {
 
 #[test]
 fn a_message_waits_for_its_date_and_is_given_once() {
-    let mut board: Board<u8> = Board::new(LIMITS);
+    let mut board: Board<u8> = Board::new(LIMITS, Vec::new());
     let a = board.destination("a");
     let item = item(1);
     assert!(board.learn(item, a, 100, 50) && !board.learn(item, a, 100, 50));
-    assert!(taken(&mut board, 99).is_none() && !board.has_work());
+    assert!(taken(&mut board, 99).is_none() && !board.has_work(99));
     assert_eq!(board.next_date(), Some(100));
+    assert!(board.has_work(100), "whoever asks learns that it is due");
     assert_eq!(taken(&mut board, 100), Some((a, item.id)));
     assert!(taken(&mut board, 100).is_none() && !board.learn(item, a, 0, 100), "it is under way");
     board.again(item, a, 200, 100);
@@ -42,7 +43,7 @@ fn a_message_waits_for_its_date_and_is_given_once() {
 
 #[test]
 fn what_is_hastened_does_not_come_twice() {
-    let mut board: Board<u8> = Board::new(LIMITS);
+    let mut board: Board<u8> = Board::new(LIMITS, Vec::new());
     let a = board.destination("a");
     let item = item(1);
     board.learn(item, a, 1000, 50);
@@ -63,7 +64,7 @@ fn what_is_hastened_does_not_come_twice() {
 
 #[test]
 fn destinations_take_turns_and_have_windows() {
-    let mut board: Board<u8> = Board::new(LIMITS);
+    let mut board: Board<u8> = Board::new(LIMITS, Vec::new());
     let (a, b) = (board.destination("a"), board.destination("b"));
     for _ in 0..1000 {
         board.learn(item(1), a, 0, 1);
@@ -81,7 +82,7 @@ fn destinations_take_turns_and_have_windows() {
 
 #[test]
 fn a_destination_that_cannot_be_reached_is_left_alone_and_probed() {
-    let mut board: Board<u8> = Board::new(LIMITS);
+    let mut board: Board<u8> = Board::new(LIMITS, Vec::new());
     let (dead, live) = (board.destination("dead"), board.destination("live"));
     for _ in 0..500 {
         board.learn(item(1), dead, 0, 1);
@@ -113,7 +114,7 @@ fn a_destination_that_cannot_be_reached_is_left_alone_and_probed() {
 
 #[test]
 fn senders_of_neglected_messages_are_told_in_time() {
-    let mut board: Board<u8> = Board::new(LIMITS);
+    let mut board: Board<u8> = Board::new(LIMITS, Vec::new());
     let dead = board.destination("dead");
     let late = Item { care: 500, ..item(1) };
     (0..8).for_each(|_| assert!(board.learn(item(1), dead, 0, 1)));
@@ -131,7 +132,7 @@ fn senders_of_neglected_messages_are_told_in_time() {
 
 #[test]
 fn senders_take_turns_and_the_urgent_go_first() {
-    let mut board: Board<u8> = Board::new(Limits { each: 1, ..LIMITS });
+    let mut board: Board<u8> = Board::new(Limits { each: 1, ..LIMITS }, Vec::new());
     let a = board.destination("a");
     for _ in 0..1000 {
         board.learn(item(1), a, 0, 1);
@@ -152,7 +153,7 @@ fn senders_take_turns_and_the_urgent_go_first() {
 
 #[test]
 fn a_folder_is_compared_with_what_is_known() {
-    let mut board: Board<u8> = Board::new(LIMITS);
+    let mut board: Board<u8> = Board::new(LIMITS, Vec::new());
     let a = board.destination("a");
     let items: Vec<Item> = (0..500).map(|_| item(1)).collect();
     items[..400].iter().for_each(|i| assert!(board.learn(*i, a, 0, 1)));
@@ -177,7 +178,7 @@ fn a_million_messages_take_little_memory() {
 
 #[test]
 fn destinations_without_mail_are_forgotten_in_the_end() {
-    let mut board: Board<u8> = Board::new(LIMITS);
+    let mut board: Board<u8> = Board::new(LIMITS, Vec::new());
     let kept = board.destination("kept");
     let late = item(1);
     board.learn(late, kept, 1000, 1);
@@ -190,8 +191,66 @@ fn destinations_without_mail_are_forgotten_in_the_end() {
             board.forget(item.id);
             board.ended(number, Verdict::Reached, 1);
         }
-        board.look_after(1);
     }
     assert!(board.destinations.len() <= 2 * DESTINATIONS + 1, "{}", board.destinations.len());
     assert_eq!(taken(&mut board, 1000), Some((kept, late.id)));
+}
+
+#[test]
+fn whoever_wants_a_message_tried_has_its_host_probed_at_once_and_changes_no_plans() {
+    let mut board: Board<u8> = Board::new(LIMITS, Vec::new());
+    let dead = board.destination("dead");
+    let items: Vec<Item> = (0..20).map(|_| item(1)).collect();
+    items.iter().for_each(|item| assert!(board.learn(*item, dead, 0, 101)));
+    let tried = std::iter::from_fn(|| taken(&mut board, 101)).count();
+    (0..tried).for_each(|_| board.ended(dead, unreachable(), 101));
+    assert_eq!((board.counts().2, board.next_date()), (1, Some(161)));
+    // A flush makes all of them due: one goes out, and the others wait for what it finds.
+    items[10..].iter().for_each(|item| board.hasten(*item, dead, 103));
+    assert!(board.has_work(103));
+    assert_eq!(std::iter::from_fn(|| taken(&mut board, 103)).count(), 1);
+    board.ended(dead, unreachable(), 104);
+    assert_eq!(board.next_date(), Some(161), "the pause is no longer for it");
+    // Not more than one in five seconds, and none is forgotten.
+    board.hasten(items[10], dead, 105);
+    assert!(!board.has_work(107) && board.next_date() == Some(108));
+    assert!(taken(&mut board, 108).is_some());
+    board.ended(dead, Verdict::Reached, 108);
+    assert_eq!(board.counts().2, 0);
+    assert!(std::iter::from_fn(|| taken(&mut board, 108)).count() > 1, "it is open again");
+}
+
+#[test]
+fn a_destination_gets_no_more_than_its_limits() {
+    let own = ["a.test messages=3/10s", "b.test connections=2"].map(|text| text.parse().unwrap()).to_vec();
+    let mut board: Board<u8> = Board::new(LIMITS, own);
+    let [a, b, c] = ["smtp:a.test", "smtp:b.test", "smtp:c.test"].map(|name| board.destination(name));
+    for number in [a, b, c] {
+        (0..10).for_each(|_| assert!(board.learn(item(1), number, 0, 100)));
+    }
+    let begun = |board: &mut Board<u8>, now: u32| -> Vec<usize> {
+        let all: Vec<Number> = std::iter::from_fn(|| taken(board, now)).map(|(number, _)| number).collect();
+        [a, b, c].iter().map(|number| all.iter().filter(|n| *n == number).count()).collect()
+    };
+    assert_eq!(begun(&mut board, 100), [3, 2, 5]);
+    for number in [a, b] {
+        board.ended(number, Verdict::Reached, 100);
+    }
+    assert_eq!(begun(&mut board, 101), [0, 1, 0]);
+    // What is claimed already does not wait for its turn.
+    board.push_part(a, 7);
+    assert!(matches!(board.take(101, None), Some((number, Task::Unreachable(7, _))) if number == a));
+    board.ended(a, Verdict::Unknown, 101);
+    assert!(!board.has_work(109) && board.next_date() == Some(110));
+    assert_eq!(begun(&mut board, 110), [3, 0, 0]);
+    // As soon as its share is used up, also what had been taken in before.
+    let mut board: Board<u8> = Board::new(LIMITS, vec!["* messages=1/1m".parse().unwrap()]);
+    let a = board.destination("smtp:a.test");
+    board.push_part(a, 1);
+    board.push_part(a, 2);
+    assert!(matches!(board.take(100, None), Some((_, Task::Part(1)))));
+    assert!(matches!(board.take(100, None), Some((_, Task::Unreachable(2, _)))));
+    let local = board.destination("local");
+    (0..5).for_each(|_| assert!(board.learn(item(1), local, 0, 100)));
+    assert_eq!(std::iter::from_fn(|| taken(&mut board, 100)).count(), 5, "mailboxes are no hosts");
 }

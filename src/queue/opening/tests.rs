@@ -60,6 +60,12 @@ impl Net for Hosts {
         talk.hear(&from.map_or("CONNECT".to_string(), |from| format!("CONNECT from {from}")));
         Ok(Box::new(talk))
     }
+
+    fn connect_socket(&self, path: &Path, _: Duration) -> Result<Box<dyn Wire>, NetError> {
+        let mut talk = Talk { host: 9, hosts: self.clone(), replies: Vec::new() };
+        talk.hear(&format!("CONNECT {}", path.display()));
+        Ok(Box::new(talk))
+    }
 }
 
 impl Wire for Talk {
@@ -92,7 +98,7 @@ impl Wire for Talk {
 fn hop(host: u8, trust: Trust) -> Hop {
     let security = Security { trust, ..Security::opportunistic("") };
     let addresses = vec![SocketAddr::from(([192, 0, 2, host], 25))];
-    Hop { name: format!("h{host}"), addresses, security, login: None, policy: None }
+    Hop { name: format!("h{host}"), addresses, socket: None, security, login: None, policy: None }
 }
 
 fn plan(hops: Vec<Hop>) -> Plan {
@@ -195,6 +201,25 @@ fn a_certificate_that_is_only_tested_keeps_no_mail_back_and_tls_on() {
     assert_eq!(open(&hosts, &plan(vec![tested])).unwrap(), "h1");
     let tls: Vec<String> = hosts.heard().into_iter().filter(|line| line.contains(" TLS ")).collect();
     assert_eq!(tls, ["1 TLS verify", "1 TLS may"]);
+}
+
+#[test]
+fn a_server_of_this_machine_is_reached_by_its_path_and_known_again() {
+    let hosts = Hosts::default().with(9, |line| line.starts_with("AUTH PLAIN").then_some("235 welcome"));
+    let mut local = hop(1, Trust::Clear);
+    (local.addresses, local.socket) = (Vec::new(), Some("/run/a".into()));
+    let all = plan(vec![hop(1, Trust::Clear), local.clone()]);
+    assert_eq!(open(&hosts, &all).unwrap(), "h1");
+    assert_eq!(hosts.heard(), ["9 CONNECT /run/a", "9 EHLO us"]);
+    let settings = settings::Queue::default();
+    let opened = Opening { net: &hosts, plan: &all, hello: "us", settings: &settings, source: &[] }.open();
+    let Ok(opened) = opened else { panic!("not open") };
+    assert!(opened.fits(&plan(vec![local.clone()])) && !opened.fits(&plan(vec![hop(1, Trust::Clear)])));
+    let elsewhere = Hop { socket: Some("/run/b".into()), ..local.clone() };
+    assert!(!opened.fits(&plan(vec![elsewhere])));
+    // No TLS, and nobody who could hear the password.
+    let login = with_login(1, false).login;
+    assert_eq!(open(&hosts, &plan(vec![Hop { login, ..local }])).unwrap(), "h1");
 }
 
 #[test]
