@@ -4,9 +4,11 @@
 //! On `Ok` the message is durable where it belongs. Each failure says whether trying again makes sense.
 //! Loop control: a message that already carries `Delivered-To:` with this address is returned (5.4.6).
 
+mod agent;
 mod mbox;
 mod program;
 
+pub use agent::{AgentCall, Sysexit, run_agent, sysexit};
 pub use mbox::append as append_file;
 pub use program::{Exec, alias_argv, run as run_program};
 
@@ -48,6 +50,11 @@ impl Postman {
     pub fn new(site: Arc<Site>, users: Users, emlocal: PathBuf) -> Postman {
         let host = site.hostname();
         Postman { site, users, host, emlocal }
+    }
+
+    /// Another program of ours, in the folder of emlocal.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.emlocal.with_file_name(name)
     }
 
     /// Home of a mailbox delivery.
@@ -127,7 +134,7 @@ impl Postman {
                 program::run(&exec, sender, original, &mut text)
             }
             Mailer::Discard => Ok("discarded by an alias".to_string()),
-            Mailer::Smtp | Mailer::Lmtp | Mailer::Error => {
+            Mailer::Smtp | Mailer::Lmtp | Mailer::Agent | Mailer::Error => {
                 Err(Failure::temporary((3, 5), "Internal routing error", "not a local mailer"))
             }
         }

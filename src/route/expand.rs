@@ -8,23 +8,26 @@ use crate::envelope::{Delivery, Mailer};
 use crate::status::{Enhanced, Failure};
 use crate::tables::aliases::Alias;
 use crate::tables::aliases::{Aliases, Target, parse_targets};
+use crate::tables::old_aliases;
 use crate::users::Directory;
 use std::collections::HashSet;
 
 /// Deepest nesting of aliases.
 const DEPTH_LIMIT: usize = 20;
+/// Most rounds of set 5 for one user.
+const ROUND_LIMIT: usize = 10;
 /// Most deliveries that one address may come to.
 const DELIVERY_LIMIT: usize = 100_000;
 /// Largest :include: file, in octets.
-const INCLUDE_LIMIT: u64 = 64 << 20;
+pub(super) const INCLUDE_LIMIT: u64 = 64 << 20;
 
 pub(super) struct Expansion<'a> {
-    router: &'a Router,
-    aliases: &'a Aliases,
-    rules: &'a Compiled,
+    pub(super) router: &'a Router,
+    pub(super) aliases: &'a Aliases,
+    pub(super) rules: &'a Compiled,
     steps: &'a Steps,
     /// Names being expanded, outermost first: an alias that comes back to one of them has gone in a circle.
-    open: Vec<String>,
+    pub(super) open: Vec<String>,
     found: Vec<Delivery>,
     /// Mailer, host and user: one mailbox gets one copy, whichever owner or alias it came by.
     seen: HashSet<(Mailer, String, String)>,
@@ -34,6 +37,10 @@ pub(super) struct Expansion<'a> {
     owner: String,
     /// Rule set 5 has spoken: it is not asked about its own answer.
     asked_for_unknown: bool,
+    /// How often set 5 of a sendmail.cf has spoken about this user: it takes a detail apart in several rounds.
+    rounds: usize,
+    /// The account whose .forward file is followed: its rights are those of programs and files.
+    pub(super) forwards: Option<String>,
 }
 
 impl<'a> Expansion<'a> {
@@ -54,6 +61,8 @@ impl<'a> Expansion<'a> {
             done: Default::default(),
             owner: String::new(),
             asked_for_unknown: false,
+            rounds: 0,
+            forwards: None,
         }
     }
 
@@ -73,21 +82,25 @@ impl<'a> Expansion<'a> {
         Ok(self.found)
     }
 
-    fn say(&self, decider: Decider, text: impl FnOnce() -> String) {
+    pub(super) fn say(&self, decider: Decider, text: impl FnOnce() -> String) {
         self.steps.set_depth(self.open.len());
         self.steps.say(decider, text);
     }
 
-    fn add(&mut self, mut delivery: Delivery) -> Result<(), Failure> {
+    pub(super) fn add(&mut self, mut delivery: Delivery) -> Result<(), Failure> {
         delivery.sender = self.owner.clone();
         self.say(Decider::Result, || {
             let host = if delivery.host.is_empty() { String::new() } else { format!(", host {}", delivery.host) };
-            format!("deliver: mailer {}{host}, user {}", delivery.mailer.name(), delivery.user)
+            format!("deliver: mailer {}{host}, user {}", mailer_name(&delivery), delivery.user)
         });
         if self.found.len() >= DELIVERY_LIMIT {
             return Err(Failure::permanent((4, 6), "Alias expands too far", "more deliveries than the limit"));
         }
-        if self.seen.insert((delivery.mailer, delivery.host.clone(), delivery.user.clone())) {
+        let user = match delivery.mailer {
+            Mailer::Agent => format!("{} {}", delivery.by, delivery.user),
+            _ => delivery.user.clone(),
+        };
+        if self.seen.insert((delivery.mailer, delivery.host.clone(), user)) {
             self.found.push(delivery);
         }
         Ok(())
@@ -116,6 +129,7 @@ impl<'a> Expansion<'a> {
                 delivery.host = user.domain().to_string();
                 return self.add(delivery);
             }
+            Routed::Agent(delivery) => return self.add(delivery),
             Routed::Discard => {
                 self.say(Decider::Rule, || format!("{address}: to be dropped"));
                 return self.add(Delivery::new(Mailer::Discard, ""));
@@ -128,17 +142,31 @@ impl<'a> Expansion<'a> {
             let name = alias.name.clone();
             return self.alias(alias, &name, &key);
         }
-        if let Some(delivery) = self.mailbox(&key)? {
+        if self.router.site().settings.cf.is_some() {
+            // sendmail asks set 5 before it looks for the account.
+            if self.rounds < ROUND_LIMIT
+                && let Some(routed) = self.router.unknown(self.rules, &local, self.steps)?
+            {
+                self.rounds += 1;
+                let result = self.routed(&key, routed);
+                self.rounds -= 1;
+                return result;
+            }
+            if self.user(&local, true)? {
+                return Ok(());
+            }
+        } else if let Some(delivery) = self.mailbox(&key)? {
             return self.add(delivery);
         }
-        if key.local() == "postmaster" {
+        if key.local() == "postmaster" && self.router.site().settings.cf.is_none() {
             return self.postmaster(&key);
         }
         if let Some(alias) = self.aliases.find(&format!("@{}", key.domain())) {
             let name = alias.name.clone();
             return self.alias(alias, &name, &key);
         }
-        if !self.asked_for_unknown
+        if self.router.site().settings.cf.is_none()
+            && !self.asked_for_unknown
             && let Some(routed) = self.router.unknown(self.rules, &local, self.steps)?
         {
             self.say(Decider::Rule, || format!("{key}: nobody knows it; rule set 5 has a place for it"));
@@ -148,6 +176,9 @@ impl<'a> Expansion<'a> {
             return result;
         }
         self.say(Decider::Account, || format!("{key}: no alias and no account"));
+        if self.router.site().settings.cf.is_some() {
+            return Err(Failure::permanent((1, 1), "User unknown", "no such user"));
+        }
         Err(Failure::permanent(
             (1, 1),
             format!("<{address}>: Recipient address rejected: User unknown"),
@@ -179,7 +210,7 @@ impl<'a> Expansion<'a> {
     /// `alice: alice, bob` means alice's own mailbox, as in every sendmail.
     fn is_self_reference(&self, alias: &Alias, key: &Address) -> bool {
         self.open.last().is_some_and(|open| *open == open_key(&alias.name))
-            && self.router.users().find(key).is_ok_and(|found| found.is_some())
+            && (self.router.users().find(key).is_ok_and(|found| found.is_some()) || self.is_login(key.local()))
     }
 
     /// A mailbox of ours, or a system account.
@@ -268,12 +299,15 @@ impl<'a> Expansion<'a> {
     }
 
     /// Follows all targets. One bad member of several does not stop the others; a temporary fault stops all.
-    fn targets(&mut self, targets: &[Target], name: &str, key: &Address) -> Result<(), Failure> {
+    pub(super) fn targets(&mut self, targets: &[Target], name: &str, key: &Address) -> Result<(), Failure> {
         let settings = &self.router.site().settings.delivery;
         for target in targets {
             let result = match target {
                 Target::Address(text) => self.parse(text, key).and_then(|a| self.address(&a)),
                 Target::Mailbox(text) => self.own_mailbox(text, key),
+                Target::File(_) | Target::Program(_) if self.router.site().settings.cf.is_some() => {
+                    self.agent_of_target(target)
+                }
                 Target::File(path) if path == "/dev/null" => self.add(Delivery::new(Mailer::Discard, "")),
                 Target::File(path) if settings.files => self.add(by(Delivery::new(Mailer::File, path), name)),
                 Target::Program(command) if settings.programs => {
@@ -284,6 +318,7 @@ impl<'a> Expansion<'a> {
                     "Delivery to files and programs is switched off",
                     format!("alias {name}: delivery.files, delivery.programs"),
                 )),
+                Target::Include(path) if self.forwards.is_some() => self.include_of_user(path, name, key),
                 Target::Include(path) => self.include(path, name, key),
                 Target::Error(code, text) => self.add(Delivery::new(Mailer::Error, format!("{code} {text}"))),
             };
@@ -306,6 +341,10 @@ impl<'a> Expansion<'a> {
         let mut targets = Vec::new();
         for (number, line) in text.lines().enumerate() {
             if line.trim().is_empty() || line.trim_start().starts_with('#') {
+                continue;
+            }
+            if self.router.site().settings.cf.is_some() {
+                targets.extend(old_aliases::targets(line, true));
                 continue;
             }
             match parse_targets(line, false) {
@@ -342,6 +381,9 @@ impl<'a> Expansion<'a> {
         if !self.router.is_local(address.domain()) {
             return self.address(&address);
         }
+        if self.router.site().settings.cf.is_some() {
+            return self.own_user(&address);
+        }
         match self.mailbox(&address.to_key())? {
             Some(delivery) => self.add(delivery),
             None if address.to_key().local() == "postmaster" => self.postmaster(&address.to_key()),
@@ -353,6 +395,9 @@ impl<'a> Expansion<'a> {
     fn parse(&self, text: &str, key: &Address) -> Result<Address, Failure> {
         let wrong = |e: crate::addr::AddressError| Failure::permanent((1, 3), format!("Bad alias target: {e}"), text);
         let here = Address::parse_loose(text, key.domain()).map_err(wrong)?;
+        if self.router.site().settings.cf.is_some() {
+            return Ok(here);
+        }
         let default = self.router.site().default_domain();
         if text.contains('@') || default == key.domain() {
             return Ok(here);
@@ -382,8 +427,16 @@ fn by(mut delivery: Delivery, alias: &str) -> Delivery {
     delivery
 }
 
+/// The mailer of a delivery as it is shown: that of a sendmail.cf by its own name.
+fn mailer_name(delivery: &Delivery) -> &str {
+    match delivery.mailer {
+        Mailer::Agent => &delivery.by,
+        mailer => mailer.name(),
+    }
+}
+
 /// Names that may be asked of the system's account database.
-fn is_login_name(user: &str) -> bool {
+pub(super) fn is_login_name(user: &str) -> bool {
     !user.is_empty()
         && user.len() <= 32
         && user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))

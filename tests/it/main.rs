@@ -25,6 +25,7 @@ mod main_job;
 mod name_server;
 mod next_hops;
 mod odmr;
+mod old_cf;
 mod pop3;
 mod queue;
 mod relay;
