@@ -64,7 +64,7 @@ pub fn send(gate: &Gate, claim: &Claim, report: &Report, now: Timestamp) -> io::
     // The sender of forwarded mail that was rewritten for the next host is told himself.
     let back = report.owner.as_ref().and_then(|owner| gate.forwarding.incoming(None, owner, now)?.ok());
     let sender = back.as_ref().or(report.owner.as_ref()).or(claim.envelope().sender.as_ref());
-    let Ok(postmaster) = Address::new("postmaster", &gate.site.default_domain()) else { return Ok(()) };
+    let Ok(postmaster) = postmaster(gate) else { return Ok(()) };
     let is_only_success =
         report.numbers.iter().all(|n| claim.progress().states[*n].last.as_ref().is_some_and(|o| o.enhanced.0 == 2));
     let to = match sender {
@@ -96,6 +96,7 @@ pub fn send(gate: &Gate, claim: &Claim, report: &Report, now: Timestamp) -> io::
                     .field("about", claim.id())
                     .field("late", report.kind != Kind::Settled)
                     .write();
+                copy(gate, claim, report, &text, now);
                 return Ok(());
             }
             // For ever is too long: in the end the postmaster is told instead, or the text is kept.
@@ -113,6 +114,31 @@ pub fn send(gate: &Gate, claim: &Claim, report: &Report, now: Timestamp) -> io::
         }
     }
     keep(gate, claim)
+}
+
+/// Who is told of reports that nobody takes: the postmaster, or whom a sendmail.cf names (DoubleBounceAddress).
+fn postmaster(gate: &Gate) -> Result<Address, crate::addr::AddressError> {
+    let domain = gate.site.default_domain();
+    let named = gate.site.settings.cf.as_ref().map(|cf| cf.double_bounce.as_str()).filter(|name| !name.is_empty());
+    Address::parse_loose(named.unwrap_or("postmaster"), &domain)
+}
+
+/// Shows a sendmail.cf's PostmasterCopy what was returned. A copy that fails is no reason to tell the sender again.
+fn copy(gate: &Gate, claim: &Claim, report: &Report, text: &[u8], now: Timestamp) {
+    let named = gate.site.settings.cf.as_ref().map(|cf| cf.postmaster_copy.as_str()).filter(|name| !name.is_empty());
+    let Some(name) = named.filter(|_| report.kind == Kind::Settled) else { return };
+    let sent = match Address::parse_loose(name, &gate.site.default_domain()) {
+        Ok(to) => {
+            let id = Id::new(now);
+            let handling = claim.envelope().handling.of_report();
+            let message = OwnMessage { id: &id, to: &to, text, notify: Notify::NEVER, handling };
+            gate.send_own(message, now).map_err(|failure| failure.to_string())
+        }
+        Err(wrong) => Err(wrong.to_string()),
+    };
+    if let Err(reason) = sent {
+        log::event("report-refused").field("to", name).field("about", claim.id()).field("reason", reason).write();
+    }
 }
 
 /// True when the message is twice as old as one may become.

@@ -157,11 +157,12 @@ pub struct Delivery {
     /// How.
     pub mailer: Mailer,
     /// For `smtp` and `lmtp`: the domain, to be routed at the time of delivery. For `mailbox`: the account's address where
-    /// `user` has a +detail. Empty otherwise.
+    /// `user` has a +detail. For `agent`: the host of the rules' triple. Empty otherwise.
     pub host: String,
     /// What the mailer gets: an address for `mailbox`, `smtp`, `lmtp`; a path, a command line, an account's name.
     pub user: String,
-    /// The alias entry or forward file that caused a program or file delivery; its owner's rights apply.
+    /// The alias entry or forward file that caused a program or file delivery; its owner's rights apply. For `agent`: the
+    /// mailer's name in the sendmail.cf, and behind a colon the account whose rights apply, if there is one.
     pub by: String,
     /// A list owner's address that stands for the sender in this delivery (`owner-NAME` aliases); empty for the
     /// envelope's own sender.
@@ -218,6 +219,8 @@ pub enum Mailer {
     Lmtp,
     /// A mailing list; `host` is the list, `user` the address of it that was written to.
     List,
+    /// A mailer of the sendmail.cf that stands in the place of our settings; `user` is what the rules made.
+    Agent,
     /// Nothing to be done: the message is dropped on the administrator's word.
     Discard,
     /// Always refused when tried; `user` is the text. For entries that fail after acceptance.
@@ -235,6 +238,7 @@ impl Mailer {
             Mailer::Smtp => "smtp",
             Mailer::Lmtp => "lmtp",
             Mailer::List => "list",
+            Mailer::Agent => "agent",
             Mailer::Discard => "discard",
             Mailer::Error => "error",
         }
@@ -246,7 +250,7 @@ impl FromStr for Mailer {
 
     fn from_str(text: &str) -> Result<Mailer, ()> {
         use Mailer::*;
-        [Mailbox, System, Program, File, Smtp, Lmtp, List, Discard, Error]
+        [Mailbox, System, Program, File, Smtp, Lmtp, List, Agent, Discard, Error]
             .into_iter()
             .find(|m| m.name() == text)
             .ok_or(())

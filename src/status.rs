@@ -166,6 +166,33 @@ impl Failure {
     }
 }
 
+impl Exit {
+    /// The exit code of this number; [`Exit::Unavailable`] for one that is none of ours.
+    pub fn of_code(code: u8) -> Exit {
+        use Exit::*;
+        let all = [
+            Ok,
+            No,
+            Usage,
+            DataErr,
+            NoInput,
+            NoUser,
+            NoHost,
+            Unavailable,
+            Software,
+            OsErr,
+            OsFile,
+            CantCreat,
+            IoErr,
+            TempFail,
+            Protocol,
+            NoPerm,
+            Config,
+        ];
+        all.into_iter().find(|exit| *exit as u8 == code).unwrap_or(Unavailable)
+    }
+}
+
 /// Exit codes of every command: sysexits(3), the one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

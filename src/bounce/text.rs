@@ -8,6 +8,8 @@ use crate::serve::Gate;
 use crate::spool::{Claim, Id, State};
 use std::io::{self, Read};
 
+/// Largest text in front of a report, in octets.
+const ERROR_HEADER_LIMIT: u64 = 64 << 10;
 /// Most octets of a returned header.
 const HEADER_LIMIT: usize = 64 << 10;
 /// Most octets of foreign text on a line.
@@ -29,7 +31,7 @@ impl Action {
         match (outcome.enhanced.0, recipient.delivery.mailer) {
             (2, Mailer::Discard) if recipient.delivery.is_expansion() => Action::Expanded,
             // RFC 3461 §5.2.2: another SMTP server has it, and does not say what becomes of it. LMTP's reply is about the delivery itself.
-            (2, Mailer::Smtp) if !outcome.host.is_empty() => Action::Relayed,
+            (2, Mailer::Smtp | Mailer::Agent) if !outcome.host.is_empty() => Action::Relayed,
             (2, _) => Action::Delivered,
             (4, _) if kind != Kind::Settled => Action::Delayed,
             _ => Action::Failed,
@@ -104,6 +106,7 @@ pub(super) fn print(
     out.push_str("MIME-Version: 1.0\nContent-Type: multipart/report; report-type=delivery-status;\n");
     out.push_str(&format!("\tboundary=\"{boundary}\"\n\n--{boundary}\nContent-Type: text/plain; charset=utf-8\n"));
     out.push_str(&format!("Content-Transfer-Encoding: 8bit\n\nThis is the mail system at {host}.\n\n"));
+    out.push_str(&error_header(gate));
     out.push_str(sentence);
     out.push('\n');
     let (until, _) = crate::queue::expiry(envelope, claim.progress(), &gate.site.settings.queue);
@@ -131,11 +134,23 @@ pub(super) fn print(
     }
     let mut out = out.into_bytes();
     // RFC 3461 §4.3: the whole comes back only with a failure. RFC 8689 §5: never that of a message that required TLS.
-    let may_be_whole = gravest == Action::Failed && envelope.handling.tls != TlsWish::Required;
+    let is_private = gate.site.settings.cf.as_ref().is_some_and(|cf| cf.is_private("nobodyreturn"));
+    let may_be_whole = gravest == Action::Failed && envelope.handling.tls != TlsWish::Required && !is_private;
     let is_whole = envelope.ret_full && may_be_whole && envelope.size <= gate.site.settings.queue.bounce_size.0;
     append_original(&mut out, claim, &boundary, is_whole)?;
     out.extend_from_slice(format!("\n--{boundary}--\n").as_bytes());
     Ok(out)
+}
+
+/// What a sendmail.cf wants in front of a report (ErrorHeader): a text, or the file that a path names.
+fn error_header(gate: &Gate) -> String {
+    let Some(text) = gate.site.settings.cf.as_ref().map(|cf| cf.error_header.as_str()) else { return String::new() };
+    let text = match text.starts_with('/') {
+        true => crate::fsx::read(std::path::Path::new(text), ERROR_HEADER_LIMIT).unwrap_or_default(),
+        false => text.as_bytes().to_vec(),
+    };
+    let text = String::from_utf8_lossy(&text).trim_end().to_string();
+    if text.is_empty() { text } else { format!("{text}\n\n") }
 }
 
 /// What the sender asked for, as per-message fields (RFC 2852 §5, RFC 4865 §5.1.2).

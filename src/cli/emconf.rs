@@ -95,11 +95,12 @@ enum Action {
 pub fn main() -> ExitCode {
     let handed_over = super::emsend::handed_over(|mode, root| match mode {
         Mode::Check => check(&config::load(root)?),
+        Mode::Newaliases if root.cf.is_some() => old_aliases(root),
         Mode::Newaliases => newaliases(root),
         Mode::Test(file) => testmode::run(root, file.as_deref()),
         Mode::Explain(question) => {
             super::become_em(root)?;
-            explain::run(super::site("emsend", root)?, question)
+            explain::run(super::site_without_queue("emsend", root)?, question)
         }
         _ => super::emsend::not_mine(),
     });
@@ -112,6 +113,22 @@ fn newaliases(root: &settings::Root) -> super::Done {
     let table = crate::tables::Watched::<crate::tables::Aliases>::new(site.root.etc.join("aliases"));
     let aliases = table.read()?;
     say(&format!("{}: {} aliases\n", table.path().display(), aliases.iter().count()))?;
+    Ok(Exit::Ok)
+}
+
+/// `sendmail -bi -C FILE`: a line for each of its alias files.
+fn old_aliases(root: &settings::Root) -> super::Done {
+    super::become_em(root)?;
+    let site = super::site_without_queue("newaliases", root)?;
+    for path in site.settings.cf.iter().flat_map(|cf| &cf.aliases) {
+        let text = crate::fsx::read(path, crate::tables::FILE_LIMIT)
+            .map_err(|e| Ended::new(Exit::CantCreat, format!("{}: {e}", path.display())))?;
+        let values = crate::tables::old_aliases::sizes(&String::from_utf8_lossy(&text));
+        let longest = values.iter().map(|(_, value)| *value).max().unwrap_or(0);
+        let total: usize = values.iter().map(|(name, value)| name + value).sum();
+        let count = values.len();
+        say(&format!("{}: {count} aliases, longest {longest} bytes, {total} bytes total\n", path.display()))?;
+    }
     Ok(Exit::Ok)
 }
 
@@ -280,7 +297,25 @@ fn show(site: &Site, all: bool, json: bool) -> Result<(), Ended> {
     say(&text)
 }
 
+/// What has no effect in a sendmail.cf that stands in the place of our settings, each line once; the first mistake ends it.
+fn check_cf(site: &Site) -> super::Done {
+    let router = Router::new(std::sync::Arc::new(site.clone()));
+    let notes = router.check_rules()?;
+    say(&notes.iter().map(|note| format!("note: {note}\n")).collect::<String>())?;
+    let mut problems: Vec<String> = Vec::new();
+    problems.extend(router.aliases().err().map(|e| e.to_string()));
+    problems.extend(crate::nexthop::mistakes(site));
+    if problems.is_empty() {
+        return Ok(Exit::Ok);
+    }
+    say(&format!("{}\n", problems.join("\n")))?;
+    Ok(Exit::Config)
+}
+
 fn check(site: &Site) -> super::Done {
+    if site.settings.cf.is_some() {
+        return check_cf(site);
+    }
     let mut problems: Vec<String> = Vec::new();
     let mut note = |problem: Option<ConfigError>| problems.extend(problem.map(|p| p.to_string()));
     note(Watched::<Aliases>::new(site.root.etc.join("aliases")).read().err());

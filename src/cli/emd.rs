@@ -61,15 +61,15 @@ enum Action {
 /// The program.
 pub fn main() -> ExitCode {
     let handed_over = super::emsend::handed_over(|mode, root| match mode {
-        Mode::Daemon => start(root),
-        Mode::Foreground => supervise(root, false),
+        Mode::Daemon => start(&placed(root)?),
+        Mode::Foreground => supervise(&placed(root)?, false),
         _ => super::emsend::not_mine(),
     });
     handed_over.unwrap_or_else(|| super::run("emd", run))
 }
 
 fn run(arguments: Arguments) -> super::Done {
-    let root = arguments.root.root();
+    let root = placed(&arguments.root.root())?;
     match arguments.action {
         Action::Start { service: None } => start(&root),
         Action::Stop { service: None } => stop(&root),
@@ -84,6 +84,16 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Reload => reload(&root),
         Action::Run { detached } => supervise(&root, detached),
     }
+}
+
+/// The root with its queue where the sendmail.cf has it; any other root as it is.
+fn placed(root: &Root) -> Result<Root, Ended> {
+    if root.cf.is_none() {
+        return Ok(root.clone());
+    }
+    super::become_em(root)?;
+    // Ports are bound before RunAsUser's rights are all there are.
+    Ok(super::site_without_queue("emd", root)?.root)
 }
 
 fn lock_file(root: &Root) -> std::path::PathBuf {
@@ -109,9 +119,7 @@ fn start(root: &Root) -> super::Done {
     }
     // `sendmail -bd` comes here too, under its own name.
     let mut command = Command::new(super::bin_dir().join("emd"));
-    if let Some(dir) = &root.dir {
-        command.arg("--root").arg(dir);
-    }
+    command.args(root.arguments());
     command.args(["run", "--detached"]).stdin(Stdio::null()).stdout(Stdio::piped());
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let err = error_file(root);
@@ -150,7 +158,8 @@ fn error_file(root: &Root) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true).mode(0o640).custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits());
-    let file = options.open(root.log.join("emd.err"))?;
+    let dir = if root.cf.is_some() { root.run() } else { root.log.clone() };
+    let file = options.open(dir.join("emd.err"))?;
     let is_plain = file.metadata().is_ok_and(|m| m.is_file() && m.nlink() == 1);
     if is_plain { Ok(file) } else { Err(std::io::ErrorKind::PermissionDenied.into()) }
 }
@@ -285,8 +294,12 @@ fn supervise(root: &Root, detached: bool) -> super::Done {
 }
 
 fn supervise_inner(root: &Root, detached: bool) -> super::Done {
-    let site = super::site("emd", root)?;
-    crate::config::make_tree(root)?;
+    let site = super::site_without_queue("emd", root)?;
+    match root.cf {
+        // Its folders are the file's affair; those of the queue belong to whom the services run as.
+        Some(_) => own_queue(&site)?,
+        None => crate::config::make_tree(root)?,
+    }
     let lock = Lock::wait(&lock_file(root), LOCK_PATIENCE)
         .map_err(|_| Ended::new(Exit::No, "another emd runs for this root"))?;
     let [pid_file, status_file] = ["emd.pid", "emd.status"].map(|name| root.run().join(name));
@@ -298,6 +311,19 @@ fn supervise_inner(root: &Root, detached: bool) -> super::Done {
     let _ = std::fs::remove_file(pid_file);
     drop(lock);
     result
+}
+
+/// Makes the folders of a sendmail.cf's queue, and gives them to RunAsUser.
+fn own_queue(site: &Site) -> Result<(), Ended> {
+    crate::config::cf::open_queue(site)?;
+    let user = site.run_as().map_err(|text| Ended::new(Exit::Config, text))?;
+    let Some(user) = user.filter(|_| nix::unistd::geteuid().is_root()) else { return Ok(()) };
+    for name in crate::config::cf::QUEUE_FOLDERS {
+        let path = site.root.spool.join(name);
+        std::os::unix::fs::lchown(&path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+            .map_err(|e| fsx::context("chown", &path, e))?;
+    }
+    Ok(())
 }
 
 fn supervise_locked(site: Site, detached: bool, after_crash: bool) -> super::Done {

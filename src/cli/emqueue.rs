@@ -1,5 +1,6 @@
 //! emqueue: the queue from the shell.
 
+mod as_sendmail;
 mod fetch;
 mod hosts;
 mod list;
@@ -97,6 +98,21 @@ enum Action {
     Run {
         #[command(flatten)]
         which: Which,
+        /// End with what sendmail would end with
+        #[arg(long, hide = true)]
+        as_sendmail: bool,
+        /// Print all outcomes as sendmail does
+        #[arg(long, hide = true)]
+        print_all: bool,
+    },
+    /// Append the message on standard input to a file, in mailbox form
+    #[command(hide = true)]
+    Append {
+        /// The sender
+        #[arg(long, hide = true, value_name = "ADDRESS", default_value = "")]
+        from: String,
+        /// The file
+        file: std::path::PathBuf,
     },
     /// Make messages due at once and leave them to the daemon
     Flush {
@@ -190,6 +206,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> super::Done {
+    if let Action::Append { from, file } = &arguments.action {
+        return as_sendmail::append(from, file);
+    }
     let root = arguments.root.root();
     super::become_em(&root)?;
     let site = Arc::new(super::site("emqueue", &root)?);
@@ -208,12 +227,16 @@ fn run(arguments: Arguments) -> super::Done {
             list::list(&spool, choose(&spool, &which)?.into_iter().filter(is_after).take(limit), json)
         }
         Action::Show { which, json, text } => list::show(&spool, choose(&spool, &which)?, json, text),
-        Action::Run { which } if which_is_empty(&which) => attempt(&site, |spool| {
+        Action::Append { .. } => super::emsend::not_mine(),
+        Action::Run { which, as_sendmail: true, print_all } => {
+            as_sendmail::run(&site, &choose(&spool, &which)?, print_all)
+        }
+        Action::Run { which, .. } if which_is_empty(&which) => attempt(&site, |spool| {
             let now = Timestamp::now();
             let is_due = |id: &Id| spool.progress(id, 0).is_ok_and(|p| p.is_due(now));
             Ok(spool.scan()?.into_iter().filter(is_due).collect())
         }),
-        Action::Run { which } => attempt(&site, |spool| choose(spool, &which)),
+        Action::Run { which, .. } => attempt(&site, |spool| choose(spool, &which)),
         Action::Flush { which } => {
             let ids = if which_is_empty(&which) { spool.scan()? } else { choose(&spool, &which)? };
             // What an administrator or a sender has held waits for a release.
@@ -270,10 +293,12 @@ fn mailq(root: &Root, selection: &Selection) -> super::Done {
     super::become_em(root)?;
     let site = super::site("mailq", root)?;
     let spool = Spool::of(&site);
+    let domain = site.default_domain();
+    let bare = site.settings.cf.is_some().then_some(&*domain);
     if selection.is_empty() {
-        return list::mailq(&spool, spool.oldest()?);
+        return list::mailq(&spool, spool.oldest()?, bare);
     }
-    list::mailq(&spool, selection.find(&spool)?.into_iter())
+    list::mailq(&spool, selection.find(&spool)?.into_iter(), bare)
 }
 
 /// `sendmail -q`: once, or again and again.
@@ -282,7 +307,10 @@ fn run_for_sendmail(root: &Root, selection: Selection, every: Option<Duration>) 
     let site = Arc::new(super::site("emqueue", root)?);
     loop {
         let done = attempt(&site, |spool| Ok(selection.find(spool)?));
-        let Some(span) = every else { return done };
+        // To sendmail a message that waits on is no failure.
+        let Some(span) = every else {
+            return if site.settings.cf.is_some() { done.map(|_| Exit::Ok) } else { done };
+        };
         if let Err(ended) = done {
             // A full disk now is no reason to stop for good.
             crate::log::event("run-failed").field("reason", ended.text).error().write();

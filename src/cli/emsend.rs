@@ -8,6 +8,7 @@
 
 mod arguments;
 mod deliver;
+mod old_file;
 mod options;
 
 pub(super) use arguments::{Mode, Question};
@@ -42,7 +43,7 @@ Takes a message from standard input, as sendmail does.
   -bs              speak SMTP on standard input and output
   -bv              show where recipients go, send nothing
   -bt              test rewriting rules: etc/em.cf, or the file of -C
-  -C FILE          a sendmail.cf for -bt
+  -C FILE          a sendmail.cf that stands in the place of all settings: also for -bt
       --explain ADDRESS   with -bt: each rule, table row, alias and check that decides where it goes
       --from ADDRESS      with --explain: as mail from this sender
       --client IP         with --explain: as mail that this host brings
@@ -118,7 +119,7 @@ pub(super) fn handed_over(act: impl FnOnce(&Mode, &Root) -> super::Done) -> Opti
     super::start_faults();
     let done = arguments::parse(&called_as, words.collect())
         .map_err(|text| Ended::new(Exit::Usage, text))
-        .and_then(|arguments| act(&arguments.mode, &super::root(arguments.root.as_deref())));
+        .and_then(|arguments| act(&arguments.mode, &arguments.root()));
     Some(super::end("emsend", done))
 }
 
@@ -133,16 +134,20 @@ fn run(arguments: Arguments) -> super::Done {
         Mode::Version => return say(concat!("emsend ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| Exit::Ok),
         _ => {}
     }
-    let root = super::root(arguments.root.as_deref());
+    let root = arguments.root();
     if arguments.mode == Mode::HostStatus {
         return say("Host status information is not kept\n").map(|()| Exit::Ok);
     }
     let caller = nix::unistd::getuid();
     super::become_em(&root)?;
-    let site = Arc::new(super::site("emsend", &root)?);
+    let load = if arguments.mode == Mode::Verify { super::site_without_queue } else { super::site };
+    let site = Arc::new(load("emsend", &root)?);
     let gate = Gate::new(site, super::emlocal_path());
     match arguments.mode {
         Mode::Verify => verify(&gate, &arguments),
+        _ if gate.site.settings.cf.is_some() => {
+            old_file::told(deliver::run(&arguments, &gate, caller), &arguments, &gate)
+        }
         _ => deliver::run(&arguments, &gate, caller),
     }
 }
@@ -154,6 +159,9 @@ fn verify(gate: &Gate, arguments: &Arguments) -> super::Done {
         return Err(Ended::new(Exit::Usage, "-bv wants addresses"));
     }
     let form = if arguments.question.json { Form::Json } else { Form::Words };
+    if gate.site.settings.cf.is_some() && form == Form::Words {
+        return old_file::verify(gate, &addresses, arguments.verbose);
+    }
     let mut exit = Exit::Ok;
     for address in addresses {
         let steps = if arguments.verbose { Steps::with_rules() } else { Steps::wanted() };

@@ -78,6 +78,7 @@ fn session_on_stdin(root: &Root) -> super::Done {
 /// What all connections share.
 struct House {
     site: Arc<Site>,
+    gate: Arc<Gate>,
     /// Where other servers connect.
     tls: Option<Arc<TlsSource>>,
     /// Where users do: they may have certificates.
@@ -106,7 +107,13 @@ impl House {
         };
         let configs = SERVICES.map(make).into();
         let servers = tls.as_ref().map(|tls| tls.without_client_certificates());
-        House { site, tls: servers, tls_of_users: tls, configs }
+        House { site, gate, tls: servers, tls_of_users: tls, configs }
+    }
+
+    /// The greeting that a sendmail.cf wants; empty for our own.
+    fn greeting(&self) -> String {
+        let text = self.site.settings.cf.as_ref().map(|cf| &cf.greeting[..]).filter(|text| !text.is_empty());
+        text.map(|text| self.gate.router.expanded(text, Timestamp::now())).unwrap_or_default()
     }
 
     fn connection(&self, service: &str, peer: server::Peer) -> Conn<SmtpSession, SmtpService> {
@@ -123,6 +130,7 @@ impl House {
             has_secrets: desk.logins.has_secrets(),
             nonce: desk.logins.nonce(),
             time: Timestamp::now(),
+            greeting: self.greeting(),
         };
         let session = SmtpSession::new(config.clone(), context, Instant::now());
         let patience = self.site.settings.smtp.timeout_command;

@@ -10,8 +10,8 @@ mod owner;
 mod password;
 mod rename;
 mod share;
-mod sieve;
 mod show;
+mod sieve;
 mod takeover;
 mod trash;
 mod vacation;
@@ -149,15 +149,7 @@ fn run(arguments: Arguments) -> super::Done {
     };
     let touches_mail = matches!(
         arguments.action,
-        Undelete(_)
-            | Trash(_)
-            | Purge(_)
-            | Expire(_)
-            | CheckMail(_)
-            | Migrate(_)
-            | Acl(_)
-            | Share(_)
-            | Sieve(_)
+        Undelete(_) | Trash(_) | Purge(_) | Expire(_) | CheckMail(_) | Migrate(_) | Acl(_) | Share(_) | Sieve(_)
     );
     if touches_mail {
         // Mail belongs to em, and so must all that is written beside it.

@@ -17,7 +17,7 @@ mod server;
 use crate::config::{self, Site};
 use crate::deliver;
 use crate::log;
-use crate::settings::Root;
+use crate::settings::{CfFile, Root};
 use crate::sieve;
 use crate::status::Exit;
 use crate::store::ScriptQuota;
@@ -36,12 +36,21 @@ pub struct RootOption {
     /// One folder with etc, spool, mail and log below it, instead of the installed system (also EM_ROOT)
     #[arg(long, global = true, value_name = "DIR")]
     pub root: Option<PathBuf>,
+    /// A sendmail.cf in the place of em.toml: all is done as it says, with the caller's own rights
+    #[arg(long, global = true, hide = true, value_name = "FILE", conflicts_with = "root")]
+    pub cf: Option<PathBuf>,
+    /// An option of sendmail above those of --cf, as behind the O of a line
+    #[arg(long, global = true, hide = true, value_name = "OPTION", allow_hyphen_values = true)]
+    pub cf_option: Vec<String>,
 }
 
 impl RootOption {
     /// The trees to work on.
     pub fn root(&self) -> Root {
-        root(self.root.as_deref())
+        match &self.cf {
+            Some(path) => root_of_cf(path, self.cf_option.clone()),
+            None => root(self.root.as_deref()),
+        }
     }
 }
 
@@ -52,6 +61,12 @@ pub fn root(dir: Option<&Path>) -> Root {
         Some(dir) => Root::under(&std::path::absolute(&dir).unwrap_or(dir)),
         None => Root::installed(),
     }
+}
+
+/// What a sendmail.cf works with. A relative path is made absolute.
+pub fn root_of_cf(path: &Path, options: Vec<String>) -> Root {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    Root::of_cf(CfFile { path, options })
 }
 
 /// Why a command ends: an exit code and what is said on standard error.
@@ -72,7 +87,7 @@ impl Ended {
 
 impl From<config::ConfigError> for Ended {
     fn from(error: config::ConfigError) -> Ended {
-        Ended::new(Exit::Config, error.to_string())
+        Ended::new(Exit::of_code(error.exit), error.to_string())
     }
 }
 
@@ -159,10 +174,16 @@ pub fn start_faults() {
     }
 }
 
-/// Gives up root for the mail system's own user, for good; a trial root runs as its caller.
+/// Gives up root for the mail system's own user, for good; a trial root, or a file that the caller named, is its caller's affair: what
+/// rights the program has beyond those are given up.
 pub fn become_em(root: &Root) -> Result<(), Ended> {
-    use nix::unistd::{User, geteuid, initgroups, setgid, setuid};
-    if root.dir.is_some() || !geteuid().is_root() {
+    use nix::unistd::{User, geteuid, getgid, getuid, initgroups, setgid, setresgid, setresuid, setuid};
+    if root.cf.is_some() {
+        let (uid, gid) = (getuid(), getgid());
+        let dropped = setresgid(gid, gid, gid).and_then(|()| setresuid(uid, uid, uid));
+        return dropped.map_err(|e| Ended::new(Exit::OsErr, format!("giving up rights: {e}")));
+    }
+    if root.is_callers() || !geteuid().is_root() {
         return Ok(());
     }
     let em = User::from_name("em").ok().flatten();
@@ -177,7 +198,38 @@ pub fn become_em(root: &Root) -> Result<(), Ended> {
 
 /// Loads the settings and starts the log.
 pub fn site(program: &'static str, root: &Root) -> Result<Site, Ended> {
-    let site = config::load(root)?;
+    let site = site_without_queue(program, root)?;
+    become_user_of(&site)?;
+    config::cf::open_queue(&site)?;
+    Ok(site)
+}
+
+/// Gives up root for RunAsUser of a sendmail.cf, for good.
+fn become_user_of(site: &Site) -> Result<(), Ended> {
+    use nix::unistd::{Uid, geteuid, initgroups, setgid, setuid};
+    let Some(user) = site.run_as().map_err(|text| Ended::new(Exit::Config, text))?.filter(|_| geteuid().is_root())
+    else {
+        return Ok(());
+    };
+    let name = std::ffi::CString::new(user.name.as_str()).map_err(|e| Ended::new(Exit::Config, e.to_string()))?;
+    let changed = initgroups(&name, user.gid).and_then(|()| setgid(user.gid)).and_then(|()| setuid(user.uid));
+    changed.map_err(|e| Ended::new(Exit::OsErr, format!("becoming {}: {e}", user.name)))?;
+    if geteuid() != user.uid || !user.uid.is_root() && setuid(Uid::from_raw(0)).is_ok() {
+        return Err(Ended::new(Exit::OsErr, format!("becoming {} did not hold", user.name)));
+    }
+    Ok(())
+}
+
+/// The same for what does not touch the queue.
+pub fn site_without_queue(program: &'static str, root: &Root) -> Result<Site, Ended> {
+    let site = match config::load(root) {
+        // Mistakes in a sendmail.cf are told where sendmail tells them.
+        Err(error) if root.cf.is_some() => {
+            say(&format!("{error}\n"))?;
+            return Err(Ended::new(Exit::of_code(error.exit), ""));
+        }
+        read => read?,
+    };
     let target = match site.settings.log.target.as_str() {
         "stderr" => log::Target::Stderr,
         "syslog" => log::Target::Syslog,

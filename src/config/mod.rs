@@ -1,13 +1,16 @@
-//! etc/em.toml on disk: loading with positions, changing one key, making a new root.
+//! etc/em.toml on disk: loading with positions, changing one key, making a new root; and a sendmail.cf in its place ([`cf`]).
 //!
 //! Called by every program at its start ([`load`]) and by `emconf`. The meaning of keys is `settings`' alone.
 //! Trust: the file is the administrator's; a mistake in it is named with its line and column, and nothing starts.
 
+pub mod cf;
 mod edit;
 mod init;
+mod machine;
 
 pub use edit::{remove, set};
 pub use init::{OFFSETS, Ports, init, make_tree};
+pub use machine::Machine;
 
 use crate::fsx;
 use crate::mailbox::Quota;
@@ -87,6 +90,18 @@ impl Site {
         self.settings.odmr.domains.iter().any(|fetched| fetched.domain == domain)
     }
 
+    /// Whom root becomes where a sendmail.cf says so (RunAsUser).
+    pub fn run_as(&self) -> Result<Option<nix::unistd::User>, String> {
+        let Some(name) = self.settings.cf.as_ref().map(|cf| &cf.run_as).filter(|name| !name.is_empty()) else {
+            return Ok(None);
+        };
+        match nix::unistd::User::from_name(name) {
+            Ok(Some(user)) => Ok(Some(user)),
+            Ok(None) => Err(format!("RunAsUser: there is no user {name}")),
+            Err(e) => Err(format!("RunAsUser: {name}: {e}")),
+        }
+    }
+
     /// Where a service listens.
     pub fn listens(&self, service: &str) -> &[SocketAddr] {
         let s = &self.settings.services;
@@ -115,19 +130,32 @@ pub struct ConfigError {
     /// Line and column, both from 1; line 0 when the file as a whole is meant.
     pub at: (usize, usize),
     /// How many characters the caret underlines.
-    pub width: usize,
+    pub width: u32,
     /// The line's text.
     pub line: String,
     /// What is wrong.
     pub message: String,
     /// What to do; may be empty.
     pub hint: String,
+    /// What a program ends with because of it, of sysexits(3).
+    pub exit: u8,
 }
+
+/// Something is configured wrong: what most mistakes end with.
+const CONFIG: u8 = 78;
 
 impl ConfigError {
     /// A mistake that has no place in the text.
     pub fn whole(path: PathBuf, message: impl Into<String>, hint: impl Into<String>) -> ConfigError {
-        ConfigError { path, at: (0, 0), width: 0, line: String::new(), message: message.into(), hint: hint.into() }
+        ConfigError {
+            path,
+            at: (0, 0),
+            width: 0,
+            line: String::new(),
+            message: message.into(),
+            hint: hint.into(),
+            exit: CONFIG,
+        }
     }
 
     /// A mistake at a byte range of `text`.
@@ -138,7 +166,15 @@ impl ConfigError {
         let column = text[line_start..start].chars().count() + 1;
         let number = text[..line_start].matches('\n').count() + 1;
         let inside = text.get(start..span.end.min(line_start + line.len())).unwrap_or("");
-        ConfigError { path, at: (number, column), width: inside.chars().count().max(1), line, message, hint }
+        ConfigError {
+            path,
+            at: (number, column),
+            width: u32::try_from(inside.chars().count().max(1)).unwrap_or(1),
+            line,
+            message,
+            hint,
+            exit: CONFIG,
+        }
     }
 }
 
@@ -152,7 +188,7 @@ impl fmt::Display for ConfigError {
             let line: String = self.line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             writeln!(f, "{}:{}:{}: {}", self.path.display(), self.at.0, self.at.1, self.message)?;
             writeln!(f, " {number} | {line}")?;
-            write!(f, " {margin} | {}{}", " ".repeat(self.at.1 - 1), "^".repeat(self.width))?;
+            write!(f, " {margin} | {}{}", " ".repeat(self.at.1 - 1), "^".repeat(self.width as usize))?;
         }
         if !self.hint.is_empty() {
             write!(f, "\n hint: {}", self.hint)?;
@@ -163,6 +199,9 @@ impl fmt::Display for ConfigError {
 
 /// Reads the settings of a root.
 pub fn load(root: &Root) -> Result<Site, ConfigError> {
+    if let Some(file) = &root.cf {
+        return cf::load(root, file);
+    }
     let path = root.settings_file();
     let bytes = fsx::read(&path, FILE_LIMIT).map_err(|e| {
         let hint = match (e.kind(), &root.dir) {

@@ -4,6 +4,7 @@
 //! On `Ok` the message is durable where it belongs. Each failure says whether trying again makes sense.
 //! Loop control: a message that already carries `Delivered-To:` with this address is returned (5.4.6).
 
+mod agent;
 mod filter;
 pub mod letters;
 mod mbox;
@@ -11,6 +12,7 @@ mod outbox;
 mod program;
 pub mod vacation;
 
+pub use agent::{AgentCall, Sysexit, run_agent, sysexit};
 pub use filter::{Mail, Rule, Sorted, script_limits};
 pub use mbox::append as append_file;
 pub use outbox::{Outbox, Outgoing};
@@ -56,6 +58,11 @@ impl Postman {
     pub fn new(site: Arc<Site>, users: Accounts, emlocal: PathBuf) -> Postman {
         let host = site.hostname();
         Postman { filters: Arc::new(Filters::of(&site)), site, users, host, emlocal }
+    }
+
+    /// Another program of ours, in the folder of emlocal.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.emlocal.with_file_name(name)
     }
 
     /// Home of a mailbox delivery.
@@ -146,7 +153,7 @@ impl Postman {
                 program::run(&exec, sender, original, &mut text)
             }
             Mailer::Discard => Ok("discarded by an alias".to_string()),
-            Mailer::Smtp | Mailer::Lmtp | Mailer::List | Mailer::Error => {
+            Mailer::Smtp | Mailer::Lmtp | Mailer::List | Mailer::Agent | Mailer::Error => {
                 Err(Failure::temporary((3, 5), "Internal routing error", "not a local mailer"))
             }
         }

@@ -15,7 +15,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -92,8 +92,7 @@ pub fn run(exec: &Exec, sender: Option<&Address>, original: &Address, text: &mut
     let later = |cause: String| Failure::temporary((3, 0), "Can't run the delivery program, try again later", cause);
     let (program, arguments) = exec.argv.split_first().ok_or_else(|| later("no program".to_string()))?;
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().current_dir("/").process_group(0);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(arguments).env_clear().current_dir("/");
     command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("SHELL", "/bin/sh");
     command.env("SENDER", sender.map(Address::to_string).unwrap_or_default()).env("RECIPIENT", original.to_string());
     let user = match &exec.user {
@@ -113,13 +112,34 @@ pub fn run(exec: &Exec, sender: Option<&Address>, original: &Address, text: &mut
         // Dropping to a user by std also clears supplementary groups.
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
     }
+    let (status, output) = hold(command, program, exec.timeout, text)?;
+    let said = if output.is_empty() { String::new() } else { format!(": {output}") };
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(output),
+        (Some(code), _) => Err(by_exit(program, code, said)),
+        (None, signal) => {
+            let text = format!("Program {program} was ended by signal {}{said}", signal.unwrap_or(0));
+            Err(Failure::temporary((3, 0), text, ""))
+        }
+    }
+}
+
+/// Runs a command to its end with a message on its standard input; gives how it ended and what it said.
+pub(super) fn hold(
+    mut command: Command,
+    program: &str,
+    timeout: Duration,
+    text: &mut dyn Read,
+) -> Result<(ExitStatus, String), Failure> {
+    let later = |cause: String| Failure::temporary((3, 0), "Can't run the delivery program, try again later", cause);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied => {
             Failure::permanent((3, 5), "The delivery program can't be run", format!("{program}: {e}"))
         }
         _ => later(format!("{program}: {e}")),
     })?;
-    let deadline = Instant::now() + exec.timeout;
+    let deadline = Instant::now() + timeout;
     let group = Pid::from_raw(child.id() as i32);
     let watch = Watch::start(group, deadline);
     let captures = [Capture::start(child.stdout.take()), Capture::start(child.stderr.take())];
@@ -142,18 +162,10 @@ pub fn run(exec: &Exec, sender: Option<&Address>, original: &Address, text: &mut
     fed.map_err(|e| Failure::local(&e))?;
     let status = status.map_err(|e| later(e.to_string()))?;
     if timed_out {
-        let span = humantime::format_duration(exec.timeout);
+        let span = humantime::format_duration(timeout);
         return Err(Failure::temporary((4, 7), format!("Program {program} ran longer than {span}"), output));
     }
-    let said = if output.is_empty() { String::new() } else { format!(": {output}") };
-    match (status.code(), status.signal()) {
-        (Some(0), _) => Ok(output),
-        (Some(code), _) => Err(by_exit(program, code, said)),
-        (None, signal) => {
-            let text = format!("Program {program} was ended by signal {}{said}", signal.unwrap_or(0));
-            Err(Failure::temporary((3, 0), text, ""))
-        }
-    }
+    Ok((status, output))
 }
 
 /// A delivery program's exit code as a failure.

@@ -60,10 +60,8 @@ pub(super) fn command(site: &Site, bin: &Path, argv: &[String], drops_to: Option
     let (program, arguments) = argv.split_first()?;
     let path = if program.contains('/') { PathBuf::from(program) } else { bin.join(program) };
     let mut command = Command::new(path);
-    if let Some(dir) = &site.root.dir
-        && !program.contains('/')
-    {
-        command.arg("--root").arg(dir);
+    if !program.contains('/') {
+        command.args(site.root.arguments());
     }
     // Programs speak through the log and standard error; standard output may be a pipe that somebody waits on.
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0).env_remove("NOTIFY_SOCKET");

@@ -86,11 +86,16 @@ impl Supervisor {
     /// Binds all ports; nothing runs yet. `bin` is the folder of our programs; `after_crash` says that a supervisor was killed here
     /// a moment ago, whose programs may still hold their ports.
     pub fn new(site: Site, bin: PathBuf, after_crash: bool) -> io::Result<Supervisor> {
-        let drops_to = match (nix::unistd::geteuid().is_root(), &site.root.dir) {
-            (true, None) => {
+        let drops_to = match (nix::unistd::geteuid().is_root(), site.root.is_callers()) {
+            (true, false) => {
                 let user = nix::unistd::User::from_name("em").ok().flatten();
                 let user =
                     user.ok_or_else(|| io::Error::other("there is no user em; see the installing instructions"))?;
+                Some((user.uid.as_raw(), user.gid.as_raw()))
+            }
+            (true, true) if site.root.cf.is_some() => {
+                let user = site.run_as().map_err(io::Error::other)?.filter(|user| !user.uid.is_root());
+                let user = user.ok_or_else(|| io::Error::other("services do not run as root: name a RunAsUser"))?;
                 Some((user.uid.as_raw(), user.gid.as_raw()))
             }
             _ => None,

@@ -167,7 +167,8 @@ const MAKING: Duration = Duration::from_secs(10);
 /// Several processes may try at once: one makes it, under a lock in `etc/tls`, the others find it.
 pub fn ensure_certificate(site: &Site) -> Result<bool, String> {
     let (certificate, key) = paths(site);
-    if !site.settings.tls.certificate.is_empty() || (certificate.exists() && key.exists()) {
+    // A sendmail.cf that names no certificate offers no TLS, and its folder is not ours to write.
+    if site.root.cf.is_some() || !site.settings.tls.certificate.is_empty() || (certificate.exists() && key.exists()) {
         return Ok(false);
     }
     let dir = site.root.etc.join("tls");
@@ -184,8 +185,8 @@ pub fn ensure_certificate(site: &Site) -> Result<bool, String> {
     let write = |path: &PathBuf, text: &str, mode| fsx::replace(path, text.as_bytes(), mode).map_err(|e| e.to_string());
     write(&key, &made.signing_key.serialize_pem(), 0o600)?;
     write(&certificate, &made.cert.pem(), 0o644)?;
-    if let (true, None, Ok(Some(em))) =
-        (nix::unistd::geteuid().is_root(), &site.root.dir, nix::unistd::User::from_name("em"))
+    if let (true, false, Ok(Some(em))) =
+        (nix::unistd::geteuid().is_root(), site.root.is_callers(), nix::unistd::User::from_name("em"))
     {
         // The services read it after they have become em.
         let owner = (Some(em.uid.as_raw()), Some(em.gid.as_raw()));

@@ -9,8 +9,8 @@
 //! its high-water mark: that is how big answers stream with back-pressure.
 
 pub mod imap;
-pub mod managesieve;
 pub mod imap_client;
+pub mod managesieve;
 pub mod pop3;
 pub mod poppass;
 pub mod proxy;

@@ -21,6 +21,7 @@ use crate::spool::{Claim, ClaimError, Id, Outcome, Progress, Record};
 use crate::status::{Enhanced, Failure};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -28,8 +29,14 @@ use std::time::Instant;
 /// Makes attempts; one for a process.
 pub struct Runner {
     pub(super) gate: Arc<Gate>,
-    net: Arc<dyn Net>,
-    hops: Arc<NextHops>,
+    pub(super) net: Arc<dyn Net>,
+    pub(super) hops: Arc<NextHops>,
+    /// Our emqueue, which appends to files as their owner.
+    pub(super) tool: PathBuf,
+    /// Hears what each delivery came to.
+    told: Option<Box<Told>>,
+    /// Mailers with flag e wait for a run of the queue.
+    holds_expensive: bool,
     /// What happened and could not be written down. It comes first at the next attempt: a message that was delivered while the
     /// disk was full must not be delivered again at each attempt.
     unwritten: Mutex<HashMap<Id, Unwritten>>,
@@ -38,6 +45,9 @@ pub struct Runner {
     /// Destinations by domain, and since when they are known.
     pub(super) destinations: Mutex<HashMap<String, (Instant, String)>>,
 }
+
+/// Hears what a delivery came to.
+pub type Told = dyn Fn(&Recipient, &Outcome) + Send + Sync;
 
 /// Records and their dates.
 type Unwritten = Vec<(Timestamp, Vec<Record>)>;
@@ -62,6 +72,8 @@ pub enum Attempted {
 enum Way {
     /// A delivery of its own: its number in the envelope. These come first: no mailbox waits for a slow host.
     Local(usize),
+    /// A mailer of a sendmail.cf, a host, and the sender.
+    Agent(String, String, String),
     /// A conversation with one host, from one sender.
     Remote(Mailer, String, String),
 }
@@ -101,6 +113,20 @@ impl Attempt {
         &self.envelope
     }
 
+    /// The start of its text, with its whole header if that is no longer than the limit.
+    pub(super) fn header(&self, limit: usize) -> io::Result<Vec<u8>> {
+        let mut message = self.work().claim.message()?;
+        let mut head = Vec::new();
+        let mut buffer = [0; 8192];
+        while crate::msg::header_end(&head).is_none() && head.len() < limit {
+            match message.read(&mut buffer)? {
+                0 => break,
+                n => head.extend_from_slice(&buffer[..n]),
+            }
+        }
+        Ok(head)
+    }
+
     /// What its journal says by now.
     pub(super) fn progress(&self) -> Progress {
         self.work().claim.progress().clone()
@@ -127,6 +153,9 @@ impl Runner {
     /// A runner for a site.
     pub fn new(gate: Arc<Gate>, net: Arc<dyn Net>, hops: Arc<NextHops>) -> Runner {
         Runner {
+            tool: gate.postman.beside("emqueue"),
+            told: None,
+            holds_expensive: false,
             gate,
             net,
             hops,
@@ -134,6 +163,16 @@ impl Runner {
             retired: Default::default(),
             destinations: Default::default(),
         }
+    }
+
+    /// The same; each delivery's outcome is told.
+    pub fn telling(self, told: Box<Told>) -> Runner {
+        Runner { told: Some(told), ..self }
+    }
+
+    /// The same; mail for expensive mailers (flag e) stays in the queue.
+    pub fn holding_expensive(self, holds_expensive: bool) -> Runner {
+        Runner { holds_expensive, ..self }
     }
 
     /// The gate it works behind.
@@ -212,9 +251,22 @@ impl Runner {
                 let Held { spoken, verdict } = self.remote(attempt, sender, numbers, kept, now());
                 (spoken, verdict)
             }
+            Way::Agent(_, _, sender) if !self.is_held_back(attempt, numbers) => {
+                (self.by_agent(attempt, sender, numbers, kept, now()), Verdict::Unknown)
+            }
+            Way::Agent(..) => {
+                let outcome = Outcome::new(Enhanced(4, 0, 0), "Queued: its mailer is expensive", "");
+                (vec![Spoken::of(outcome); numbers.len()], Verdict::Unknown)
+            }
             Way::Local(number) => (vec![self.local(attempt, *number, now())], Verdict::Unknown),
         };
         (self.way_ended(attempt, numbers, &spoken, now()), verdict)
+    }
+
+    fn is_held_back(&self, attempt: &Attempt, numbers: &[usize]) -> bool {
+        let first = numbers.first().and_then(|number| attempt.envelope.recipients.get(*number));
+        let agent = first.filter(|_| self.holds_expensive).map(|first| self.gate.router.agent(&first.delivery));
+        agent.is_some_and(|agent| agent.is_ok_and(|agent| agent.is_expensive()))
     }
 
     /// The same for a way whose host is known not to answer.
@@ -225,6 +277,10 @@ impl Runner {
     }
 
     fn way_ended(&self, attempt: &Attempt, numbers: &[usize], spoken: &[Spoken], now: Timestamp) -> bool {
+        if let Some(told) = &self.told {
+            let pairs = numbers.iter().zip(spoken);
+            pairs.for_each(|(number, spoken)| told(&attempt.envelope.recipients[*number], &spoken.outcome));
+        }
         let records = records(attempt, numbers, spoken, now);
         let mut work = attempt.work();
         let is_last = attempt.left.fetch_sub(1, Ordering::AcqRel) == 1;
@@ -366,13 +422,14 @@ impl Runner {
 }
 
 /// A failure of our own making, as an outcome.
-fn ours(failure: Failure) -> Outcome {
+pub(super) fn ours(failure: Failure) -> Outcome {
     Outcome::new(failure.enhanced, failure.public, "").because(&failure.cause)
 }
 
 fn way_of(number: usize, delivery: &Delivery) -> Way {
     match delivery.mailer {
         Mailer::Smtp | Mailer::Lmtp => Way::Remote(delivery.mailer, delivery.host.clone(), delivery.sender.clone()),
+        Mailer::Agent => Way::Agent(delivery.by.clone(), delivery.host.clone(), delivery.sender.clone()),
         _ => Way::Local(number),
     }
 }

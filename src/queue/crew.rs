@@ -453,6 +453,9 @@ impl Runner {
     /// some seconds: each message asks, and where it really goes is found out at its attempt.
     pub(super) fn destination(&self, mailer: Mailer, host: &str) -> String {
         if !matches!(mailer, Mailer::Smtp | Mailer::Lmtp) {
+            if mailer == Mailer::Agent {
+                return format!("agent:{host}");
+            }
             // Programs may take long; mailboxes must not wait for them.
             return mailer.name().to_string();
         }

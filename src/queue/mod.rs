@@ -5,6 +5,7 @@
 //! A message's attempt: claim → deliveries → journal → reports → finish or the next date. The claim spans the attempt, so that two
 //! runners never deliver one message twice.
 
+mod agent;
 mod attempt;
 mod board;
 mod calling;
@@ -12,6 +13,7 @@ mod conversation;
 mod crew;
 mod daemon;
 mod drops;
+mod lines;
 pub mod onward;
 mod opening;
 mod schedule;
@@ -19,7 +21,7 @@ mod select;
 mod settle;
 mod turned;
 
-pub use attempt::{Attempted, Runner};
+pub use attempt::{Attempted, Runner, Told};
 pub use calling::Call;
 pub use daemon::{Daemon, Wake, try_all};
 pub use drops::take_dropped;

@@ -125,7 +125,7 @@ impl Router {
         if !client.is_trusted
             && is_hack
             && is_own
-            && matches!(self.routed(&cf, address, &Steps::unwanted()), Ok(Routed::Away { .. }))
+            && matches!(self.routed(&cf, address, &Steps::unwanted()), Ok(Routed::Away { .. } | Routed::Agent(_)))
         {
             steps.say(Decider::Policy, || format!("{address} would be passed on, and the client may not relay"));
             return Err(denied());

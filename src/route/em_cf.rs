@@ -4,12 +4,12 @@
 //! that has none yet answers "try again later". The site's names go into macros and class w before the file is read.
 
 use super::mailers::Act;
-use crate::config::{ConfigError, Site};
+use crate::config::{ConfigError, Site, cf};
 use crate::fsx::{self, Seen};
 use crate::log;
 use crate::rules::Rules;
 use crate::rules::listing::{Listing, Source};
-use crate::rules::macros::ClassId;
+use crate::rules::macros::{ClassId, Values};
 use crate::rules::map::Map;
 use crate::tables::{Kind, Search, TextTable};
 use std::collections::HashMap;
@@ -24,6 +24,9 @@ pub const BUILT_IN: &str = include_str!("../../etc/em.cf");
 const BUILT_IN_NAME: &str = "em.cf (built in)";
 /// Largest file of rules or of a class, in octets.
 const SIZE_LIMIT: u64 = 64 << 20;
+
+/// `$v` of a sendmail.cf, in greetings and Received fields.
+const PROGRAM: &str = concat!("ExpressMail-", env!("CARGO_PKG_VERSION"));
 
 /// Files, each in the state in which it was read.
 type Files = Vec<Seen>;
@@ -81,7 +84,7 @@ pub struct CheckSets {
 impl EmCf {
     /// The rules of a site; `smart_host` is the macro of that name.
     pub fn new(site: Arc<Site>, smart_host: Option<String>) -> EmCf {
-        let path = site.root.etc.join("em.cf");
+        let path = site.root.cf.as_ref().map_or_else(|| site.root.etc.join("em.cf"), |file| file.path.clone());
         EmCf { site, path, smart_host, tables: Mutex::default(), held: Mutex::default() }
     }
 
@@ -116,6 +119,12 @@ impl EmCf {
     }
 
     fn read(&self) -> (Files, Result<Compiled, ConfigError>) {
+        if let Some(file) = &self.site.root.cf {
+            let mut files = Vec::new();
+            let read = cf::read_rules(file, &mut files);
+            let read = read.map_err(|e| ConfigError::whole(self.path.clone(), e.to_string(), ""));
+            return (files, read.and_then(|rules| self.checked(rules, file.path.display().to_string())));
+        }
         let mut files = vec![Seen::of(&self.path)];
         let (text, name) = match fsx::read(&self.path, SIZE_LIMIT) {
             Ok(text) => (text, self.path.display().to_string()),
@@ -126,23 +135,29 @@ impl EmCf {
         self.describe(&mut rules);
         let mut source = ClassFiles { etc: &self.site.root.etc, files: &mut files };
         rules.read(&text, &name, &mut source);
+        (files, self.checked(rules, name))
+    }
+
+    /// The first mistake of a file that was read, or what is made of it.
+    fn checked(&self, mut rules: Rules, name: String) -> Result<Compiled, ConfigError> {
         if let Some(fault) = rules.faults.iter().find(|fault| !fault.warning) {
             let error = ConfigError {
                 path: PathBuf::from(&fault.file),
                 at: fault.at,
-                width: fault.width,
+                width: u32::try_from(fault.width).unwrap_or(1),
                 line: fault.text.clone(),
-                message: fault.message.clone(),
-                hint: String::new(),
+                ..ConfigError::whole(PathBuf::new(), fault.message.clone(), "")
             };
-            return (files, Err(error));
+            return Err(error);
         }
-        (files, Ok(self.compiled(rules, name)))
+        self.present(&mut rules);
+        Ok(self.compiled(rules, name))
     }
 
     fn compiled(&self, mut rules: Rules, name: String) -> Compiled {
         let own = Some(rules.classes.id(b"w"));
-        let acts = rules.mailers.iter().map(Act::of).collect();
+        let act = if self.site.root.cf.is_some() { Act::of_cf } else { Act::of };
+        let acts = rules.mailers.iter().map(act).collect();
         let find = |name: &str| rules.find_set(name.as_bytes()).filter(|set| !rules.set(*set).is_empty());
         let sets = CheckSets {
             relay: find("check_relay"),
@@ -177,20 +192,22 @@ impl EmCf {
         Some((table.clone(), search))
     }
 
+    /// Sets what rules expect to be set while a message is handled, where the file does not.
+    fn present(&self, rules: &mut Rules) {
+        for (name, value) in [(&b"b"[..], ""), (b"{deliveryMode}", "i"), (b"{daemon_flags}", ""), (b"v", PROGRAM)] {
+            if rules.macros.value(name).is_none() {
+                rules.macros.set(name, value.into());
+            }
+        }
+    }
+
     /// Sets the macros and classes that name this site.
     fn describe(&self, rules: &mut Rules) {
         let host = self.site.hostname();
         let default = self.site.default_domain();
         // The V line makes the short name of $w.
-        for (name, value) in [
-            (&b"w"[..], host.as_str()),
-            (b"j", &host),
-            (b"k", &host),
-            (b"{default_domain}", &default),
-            (b"b", ""),
-            (b"{deliveryMode}", "i"),
-            (b"{daemon_flags}", ""),
-        ] {
+        for (name, value) in [(&b"w"[..], host.as_str()), (b"j", &host), (b"k", &host), (b"{default_domain}", &default)]
+        {
             rules.macros.set(name, value.into());
         }
         if let Some((_, domain)) = host.split_once('.') {

@@ -9,21 +9,24 @@ use crate::lists::{ListError, ListName, Role};
 use crate::status::{Enhanced, Failure};
 use crate::tables::aliases::Alias;
 use crate::tables::aliases::{Aliases, Target, parse_targets};
+use crate::tables::old_aliases;
 use crate::users::Account;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Deepest nesting of aliases.
 pub(super) const DEPTH_LIMIT: usize = 20;
+/// Most rounds of set 5 for one user.
+const ROUND_LIMIT: usize = 10;
 /// Most deliveries that one address may come to.
 const DELIVERY_LIMIT: usize = 100_000;
 /// Largest :include: file, in octets.
-const INCLUDE_LIMIT: u64 = 64 << 20;
+pub(super) const INCLUDE_LIMIT: u64 = 64 << 20;
 
 pub(super) struct Expansion<'a> {
-    router: &'a Router,
-    aliases: &'a Aliases,
-    rules: &'a Compiled,
+    pub(super) router: &'a Router,
+    pub(super) aliases: &'a Aliases,
+    pub(super) rules: &'a Compiled,
     steps: &'a Steps,
     /// Names being expanded, outermost first: an alias that comes back to one of them has gone in a circle.
     pub(super) open: Vec<String>,
@@ -38,6 +41,10 @@ pub(super) struct Expansion<'a> {
     pub(super) has_circled: bool,
     /// Rule set 5 has spoken: it is not asked about its own answer.
     asked_for_unknown: bool,
+    /// How often set 5 of a sendmail.cf has spoken about this user: it takes a detail apart in several rounds.
+    rounds: usize,
+    /// The account whose .forward file is followed: its rights are those of programs and files.
+    pub(super) forwards: Option<String>,
 }
 
 impl<'a> Expansion<'a> {
@@ -59,6 +66,8 @@ impl<'a> Expansion<'a> {
             owner: String::new(),
             has_circled: false,
             asked_for_unknown: false,
+            rounds: 0,
+            forwards: None,
         }
     }
 
@@ -91,12 +100,16 @@ impl<'a> Expansion<'a> {
         delivery.sender = self.owner.clone();
         self.say(Decider::Result, || {
             let host = if delivery.host.is_empty() { String::new() } else { format!(", host {}", delivery.host) };
-            format!("deliver: mailer {}{host}, user {}", delivery.mailer.name(), delivery.user)
+            format!("deliver: mailer {}{host}, user {}", mailer_name(&delivery), delivery.user)
         });
         if self.found.len() >= DELIVERY_LIMIT {
             return Err(Failure::permanent((4, 6), "Alias expands too far", "more deliveries than the limit"));
         }
-        if self.seen.insert((delivery.mailer, delivery.host.clone(), delivery.user.clone())) {
+        let user = match delivery.mailer {
+            Mailer::Agent => format!("{} {}", delivery.by, delivery.user),
+            _ => delivery.user.clone(),
+        };
+        if self.seen.insert((delivery.mailer, delivery.host.clone(), user)) {
             self.found.push(delivery);
         }
         Ok(())
@@ -125,6 +138,7 @@ impl<'a> Expansion<'a> {
                 delivery.host = user.domain().to_string();
                 return self.add(delivery);
             }
+            Routed::Agent(delivery) => return self.add(delivery),
             Routed::Discard => {
                 self.say(Decider::Rule, || format!("{address}: to be dropped"));
                 return self.add(Delivery::new(Mailer::Discard, ""));
@@ -137,24 +151,36 @@ impl<'a> Expansion<'a> {
             let name = alias.name.clone();
             return self.alias(alias, &name, &key);
         }
-        if let Some((name, role)) = self.router.lists().role_of(&key) {
+        if self.router.site().settings.cf.is_some() {
+            // sendmail asks set 5 before it looks for the account.
+            if self.rounds < ROUND_LIMIT
+                && let Some(routed) = self.router.unknown(self.rules, &local, self.steps)?
+            {
+                self.rounds += 1;
+                let result = self.routed(&key, routed);
+                self.rounds -= 1;
+                return result;
+            }
+            if self.user(&local, true)? {
+                return Ok(());
+            }
+        } else if let Some((name, role)) = self.router.lists().role_of(&key) {
             return self.list(&name, role, &key);
-        }
-        if let Some((account, found_by)) = self.account(&key)? {
+        } else if let Some((account, found_by)) = self.account_of(&key)? {
             let own = self.own_delivery(&account, &found_by, &key)?;
             return self.deliver_to_account(&account, own, &key);
-        }
-        if let Some(delivery) = self.system_account(&key)? {
+        } else if let Some(delivery) = self.system_account(&key)? {
             return self.add(delivery);
         }
-        if key.local() == "postmaster" {
+        if key.local() == "postmaster" && self.router.site().settings.cf.is_none() {
             return self.postmaster(&key);
         }
         if let Some(alias) = self.aliases.find(&format!("@{}", key.domain())) {
             let name = alias.name.clone();
             return self.alias(alias, &name, &key);
         }
-        if !self.asked_for_unknown
+        if self.router.site().settings.cf.is_none()
+            && !self.asked_for_unknown
             && let Some(routed) = self.router.unknown(self.rules, &local, self.steps)?
         {
             self.say(Decider::Rule, || format!("{key}: nobody knows it; rule set 5 has a place for it"));
@@ -164,6 +190,9 @@ impl<'a> Expansion<'a> {
             return result;
         }
         self.say(Decider::Account, || format!("{key}: no alias and no account"));
+        if self.router.site().settings.cf.is_some() {
+            return Err(Failure::permanent((1, 1), "User unknown", "no such user"));
+        }
         Err(Failure::permanent(
             (1, 1),
             format!("<{address}>: Recipient address rejected: User unknown"),
@@ -221,19 +250,19 @@ impl<'a> Expansion<'a> {
     /// `alice: alice, bob` means alice's own mailbox, as in every sendmail.
     fn is_self_reference(&self, alias: &Alias, key: &Address) -> bool {
         self.open.last().is_some_and(|open| *open == open_key(&alias.name))
-            && self.router.users().find(key).is_ok_and(|found| found.is_some())
+            && (self.router.users().find(key).is_ok_and(|found| found.is_some()) || self.is_login(key.local()))
     }
 
     /// A mailbox of ours, or a system account; where its mail is sent on says nothing.
     pub(super) fn mailbox(&mut self, key: &Address) -> Result<Option<Delivery>, Failure> {
-        match self.account(key)? {
+        match self.account_of(key)? {
             Some((account, found_by)) => self.own_delivery(&account, &found_by, key).map(Some),
             None => self.system_account(key),
         }
     }
 
     /// The account of an address, and the address that it was found by: with or without the detail.
-    fn account(&self, key: &Address) -> Result<Option<(Arc<Account>, Address)>, Failure> {
+    fn account_of(&self, key: &Address) -> Result<Option<(Arc<Account>, Address)>, Failure> {
         let base = self.without_detail(key)?;
         for candidate in [key, &base] {
             if let Some(account) = self.router.users().find(candidate)? {
@@ -328,6 +357,9 @@ impl<'a> Expansion<'a> {
             let result = match target {
                 Target::Address(text) => self.parse(text, key).and_then(|a| self.address(&a)),
                 Target::Mailbox(text) => self.own_mailbox(text, key),
+                Target::File(_) | Target::Program(_) if self.router.site().settings.cf.is_some() => {
+                    self.agent_of_target(target)
+                }
                 Target::File(path) if path == "/dev/null" => self.add(Delivery::new(Mailer::Discard, "")),
                 Target::File(path) if settings.files => self.add(by(Delivery::new(Mailer::File, path), name)),
                 Target::Program(command) if settings.programs => {
@@ -338,6 +370,7 @@ impl<'a> Expansion<'a> {
                     "Delivery to files and programs is switched off",
                     format!("alias {name}: delivery.files, delivery.programs"),
                 )),
+                Target::Include(path) if self.forwards.is_some() => self.include_of_user(path, name, key),
                 Target::Include(path) => self.include(path, name, key),
                 Target::Error(code, text) => self.add(Delivery::new(Mailer::Error, format!("{code} {text}"))),
             };
@@ -360,6 +393,10 @@ impl<'a> Expansion<'a> {
         let mut targets = Vec::new();
         for (number, line) in text.lines().enumerate() {
             if line.trim().is_empty() || line.trim_start().starts_with('#') {
+                continue;
+            }
+            if self.router.site().settings.cf.is_some() {
+                targets.extend(old_aliases::targets(line, true));
                 continue;
             }
             match parse_targets(line, false) {
@@ -396,6 +433,9 @@ impl<'a> Expansion<'a> {
         if !self.router.is_local(address.domain()) {
             return self.address(&address);
         }
+        if self.router.site().settings.cf.is_some() {
+            return self.own_user(&address);
+        }
         match self.mailbox(&address.to_key())? {
             Some(delivery) => self.add(delivery),
             None if address.to_key().local() == "postmaster" => self.postmaster(&address.to_key()),
@@ -407,6 +447,9 @@ impl<'a> Expansion<'a> {
     fn parse(&self, text: &str, key: &Address) -> Result<Address, Failure> {
         let wrong = |e: crate::addr::AddressError| Failure::permanent((1, 3), format!("Bad alias target: {e}"), text);
         let here = Address::parse_loose(text, key.domain()).map_err(wrong)?;
+        if self.router.site().settings.cf.is_some() {
+            return Ok(here);
+        }
         let default = self.router.site().default_domain();
         if text.contains('@') || default == key.domain() {
             return Ok(here);
@@ -436,8 +479,16 @@ fn by(mut delivery: Delivery, alias: &str) -> Delivery {
     delivery
 }
 
+/// The mailer of a delivery as it is shown: that of a sendmail.cf by its own name.
+fn mailer_name(delivery: &Delivery) -> &str {
+    match delivery.mailer {
+        Mailer::Agent => &delivery.by,
+        mailer => mailer.name(),
+    }
+}
+
 /// Names that may be asked of the system's account database.
-fn is_login_name(user: &str) -> bool {
+pub(super) fn is_login_name(user: &str) -> bool {
     !user.is_empty()
         && user.len() <= 32
         && user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))

@@ -17,6 +17,8 @@ pub enum Act {
     Smtp(Option<u16>),
     /// LMTP to the host, at this port where A= names one.
     Lmtp(Option<u16>),
+    /// The mailer of a sendmail.cf that stands in the place of our settings: it is run as the file says.
+    Agent,
     /// Accepted and dropped.
     Discard,
     /// Programs, files and lists: never for an address that comes from outside.
@@ -46,6 +48,18 @@ impl Act {
                     "its program {path} is not run: mail goes to accounts, or to hosts by SMTP and LMTP"
                 ))
             }
+        }
+    }
+
+    /// What a mailer means where its file stands in the place of our settings: P=, A= and the rest are acted upon.
+    pub fn of_cf(mailer: &Mailer) -> Act {
+        match mailer.name.to_ascii_lowercase().as_str() {
+            "prog" => Act::Inside("programs"),
+            "*file*" => Act::Inside("files"),
+            "*include*" => Act::Inside(":include:s"),
+            "discard" => Act::Discard,
+            name if name == "local" || mailer.has(b'A') => Act::Local { unknown: mailer.has(b'5') },
+            _ => Act::Agent,
         }
     }
 

@@ -7,7 +7,9 @@
 //! Trust: addresses are hostile. A local part is looked up as it stands; our em.cf never routes by `%`, `!` and quotes in it,
 //! and no address turns into a program or a file unless the administrator's aliases say so.
 
+mod agents;
 mod checks;
+mod dress;
 mod em_cf;
 mod expand;
 mod forward;
@@ -16,7 +18,9 @@ mod senders;
 mod steps;
 mod surroundings;
 mod triple;
+mod users;
 
+pub use agents::{Agent, Letterhead};
 pub use checks::{Admitted, Client};
 pub use em_cf::BUILT_IN;
 pub use steps::{Decider, Step, Steps};
@@ -26,6 +30,7 @@ use crate::config::{ConfigError, Site};
 use crate::envelope::{Delivery, Mailer};
 use crate::lists::Lists;
 use crate::status::{Enhanced, Failure};
+use crate::tables::old_aliases::OldAliases;
 use crate::tables::{Aliases, Watched};
 use crate::users::Accounts;
 use em_cf::EmCf;
@@ -33,12 +38,29 @@ use expand::Expansion;
 use mailers::Act;
 use std::sync::Arc;
 
+/// A file of aliases.
+#[derive(Debug)]
+enum AliasFile {
+    Ours(Watched<Aliases>),
+    /// One that a sendmail.cf names.
+    Old(Watched<OldAliases>),
+}
+
+impl AliasFile {
+    fn current(&self) -> Result<Arc<Aliases>, ConfigError> {
+        match self {
+            AliasFile::Ours(file) => file.current(),
+            AliasFile::Old(file) => file.current().map(|table| table.0.clone()),
+        }
+    }
+}
+
 /// Finds deliveries for addresses; shared by all sessions of a process. A clone shares what is held in memory.
 #[derive(Debug, Clone)]
 pub struct Router {
     site: Arc<Site>,
     users: Accounts,
-    aliases: Arc<Watched<Aliases>>,
+    aliases: Arc<[AliasFile]>,
     rules: Arc<EmCf>,
     lists: Lists,
 }
@@ -55,7 +77,10 @@ impl Router {
     /// The same with a host for all mail that has no route, as routes write it; a `D{smart_host}` line of em.cf stands above it.
     pub fn with_smart_host(site: Arc<Site>, smart_host: Option<String>) -> Router {
         let users = Accounts::of(&site);
-        let aliases = Arc::new(Watched::new(site.root.etc.join("aliases")));
+        let aliases = match &site.settings.cf {
+            Some(cf) => cf.aliases.iter().map(|path| AliasFile::Old(Watched::new(path.clone()))).collect(),
+            None => [AliasFile::Ours(Watched::new(site.root.etc.join("aliases")))].into(),
+        };
         let rules = Arc::new(EmCf::new(site.clone(), smart_host));
         let lists = Lists::of(&site);
         Router { site, users, aliases, rules, lists }
@@ -78,7 +103,15 @@ impl Router {
 
     /// The alias table as it is now.
     pub fn aliases(&self) -> Result<Arc<Aliases>, ConfigError> {
-        self.aliases.current()
+        if let [only] = &*self.aliases {
+            return only.current();
+        }
+        let mut all = Aliases::default();
+        for file in self.aliases.iter() {
+            let table = file.current()?;
+            all.add_missing(&table);
+        }
+        Ok(Arc::new(all))
     }
 
     /// The mistake for which em.cf can't be used; or what in it has no effect here, with file, line and reason.
@@ -95,7 +128,12 @@ impl Router {
                 found.push((mailer.line, format!("mailer {}: {why}", mailer.name)));
             }
         }
-        for option in rules.options.iter().filter(|option| !OBEYED.contains(&option.name)) {
+        if let Some(old) = &self.site.settings.cf {
+            found.extend(old.notes.iter().cloned());
+            found.extend(agents::notes(rules));
+        }
+        let is_ours = self.site.settings.cf.is_none();
+        for option in rules.options.iter().filter(|_| is_ours).filter(|option| !OBEYED.contains(&option.name)) {
             let dot = if option.part.is_empty() { "" } else { "." };
             found.push((option.line, format!("option {}{dot}{}: em.toml decides", option.name, option.part)));
         }
@@ -104,10 +142,11 @@ impl Router {
             let name = String::from_utf8_lossy(&map.name);
             found.push((map.line, format!("map {name}: class {} is not served: look-ups fail for now", map.class)));
         }
-        if let Some(header) = rules.headers.first() {
+        if let Some(header) = rules.headers.first().filter(|_| is_ours) {
             found.push((header.line, "H lines: headers are completed without them".to_string()));
         }
         found.sort();
+        found.dedup();
         Ok(found.into_iter().map(|(line, text)| format!("{}:{line}: {text}", cf.name)).collect())
     }
 
@@ -118,7 +157,7 @@ impl Router {
 
     /// The same, and each decision on the way.
     pub fn explain(&self, address: &Address, steps: &Steps) -> Result<Vec<Delivery>, Failure> {
-        let aliases = self.aliases.current().map_err(broken_table)?;
+        let aliases = self.aliases().map_err(broken_table)?;
         let rules = self.rules.current().map_err(broken_table)?;
         let mut expansion = Expansion::new(self, &aliases, &rules, steps);
         expansion.address(address)?;
@@ -137,7 +176,7 @@ impl Router {
 
     /// The members behind an alias, for EXPN; `None` when it is no alias.
     pub fn members(&self, address: &Address) -> Result<Option<Vec<String>>, Failure> {
-        let aliases = self.aliases.current().map_err(broken_table)?;
+        let aliases = self.aliases().map_err(broken_table)?;
         if !self.is_local(address.domain()) || aliases.find(address.local()).is_none() {
             return Ok(None);
         }

@@ -117,7 +117,7 @@ fn outside_mailer(cf: &Compiled) -> Option<&Mailer> {
 }
 
 /// The members of a list, cut at commas outside quotes, comments, angles and literals.
-fn members(text: &str) -> Vec<&str> {
+pub(super) fn members(text: &str) -> Vec<&str> {
     let (mut found, mut start) = (Vec::new(), 0);
     let (mut quoted, mut comments, mut inside) = (false, 0usize, false);
     let mut escaped = false;

@@ -27,6 +27,8 @@ pub(super) enum Routed {
         /// The address there.
         user: Address,
     },
+    /// To a mailer of a sendmail.cf that is no mailer for users of ours.
+    Agent(Delivery),
     /// To be dropped.
     Discard,
 }
@@ -37,10 +39,20 @@ pub(super) struct Local {
     /// The address to look for.
     pub(super) address: Address,
     /// User and host as the rules gave them.
-    user: Vec<u8>,
-    host: Vec<u8>,
+    pub(super) user: Vec<u8>,
+    pub(super) host: Vec<u8>,
+    /// The mailer's name.
+    pub(super) mailer: String,
     /// Set 5 is asked when nobody knows the user.
     pub(super) unknown: bool,
+}
+
+impl Local {
+    /// A user who is named without the rules.
+    pub(super) fn named(address: &Address) -> Local {
+        let user = to_rules(address.local());
+        Local { address: address.clone(), user, host: Vec::new(), mailer: "local".to_string(), unknown: false }
+    }
 }
 
 impl Router {
@@ -60,7 +72,8 @@ impl Router {
     /// True when the rules send an address to another host; aliases and accounts are not asked.
     pub fn goes_away(&self, address: &Address) -> Result<bool, Failure> {
         let cf = self.rules.current().map_err(broken_table)?;
-        Ok(matches!(self.routed(&cf, address, &Steps::unwanted())?, Routed::Away { .. }))
+        let routed = self.routed(&cf, address, &Steps::unwanted())?;
+        Ok(matches!(routed, Routed::Away { .. } | Routed::Agent(_)))
     }
 
     /// What set 5 makes of a local user that nobody knows; `None` when it makes nothing of it.
@@ -79,7 +92,12 @@ impl Router {
             let target = run.target(&workspace, &local.user, Role::default());
             self.meant(cf, target, &local.address).map(Some)
         })?;
-        Ok(routed.filter(|routed| !matches!(routed, Routed::Local(again) if again.address == local.address)))
+        // sendmail's own set 5 gives the detail another form; for accounts of ours it says nothing new.
+        let is_cf = self.site.settings.cf.is_some();
+        let is_same = |again: &Local| {
+            again.address == local.address && !(is_cf && (&again.host, &again.user) != (&local.host, &local.user))
+        };
+        Ok(routed.filter(|routed| !matches!(routed, Routed::Local(again) if is_same(again))))
     }
 
     /// Runs the engine with this site's surroundings; a failure without a cause gets the engine's complaint for one.
@@ -112,14 +130,20 @@ impl Router {
             }
             Target::NoAddress => return Err(Failure::permanent((1, 3), format!("<{asked}>: Not an address"), "")),
         };
-        let name = || cf.rules.mailers.get(number).map_or("", |mailer| &mailer.name);
+        let name = || cf.rules.mailers.get(number).map_or("", |mailer| mailer.name.as_str());
         match cf.acts.get(number) {
             Some(Act::Local { unknown }) => {
                 let address = self.local_address(&user, asked)?;
-                Ok(Routed::Local(Local { address, user, host, unknown: *unknown }))
+                let mailer = name().to_string();
+                Ok(Routed::Local(Local { address, user, host, mailer, unknown: *unknown }))
             }
             Some(Act::Smtp(port)) => away(Mailer::Smtp, *port, &host, &user),
             Some(Act::Lmtp(port)) => away(Mailer::Lmtp, *port, &host, &user),
+            Some(Act::Agent) => Ok(Routed::Agent(Delivery {
+                by: name().to_string(),
+                host: from_rules(&host),
+                ..Delivery::new(Mailer::Agent, from_rules(&user))
+            })),
             Some(Act::Discard) => Ok(Routed::Discard),
             Some(Act::Inside(what)) => {
                 let text = format!("<{asked}>: Cannot mail directly to {what}");
@@ -171,7 +195,7 @@ impl Router {
                 steps.say(Decider::Result, || format!("{address}: {} by {}", hop_words(&host), mailer.name()));
                 Ok((mailer, host))
             }
-            Routed::Local(_) | Routed::Discard => {
+            Routed::Local(_) | Routed::Agent(_) | Routed::Discard => {
                 let text = format!("<{address}>: the route has changed since the message came");
                 Err(Failure::temporary((4, 4), text, "it is not for another host any more: emqueue requeue"))
             }

@@ -44,6 +44,9 @@ pub const NAMES: &[(u8, &str)] = &[
     (0, "ConnectionRateWindowSize"), (0, "ConnectOnlyTo"), (0, "UserSubmission"), (0, "MaxMessagesPerConnection"), (0, "DelayLA"),
 ];
 
+/// Options whose macros stand for what is known when they are used, not when the line is read.
+pub const LATE: [&str; 3] = ["ForwardPath", "SmtpGreetingMessage", "UnixFromLine"];
+
 /// What reading an O line gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Read {

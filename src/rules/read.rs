@@ -319,7 +319,12 @@ impl Reader<'_> {
     }
 
     fn option(&mut self, line: &Line, text: &[u8]) {
-        let setting = match option::read(&self.expanded(text), line.last) {
+        let is_late = |read: &option::Read| match read {
+            option::Read::Known(setting) | option::Read::Shortened(setting, _) => option::LATE.contains(&setting.name),
+            option::Read::Unknown(_) => false,
+        };
+        let read = Some(option::read(text, line.last)).filter(is_late);
+        let setting = match read.unwrap_or_else(|| option::read(&self.expanded(text), line.last)) {
             option::Read::Known(setting) => setting,
             option::Read::Shortened(setting, said) => {
                 self.warn(line, text.trim_ascii(), said);

@@ -232,7 +232,11 @@ impl SmtpService {
             _ => None,
         };
         let tls = tls.as_ref().map(|(version, cipher)| (version.as_str(), cipher.as_str()));
-        let received = received(&source, tls, &gate.host, txn.id.as_str(), only, mail.handling.priority, now.time);
+        let received = match gate.site.settings.cf {
+            // An H line makes it when the message goes out.
+            Some(_) => String::new(),
+            None => received(&source, tls, &gate.host, txn.id.as_str(), only, mail.handling.priority, now.time),
+        };
         let sender = match (&mail.sender, self.desk.kind) {
             (Some(sender), Kind::Submission) => Some(gate.router.outside_sender(sender).map_err(|f| f.reply())?),
             (sender, _) => sender.clone(),

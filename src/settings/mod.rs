@@ -3,6 +3,7 @@
 //!
 //! Pure: `config` reads and writes the file. Adding a key is adding a row.
 
+mod cf;
 mod directory;
 mod fetched;
 mod host_limit;
@@ -11,6 +12,7 @@ mod relay;
 mod table;
 mod value;
 
+pub use cf::{Cf, CfFile, DeliveryMode, ErrorMode, NoRecipient};
 pub use directory::DirectoryChoice;
 pub use fetched::Fetched;
 pub use host_limit::{HostLimit, host_limit, print_rate};
@@ -19,6 +21,7 @@ pub use relay::{Dnssec, Families, TlsDefault};
 pub use table::*;
 pub use value::{Kind, Network, Plaintext, Size};
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// How new passwords can be hashed (`accounts.password_scheme`).
@@ -37,6 +40,8 @@ pub struct Root {
     pub log: PathBuf,
     /// `--root`'s argument; `None` when installed.
     pub dir: Option<PathBuf>,
+    /// The sendmail.cf that stands in the place of em.toml (-C).
+    pub cf: Option<CfFile>,
 }
 
 impl Root {
@@ -48,6 +53,7 @@ impl Root {
             mail: dir.join("mail"),
             log: dir.join("log"),
             dir: Some(dir.to_path_buf()),
+            cf: None,
         }
     }
 
@@ -59,7 +65,39 @@ impl Root {
             mail: "/var/mail/em".into(),
             log: "/var/log/em".into(),
             dir: None,
+            cf: None,
         }
+    }
+
+    /// What a sendmail.cf works with. The file itself says where its queue is.
+    pub fn of_cf(file: CfFile) -> Root {
+        Root {
+            etc: file.path.parent().unwrap_or(Path::new("/")).to_path_buf(),
+            spool: "/var/spool/mqueue".into(),
+            mail: "/var/mail".into(),
+            log: "/var/log".into(),
+            dir: None,
+            cf: Some(file),
+        }
+    }
+
+    /// True when all is done with the caller's own rights: a trial, or a file that the caller named.
+    pub fn is_callers(&self) -> bool {
+        self.dir.is_some() || self.cf.is_some()
+    }
+
+    /// The arguments that name this root to another of our programs.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut words = Vec::new();
+        let mut put = |name: &str, value: OsString| words.extend([OsString::from(name), value]);
+        if let Some(dir) = &self.dir {
+            put("--root", dir.into());
+        }
+        if let Some(file) = &self.cf {
+            put("--cf", (&file.path).into());
+            file.options.iter().for_each(|option| put("--cf-option", option.into()));
+        }
+        words
     }
 
     /// etc/em.toml.

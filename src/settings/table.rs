@@ -2,7 +2,7 @@
 
 use super::relay::{Dnssec, Families, TlsDefault};
 use super::value::{Kind, Network, Plaintext, Size};
-use super::{DirectoryChoice, Fetched, HostLimit, Key, PriorityRule};
+use super::{Cf, DirectoryChoice, Fetched, HostLimit, Key, PriorityRule};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -28,6 +28,8 @@ macro_rules! settings {
             $($(#[doc = $section_doc])* pub $section: $type,)*
             /// Timed jobs: name, and when and what.
             pub jobs: BTreeMap<String, String>,
+            /// What a sendmail.cf says that stands in the place of em.toml.
+            pub cf: Option<Cf>,
         }
 
         impl Settings {

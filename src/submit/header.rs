@@ -5,6 +5,7 @@ use crate::addr::{Address, parse_list};
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::msg;
+use crate::settings::{Cf, NoRecipient};
 use crate::spool::Id;
 use crate::status::Failure;
 
@@ -77,13 +78,54 @@ pub(super) fn complete(head: &[u8], submission: &Submission, site: &Site, id: &I
         if ["bcc", "resent-bcc", "return-path", "full-name", "content-length"].iter().any(|n| field.is(n)) {
             continue;
         }
-        // No blank before the colon (RFC 5322 §4.5 may be read, not written), and no NUL.
-        let colon = memchr::memchr(b':', field.raw).unwrap_or(0);
-        header.extend_from_slice(field.name.as_bytes());
-        header.extend(field.raw[colon..].iter().filter(|byte| **byte != 0));
-        if !field.raw.ends_with(b"\n") {
-            header.push(b'\n');
+        push(&mut header, &field);
+    }
+    header
+}
+
+/// Adds a field: no blank before the colon (RFC 5322 §4.5 may be read, not written), and no NUL.
+fn push(header: &mut Vec<u8>, field: &msg::Field) {
+    let colon = memchr::memchr(b':', field.raw).unwrap_or(0);
+    header.extend_from_slice(field.name.as_bytes());
+    header.extend(field.raw[colon..].iter().filter(|byte| **byte != 0));
+    if !field.raw.ends_with(b"\n") {
+        header.push(b'\n');
+    }
+}
+
+/// The header as it lies in the queue where a sendmail.cf stands in the place of our settings: what its mailers add is left to them.
+/// The sender's name, where he has none in the header, travels in `Full-Name`, which only those mailers see.
+pub(super) fn keep(head: &[u8], submission: &Submission, cf: &Cf, recipients: &[Address]) -> Vec<u8> {
+    let mut top = String::new();
+    if let Some(warning) = &submission.completion.warning {
+        top.push_str(&format!("X-Authentication-Warning: {}\n", one_line(warning)));
+    }
+    let name = one_line(&submission.completion.full_name);
+    if msg::find(head, "Full-Name").is_none() && !name.trim().is_empty() {
+        top.push_str(&format!("Full-Name: {}\n", phrase(&name).unwrap_or(name)));
+    }
+    let names = ["To", "Cc", "Bcc", "Apparently-To", "Resent-To", "Resent-Cc", "Resent-Bcc"];
+    if !names.iter().any(|name| msg::find(head, name).is_some()) {
+        let all = || recipients.iter().map(Address::to_string).collect::<Vec<_>>().join(",\n\t");
+        match cf.no_recipient {
+            NoRecipient::None => {}
+            NoRecipient::To => top.push_str(&format!("To: {}\n", all())),
+            NoRecipient::Undisclosed => top.push_str("To: undisclosed-recipients:;\n"),
+            NoRecipient::Bcc => top.push_str("Bcc: \n"),
+            NoRecipient::Apparently => top.push_str(&format!("Apparently-To: {}\n", all())),
         }
+    }
+    let mut header = top.into_bytes();
+    for field in msg::fields(head) {
+        if ["return-path", "content-length"].iter().any(|n| field.is(n)) {
+            continue;
+        }
+        // What a Bcc field says is nobody's business, not even the queue's.
+        if field.is("Bcc") || field.is("Resent-Bcc") {
+            header.extend_from_slice(format!("{}:\n", field.name).as_bytes());
+            continue;
+        }
+        push(&mut header, &field);
     }
     header
 }

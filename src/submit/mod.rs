@@ -199,18 +199,30 @@ pub fn take_message(
     let Message { header: head, rest, text, .. } = message;
     let id = Id::new(now);
     let (deliveries, refused) = route(gate, submission, recipients, now)?;
+    if deliveries.is_empty() && gate.site.settings.cf.is_some() {
+        return Err(all_refused(gate, refused));
+    }
     if deliveries.is_empty() {
         return Err(refused
             .into_iter()
             .next()
             .map_or_else(|| Failure::permanent((5, 4), "No recipients", ""), |(_, f)| f));
     }
-    let header = header::complete(&head, submission, &gate.site, &id, now);
-    let header = gate.router.outside_header(&header)?.unwrap_or(header);
-    let sender = submission.sender.as_ref().map(|sender| gate.router.outside_sender(sender)).transpose()?;
+    let (header, sender) = match &gate.site.settings.cf {
+        // Its H lines and mailers make the rest when it goes out.
+        Some(cf) => (header::keep(&head, submission, cf, recipients), submission.sender.clone()),
+        None => {
+            let header = header::complete(&head, submission, &gate.site, &id, now);
+            let header = gate.router.outside_header(&header)?.unwrap_or(header);
+            (header, submission.sender.as_ref().map(|sender| gate.router.outside_sender(sender)).transpose()?)
+        }
+    };
     let source = Source { user: Some(submission.login.clone()), protocol: "local".to_string(), ..Source::default() };
     let only = Some(&recipients[0]).filter(|_| recipients.len() == 1);
-    let received = received(&source, None, &gate.host, id.as_str(), only, None, now);
+    let received = match gate.site.settings.cf {
+        Some(_) => String::new(),
+        None => received(&source, None, &gate.host, id.as_str(), only, None, now),
+    };
     let count = deliveries.len();
     let envelope = Envelope {
         sender,
@@ -243,6 +255,19 @@ pub fn take_message(
         Some(failure) => Err(failure),
         None => Ok(Taken { id, deliveries: count, refused }),
     }
+}
+
+/// Each refused recipient on a line, as sendmail says it.
+fn all_refused(gate: &Gate, refused: Vec<(Address, Failure)>) -> Failure {
+    let domain = gate.site.default_domain();
+    let said = |(address, failure): &(Address, Failure)| match address.domain() == domain {
+        true => format!("{}... {}", address.local(), failure.public),
+        false => format!("{address}... {}", failure.public),
+    };
+    let public = refused.iter().map(said).collect::<Vec<_>>().join("\n");
+    let first = refused.into_iter().next().map(|(_, failure)| failure);
+    let first = first.unwrap_or_else(|| Failure::permanent((5, 4), "", ""));
+    Failure { public, ..first }
 }
 
 type Routed = (Vec<Recipient>, Vec<(Address, Failure)>);

@@ -51,6 +51,18 @@ impl Aliases {
         self.map.get(&key.to_lowercase())
     }
 
+    /// Sets an entry, in the place of one of that key.
+    pub(super) fn put(&mut self, key: String, alias: Alias) {
+        self.map.insert(key, alias);
+    }
+
+    /// Adds the entries of another file that are not here yet.
+    pub fn add_missing(&mut self, other: &Aliases) {
+        for (key, alias) in &other.map {
+            self.map.entry(key.clone()).or_insert_with(|| alias.clone());
+        }
+    }
+
     /// All entries, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &Alias> {
         self.map.values()
@@ -103,7 +115,7 @@ impl Table for Aliases {
 }
 
 /// The name's normal form: lower case; a whole address with its domain in A-labels; `@domain` for all of a domain.
-fn name_key(name: &str) -> Result<String, crate::addr::AddressError> {
+pub(super) fn name_key(name: &str) -> Result<String, crate::addr::AddressError> {
     if let Some(domain) = name.strip_prefix('@') {
         return Ok(format!("@{}", crate::addr::normal_domain(domain)?));
     }
@@ -114,7 +126,7 @@ fn name_key(name: &str) -> Result<String, crate::addr::AddressError> {
 }
 
 /// Splits off the name, which may be quoted; gives the place of the colon too.
-fn split_name(text: &str) -> Option<(String, usize)> {
+pub(super) fn split_name(text: &str) -> Option<(String, usize)> {
     if let Some(quoted) = text.strip_prefix('"') {
         let end = quoted.find('"')? + 1;
         let colon = text[end + 1..].find(':').filter(|i| text[end + 1..end + 1 + i].trim().is_empty())? + end + 1;
@@ -150,7 +162,7 @@ pub fn parse_targets(text: &str, may_include: bool) -> Result<Vec<Target>, Wrong
     Ok(targets)
 }
 
-fn parse_target(word: &str, may_include: bool) -> Result<Target, (String, &'static str)> {
+pub(super) fn parse_target(word: &str, may_include: bool) -> Result<Target, (String, &'static str)> {
     if let Some(command) = word.strip_prefix('|') {
         let command = command.trim();
         if command.is_empty() {
@@ -197,7 +209,7 @@ fn parse_target(word: &str, may_include: bool) -> Result<Target, (String, &'stat
 }
 
 /// Cuts at commas outside quotes and comments; gives place, length and text with the outer quotes taken off.
-fn split_targets(text: &str) -> Result<Vec<(usize, usize, String)>, WrongTarget> {
+pub(super) fn split_targets(text: &str) -> Result<Vec<(usize, usize, String)>, WrongTarget> {
     let mut found = Vec::new();
     let bytes = text.as_bytes();
     let mut i = 0;

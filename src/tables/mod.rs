@@ -10,6 +10,7 @@ pub mod aliases;
 mod cdb;
 pub mod edit;
 mod kind;
+pub mod old_aliases;
 mod routes;
 mod rows;
 mod search;

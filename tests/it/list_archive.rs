@@ -176,8 +176,7 @@ pickle.dump(d, open(sys.argv[1], 'wb'), int(sys.argv[2]))
         for line in ["Ann@a.test on ", "off@a.test off ", "dig@a.test digest "] {
             assert!(members.lines().any(|member| member.starts_with(line)), "{members}");
         }
-        for (key, value) in [("prefix", "[Talk %5S]"), ("refused", "reject"), ("description", "About café")]
-        {
+        for (key, value) in [("prefix", "[Talk %5S]"), ("refused", "reject"), ("description", "About café")] {
             assert_eq!(world.ok("emlist", &["get", &name, key]).trim(), value, "{protocol}");
         }
     }

@@ -33,6 +33,7 @@ mod migrate;
 mod name_server;
 mod next_hops;
 mod odmr;
+mod old_cf;
 mod pace;
 mod pop3;
 mod queue;

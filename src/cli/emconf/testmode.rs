@@ -4,6 +4,7 @@
 //! from their text source; names of hosts are looked up in /etc/hosts only, until the resolver is there.
 
 use super::super::{Ended, say};
+use crate::config::Machine;
 use crate::fsx;
 use crate::rules::listing::{Listing, Source};
 use crate::rules::map::Map;
@@ -15,14 +16,11 @@ use crate::status::Exit;
 use crate::tables::{Kind, Search, TextTable};
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, ErrorKind, Write};
-use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Largest file read, in octets.
 const FILE_LIMIT: u64 = 64 << 20;
-/// Where names of hosts stand.
-const HOSTS: &str = "/etc/hosts";
 
 /// Runs the test mode over `file`, or over etc/em.cf.
 pub(super) fn run(root: &Root, file: Option<&Path>) -> super::super::Done {
@@ -35,9 +33,9 @@ pub(super) fn run(root: &Root, file: Option<&Path>) -> super::super::Done {
             Ended::new(Exit::OsFile, format!("{shown}: line 0: cannot open: {why}"))
         })?,
     };
-    let mut machine = Machine::new();
+    let mut machine = Desk::new();
     let mut rules = Rules::new();
-    machine.describe(&mut rules);
+    machine.machine.describe(&mut rules);
     if file.is_none() {
         machine.folder = root.etc.clone();
         let site = super::super::site("emsend", root)?;
@@ -56,7 +54,7 @@ pub(super) fn run(root: &Root, file: Option<&Path>) -> super::super::Done {
     Ok(exit_of(test.status()))
 }
 
-fn session(test: &mut TestMode, machine: &mut Machine) -> Result<(), Ended> {
+fn session(test: &mut TestMode, machine: &mut Desk) -> Result<(), Ended> {
     say(BANNER)?;
     let mut input = std::io::stdin().lock();
     let mut line = Vec::new();
@@ -117,8 +115,8 @@ fn exit_of(status: u8) -> Exit {
 }
 
 /// This machine: its names, its files.
-struct Machine {
-    hosts: Vec<(IpAddr, Vec<String>)>,
+struct Desk {
+    machine: Machine,
     tables: HashMap<Vec<u8>, HashMap<Vec<u8>, Vec<u8>>>,
     told: HashSet<Vec<u8>>,
     complaint: Option<String>,
@@ -128,70 +126,11 @@ struct Machine {
     texts: HashMap<PathBuf, TextTable>,
 }
 
-impl Machine {
-    fn new() -> Machine {
-        let text = fsx::read(Path::new(HOSTS), FILE_LIMIT).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text).into_owned();
-        let entry = |line: &str| {
-            let mut words = line.split('#').next()?.split_whitespace();
-            let address = words.next()?.parse().ok()?;
-            Some((address, words.map(str::to_string).collect()))
-        };
-        let hosts = text.lines().filter_map(entry).collect();
+impl Desk {
+    fn new() -> Desk {
         let (folder, texts) = (PathBuf::new(), HashMap::new());
-        Machine { hosts, tables: HashMap::new(), told: HashSet::new(), complaint: None, folder, texts }
-    }
-
-    /// Sets the macros and classes that name this machine.
-    fn describe(&self, rules: &mut Rules) {
-        let name = nix::unistd::gethostname().ok().and_then(|n| n.into_string().ok()).unwrap_or_default();
-        let full = self.full_name(&name).unwrap_or_else(|| name.clone());
-        let (short, domain) = full.split_once('.').map_or((&full[..], None), |(short, domain)| (short, Some(domain)));
-        for (macro_name, value) in [(&b"w"[..], &full), (b"j", &full), (b"k", &name)] {
-            rules.macros.set(macro_name, value.as_bytes().to_vec());
-        }
-        if let Some(domain) = domain {
-            rules.macros.set(b"m", domain.as_bytes().to_vec());
-            rules.classes.add(b"m", domain.as_bytes());
-        }
-        for member in [short, &full, "localhost"] {
-            rules.classes.add(b"w", member.as_bytes());
-        }
-        // All names and addresses that the hosts file gives this machine.
-        for (address, names) in self.named(&name) {
-            names.iter().for_each(|name| rules.classes.add(b"w", name.as_bytes()));
-            rules.classes.add(b"w", literal(*address).as_bytes());
-        }
-        for interface in nix::ifaddrs::getifaddrs().into_iter().flatten() {
-            let Some(storage) = interface.address else { continue };
-            if let Some(v4) = storage.as_sockaddr_in() {
-                rules.classes.add(b"w", literal(v4.ip().into()).as_bytes());
-            } else if let Some(v6) = storage.as_sockaddr_in6().filter(|v6| !v6.ip().is_loopback() && v6.scope_id() == 0)
-            {
-                rules.classes.add(b"w", literal(v6.ip().into()).as_bytes());
-            }
-        }
-    }
-
-    /// The lines of /etc/hosts that have this name.
-    fn named(&self, name: &str) -> impl Iterator<Item = &(IpAddr, Vec<String>)> {
-        self.hosts.iter().filter(move |(_, names)| names.iter().any(|n| n.eq_ignore_ascii_case(name)))
-    }
-
-    /// The first name with a dot on a line of /etc/hosts that has this name.
-    fn full_name(&self, name: &str) -> Option<String> {
-        let found = self.named(name).find_map(|(_, names)| names.iter().find(|n| n.contains('.')));
-        found.cloned()
-    }
-
-    /// The canonical name of a host or of an address in brackets.
-    fn host(&self, key: &[u8]) -> Option<String> {
-        let text = String::from_utf8_lossy(key).into_owned();
-        let Some(literal) = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) else {
-            return self.full_name(text.trim_end_matches('.'));
-        };
-        let address: IpAddr = literal.trim_start_matches("IPv6:").parse().ok()?;
-        self.hosts.iter().find(|(known, _)| *known == address).and_then(|(_, names)| names.first().cloned())
+        let machine = Machine::read();
+        Desk { machine, tables: HashMap::new(), told: HashSet::new(), complaint: None, folder, texts }
     }
 
     /// The text source of a map's file; the name may lack what a database's name has.
@@ -206,7 +145,7 @@ impl Machine {
 
     /// A row of a map of class `table`.
     fn text_table(&mut self, map: &Map, key: &[u8]) -> Looked {
-        let path = self.folder.join(Machine::file(map));
+        let path = self.folder.join(Desk::file(map));
         let kind = path.file_name().and_then(std::ffi::OsStr::to_str).map_or(Kind::Own, Kind::of);
         let table = self.texts.entry(path.clone()).or_insert_with(|| TextTable::new(path, kind));
         let order = map.value(b's').and_then(|order| std::str::from_utf8(order).ok()).and_then(Search::named);
@@ -224,7 +163,7 @@ impl Machine {
     /// A table of keys and values, read at its first use.
     fn table(&mut self, map: &Map) -> Option<&HashMap<Vec<u8>, Vec<u8>>> {
         if !self.tables.contains_key(&map.name) {
-            let path = Machine::file(map);
+            let path = Desk::file(map);
             let text = match fsx::read(&path, FILE_LIMIT) {
                 Ok(text) => text,
                 Err(error) => {
@@ -265,15 +204,7 @@ impl Machine {
     }
 }
 
-/// An address as rules write it.
-fn literal(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(v4) => format!("[{v4}]"),
-        IpAddr::V6(v6) => format!("[IPv6:{v6}]"),
-    }
-}
-
-impl Source for Machine {
+impl Source for Desk {
     fn fetch(&mut self, listing: &Listing) -> Result<Vec<u8>, String> {
         if listing.is_program {
             return Err("programs are not run by -bt".to_string());
@@ -283,11 +214,11 @@ impl Source for Machine {
     }
 }
 
-impl World for Machine {
+impl World for Desk {
     fn look_up(&mut self, map: &Map, key: &[u8], _arguments: &[Vec<u8>]) -> Looked {
         match map.class.as_str() {
             "table" => self.text_table(map, key),
-            "host" => self.host(key).map_or_else(Looked::missing, Looked::found),
+            "host" => self.machine.host(key).map_or_else(Looked::missing, Looked::found),
             "hash" | "btree" | "dbm" | "cdb" | "lmdb" | "implicit" | "stab" => match self.table(map) {
                 Some(table) => table.get(key).map_or_else(Looked::missing, |value| Looked::found(value.clone())),
                 None if map.has(b'o') => Looked::missing(),
@@ -302,7 +233,7 @@ impl World for Machine {
     fn is_open(&mut self, map: &Map) -> bool {
         match map.class.as_str() {
             "stab" | "implicit" if map.rest.is_empty() => false,
-            _ => !map.has(b'o') || Machine::file(map).exists(),
+            _ => !map.has(b'o') || Desk::file(map).exists(),
         }
     }
 
@@ -319,7 +250,7 @@ impl World for Machine {
     }
 
     fn canonical(&mut self, host: &[u8]) -> Option<Vec<u8>> {
-        self.host(host).map(String::into_bytes)
+        self.machine.host(host).map(String::into_bytes)
     }
 
     fn random(&mut self) -> u64 {

@@ -1,7 +1,7 @@
 //! Listings: ours, sendmail's mailq, and JSON.
 
 use super::super::{Ended, say};
-use crate::addr::print_path;
+use crate::addr::{Address, print_path};
 use crate::clock::Timestamp;
 use crate::envelope::Envelope;
 use crate::spool::{Id, Progress, Spool, State};
@@ -180,8 +180,14 @@ fn wishes(envelope: &Envelope, progress: &Progress) -> String {
     out
 }
 
-/// `mailq`, in sendmail's form.
-pub(super) fn mailq(spool: &Spool, ids: impl ExactSizeIterator<Item = Id>) -> super::super::Done {
+/// `mailq`, in sendmail's form. Where a sendmail.cf is in force, `bare` is our name, and addresses are shown as sendmail shows them: users
+/// of ours without it, all without brackets.
+pub(super) fn mailq(spool: &Spool, ids: impl ExactSizeIterator<Item = Id>, bare: Option<&str>) -> super::super::Done {
+    let shown = |address: &Address| match bare {
+        None => format!("<{address}>"),
+        Some(domain) if address.domain() == domain => address.local().to_string(),
+        Some(_) => address.to_string(),
+    };
     if ids.len() == 0 {
         let dir = spool.queue_dir();
         let dir = dir.parent().unwrap_or(&dir);
@@ -189,19 +195,23 @@ pub(super) fn mailq(spool: &Spool, ids: impl ExactSizeIterator<Item = Id>) -> su
         return Ok(Exit::Ok);
     }
     let noun = if ids.len() == 1 { "request" } else { "requests" };
-    say(&format!("\t\t{} ({} {noun})\n", spool.queue_dir().display(), ids.len()))?;
+    let dir = spool.queue_dir();
+    let dir = if bare.is_some() { dir.parent().unwrap_or(&dir) } else { &dir };
+    say(&format!("\t\t{} ({} {noun})\n", dir.display(), ids.len()))?;
     say("-----Q-ID------- --Size-- -----Q-Time----- ------------Sender/Recipient-----------\n")?;
     let count = each(spool, ids, |id, envelope, progress| {
         let mark = if progress.held || held_until(envelope, progress).is_some() { '?' } else { ' ' };
-        let sender = envelope.sender.as_ref().map_or("MAILER-DAEMON".to_string(), ToString::to_string);
+        let nobody = || if bare.is_some() { "MAILER-DAEMON" } else { "<MAILER-DAEMON>" }.to_string();
+        let sender = envelope.sender.as_ref().map_or_else(nobody, shown);
         let when = envelope.arrived.local("%a %b %e %H:%M");
-        say(&format!("{id}{mark}{:>8} {when} <{sender}>\n", envelope.size))?;
+        say(&format!("{id}{mark}{:>8} {when} {sender}\n", envelope.size))?;
         let reason = progress.states.iter().filter(|s| s.is_owed()).find_map(|s| s.last.as_ref());
         if let Some(outcome) = reason {
             say(&format!("                 ({})\n", one_line(&outcome.reason())))?;
         }
         for (recipient, _) in envelope.recipients.iter().zip(&progress.states).filter(|(_, s)| s.is_owed()) {
-            say(&format!("\t\t\t\t\t   <{}>\n", recipient.original))?;
+            let margin = if bare.is_some() { " " } else { "   " };
+            say(&format!("\t\t\t\t\t{margin}{}\n", shown(&recipient.original)))?;
         }
         Ok(())
     })?;

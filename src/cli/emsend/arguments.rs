@@ -3,6 +3,7 @@
 use super::options::{errors, option_letter, option_name};
 use crate::envelope::Notify;
 use crate::queue::{Selection, Selector};
+use crate::settings::{DeliveryMode, ErrorMode, Root};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,32 +47,28 @@ pub(in crate::cli) struct Question {
     pub(in crate::cli) json: bool,
 }
 
-/// How delivery errors are told (-oe).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ErrorMode {
-    Print,
-    Mail,
-    Quiet,
-}
-
 /// A command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Arguments {
     pub(super) mode: Mode,
     pub(super) root: Option<PathBuf>,
-    /// -C: the file of rules.
+    /// -C: the file that stands in the place of all settings.
     pub(super) rules: Option<PathBuf>,
+    /// Options of -o and -O, as they stand behind the O of a line.
+    pub(super) options: Vec<String>,
     pub(super) from_header: bool,
-    pub(super) dot_ends: bool,
+    /// Whether a line with a dot alone ends the message, where that was said.
+    pub(super) dot_ends: Option<bool>,
     pub(super) sender: Option<String>,
     pub(super) full_name: Option<String>,
     pub(super) notify: Notify,
     pub(super) ret_full: bool,
     pub(super) envid: Option<String>,
     pub(super) eight_bit: bool,
-    pub(super) errors: ErrorMode,
-    /// -odq: leave it in the queue.
-    pub(super) queue_only: bool,
+    /// -oe, where it was said.
+    pub(super) errors: Option<ErrorMode>,
+    /// -od, where it was said.
+    pub(super) delivery: Option<DeliveryMode>,
     pub(super) verbose: bool,
     /// --explain and what belongs to it.
     pub(super) question: Question,
@@ -98,8 +95,9 @@ pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, St
         },
         root: None,
         rules: None,
+        options: Vec::new(),
         from_header: false,
-        dot_ends: true,
+        dot_ends: None,
         sender: None,
         full_name: None,
         notify: Notify::default(),
@@ -107,8 +105,8 @@ pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, St
         envid: None,
         // As sendmail's EightBitMode=pass: what comes is passed on as it is, and called so.
         eight_bit: true,
-        errors: ErrorMode::Print,
-        queue_only: false,
+        errors: None,
+        delivery: None,
         verbose: false,
         question: Question::default(),
         recipients: Vec::new(),
@@ -137,6 +135,16 @@ pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, St
         _ => {}
     }
     Ok(arguments)
+}
+
+impl Arguments {
+    /// The trees to work on: those of -C's file where there is one.
+    pub(super) fn root(&self) -> Root {
+        match &self.rules {
+            Some(path) => super::super::root_of_cf(path, self.options.clone()),
+            None => super::super::root(self.root.as_deref()),
+        }
+    }
 }
 
 fn long_flag(arguments: &mut Arguments, long: &str, words: &mut impl Iterator<Item = String>) -> Result<(), String> {
@@ -186,7 +194,7 @@ fn short_flags(arguments: &mut Arguments, flags: &str, words: &mut impl Iterator
         };
         match flag {
             't' => arguments.from_header = true,
-            'i' => arguments.dot_ends = false,
+            'i' => arguments.dot_ends = Some(false),
             'v' => arguments.verbose = true,
             'f' | 'r' => {
                 if arguments.sender.replace(value()?).is_some() {
@@ -224,8 +232,16 @@ fn short_flags(arguments: &mut Arguments, flags: &str, words: &mut impl Iterator
                 let glued = std::mem::take(&mut rest);
                 arguments.mode = queue(glued, &arguments.mode)?;
             }
-            'o' => option_letter(arguments, &value()?)?,
-            'O' => option_name(arguments, &value()?)?,
+            'o' => {
+                let text = value()?;
+                option_letter(arguments, &text)?;
+                arguments.options.push(text);
+            }
+            'O' => {
+                let text = value()?;
+                option_name(arguments, &text)?;
+                arguments.options.push(format!(" {text}"));
+            }
             'e' => errors(arguments, &value()?)?,
             flag if IGNORED.contains(flag) => {}
             flag if IGNORED_WITH_VALUE.contains(flag) => {
@@ -327,18 +343,21 @@ mod tests {
     fn what_programs_say() {
         // cron, mutt, git send-email, PHP, mailx.
         let cron = read("-FCronDaemon -i -B8BITMIME -oem -t -f root");
-        assert!(cron.from_header && !cron.dot_ends && cron.eight_bit && cron.errors == ErrorMode::Mail);
+        assert!(cron.from_header && cron.dot_ends == Some(false) && cron.eight_bit);
+        assert_eq!(cron.errors, Some(ErrorMode::Mail));
         assert_eq!((cron.full_name.as_deref(), cron.sender.as_deref()), (Some("CronDaemon"), Some("root")));
         let mutt = read("-oem -oi -f me@example.test -- a@b.test c@d.test");
         assert_eq!(mutt.recipients, ["a@b.test", "c@d.test"]);
         let git = read("-i a@b.test");
-        assert!(!git.dot_ends && git.recipients.len() == 1);
+        assert!(git.dot_ends == Some(false) && git.recipients.len() == 1);
         assert!(read("-t -i").from_header);
         assert!(read("-ti").from_header);
         let dsn = read("-N success,delay -R full -V id1 x@y.test");
         assert!(dsn.notify.success && dsn.notify.delay && !dsn.notify.failure && dsn.ret_full);
         assert_eq!(read("-f<> x").sender.as_deref(), Some("<>"));
-        assert!(read("-odq x").queue_only && read("-O DeliveryMode=q x").queue_only);
+        for queued in ["-odq x", "-O DeliveryMode=q x"] {
+            assert_eq!(read(queued).delivery, Some(DeliveryMode::Queue));
+        }
     }
 
     #[test]
@@ -407,7 +426,9 @@ mod tests {
         ] {
             assert_eq!(read(line).recipients, ["x"], "{line}");
         }
-        assert!(read("-O IgnoreDots=false x").dot_ends && !read("-oitrue x").dot_ends && read("-OVerb x").verbose);
+        assert_eq!(read("-O IgnoreDots=false x").dot_ends, Some(true));
+        assert!(read("-oitrue x").dot_ends == Some(false) && read("-OVerb x").verbose);
+        assert_eq!(read("-oi -O MaxHopCount=3 x").options, ["i", " MaxHopCount=3"]);
         assert_eq!(read("-VQQ+2B1 x").envid.as_deref(), Some("QQ+1"));
         assert!(read("x").eight_bit && !read("-B7BIT x").eight_bit);
         assert_eq!(read("-bh").mode, Mode::HostStatus);

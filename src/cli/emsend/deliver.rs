@@ -1,11 +1,13 @@
 //! emsend -bm: a message from standard input.
 
-use super::arguments::{Arguments, ErrorMode};
+use super::arguments::Arguments;
+use super::old_file::{self, Modes};
 use super::{Ended, recipients_of};
 use crate::addr::{Address, AddressError, Mailbox, parse_list, parse_path};
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::serve::Gate;
+use crate::settings::{DeliveryMode, ErrorMode};
 use crate::spool::Id;
 use crate::status::{Exit, Failure};
 use crate::submit::{self, Completion, Errors, Message, Submission, TextReader};
@@ -18,20 +20,29 @@ use std::process::{Command, Stdio};
 const TRUSTED: [&str; 4] = ["root", "daemon", "em", "uucp"];
 
 pub(super) fn run(arguments: &Arguments, gate: &Gate, caller: Uid) -> super::super::Done {
-    let submission = submission(arguments, &gate.site, caller)?;
+    let modes = Modes::of(arguments, &gate.site);
+    let submission = submission(arguments, &modes, gate, caller)?;
+    let is_old = gate.site.settings.cf.is_some();
     if submission.recipients.is_empty() && !submission.from_header {
+        if is_old {
+            return Err(Ended::new(Exit::Usage, "Recipient names must be specified"));
+        }
         return Err(Ended::new(Exit::Usage, "no recipients: name them, or take them from the header with -t"));
     }
-    let refused = |failure: Failure| match arguments.errors {
+    let refused = |failure: Failure| match modes.errors {
         ErrorMode::Quiet => Ended::new(failure.exit(), ""),
         _ => Ended::new(failure.exit(), failure.public),
     };
     let limits = &gate.site.settings.smtp;
-    let mut text = TextReader::new(std::io::stdin().lock(), arguments.dot_ends).up_to(limits.message_size.0);
+    let mut text = TextReader::new(std::io::stdin().lock(), modes.dot_ends).up_to(limits.message_size.0);
     let mut message = Message::read(&mut text, limits.header_size.0).map_err(refused)?;
     // Looked at before a hand-in too: later there is nobody to be told.
     let misread = |failure| Ended { exit: Exit::DataErr, ..refused(failure) };
     let recipients = message.recipients(&submission, &gate.site).map_err(misread)?;
+    if recipients.is_empty() && is_old {
+        // sendmail calls that a success.
+        return Err(Ended::new(Exit::Ok, "No recipient addresses found in header"));
+    }
     if recipients.is_empty() {
         return Err(Ended::new(Exit::Usage, "no recipient addresses found in the header"));
     }
@@ -43,16 +54,19 @@ pub(super) fn run(arguments: &Arguments, gate: &Gate, caller: Uid) -> super::sup
         return Ok(Exit::Ok);
     }
     let taken = submit::take_message(gate, &submission, message, &recipients, now).map_err(refused)?;
-    if arguments.verbose {
+    if arguments.verbose && !is_old {
         let mut err = std::io::stderr();
         let _ = writeln!(err, "{}: taken, {} deliveries", taken.id, taken.deliveries);
     }
-    if gate.spool.is_queued(&taken.id) && !arguments.queue_only {
+    if gate.site.settings.cf.is_some() {
+        return old_file::deliver(gate, &taken, &modes);
+    }
+    if gate.spool.is_queued(&taken.id) && modes.delivery != DeliveryMode::Queue {
         start_delivery(gate, &taken.id, arguments.verbose)?;
     }
     let mut exit = Exit::Ok;
     for (address, failure) in &taken.refused {
-        if arguments.errors == ErrorMode::Print {
+        if modes.errors == ErrorMode::Print {
             let _ = writeln!(std::io::stderr(), "emsend: {address}... {}", failure.public);
         }
         exit = failure.exit();
@@ -63,10 +77,13 @@ pub(super) fn run(arguments: &Arguments, gate: &Gate, caller: Uid) -> super::sup
 /// A caller of the set-gid binary may only use the drop folder.
 pub(in crate::cli) fn may_write_queue(site: &Site) -> bool {
     let dirs = [site.root.spool.join("queue"), site.root.spool.join("tmp"), site.root.mail.clone()];
-    dirs.iter().all(|dir| access(dir, AccessFlags::W_OK).is_ok())
+    // A sendmail.cf knows no mailboxes of ours.
+    let count = if site.settings.cf.is_some() { 2 } else { 3 };
+    dirs.iter().take(count).all(|dir| access(dir, AccessFlags::W_OK).is_ok())
 }
 
-fn submission(arguments: &Arguments, site: &Site, caller: Uid) -> Result<Submission, Ended> {
+fn submission(arguments: &Arguments, modes: &Modes, gate: &Gate, caller: Uid) -> Result<Submission, Ended> {
+    let site = &*gate.site;
     let user = User::from_uid(caller).ok().flatten();
     let login = user.as_ref().map_or_else(|| format!("uid{caller}"), |u| u.name.clone());
     let domain = site.default_domain();
@@ -76,7 +93,10 @@ fn submission(arguments: &Arguments, site: &Site, caller: Uid) -> Result<Submiss
         Some("" | "<>") => None,
         Some(text) => Some(sender_of(text, &domain).map_err(|e| Ended::new(Exit::Usage, format!("-f {text}: {e}")))?),
     };
-    let is_trusted = TRUSTED.contains(&login.as_str()) || site.root.dir.is_some();
+    let is_trusted = match &site.settings.cf {
+        Some(cf) => !cf.is_private("authwarnings") || caller.is_root() || gate.router.is_trusted_user(&login),
+        None => TRUSTED.contains(&login.as_str()) || site.root.dir.is_some(),
+    };
     let warning = match &sender {
         Some(sender) if *sender != own && !is_trusted => Some(submit::warning(site, &login, sender)),
         _ => None,
@@ -92,7 +112,10 @@ fn submission(arguments: &Arguments, site: &Site, caller: Uid) -> Result<Submiss
         envid: arguments.envid.clone(),
         login,
         completion: Completion { full_name, warning },
-        errors: if arguments.errors == ErrorMode::Mail { Errors::Mail } else { Errors::Tell },
+        errors: match modes.errors {
+            ErrorMode::Mail | ErrorMode::Always => Errors::Mail,
+            ErrorMode::Print | ErrorMode::Quiet => Errors::Tell,
+        },
         eight_bit: arguments.eight_bit,
         sender,
     })
@@ -118,15 +141,16 @@ fn person(gecos: &str, login: &str) -> String {
 }
 
 /// A daemon knows of it already; otherwise one runner for this message: in front of us with -v, behind us without.
-fn start_delivery(gate: &Gate, id: &Id, verbose: bool) -> Result<(), Ended> {
+pub(super) fn start_delivery(gate: &Gate, id: &Id, verbose: bool) -> Result<(), Ended> {
     if gate.spool.poke_quietly() {
         return Ok(());
     }
     let mut command = Command::new(super::super::bin_dir().join("emqueue"));
-    if let Some(dir) = &gate.site.root.dir {
-        command.arg("--root").arg(dir);
-    }
+    command.args(gate.site.root.arguments());
     command.arg("run").arg(id.as_str()).current_dir("/");
+    if gate.site.settings.cf.is_some() {
+        command.arg("--as-sendmail");
+    }
     if verbose {
         // What it says is for the terminal; our output stays the caller's.
         let err = std::io::stderr().as_fd().try_clone_to_owned()?;

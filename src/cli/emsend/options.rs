@@ -1,6 +1,7 @@
 //! sendmail's options: -o with a letter, -O with a name.
 
-use super::arguments::{Arguments, ErrorMode};
+use super::arguments::Arguments;
+use crate::settings::{DeliveryMode, ErrorMode};
 
 /// sendmail's options by their long names; most set what em.toml sets here, and change nothing.
 #[rustfmt::skip]
@@ -33,7 +34,7 @@ const NAMES: &[&str] = &[
 pub(super) fn option_letter(arguments: &mut Arguments, text: &str) -> Result<(), String> {
     let mut chars = text.chars();
     match (chars.next(), chars.as_str()) {
-        (Some('i'), value) => arguments.dot_ends = !is_on(value),
+        (Some('i'), value) => arguments.dot_ends = Some(!is_on(value)),
         (Some('v'), value) => arguments.verbose = is_on(value),
         (Some('d'), value) => delivery_mode(arguments, value)?,
         (Some('e'), value) => errors(arguments, value)?,
@@ -54,7 +55,7 @@ pub(super) fn option_name(arguments: &mut Arguments, text: &str) -> Result<(), S
     let known =
         known.or_else(|| NAMES.iter().find(|n| fits(n)).filter(|_| NAMES.iter().filter(|n| fits(n)).count() == 1));
     match known.copied() {
-        Some("IgnoreDots") => arguments.dot_ends = !is_on(value),
+        Some("IgnoreDots") => arguments.dot_ends = Some(!is_on(value)),
         Some("DeliveryMode") => delivery_mode(arguments, value)?,
         Some("ErrorMode") => errors(arguments, value)?,
         Some("Verbose") => arguments.verbose = is_on(value),
@@ -74,20 +75,13 @@ fn is_on(value: &str) -> bool {
 }
 
 fn delivery_mode(arguments: &mut Arguments, value: &str) -> Result<(), String> {
-    arguments.queue_only = match value.chars().next() {
-        Some('i' | 'b') => false,
-        Some('q' | 'd') => true,
-        _ => return Err(format!("-od{value}: one of -odi -odb -odq -odd")),
-    };
+    let mode = DeliveryMode::parse(value).ok_or_else(|| format!("-od{value}: one of -odi -odb -odq -odd"))?;
+    arguments.delivery = Some(mode);
     Ok(())
 }
 
 pub(super) fn errors(arguments: &mut Arguments, value: &str) -> Result<(), String> {
-    arguments.errors = match value.chars().next() {
-        Some('p') => ErrorMode::Print,
-        Some('m' | 'w' | 'e') => ErrorMode::Mail,
-        Some('q') => ErrorMode::Quiet,
-        _ => return Err(format!("-oe{value}: one of -oem -oep -oeq -oew -oee")),
-    };
+    let mode = ErrorMode::parse(value).ok_or_else(|| format!("-oe{value}: one of -oem -oep -oeq -oew -oee"))?;
+    arguments.errors = Some(mode);
     Ok(())
 }

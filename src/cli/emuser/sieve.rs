@@ -169,6 +169,7 @@ fn pointed(file: &Path, text: &str, error: &SieveError) -> String {
         line: line.to_string(),
         message: error.message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
         hint: String::new(),
+        exit: Exit::DataErr as u8,
     }
     .to_string()
 }

@@ -91,4 +91,6 @@ pub struct Context {
     pub nonce: String,
     /// When the connection was made, for dates in commands.
     pub time: Timestamp,
+    /// The greeting's text; empty for our own.
+    pub greeting: String,
 }

@@ -68,7 +68,11 @@ impl SmtpSession {
     fn mail_extensions(&self) -> Vec<String> {
         let mut lines = vec![
             self.config.host.clone(),
-            format!("SIZE {}", self.config.limits.message_size),
+            match self.config.limits.message_size {
+                // RFC 1870 §3: no limit.
+                u64::MAX => "SIZE".to_string(),
+                limit => format!("SIZE {limit}"),
+            },
             "8BITMIME".to_string(),
             "SMTPUTF8".to_string(),
             "PIPELINING".to_string(),

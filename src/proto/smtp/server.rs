@@ -267,7 +267,11 @@ impl SmtpSession {
 
     fn greet(&mut self) {
         let word = if self.config.kind == Kind::Lmtp { "LMTP" } else { "ESMTP" };
-        let greeting = format!("{} {word} ready", self.config.host);
+        let greeting = match self.context.greeting.split_once(' ') {
+            // As sendmail has it: the protocol stands behind the name (RFC 5321 §4.2).
+            Some((name, text)) => format!("{name} {word} {text}"),
+            None => format!("{} {word} ready", self.config.host),
+        };
         self.reply(&Reply::bare(220, greeting));
     }
 

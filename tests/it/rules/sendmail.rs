@@ -216,39 +216,87 @@ fn is_open_to_all(folder: &Path) -> bool {
     std::fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & 0o002 != 0)
 }
 
+/// A folder in which sendmail and ours run beside each other.
+pub struct Bed {
+    root: PathBuf,
+    dir: tempfile::TempDir,
+}
+
+impl Bed {
+    /// Makes it; `None`, with a word, where that can't be done here.
+    pub fn new() -> Option<Bed> {
+        let Some(root) = sendmail_root() else {
+            println!("skipped: sendmail-bin and sendmail-cf are not there");
+            return None;
+        };
+        // sendmail warns of tables below a folder that everybody may write, as /tmp is.
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        if dir.path().ancestors().any(is_open_to_all) {
+            println!(
+                "skipped: this tree lies below a folder that everybody may write, and sendmail reads no tables there"
+            );
+            return None;
+        }
+        for (name, text) in [
+            ("hosts", "127.0.0.1 localhost\n127.0.0.1 mail.example.com mail\n"),
+            ("resolv.conf", ""),
+            ("nsswitch.conf", "hosts: files\npasswd: files\ngroup: files\nservices: files\n"),
+            ("switch", "hosts\tfiles\naliases\tfiles\n"),
+            // makemap wants some file of rules.
+            ("empty.cf", ""),
+        ] {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        if !has("unshare") || !feed(alone(dir.path()).arg("true"), b"").status.success() {
+            println!("skipped: there may be no namespaces here");
+            return None;
+        }
+        Some(Bed { root, dir })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A sendmail.cf that m4 makes of these lines.
+    pub fn generated(&self, lines: &str) -> Vec<u8> {
+        std::fs::write(self.path().join("test.mc"), lines).unwrap();
+        let cf = self.root.join("usr/share/sendmail/cf");
+        let define = format!("-D_CF_DIR_={}/", cf.display());
+        let mut m4 = packaged(&self.root, "m4");
+        let out = feed(m4.arg(define).arg(cf.join("m4/cf.m4")).arg(self.path().join("test.mc")), b"");
+        assert!(out.status.success(), "{out:?}");
+        out.stdout
+    }
+
+    /// A program in namespaces of its own, with the packages' libraries.
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = alone(self.path());
+        command.arg("env").arg(format!("LD_LIBRARY_PATH={}", libraries(&self.root).display())).arg(program);
+        command
+    }
+
+    /// The real one.
+    pub fn sendmail(&self) -> PathBuf {
+        self.root.join("usr/libexec/sendmail/sendmail")
+    }
+}
+
 #[test]
 fn generated_files_give_the_answers_of_sendmail() {
-    let Some(root) = sendmail_root() else { return println!("skipped: sendmail-bin and sendmail-cf are not there") };
-    // sendmail warns of tables below a folder that everybody may write, as /tmp is.
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    if dir.path().ancestors().any(is_open_to_all) {
-        return println!(
-            "skipped: this tree lies below a folder that everybody may write, and sendmail reads no tables there"
-        );
-    }
+    let Some(bed) = Bed::new() else { return };
+    let (root, dir) = (&bed.root, &bed.dir);
     let path = |name: &str| dir.path().join(name);
-    for (name, text) in [
-        ("hosts", "127.0.0.1 localhost\n127.0.0.1 mail.example.com mail\n"),
-        ("resolv.conf", ""),
-        ("nsswitch.conf", "hosts: files\npasswd: files\ngroup: files\nservices: files\n"),
-        ("switch", "hosts\tfiles\n"),
-        // makemap wants some file of rules.
-        ("empty.cf", ""),
-    ] {
-        std::fs::write(path(name), text).unwrap();
-    }
-    if !has("unshare") || !feed(alone(dir.path()).arg("true"), b"").status.success() {
-        return println!("skipped: there may be no namespaces here");
-    }
     for (name, text) in TABLES {
         std::fs::write(path(name), text).unwrap();
         let out = feed(
-            packaged(&root, "makemap").arg("-C").arg(path("empty.cf")).arg("hash").arg(path(name)),
+            packaged(root, "makemap").arg("-C").arg(path("empty.cf")).arg("hash").arg(path(name)),
             text.as_bytes(),
         );
         assert!(out.status.success(), "{out:?}");
     }
-    let (addresses, cf) = (addresses(), root.join("usr/share/sendmail/cf"));
+    let addresses = addresses();
     assert!(addresses.len() >= 300);
     let input = input(&addresses);
     for (number, lines) in CONFIGURATIONS.iter().enumerate() {
@@ -258,18 +306,14 @@ fn generated_files_give_the_answers_of_sendmail() {
             "OSTYPE(`linux')dnl\ndefine(`confSERVICE_SWITCH_FILE',`{}')dnl\ndefine(`confDOMAIN_NAME',`mail.example.com')dnl\n",
             switch.display()
         );
-        std::fs::write(path("test.mc"), head + &lines.replace("DIR", &dir.path().display().to_string())).unwrap();
-        let define = format!("-D_CF_DIR_={}/", cf.display());
-        let out = feed(packaged(&root, "m4").arg(define).arg(cf.join("m4/cf.m4")).arg(path("test.mc")), b"");
-        assert!(out.status.success(), "{out:?}");
-        std::fs::write(path("test.cf"), &out.stdout).unwrap();
+        let made = bed.generated(&(head + &lines.replace("DIR", &dir.path().display().to_string())));
+        std::fs::write(path("test.cf"), made).unwrap();
         let run = |program: &Path| {
-            let mut command = alone(dir.path());
-            command.arg("env").arg(format!("LD_LIBRARY_PATH={}", libraries(&root).display()));
-            command.arg(program).args(["-bt", "-C"]).arg(path("test.cf")).env_remove("EM_ROOT");
+            let mut command = bed.command(program);
+            command.args(["-bt", "-C"]).arg(path("test.cf")).env_remove("EM_ROOT");
             feed(&mut command, input.as_bytes())
         };
-        let (theirs, ours) = (run(&root.join("usr/libexec/sendmail/sendmail")), run(&bin("emsend")));
+        let (theirs, ours) = (run(&bed.sendmail()), run(&bin("emsend")));
         assert_eq!(ours.status.code(), theirs.status.code(), "configuration {number}");
         let (theirs, ours) = (answers(&theirs), answers(&ours));
         assert!(theirs.len() > 20_000, "{:?}", theirs.last());

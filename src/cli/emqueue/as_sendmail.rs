@@ -1,0 +1,72 @@
+//! What emqueue does for an emsend that works from a sendmail.cf: one message delivered while its caller waits, told in sendmail's
+//! words; and a file appended to by a process that has its owner's rights and no others.
+
+use super::super::{Done, Ended, say};
+use crate::addr::Address;
+use crate::clock::Timestamp;
+use crate::config::Site;
+use crate::deliver::{Sysexit, append_file};
+use crate::envelope::Recipient;
+use crate::serve::Gate;
+use crate::spool::{Id, Outcome};
+use crate::status::Exit;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Tries these messages; the exit code is that of the first permanent failure.
+pub(super) fn run(site: &Arc<Site>, ids: &[Id], prints_all: bool) -> Done {
+    let gate = Arc::new(Gate::new(site.clone(), super::super::emlocal_path()));
+    let domain = site.default_domain();
+    let exit = Arc::new(Mutex::new(Exit::Ok));
+    let shared = exit.clone();
+    let told = move |recipient: &Recipient, outcome: &Outcome| {
+        let address = shown(&recipient.original, &domain);
+        let is_permanent = outcome.enhanced.0 == 5;
+        if prints_all {
+            let text: String = outcome.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let mailer = recipient.delivery.by.split(':').next().unwrap_or_default();
+            let _ = say(&format!("{address}... Connecting to {mailer}...\n{address}... {text}\n"));
+        }
+        let mut exit = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if *exit == Exit::Ok && is_permanent {
+            *exit = Sysexit::of_outcome(outcome.enhanced, &outcome.text);
+        }
+    };
+    let holds = site.settings.cf.as_ref().is_some_and(|cf| cf.holds_expensive);
+    let runner = super::runner(gate).telling(Box::new(told)).holding_expensive(holds);
+    for id in ids {
+        runner.run(id, Timestamp::now)?;
+    }
+    // What is told of them does not wait for a run of the queue.
+    let spool = &runner.gate().spool;
+    let is_report = |id: &Id| match spool.peek(id) {
+        Ok(Some((envelope, progress))) => envelope.sender.is_none() && progress.attempts == 0,
+        _ => false,
+    };
+    let last = ids.iter().max();
+    for id in spool.scan()?.iter().filter(|id| Some(*id) > last && is_report(id)) {
+        runner.run(id, Timestamp::now)?;
+    }
+    let exit = *exit.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(exit)
+}
+
+fn shown(address: &Address, domain: &str) -> String {
+    if address.domain() == domain { address.local().to_string() } else { address.to_string() }
+}
+
+/// Appends standard input to a file.
+pub(super) fn append(from: &str, file: &Path) -> Done {
+    let sender = Address::parse(from).ok();
+    if let Err(e) = crate::fsx::open_append(file, 0o600)
+        && matches!(e.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound)
+    {
+        return Err(Ended::new(Exit::CantCreat, ""));
+    }
+    match append_file(file, sender.as_ref(), &mut std::io::stdin().lock(), Timestamp::now()) {
+        Ok(_) => Ok(Exit::Ok),
+        Err(failure) if failure.is_temporary() => Err(Ended::new(Exit::TempFail, failure.to_string())),
+        Err(_) => Err(Ended::new(Exit::CantCreat, "")),
+    }
+}
