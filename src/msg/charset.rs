@@ -5,6 +5,7 @@
 //! Two readers: [`decode`] always gives a text, [`decode_exact`] only when label and bytes are right.
 
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
+use std::borrow::Cow;
 
 /// Names that old mail programs use and no registry has.
 const ALIASES: &[(&str, &str)] = &[
@@ -61,8 +62,9 @@ pub fn decode(label: &[u8], bytes: &[u8], out: &mut String) {
         Some(Charset::Table(encoding)) => encoding,
         Some(Charset::Ascii) | None => guess(bytes),
     };
+    let bytes = joined(encoding, bytes);
     // A byte order mark overrides the label of UTF-16, which nobody writes with the right end first.
-    let (text, _, _) = encoding.decode(bytes);
+    let (text, _, _) = encoding.decode(&bytes);
     out.push_str(&text);
 }
 
@@ -72,9 +74,31 @@ pub fn decode_exact(label: &[u8], bytes: &[u8]) -> Option<String> {
         Charset::Ascii => bytes.is_ascii().then(|| String::from_utf8_lossy(bytes).into_owned()),
         Charset::Utf7 => encodify::utf7::MAIL.decode(bytes).ok(),
         Charset::Table(encoding) => {
-            encoding.decode_without_bom_handling_and_without_replacement(bytes).map(|text| text.into_owned())
+            let bytes = joined(encoding, bytes);
+            encoding.decode_without_bom_handling_and_without_replacement(&bytes).map(|text| text.into_owned())
         }
     }
+}
+
+/// Takes out of ISO-2022-JP what the decoder takes for an error: an escape sequence with another one right behind it. Two encoded words that
+/// were joined have one, and each of them was right.
+fn joined<'a>(encoding: &'static Encoding, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+    const ESCAPE: usize = 3;
+    let is_double = |at: usize| bytes.get(at) == Some(&0x1b) && bytes.get(at + ESCAPE) == Some(&0x1b);
+    if encoding != encoding_rs::ISO_2022_JP || !memchr::memchr_iter(0x1b, bytes).any(is_double) {
+        return Cow::Borrowed(bytes);
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        if is_double(at) {
+            at += ESCAPE;
+        } else {
+            out.push(*byte);
+            at += 1;
+        }
+    }
+    Cow::Owned(out)
 }
 
 fn guess(bytes: &[u8]) -> &'static Encoding {
@@ -94,6 +118,7 @@ mod tests {
             ("utf-8", "日本".as_bytes(), "日本"),
             (" UTF8 ", b"\xff", "\u{fffd}"),
             ("iso-2022-jp", b"\x1b$BF|K\\\x1b(B", "日本"),
+            ("iso-2022-jp", b"\x1b$BF|\x1b(B\x1b$BK\\\x1b(B\x1b(Bx\x1b", "日本x\u{fffd}"),
             ("ISO-2022-JP-MS", b"\x1b$BF|K\\\x1b(B", "日本"),
             ("shift_jis", b"\x93\xfa\x96{\xb1", "日本ｱ"),
             ("cp932", b"\x93\xfa\x96{", "日本"),

@@ -262,7 +262,7 @@ fn a_post_to_ten_thousand_is_one_message_in_the_queue() {
     // Nobody listens there: what is queued stays.
     std::fs::write(world.path("etc/routes"), "remote.test esmtp:[127.0.0.1]:1\n").unwrap();
     sent(&world, "alice@example.test", LIST, "Subject: x\n", "text\n");
-    world.run("emqueue", &["run"]);
+    world.run("emqueue", &["run", "--all"]);
     let queued = world.ok("emqueue", &["list", "--json"]);
     assert_eq!(queued.lines().count(), 1, "{}", queued.lines().count());
     let ids = world.queued();
