@@ -209,7 +209,7 @@ mod tests {
         let other: ListName = "chat@example.org".parse().unwrap();
         let list = lists.rename(&again, &other).unwrap();
         assert_eq!(list.members().unwrap().len(), 1);
-        assert_eq!(lists.names().unwrap(), [other.clone()]);
+        assert_eq!(lists.names().unwrap(), std::slice::from_ref(&other));
         assert_eq!(lists.delete(&list, false).unwrap(), Deleted::Everything);
         assert_eq!(lists.names().unwrap(), []);
         assert_eq!(lists.role_of(&other.address()), None);

@@ -151,7 +151,7 @@ pub fn body(text: &str, charset: Charset) -> Body {
     {
         return Body { charset: charset.label(), encoding: "7bit", octets };
     }
-    Body { charset: Charset::Utf8.label(), encoding: "base64", octets: base64_lines(&text.replace('\n', "\r\n")) }
+    Body { charset: Charset::Utf8.label(), encoding: "base64", octets: base64_lines(text.replace('\n', "\r\n")) }
 }
 
 /// base64 in lines of 76 (RFC 2045 §6.8).
