@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 
 commands="swaks:swaks curl:curl msmtp:msmtp s-nail:s-nail mutt:mutt neomutt:neomutt fetchmail:fetchmail getmail:getmail6 mpop:mpop
 python3:python3 php:php-cli git:git inetd:openbsd-inetd mandoc:mandoc strace:strace openssl:openssl
-sieve-connect:sieve-connect mbsync:isync offlineimap:offlineimap3 nsd:nsd ldns-signzone:ldnsutils"
+sieve-connect:sieve-connect mbsync:isync offlineimap:offlineimap3 nsd:nsd ldns-signzone:ldnsutils
+dovecot:dovecot-imapd mlmmj-make-ml:mlmmj soffice:libreoffice-calc"
 
 missing() {
   for pair in $commands; do
@@ -16,6 +17,7 @@ missing() {
   [ -e /usr/lib/git-core/git-send-email ] || echo git-email
   /usr/bin/python3 -c "import sievelib" 2>/dev/null || echo python3-sievelib
   [ -e /usr/share/php/Net/Sieve.php ] || echo php-net-sieve
+  [ -x /usr/lib/dovecot/lmtp ] || echo dovecot-lmtpd
   perl -MMail::Address -e1 2>/dev/null || echo libmailtools-perl
   perl -MNet::SSLeay -MAuthen::SASL -e1 2>/dev/null || echo "libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl libdigest-hmac-perl"
 }
@@ -35,7 +37,10 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     fi
     apt-get update -q >/dev/null 2>&1
     for package in $want; do
-      apt-get install -y -q --no-install-recommends "$package" >/dev/null 2>&1 || echo "clients: $package could not be installed"
+      # It wants a mail system on the machine; the smallest one will do.
+      [ "$package" != mlmmj ] || [ -x /usr/sbin/sendmail ] || package="msmtp-mta mlmmj"
+      # shellcheck disable=SC2086
+      apt-get install -y -q --no-install-recommends $package >/dev/null 2>&1 || echo "clients: $package could not be installed"
     done
     [ -n "$made_policy" ] && rm -f /usr/sbin/policy-rc.d
   fi

@@ -14,6 +14,8 @@ use std::collections::BTreeSet;
 
 /// Extensions that change how strings read.
 pub const LEXICAL: &[&str] = &["encoded-character", "variables"];
+/// Expressions of a script that are compiled before it runs: each may take a megabyte.
+const EXPRESSIONS_LIMIT: usize = 100;
 /// So many errors are reported.
 const ERROR_LIMIT: usize = 20;
 
@@ -32,6 +34,8 @@ struct Checker {
     has_begun: bool,
     /// Names of the loops around; empty for one without.
     loops: Vec<String>,
+    /// Expressions so far.
+    expressions: usize,
 }
 
 /// Tags and positional arguments.
@@ -237,7 +241,7 @@ impl Checker {
         }
     }
 
-    fn matching(&self, node: &Node) -> Result<Matching, SieveError> {
+    fn matching(&mut self, node: &Node) -> Result<Matching, SieveError> {
         let place = node.place;
         let relation = |tag: &str| match node.tagged(tag).and_then(|texts| texts.first()) {
             None => Ok(None),
@@ -263,6 +267,10 @@ impl Checker {
         }
         let mut expressions = Vec::new();
         if how == How::Regex {
+            self.expressions = self.expressions.saturating_add(node.keys().len());
+            if self.expressions > EXPRESSIONS_LIMIT {
+                return Err(place.error(format!("a script has at most {EXPRESSIONS_LIMIT} expressions")));
+            }
             for key in node.keys() {
                 expressions.push(match key.plain().map(|key| matching::expression(key, comparator)) {
                     Some(Err(wrong)) => return Err(place.error(format!("expression: {wrong}"))),

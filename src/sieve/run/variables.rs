@@ -101,12 +101,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Keeps what a wildcard match has found.
     /// What the last wildcard match has found.
     pub(super) fn matched(&self) -> Vec<String> {
         self.frames.last().map(|frame| frame.matched.clone()).unwrap_or_default()
     }
 
+    /// Keeps what a wildcard match has found.
     pub(super) fn keep_matched(&mut self, found: Vec<String>) {
         if let Some(frame) = self.frames.last_mut() {
             frame.matched = found;

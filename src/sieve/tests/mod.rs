@@ -201,3 +201,14 @@ fn any_octets_are_answered() {
         let _ = compile(text.as_bytes(), &Limits::default());
     });
 }
+
+#[test]
+fn a_script_has_so_many_expressions_and_no_more() {
+    let script = |count: usize| {
+        let keys = vec!["\"^a{9}$\""; count].join(", ");
+        format!("require \"regex\"; if header :regex \"subject\" [{keys}] {{ keep; }}")
+    };
+    assert!(compile(script(100).as_bytes(), &Limits::default()).is_ok());
+    let error = compile(script(101).as_bytes(), &Limits::default()).unwrap_err();
+    assert_eq!(error.to_string(), "line 1, column 22: a script has at most 100 expressions");
+}

@@ -4,7 +4,7 @@
 //! The first directory that knows a name answers for it: its password counts, and no other.
 //! A directory that is out of order is a temporary failure, never "no such user": nobody's mail is returned for it, and the
 //! directories behind it are not asked either, because they might know the name by another password.
-//! Wherever an account is known, its mail lies in the mail tree: the services run as one user and reach no home (D95 of
+//! Wherever an account is known, its mail lies in the mail tree: the services run as one user and reach no home (D97 of
 //! docs/decisions.md).
 //!
 //! A directory with more to say (LDAP, a database) is one more implementation of [`Directory`]; what it knows about an account
