@@ -1,6 +1,7 @@
 //! What a row of etc/access may say.
 
 use super::kind::error;
+use super::networks;
 use super::rows::Wrong;
 
 /// What stands before the colon of a key.
@@ -16,6 +17,18 @@ pub fn check(key: &str, value: &str) -> Result<(), Wrong> {
     let is_tagged = TAGS.iter().any(|known| known.eq_ignore_ascii_case(tag));
     if is_tagged && item.is_empty() {
         return Err(Wrong::new(key, format!("nothing stands behind {tag}:"), "write a user, a domain or a network"));
+    }
+    // In the one form in which it is looked for: a row that nobody finds would let in whom it is to keep out.
+    let whom = if is_tagged { item } else { key };
+    match networks::read(&whom.to_lowercase()) {
+        Some(Err(what)) => {
+            return Err(Wrong::new(key, what, "write a network such as 192.0.2.0/24 or IPv6:2001:db8::/32"));
+        }
+        Some(Ok(form)) if !form.eq_ignore_ascii_case(whom) => {
+            let form = form.replacen("ipv6:", "IPv6:", 1);
+            return Err(Wrong::new(key, format!("the network is {form}"), "write it without the bits behind the mask"));
+        }
+        _ => {}
     }
     let is_spam = tag.eq_ignore_ascii_case("spam");
     let word = value.split([':', ' ', '\t']).next().unwrap_or("");
@@ -46,6 +59,9 @@ mod tests {
             ("From:spam@bad.test", "REJECT"),
             ("To:x@other.test", "ERROR:5.7.1:550 no"),
             ("Connect:10", "RELAY"),
+            ("Connect:10.0.0.0/8", "RELAY"),
+            ("192.0.2.0/24", "REJECT"),
+            ("IPv6:2001:db8::/32", "OK"),
             ("spam.test", "550 go away"),
             ("cyber@", "ERROR:\u{35}50 we don't take it"),
             ("IPv6:2001:db8", "OK"),
@@ -59,6 +75,8 @@ mod tests {
             ("From:a.test", "REJEKT", "\"REJEKT\" is no verdict"),
             ("From:", "OK", "nothing stands behind From:"),
             ("To:a.test", "FRIEND", "FRIEND belongs to a key with Spam:"),
+            ("Connect:10.0.0.1/8", "RELAY", "the network is 10.0.0.0/8"),
+            ("Connect:10.0.0.0/40", "RELAY", "\"40\" is no length of a mask for it"),
             ("a.test", "ERROR:nope", "\"nope\" is no code"),
             ("a.test", "QUARANTINE:", "\"QUARANTINE:\" is no verdict"),
             ("a.test", "550", "\"550\" is no verdict"),

@@ -10,6 +10,7 @@ pub mod aliases;
 mod cdb;
 pub mod edit;
 mod kind;
+mod networks;
 pub mod old_aliases;
 mod routes;
 mod rows;

@@ -3,6 +3,7 @@
 //! Called through the maps of class `table` in em.cf (flag -s) and by `emconf table NAME get`. The orders are sendmail's, which its own
 //! rules write out lookup by lookup; here one call does it.
 
+use super::networks::{self, LENGTHS};
 use std::borrow::Cow;
 
 /// An order of look-ups.
@@ -21,7 +22,7 @@ pub enum Search {
     Generic,
     /// An address, its user, its domain, then `.parent`; the value `-` finds nothing.
     Masquerade,
-    /// `Tag:` and an address, domain or network: with and without the tag, the address, its domain and parents, `user@`.
+    /// `Tag:` and an address, domain or network: with and without the tag, the address, its domain and parents, the networks around it, `user@`.
     Access,
 }
 
@@ -79,7 +80,7 @@ impl Search {
             match self {
                 Search::Exact => ask(key.into(), &[]),
                 Search::Domain => domain(key, &mut ask),
-                Search::Within => within("", key, &mut ask),
+                Search::Within => within("", key, "", &mut ask),
                 Search::User => user(key, &mut ask).filter(|hit| !hit.is_itself(key)),
                 Search::Generic => generic(key, &mut ask).filter(|hit| !hit.is_itself(key)),
                 Search::Masquerade => masquerade(key, &mut ask).filter(|hit| hit.value != "-"),
@@ -146,8 +147,8 @@ fn domain(host: &str, ask: &mut Ask) -> Option<Hit> {
     ask(".".into(), &[host]).or_else(|| ask("*".into(), &[host]))
 }
 
-/// `prefix` is a tag with its colon, or nothing.
-fn within(prefix: &str, item: &str, ask: &mut Ask) -> Option<Hit> {
+/// `prefix` is a tag with its colon, or nothing; `lengths` are those of the table's masks.
+fn within(prefix: &str, item: &str, lengths: &str, ask: &mut Ask) -> Option<Hit> {
     let key = |rest: &str| -> Cow<str> { format!("{prefix}{rest}").into() };
     let bare = item.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(item);
     if let Some(hit) = ask(key(item), &[]) {
@@ -157,6 +158,9 @@ fn within(prefix: &str, item: &str, ask: &mut Ask) -> Option<Hit> {
         && let Some(hit) = ask(key(bare), &[])
     {
         return Some(hit);
+    }
+    if let Ok(ip) = bare.strip_prefix("ipv6:").unwrap_or(bare).parse() {
+        return networks::around(ip, lengths).iter().find_map(|around| ask(key(around), &[]));
     }
     let is_v4 = bare.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     if is_v4 || bare.starts_with("ipv6:") {
@@ -230,13 +234,14 @@ fn access(key: &str, ask: &mut Ask) -> Option<Hit> {
     if item.is_empty() {
         return ask(key.into(), &[]);
     }
+    let lengths = ask(LENGTHS.into(), &[]).map_or_else(String::new, |hit| hit.value);
     let mut either = |item: &str| {
         let found = ask(format!("{tag}{item}").into(), &[]);
         let without = tag.is_empty() || tag.trim_end_matches(':') == SPAM;
         found.or_else(|| if without { None } else { ask(item.into(), &[]) })
     };
     let Some((local, domain)) = item.rsplit_once('@') else {
-        return within("", item, &mut |key, _| either(&key));
+        return within("", item, &lengths, &mut |key, _| either(&key));
     };
     let name = local.split_once('+').map_or("", |(name, _)| name);
     let forms = |end: &str| {
@@ -251,7 +256,7 @@ fn access(key: &str, ask: &mut Ask) -> Option<Hit> {
             return Some(hit);
         }
     }
-    if let Some(hit) = within("", domain, &mut |key, _| either(&key)) {
+    if let Some(hit) = within("", domain, &lengths, &mut |key, _| either(&key)) {
         return Some(hit);
     }
     forms("").iter().find_map(|form| either(form))
@@ -265,7 +270,9 @@ mod tests {
     fn asked(search: Search, key: &str) -> String {
         let mut keys = Vec::new();
         let found = search.find(key, &mut |key| {
-            keys.push(key.to_string());
+            if key != LENGTHS {
+                keys.push(key.to_string());
+            }
             Ok::<_, ()>(None)
         });
         assert_eq!(found, Ok(None));

@@ -19,6 +19,7 @@
 use super::FILE_LIMIT;
 use super::cdb::{Cdb, Writer};
 use super::kind::Kind;
+use super::networks::{LENGTHS, Lengths};
 use super::rows::{Row, Wrong, rows};
 use super::search::{Hit, Search};
 use crate::config::ConfigError;
@@ -298,7 +299,11 @@ impl Inner {
 
     fn memory(&self, text: &str) -> Result<Store, ConfigError> {
         let mut map: HashMap<Box<str>, Box<str>> = HashMap::new();
+        let mut lengths = Lengths::default();
         each(self.kind, &self.path, text, &mut |key, row| {
+            if self.kind == Kind::Access {
+                lengths.see(&key);
+            }
             if self.kind == Kind::Access && key.starts_with(SPAM_MARK) {
                 map.insert(SPAM_MARK.into(), "yes".into());
             }
@@ -310,6 +315,9 @@ impl Inner {
             }
             Ok(())
         })?;
+        if let Some(lengths) = lengths.print() {
+            map.insert(LENGTHS.into(), lengths.into());
+        }
         Ok(Store::Memory(map))
     }
 
@@ -341,7 +349,11 @@ impl Inner {
             Err(e) if failed.is_none() => failed = Some(e),
             _ => {}
         };
+        let mut lengths = Lengths::default();
         each(self.kind, &self.path, text, &mut |key, row| {
+            if self.kind == Kind::Access {
+                lengths.see(&key);
+            }
             if self.kind == Kind::Access && key.starts_with(SPAM_MARK) && seen.insert(SPAM_MARK.to_string()) {
                 add(SPAM_MARK, "yes");
             }
@@ -353,6 +365,9 @@ impl Inner {
             Ok(())
         })?;
         drop(seen);
+        if let Some(lengths) = lengths.print() {
+            add(LENGTHS, &lengths);
+        }
         if let Some(failed) = failed {
             return Ok(Err(failed));
         }
@@ -451,5 +466,30 @@ mod tests {
         assert_eq!(table.find(Search::Access, "spam:").unwrap(), None);
         std::fs::write(&path, "From:a.test REJECT\nSpam:abuse@ FRIEND\n").unwrap();
         assert!(table.find(Search::Access, "spam:").unwrap().is_some());
+    }
+
+    #[test]
+    fn networks_are_found_in_memory_and_compiled() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("access");
+        let rows = "Connect:192.0.2.0/24 REJECT\nConnect:192.0.2.64/26 OK\n10.0.0.0/8 RELAY\nConnect:IPv6:2001:db8::/32 REJECT\n";
+        for is_compiled in [false, true] {
+            let ballast = if is_compiled { "# nothing\n".repeat(HELD_LIMIT as usize / 10) } else { String::new() };
+            std::fs::write(&path, rows.to_string() + &ballast).unwrap();
+            let table = TextTable::new(path.clone(), Kind::Access);
+            assert_eq!(table.compile().unwrap().is_some(), is_compiled);
+            for (address, wanted) in [
+                ("192.0.2.1", Some("REJECT")),
+                ("[192.0.2.1]", Some("REJECT")),
+                ("192.0.2.65", Some("OK")),
+                ("192.0.3.1", None),
+                ("10.200.0.1", Some("RELAY")),
+                ("ipv6:2001:db8:7::1", Some("REJECT")),
+                ("ipv6:2001:db9::1", None),
+            ] {
+                let hit = table.find(Search::Access, &format!("connect:{address}")).unwrap();
+                assert_eq!(hit.map(|hit| hit.value).as_deref(), wanted, "{address} {is_compiled}");
+            }
+        }
     }
 }
