@@ -1,5 +1,7 @@
 //! emd: the supervisor.
 
+mod pair;
+
 use super::emsend::Mode;
 use super::{Ended, RootOption, say};
 use crate::config::Site;
@@ -50,6 +52,11 @@ enum Action {
     },
     /// Read the settings again
     Reload,
+    /// Pair this machine with another: a front that everybody reaches, and a box behind it
+    Pair {
+        #[command(subcommand)]
+        side: pair::Side,
+    },
     /// Stay in the foreground (for systemd, s6, runit)
     Run {
         /// Tell this process, that waits, when all services answer
@@ -82,6 +89,7 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Restart { service: Some(name) } => control(&root, "restart", &name),
         Action::Status { service, json } => status(&root, service.as_deref(), json),
         Action::Reload => reload(&root),
+        Action::Pair { side } => pair::pair(&root, side),
         Action::Run { detached } => supervise(&root, detached),
     }
 }

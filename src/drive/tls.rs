@@ -7,6 +7,7 @@
 //! good (foreign, expired, revoked, made for something else) ends the handshake, with the alert that says why. So a connection
 //! never holds a certificate that nobody has verified, and its names are proven (SASL EXTERNAL).
 
+use super::tls_trust::{digest, public_key};
 use crate::config::Site;
 use crate::fsx;
 use crate::sasl;
@@ -157,6 +158,15 @@ fn paths(site: &Site) -> (PathBuf, PathBuf) {
         return (dir.join("self-signed.pem"), dir.join("self-signed.key"));
     }
     (PathBuf::from(&tls.certificate), PathBuf::from(&tls.key))
+}
+
+/// SHA-256 of our certificate's public key, in hexadecimal: it stays the same when the certificate is renewed with the same key.
+pub fn certificate_key(site: &Site) -> Result<String, String> {
+    let (certificate, _) = paths(site);
+    let chain: Vec<CertificateDer<'static>> = read_pem(&certificate)?;
+    let key = chain.first().and_then(|own| public_key(own));
+    let key = key.ok_or_else(|| format!("{}: no certificate", certificate.display()))?;
+    Ok(digest(&key).iter().map(|octet| format!("{octet:02x}")).collect())
 }
 
 /// Longest wait for another process that makes the certificate.

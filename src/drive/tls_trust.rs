@@ -268,12 +268,12 @@ fn matches(record: &Tlsa, certificate: &[u8]) -> bool {
     }
 }
 
-fn digest(octets: &[u8]) -> [u8; 32] {
+pub(super) fn digest(octets: &[u8]) -> [u8; 32] {
     Sha256::digest(octets).into()
 }
 
 /// The SubjectPublicKeyInfo of a certificate, as it stands in it.
-fn public_key(certificate: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn public_key(certificate: &[u8]) -> Option<Vec<u8>> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     Some(certificate.tbs_certificate.subject_pki.raw.to_vec())
 }
