@@ -1,11 +1,13 @@
-//! One kind of web request: a domain's MTA-STS policy.
+//! Two kinds of web request: GET for a domain's MTA-STS policy, POST for a report on TLS.
 //!
-//! Called by `nexthop` through [`Fetch`]. GET by HTTP/1.1 over verified TLS, no redirects, no cookies, bounded in octets and time.
+//! Called by `nexthop` through [`Fetch`] and by `emqueue tls-report`. HTTP/1.1 over verified TLS, no redirects, no cookies, bounded in octets and
+//! time.
 //! Trust: the server is hostile; what it says counts as its domain's word because its certificate is good for `mta-sts.DOMAIN`.
-//! RFC 8461 §3.3, RFC 9112 (the little of it that one answer needs).
+//! RFC 8460 §5.4, RFC 8461 §3.3, RFC 9112 (the little of it that one answer needs).
 
 use super::tls_trust::ClientTls;
 use crate::nexthop::resolver::{Data, Kind, Question};
+use crate::nexthop::tls_report::WebPlace;
 use crate::nexthop::{Fetch, POLICY_LIMIT, Resolver, Security, Trust};
 use rustls::StreamOwned;
 use std::io::{self, Read, Write};
@@ -13,7 +15,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Longest time for a policy, look-up and handshake included.
+/// Longest time for a request, look-up and handshake included.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Largest header of an answer, in octets.
 const HEADER_LIMIT: usize = 16 << 10;
@@ -22,26 +24,61 @@ const ADDRESSES: usize = 4;
 /// The port of HTTPS.
 const PORT: u16 = 443;
 
-/// Fetches policies from the web servers of domains.
-pub struct StsFetch {
+/// Makes requests to web servers.
+struct Web {
     tls: Arc<ClientTls>,
     resolver: Arc<dyn Resolver>,
     port: u16,
 }
 
-impl StsFetch {
+impl Web {
     /// Trusts whom `tls` trusts, finds servers by the resolver.
-    pub fn new(tls: Arc<ClientTls>, resolver: Arc<dyn Resolver>) -> StsFetch {
-        StsFetch { tls, resolver, port: PORT }
+    fn new(tls: Arc<ClientTls>, resolver: Arc<dyn Resolver>) -> Web {
+        Web { tls, resolver, port: PORT }
     }
 
-    /// The same at another port, for tests.
-    pub fn with_port(mut self, port: u16) -> StsFetch {
-        self.port = port;
-        self
+    /// The same at another port.
+    fn with_port(self, port: u16) -> Web {
+        Web { port, ..self }
     }
 
-    fn get(&self, host: &str, ip: IpAddr, until: Instant) -> Result<Vec<u8>, String> {
+    /// Sends a request to a host, at one address after the other, and reads its answer until `read` has what it wants of it; `read` is
+    /// told at the answer's end.
+    fn ask<T>(&self, host: &str, request: &[u8], read: &Reading<'_, T>) -> Result<T, String> {
+        let until = Instant::now() + PATIENCE;
+        let questions = [Kind::A, Kind::Aaaa].map(|kind| Question::new(host, kind));
+        let found = self.resolver.ask(&questions, PATIENCE);
+        let ips: Vec<IpAddr> = found
+            .iter()
+            .flatten()
+            .flat_map(|answer| &answer.data)
+            .filter_map(|data| match data {
+                Data::Address(ip) => Some(*ip),
+                _ => None,
+            })
+            .take(ADDRESSES)
+            .collect();
+        let mut last = match found.into_iter().find_map(Result::err) {
+            Some(error) => format!("{host}: {error}"),
+            None => format!("{host}: no address"),
+        };
+        for ip in ips {
+            match self.ask_at(host, ip, request, read, until) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => last = format!("{host}: {error}"),
+            }
+        }
+        Err(last)
+    }
+
+    fn ask_at<T>(
+        &self,
+        host: &str,
+        ip: IpAddr,
+        request: &[u8],
+        read: &Reading<'_, T>,
+        until: Instant,
+    ) -> Result<T, String> {
         let left = || until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let words = |e: io::Error| e.to_string();
         let socket = TcpStream::connect_timeout(&SocketAddr::new(ip, self.port), left()).map_err(words)?;
@@ -49,13 +86,10 @@ impl StsFetch {
         let security = Security { trust, implicit_tls: true, ..Security::opportunistic(host) };
         let (connection, judge) = self.tls.connect(&security, ip).map_err(|e| e.text)?;
         let mut tls = StreamOwned::new(connection, socket);
-        let request = format!(
-            "GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: {host}\r\nAccept: text/plain\r\nUser-Agent: ExpressMail\r\nConnection: close\r\n\r\n"
-        );
         tls.sock.set_write_timeout(Some(left())).map_err(words)?;
         tls.sock.set_read_timeout(Some(left())).map_err(words)?;
         let said = |e: io::Error| judge.as_ref().and_then(|j| j.verdict()).map_or_else(|| e.to_string(), |v| v.text);
-        tls.write_all(request.as_bytes()).and_then(|()| tls.flush()).map_err(said)?;
+        tls.write_all(request).and_then(|()| tls.flush()).map_err(said)?;
         let mut answer = Vec::new();
         let mut buffer = [0; 4096];
         loop {
@@ -74,8 +108,8 @@ impl StsFetch {
             if answer.len() > HEADER_LIMIT + 2 * POLICY_LIMIT {
                 return Err("an answer without end".to_string());
             }
-            match body(&answer, n == 0)? {
-                Some(body) => return Ok(body),
+            match read(&answer, n == 0)? {
+                Some(wanted) => return Ok(wanted),
                 None if n == 0 => return Err("an answer cut short".to_string()),
                 None => {}
             }
@@ -83,34 +117,83 @@ impl StsFetch {
     }
 }
 
+/// Looks for what is wanted in an answer so far, or all of it; `None` when more must come.
+type Reading<'a, T> = dyn Fn(&[u8], bool) -> Result<Option<T>, String> + 'a;
+
+/// Fetches policies from the web servers of domains.
+pub struct StsFetch {
+    web: Web,
+}
+
+impl StsFetch {
+    /// Trusts whom `tls` trusts, finds servers by the resolver.
+    pub fn new(tls: Arc<ClientTls>, resolver: Arc<dyn Resolver>) -> StsFetch {
+        StsFetch { web: Web::new(tls, resolver) }
+    }
+
+    /// The same at another port, for tests.
+    pub fn with_port(self, port: u16) -> StsFetch {
+        StsFetch { web: self.web.with_port(port) }
+    }
+}
+
 impl Fetch for StsFetch {
     fn policy(&self, domain: &str) -> Result<String, String> {
-        let until = Instant::now() + PATIENCE;
         let host = format!("mta-sts.{domain}");
-        let questions = [Kind::A, Kind::Aaaa].map(|kind| Question::new(&host, kind));
-        let found = self.resolver.ask(&questions, PATIENCE);
-        let ips: Vec<IpAddr> = found
-            .iter()
-            .flatten()
-            .flat_map(|answer| &answer.data)
-            .filter_map(|data| match data {
-                Data::Address(ip) => Some(*ip),
-                _ => None,
-            })
-            .take(ADDRESSES)
-            .collect();
-        let mut last = match found.into_iter().find_map(Result::err) {
-            Some(error) => format!("{host}: {error}"),
-            None => format!("{host}: no address"),
-        };
-        for ip in ips {
-            match self.get(&host, ip, until) {
-                Ok(body) => return String::from_utf8(body).map_err(|_| format!("{host}: not UTF-8 text")),
-                Err(error) => last = format!("{host}: {error}"),
-            }
-        }
-        Err(last)
+        let request = format!(
+            "GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: {host}\r\nAccept: text/plain\r\nUser-Agent: ExpressMail\r\nConnection: close\r\n\r\n"
+        );
+        let text = self.web.ask(&host, request.as_bytes(), &body)?;
+        String::from_utf8(text).map_err(|_| format!("{host}: not UTF-8 text"))
     }
+}
+
+/// Delivers TLS reports to the web servers that domains name (RFC 8460 §5.4).
+pub struct ReportPost {
+    web: Web,
+}
+
+impl ReportPost {
+    /// Trusts whom `tls` trusts, finds servers by the resolver.
+    pub fn new(tls: Arc<ClientTls>, resolver: Arc<dyn Resolver>) -> ReportPost {
+        ReportPost { web: Web::new(tls, resolver) }
+    }
+
+    /// The same at another port, for tests.
+    pub fn with_port(self, port: u16) -> ReportPost {
+        ReportPost { web: self.web.with_port(port) }
+    }
+
+    /// Delivers one, compressed. The server has taken it when it says so by a code from 200 to 299.
+    pub fn post(&self, place: &WebPlace, packed: &[u8]) -> Result<(), String> {
+        let WebPlace { host, target } = place;
+        let mut request = format!(
+            "POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/tlsrpt+gzip\r\nContent-Length: {}\r\n\
+             User-Agent: ExpressMail\r\nConnection: close\r\n\r\n",
+            packed.len()
+        )
+        .into_bytes();
+        request.extend_from_slice(packed);
+        self.web.ask(host, &request, &|answer, _| {
+            let Some(end) = memchr::memmem::find(answer, b"\r\n") else { return Ok(None) };
+            let status = String::from_utf8_lossy(&answer[..end]).into_owned();
+            match code(&status) {
+                Some(200..300) => Ok(Some(())),
+                _ => Err(refusal(&status)),
+            }
+        })
+    }
+}
+
+/// The code of a status line.
+fn code(status: &str) -> Option<u16> {
+    let mut words = status.split(' ');
+    words.next().filter(|version| version.starts_with("HTTP/1."))?;
+    words.next()?.parse().ok()
+}
+
+fn refusal(status: &str) -> String {
+    format!("the server says {:?}", status.chars().take(80).collect::<String>())
 }
 
 /// The body of an answer that says 200 and `text/plain`; `None` when more must come.
@@ -122,9 +205,8 @@ fn body(answer: &[u8], is_end: bool) -> Result<Option<Vec<u8>>, String> {
     let rest = &answer[end + 4..];
     let mut lines = header.split("\r\n");
     let status = lines.next().unwrap_or("");
-    let mut words = status.split(' ');
-    if !words.next().is_some_and(|version| version.starts_with("HTTP/1.")) || words.next() != Some("200") {
-        return Err(format!("the server says {:?}", status.chars().take(80).collect::<String>()));
+    if code(status) != Some(200) {
+        return Err(refusal(status));
     }
     let fields: Vec<(String, &str)> =
         lines.filter_map(|line| line.split_once(':')).map(|(n, v)| (n.to_ascii_lowercase(), v.trim())).collect();

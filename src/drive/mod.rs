@@ -26,7 +26,7 @@ mod workers;
 
 pub use conn::{Conn, Want};
 pub use event_loop::{EventLoop, Port};
-pub use https::StsFetch;
+pub use https::{ReportPost, StsFetch};
 pub use jobs::Job;
 pub use listen::{Inherited, inherited, listen};
 pub use net::{Outgoing, own};
@@ -36,6 +36,6 @@ pub use resolver::Dns;
 pub use signals::Signals;
 pub use stdio::{is_network, peer_of_stdin, run as run_stdio, stdin_is_network};
 pub use supervisor::{Control, Status, Supervisor, answer_file, request_file};
-pub use tls::{TlsSource, ensure_certificate};
+pub use tls::{TlsSource, certificate_key, ensure_certificate};
 pub use tls_trust::ClientTls;
 pub use turned::serve_over;

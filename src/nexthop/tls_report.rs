@@ -2,21 +2,67 @@
 //!
 //! Called by `emqueue tls-report` with the counts of one day (`ledger`).
 //! Trust: whom a domain names in its TXT record gets numbers about that domain and nothing else.
-//! RFC 8460 §3, §4.4, §5.3. Not done: sending by HTTPS; reports are not signed here.
+//! RFC 8460 §3, §4.4, §5.3, §5.4. Not done: reports are not signed here.
 
 use super::ledger::Session;
-use crate::addr::Address;
+use crate::addr::{Address, normal_domain};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-/// Most addresses of one domain that get its report.
-const ADDRESSES: usize = 4;
+/// Most destinations of one domain that get its report.
+const DESTINATIONS: usize = 4;
+/// Longest URL taken, in octets.
+const URL_LIMIT: usize = 1024;
 /// Length of a line of base64 (RFC 2045 §6.8).
 const LINE: usize = 76;
 
+/// Where a domain wants its reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// By mail.
+    Mail(Address),
+    /// By POST to a web server.
+    Web(WebPlace),
+}
+
+/// A place at a web server that is reached by HTTPS at its usual port. Nobody's record makes us knock at others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebPlace {
+    /// The server's name.
+    pub host: String,
+    /// Path and query, as they stand in the request.
+    pub target: String,
+}
+
+impl std::fmt::Display for Destination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Destination::Mail(address) => address.fmt(f),
+            Destination::Web(WebPlace { host, target }) => write!(f, "https://{host}{target}"),
+        }
+    }
+}
+
+impl Destination {
+    fn parse(uri: &str) -> Option<Destination> {
+        let (scheme, rest) = uri.split_once(':')?;
+        if scheme.eq_ignore_ascii_case("mailto") {
+            // What follows a question mark are header fields that nobody asked us to obey.
+            return Address::parse(rest.split('?').next().unwrap_or("")).ok().map(Destination::Mail);
+        }
+        let rest = rest.strip_prefix("//").filter(|_| scheme.eq_ignore_ascii_case("https"))?;
+        let (authority, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let host = normal_domain(authority.strip_suffix(":443").unwrap_or(authority)).ok()?;
+        let target = target.split('#').next().unwrap_or("");
+        let is_clean = target.len() <= URL_LIMIT && target.bytes().all(|b| b.is_ascii_graphic());
+        let target = if target.starts_with('/') { target.to_string() } else { format!("/{target}") };
+        is_clean.then_some(Destination::Web(WebPlace { host, target }))
+    }
+}
+
 /// Who wants reports, by the texts at `_smtp._tls.DOMAIN`; `None` where there is no such record, or more than one.
-pub fn wanted_by<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Option<Vec<Address>> {
+pub fn wanted_by<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Option<Vec<Destination>> {
     let mut records = texts.filter(|text| text.starts_with(b"v=TLSRPTv1"));
     let record = std::str::from_utf8(records.next()?).ok()?;
     if records.next().is_some() {
@@ -27,10 +73,7 @@ pub fn wanted_by<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Option<Vec<Addres
         return None;
     }
     let uris = fields.filter_map(|field| field.split_once('=')).find(|(name, _)| name.trim_end() == "rua")?.1;
-    let mailto = uris.split(',').filter_map(|uri| uri.trim().strip_prefix("mailto:"));
-    // What follows a question mark are header fields that nobody asked us to obey.
-    let addresses = mailto.filter_map(|address| Address::parse(address.split('?').next().unwrap_or("")).ok());
-    Some(addresses.take(ADDRESSES).collect())
+    Some(uris.split(',').filter_map(|uri| Destination::parse(uri.trim())).take(DESTINATIONS).collect())
 }
 
 /// Who reports, and about when.
@@ -104,11 +147,16 @@ pub fn report(from: &Reporter<'_>, sessions: &[(Session, u64)]) -> Value {
     })
 }
 
-/// The message that carries a report (RFC 8460 §5.3), with LF line ends.
-pub fn message(from: &Reporter<'_>, about: &str, to: &Address, report: &Value) -> io::Result<String> {
+/// A report as it is sent: JSON, compressed (RFC 8460 §5.2).
+pub fn packed(report: &Value) -> io::Result<Vec<u8>> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     gzip.write_all(report.to_string().as_bytes())?;
-    let packed = encodify::base64::STANDARD.encode(gzip.finish()?);
+    gzip.finish()
+}
+
+/// The message that carries a report (RFC 8460 §5.3), with LF line ends.
+pub fn message(from: &Reporter<'_>, about: &str, to: &Address, report: &Value) -> io::Result<String> {
+    let packed = encodify::base64::STANDARD.encode(packed(report)?);
     let Reporter { domain, contact, id, date, day, .. } = from;
     let boundary = format!("={id}=");
     let mut text = format!(
@@ -144,8 +192,22 @@ mod tests {
             found.map(|all| all.iter().map(|a| a.to_string()).collect::<Vec<_>>().join(" "))
         };
         let one = "v=TLSRPTv1; rua=mailto:a@d.test,https://d.test/x, mailto:b@d.test?subject=x";
-        assert_eq!(of(&["other", one]).unwrap(), "a@d.test b@d.test");
-        assert_eq!(of(&["v=TLSRPTv1;rua=https://d.test/x"]).unwrap(), "");
+        assert_eq!(of(&["other", one]).unwrap(), "a@d.test https://d.test/x b@d.test");
+        for (uri, wanted) in [
+            ("https://D.test:443/v1/x?y=1#z", "https://d.test/v1/x?y=1"),
+            ("https://d.test", "https://d.test/"),
+            ("HTTPS://d.test?y", "https://d.test/?y"),
+            ("http://d.test/x", ""),
+            ("https://d.test:8443/x", ""),
+            ("https://me@d.test/x", ""),
+            ("https://[::1]/x", ""),
+            ("https:d.test", ""),
+            ("https://d.test/a b", ""),
+            ("mailto:nobody", ""),
+        ] {
+            let record: &'static str = Box::leak(format!("v=TLSRPTv1;rua={uri}").into_boxed_str());
+            assert_eq!(of(&[record]).unwrap(), wanted, "{uri}");
+        }
         for none in [
             &[][..],
             &["v=TLSRPTv1"],

@@ -278,7 +278,9 @@ fn domains_that_want_it_are_told_how_tls_went() {
     let day = &expressmail::clock::Timestamp::from(yesterday).rfc3339()[..10].to_string();
     std::fs::rename(&today, dir.join(day)).unwrap();
     let shown = world.ok("emqueue", &["tls-report", "--show"]);
-    let (to, json) = shown.trim_end().split_once(": ").unwrap();
+    let (shown, by_web) = shown.trim_end().split_once('\n').unwrap();
+    assert!(by_web.starts_with("https://x.test/: {"), "{by_web}");
+    let (to, json) = shown.split_once(": ").unwrap();
     let report: serde_json::Value = serde_json::from_str(json).unwrap();
     assert_eq!(to, "carol@remote.test");
     let sums: (u64, u64) = report["policies"].as_array().unwrap().iter().fold((0, 0), |(good, bad), policy| {

@@ -1,10 +1,11 @@
-//! MTA-STS policies over real HTTPS, from a web server that the test makes.
+//! MTA-STS policies and TLS reports over real HTTPS, at a web server that the test makes.
 
 use super::name_server::{NameServer, Says, a, mx, nothing, txt};
 use expressmail::clock::Timestamp;
 use expressmail::config::Site;
-use expressmail::drive::{ClientTls, Dns, StsFetch};
+use expressmail::drive::{ClientTls, Dns, ReportPost, StsFetch};
 use expressmail::envelope::Mailer;
+use expressmail::nexthop::tls_report::WebPlace;
 use expressmail::nexthop::{Fetch, NextHops, Own, Trust};
 use expressmail::settings::{Root, Settings};
 use hickory_resolver::proto::rr::RecordType;
@@ -56,7 +57,7 @@ impl Web {
                 let mut tls = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream);
                 let mut request = Vec::new();
                 let mut buffer = [0; 1024];
-                while !request.ends_with(b"\r\n\r\n") {
+                while !is_whole(&request) {
                     match tls.read(&mut buffer) {
                         Ok(n) if n > 0 => request.extend_from_slice(&buffer[..n]),
                         _ => break,
@@ -75,6 +76,14 @@ impl Web {
     fn says(&self, answer: String) {
         *self.answer.lock().unwrap() = answer;
     }
+}
+
+/// True for a request with all of its body.
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((header, _)) = text.split_once("\r\n\r\n") else { return false };
+    let length = header.split("\r\n").find_map(|line| line.strip_prefix("Content-Length: "));
+    request.len() >= header.len() + 4 + length.map_or(0, |length| length.parse::<usize>().unwrap())
 }
 
 fn plain(body: &str) -> String {
@@ -161,4 +170,33 @@ fn what_is_not_the_domains_own_word_is_no_policy() {
     let site = site(other.path(), &names, Some(&wrong.authority));
     let error = fetch(&site, wrong.port).policy("d.test").unwrap_err();
     assert!(error.contains("not for mta-sts.d.test"), "{error}");
+}
+
+#[test]
+fn a_report_is_posted_to_the_server_with_the_right_name_and_its_answer_counts() {
+    let (web, names, dir) = (Web::start("mta-sts.d.test"), names(), tempfile::tempdir().unwrap());
+    let site = site(dir.path(), &names, Some(&web.authority));
+    let post = |host: &str| {
+        let place = WebPlace { host: host.to_string(), target: "/v1/x?y".to_string() };
+        let web = ReportPost::new(Arc::new(ClientTls::of(&site)), Arc::new(Dns::of(&site))).with_port(web.port);
+        web.post(&place, b"packed")
+    };
+    for (answer, wanted) in [
+        ("HTTP/1.1 201 Created\r\n\r\n", None),
+        ("HTTP/1.1 204 \r\n\r\n", None),
+        ("HTTP/1.1 301 Moved\r\nLocation: https://evil.test/\r\n\r\n", Some("301")),
+        ("HTTP/1.1 503 Later\r\n\r\n", Some("503")),
+        ("200 yes\r\n", Some("200 yes")),
+        ("", Some("cut short")),
+    ] {
+        web.says(answer.to_string());
+        let result = post("mta-sts.d.test");
+        assert!(result.as_ref().err().map(String::as_str).unwrap_or("").contains(wanted.unwrap_or("")), "{result:?}");
+        assert_eq!(result.is_ok(), wanted.is_none(), "{answer}");
+    }
+    let first = web.requests.lock().unwrap()[0].clone();
+    assert!(first.starts_with("POST /v1/x?y HTTP/1.1\r\nHost: mta-sts.d.test\r\n"), "{first}");
+    assert!(first.contains("Content-Type: application/tlsrpt+gzip\r\nContent-Length: 6\r\n"), "{first}");
+    assert!(first.ends_with("\r\n\r\npacked"), "{first}");
+    assert!(post("mx.d.test").unwrap_err().contains("not for mx.d.test"), "another's certificate");
 }

@@ -3,13 +3,13 @@
 use super::super::{Done, Ended, say};
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::drive::Dns;
+use crate::drive::{ClientTls, Dns, ReportPost};
 use crate::envelope::{Handling, Notify, TlsWish};
 use crate::fsx;
 use crate::nexthop::Resolver;
 use crate::nexthop::ledger::{self, Session};
 use crate::nexthop::resolver::{Data, DnsError, Kind};
-use crate::nexthop::tls_report::{Reporter, message, report, wanted_by};
+use crate::nexthop::tls_report::{Destination, Reporter, message, packed, report, wanted_by};
 use crate::serve::{Gate, OwnMessage};
 use crate::spool::Id;
 use crate::status::{Exit, Failure};
@@ -28,7 +28,8 @@ pub(super) fn send(site: &Arc<Site>, shows: bool) -> Done {
     let now = Timestamp::now();
     let dir = site.root.spool.join("tlsrpt");
     let gate = Gate::new(site.clone(), super::super::emlocal_path());
-    let dns = Dns::of(site);
+    let dns: Arc<dyn Resolver> = Arc::new(Dns::of(site));
+    let web = ReportPost::new(Arc::new(ClientTls::of(site)), dns.clone());
     for day in ledger::days(&dir, &ledger::day_of(now))? {
         let mut domains: BTreeMap<String, Vec<(Session, u64)>> = BTreeMap::new();
         for (session, count) in ledger::read(&dir, &day)? {
@@ -40,7 +41,7 @@ pub(super) fn send(site: &Arc<Site>, shows: bool) -> Done {
             if done.exists() {
                 continue;
             }
-            match one(&gate, &dns, (&day, &domain), &sessions, now, shows) {
+            match one(&gate, (&*dns, &web), (&day, &domain), &sessions, now, shows) {
                 Ok(()) if shows => {}
                 // So that what follows and fails does not send this one again.
                 Ok(()) => fsx::replace(&done, b"", 0o600)?,
@@ -73,10 +74,10 @@ fn forget(dir: &Path, day: &str) -> Result<(), Ended> {
     Ok(fsx::remove_existing(&dir.join(day))?)
 }
 
-/// The report on one domain, to everybody whom it names.
+/// The report on one domain, to everybody whom it names. It is sent when one of them has it: nobody gets it twice for the others' sake.
 fn one(
     gate: &Gate,
-    dns: &dyn Resolver,
+    (dns, web): (&dyn Resolver, &ReportPost),
     (day, domain): (&str, &str),
     sessions: &[(Session, u64)],
     now: Timestamp,
@@ -93,6 +94,8 @@ fn one(
         }
     };
     let own = gate.site.default_domain();
+    let mut result = Ok(());
+    let mut is_sent = false;
     for to in wanted.unwrap_or_default() {
         let id = Id::new(now);
         let word = id.to_string();
@@ -109,11 +112,39 @@ fn one(
             say(&format!("{to}: {value}\n")).map_err(|e| Failure::temporary((3, 0), "standard output", e.text))?;
             continue;
         }
-        let text = message(&from, domain, &to, &value).map_err(|e| Failure::local(&e))?;
-        // RFC 8460 §5.3: what is wrong with TLS there must not keep the report from coming.
-        let handling = Handling { tls: TlsWish::NotRequired, ..Handling::default() };
-        gate.send_own(OwnMessage { id: &id, to: &to, text: text.as_bytes(), notify: Notify::NEVER, handling }, now)?;
-        crate::log::event("tls-report").id(&id).field("domain", domain).field("to", &to).field("day", day).write();
+        let sent = match &to {
+            Destination::Mail(to) => {
+                let text = message(&from, domain, to, &value).map_err(|e| Failure::local(&e))?;
+                // RFC 8460 §5.3: what is wrong with TLS there must not keep the report from coming.
+                let handling = Handling { tls: TlsWish::NotRequired, ..Handling::default() };
+                let own = OwnMessage { id: &id, to, text: text.as_bytes(), notify: Notify::NEVER, handling };
+                gate.send_own(own, now)
+            }
+            Destination::Web(place) => {
+                let packed = packed(&value).map_err(|e| Failure::local(&e))?;
+                web.post(place, &packed)
+                    .map_err(|reason| Failure::temporary((4, 0), "The web server took no report", reason))
+            }
+        };
+        match sent {
+            Ok(()) => {
+                is_sent = true;
+                crate::log::event("tls-report")
+                    .id(&id)
+                    .field("domain", domain)
+                    .field("to", &to)
+                    .field("day", day)
+                    .write();
+            }
+            Err(failure) => {
+                crate::log::event("tls-report-failed")
+                    .field("domain", domain)
+                    .field("to", &to)
+                    .field("reason", &failure)
+                    .write();
+                result = Err(failure);
+            }
+        }
     }
-    Ok(())
+    if is_sent { Ok(()) } else { result }
 }
