@@ -4,7 +4,8 @@
 //! in the same way.
 //!
 //! Invariants, whatever a file says:
-//! * Mail for a domain that is not ours is passed on only for a trusted client (`policy::may_relay`), or where check_rcpt came to
+//! * Mail for a domain that is not ours is passed on only for a trusted client (`policy::may_relay`), kept for a host that fetches it
+//!   (`odmr.domains`), or where check_rcpt came to
 //!   `RELAY` (as sendmail's sets do) or to a triple such as `$#OK`. A file without check_rcpt makes no open relay.
 //! * A local part with `%`, `!`, `@` or `:` never brings a client to another host that it may not send to.
 //! * What `policy::may_relay` grants, check_rcpt takes away only where it would refuse a program of this host too.
@@ -101,10 +102,22 @@ impl Router {
     ) -> Result<(Admitted, Vec<Delivery>), Failure> {
         let cf = self.rules.current().map_err(broken_table)?;
         let text = to_rules(&format!("<{address}>"));
-        let (mut admitted, mut relays) = (Admitted::Yes, client.is_trusted);
+        // Mail that another host fetches comes from anybody.
+        let is_fetched = self.is_fetched(address.domain());
+        let (mut admitted, mut relays) = (Admitted::Yes, client.is_trusted || is_fetched);
         if let Some(set) = cf.sets.rcpt {
             let sender = Some(sender);
-            let mut outcome = settled(self.verdict(&cf, set, client, sender, &[&text], steps)?);
+            let asking = Client { is_trusted: relays, ..*client };
+            let mut outcome = settled(self.verdict(&cf, set, &asking, sender, &[&text], steps)?);
+            if outcome.is_err() && is_fetched && !client.is_trusted {
+                // A file of rules may know nothing of such domains. What it would refuse this client for a domain of ours as well is no
+                // matter of relaying.
+                let ours = to_rules(&format!("<{}@{}>", address.local(), self.site.default_domain()));
+                if settled(self.verdict(&cf, set, client, sender, &[&ours], steps)?).is_ok() {
+                    let program = Client { ip: None, ..asking };
+                    outcome = settled(self.verdict(&cf, set, &program, sender, &[&text], steps)?);
+                }
+            }
             if outcome.is_err() && client.is_trusted {
                 let program = Client { ip: None, ..*client };
                 outcome = settled(self.verdict(&cf, set, &program, sender, &[&text], steps)?);

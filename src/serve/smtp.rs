@@ -184,7 +184,7 @@ impl SmtpService {
         let is_fetched = gate.router.is_fetched(rcpt.address.domain());
         let routed = match &back {
             Some(back) => gate.router.resolve(back).map(|deliveries| (Admitted::Yes, deliveries)),
-            None if self.asks_the_rules() && !is_fetched => {
+            None if self.asks_the_rules() => {
                 let client = self.client(Some(&txn.begin));
                 gate.router.check_recipient(&client, sender, &rcpt.address, &Steps::unwanted())
             }

@@ -198,3 +198,32 @@ fn etrn_has_another_host_start_its_queue() {
     assert_eq!(etrn(&["not a domain"]).status.code(), Some(64));
     assert_eq!(asking.run("emqueue", &["etrn", "127.0.0.1:1"]).status.code(), Some(75));
 }
+
+#[test]
+fn what_is_kept_for_others_passes_the_checks_of_the_access_table() {
+    let (provider, customer) = (provider(), customer());
+    let rows = "From:spam@bad.test REJECT\nTo:no@home.test ERROR:5.1.1:550 nobody of that name\nFrom:odd.test QUARANTINE:odd\n";
+    std::fs::write(provider.path("etc/access"), rows).unwrap();
+    let mut client = Client::connect(provider.address("smtp"));
+    client.reply();
+    assert!(client.ask("EHLO client.test").starts_with("250"));
+    assert!(client.ask("MAIL FROM:<spam@bad.test>").starts_with("550 5.7.1"), "refused at once, as for our own");
+    assert!(client.ask("MAIL FROM:<friend@good.test>").starts_with("250"));
+    assert!(client.ask("RCPT TO:<no@home.test>").starts_with("550 5.1.1 nobody"));
+    assert!(client.ask("RCPT TO:<carol@home.test>").starts_with("250"));
+    assert!(client.ask("RCPT TO:<x@elsewhere.test>").starts_with("550 5.7.1"), "no relay for others");
+    assert!(client.ask("RSET").starts_with("250"));
+    // Where the checks wait for the recipient, they are made there.
+    std::fs::write(provider.path("etc/access"), format!("Spam:friend@home.test FRIEND\nConnect:127 REJECT\n{rows}"))
+        .unwrap();
+    wait_until("the new table", || {
+        client.ask("RSET");
+        client.ask("MAIL FROM:<spam@bad.test>").starts_with("250")
+    });
+    assert!(client.ask("RCPT TO:<carol@home.test>").starts_with("550 5.7.1"));
+    assert!(client.ask("RCPT TO:<friend@home.test>").starts_with("250"));
+    assert!(client.ask("DATA").starts_with("354"));
+    assert!(client.ask("Subject: kept\r\n\r\nx\r\n.").starts_with("250"));
+    let out = fetch(&customer, &provider, &["home.test"]);
+    assert!(text(&out.stdout).contains("nothing waits") || out.status.success(), "{out:?}");
+}
