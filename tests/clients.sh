@@ -1,13 +1,13 @@
 #!/bin/bash
 # Installs the mail clients that the tests drive, as root on Debian; elsewhere names what the tests will skip.
-# xinetd conflicts with openbsd-inetd as a package, and sendmail and Exim with any mail server, so they are unpacked below target/ instead; Exim wants its user. IMAPClient and imapflow come from the
+# xinetd conflicts with openbsd-inetd as a package, and sendmail, Exim and Postfix with any mail server, so they are unpacked below target/ instead; Exim and Postfix want their users. IMAPClient and imapflow come from the
 # registries of their languages, for whichever python3 and node are first on the path, and stay below target/ too.
 set -u
 cd "$(dirname "$0")/.."
 
 commands="swaks:swaks curl:curl msmtp:msmtp s-nail:s-nail mutt:mutt neomutt:neomutt fetchmail:fetchmail getmail:getmail6 mpop:mpop
 python3:python3 php:php-cli git:git inetd:openbsd-inetd mandoc:mandoc strace:strace openssl:openssl
-sieve-connect:sieve-connect mbsync:isync offlineimap:offlineimap3 nsd:nsd ldns-signzone:ldnsutils
+sieve-connect:sieve-connect mbsync:isync offlineimap:offlineimap3 nsd:nsd ldns-signzone:ldnsutils postgrey:postgrey
 dovecot:dovecot-imapd mlmmj-make-ml:mlmmj soffice:libreoffice-calc"
 
 missing() {
@@ -25,6 +25,7 @@ missing() {
 xinetd=target/clients/xinetd
 sendmail=target/clients/sendmail
 exim=target/clients/exim
+postfix=target/clients/postfix
 want=$(missing | sort -u | tr '\n' ' ')
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   export DEBIAN_FRONTEND=noninteractive
@@ -59,6 +60,12 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     (cd $exim && apt-get download -q exim4-daemon-light >/dev/null 2>&1 && dpkg -x exim4-daemon-light_*.deb . ) || echo "clients: Exim could not be fetched"
     getent passwd Debian-exim >/dev/null || useradd --system --no-create-home --shell /usr/sbin/nologin Debian-exim
   fi
+  if [ ! -x $postfix/usr/lib/postfix/sbin/master ] && ! [ -x /usr/lib/postfix/sbin/master ]; then
+    mkdir -p $postfix
+    (cd $postfix && apt-get download -q postfix >/dev/null 2>&1 && dpkg -x postfix_*.deb . ) || echo "clients: Postfix could not be fetched"
+    getent passwd postfix >/dev/null || useradd --system --no-create-home --shell /usr/sbin/nologin postfix
+    getent group postdrop >/dev/null || groupadd --system postdrop
+  fi
 fi
 python=target/clients/python
 if [ ! -d $python/imapclient ] && command -v python3 >/dev/null; then
@@ -75,5 +82,7 @@ want=$(missing | sort -u | tr '\n' ' ')
 [ -x $xinetd/usr/sbin/xinetd ] || command -v xinetd >/dev/null || echo "clients: missing, its test is skipped: xinetd"
 [ -x $sendmail/usr/libexec/sendmail/sendmail ] || [ -x /usr/libexec/sendmail/sendmail ] ||
   echo "clients: missing, its test is skipped: sendmail (sendmail-bin sendmail-cf m4, unpacked below $sendmail)"
+[ -x $postfix/usr/lib/postfix/sbin/master ] || [ -x /usr/lib/postfix/sbin/master ] ||
+  echo "clients: missing, its test is skipped: Postfix (postfix, unpacked below $postfix)"
 [ -x $exim/usr/sbin/exim4 ] || [ -x /usr/sbin/exim4 ] || echo "clients: missing, its test is skipped: Exim (exim4-daemon-light, unpacked below $exim)"
 exit 0

@@ -10,6 +10,7 @@
 //! | printed for IMAP | `nstring`, `bodystructure` |
 //! | rewritten for clients that read ASCII headers only | `surrogate` |
 //! | encoded: texts of our own | `encode` |
+//! | rewritten for hosts that take seven bits only | `seven_bit` |
 //! | decoded: for people who search and read | `charset`, `transfer`, `words`, `html`, `text`, `folding`, `subject`, `date` |
 
 pub mod address;
@@ -27,6 +28,7 @@ pub mod html;
 pub mod mbox;
 pub mod nstring;
 pub mod section;
+pub mod seven_bit;
 pub mod structure;
 pub mod subject;
 pub mod surrogate;

@@ -184,6 +184,7 @@ impl Runner {
             envelope: &envelope,
             sender: shown.as_ref().or(sender),
             recipients,
+            encodes: self.gate.site.settings.relay.encode_8bit,
             now,
         };
         let held = conversation.hold(kept, &mut || Ok(Box::new(dressed.text(attempt)?) as Box<dyn Read>));

@@ -415,6 +415,7 @@ impl Runner {
             envelope,
             sender: owner.as_ref().or(envelope.sender.as_ref()),
             recipients: &recipients,
+            encodes: self.gate.site.settings.relay.encode_8bit,
             now,
         };
         conversation.hold(kept, &mut || attempt.work().claim.message().map(|m| Box::new(m) as Box<dyn Read>))

@@ -4,6 +4,7 @@
 //! before it has taken a recipient; from there on it is the only one of this attempt.
 //! Invariant: a recipient is delivered only on the peer's 2xx after the text's end. What is unclear (a broken connection) is
 //! temporary; after the final dot that may double the message, which RFC 5321 §4.2.5 prefers to losing it.
+//! Whoever takes seven bits only gets the message encoded for it (RFC 6152 §3), where the settings want that.
 //! RFC 1870, RFC 2033, RFC 2920, RFC 3030, RFC 3461 §6, RFC 6152, RFC 6531 §3.5.
 
 use super::board::Verdict;
@@ -13,12 +14,14 @@ use crate::addr::{Address, print_path};
 use crate::clock::Timestamp;
 use crate::dot::DotEncoder;
 use crate::envelope::{Envelope, Mailer, Recipient, TlsWish};
+use crate::msg::seven_bit;
 use crate::nexthop::Plan;
 use crate::settings;
 use crate::spool::Outcome;
 use crate::status::{Enhanced, Reply};
 use std::io::Read;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A server that takes so many recipients and then says "too many" is given the others in a new transaction at once.
@@ -26,6 +29,8 @@ const WORTHWHILE: usize = 10;
 
 /// Up to this size, in octets, a message goes in one piece with its envelope to a host that knows CHUNKING.
 const WHOLE: u64 = 256 << 10;
+/// Largest message, in octets, that is encoded for a host that takes seven bits only; it is in memory then.
+const ENCODED: u64 = 32 << 20;
 /// Largest header, in octets, that is looked through for a field to be replaced.
 const HEADER: usize = 1 << 20;
 /// Most hosts that greet us and then send us away again, at one attempt.
@@ -62,6 +67,8 @@ pub(super) struct Conversation<'a> {
     pub(super) envelope: &'a Envelope,
     pub(super) sender: Option<&'a Address>,
     pub(super) recipients: &'a [&'a Recipient],
+    /// What is outside ASCII is encoded for hosts that do not offer 8BITMIME.
+    pub(super) encodes: bool,
     /// The time, for what depends on how long a message has waited.
     pub(super) now: Timestamp,
 }
@@ -179,18 +186,35 @@ impl Conversation<'_> {
 
     fn talk(&self, open: &mut Open, text: &mut Text<'_>, spoken: &mut [Option<Spoken>]) -> Result<(), Stop> {
         let mut todo = self.refuse_utf8(open, text, spoken)?;
-        if let Some(most) = open.extensions.most_octets().filter(|most| self.envelope.size > *most) {
+        let encoded = if todo.is_empty() { None } else { self.in_seven_bits(open, text).map_err(Stop::Local)? };
+        let size = encoded.as_ref().map_or(self.envelope.size, |text| text.len() as u64);
+        let text: &mut Text<'_> = &mut || match &encoded {
+            Some(encoded) => Ok(Box::new(std::io::Cursor::new(encoded.clone()))),
+            None => text(),
+        };
+        if let Some(most) = open.extensions.most_octets().filter(|most| size > *most) {
             // RFC 1870 §6.1: it need not cross the line to be refused.
-            let text = format!("The message has {} octets, and the next host takes {most}", self.envelope.size);
+            let text = format!("The message has {size} octets, and the next host takes {most}");
             let outcome = Outcome::new(Enhanced(5, 3, 4), text, &open.host);
             todo.drain(..).for_each(|i| spoken[i] = Some(Spoken::of(outcome.clone())));
         }
         while !todo.is_empty() {
             let rest = todo.split_off(todo.len().min(open.extensions.recipients()));
             open.line.patience = self.settings.timeout_command;
-            todo = [self.transaction(open, &todo, text, spoken)?, rest].concat();
+            todo = [self.transaction(open, &todo, size, text, spoken)?, rest].concat();
         }
         Ok(())
+    }
+
+    /// The message for a host that takes seven bits only; `None` for its own text. SMTPUTF8 comes with eight (RFC 6531 §3.1).
+    fn in_seven_bits(&self, open: &Open, text: &mut Text<'_>) -> std::io::Result<Option<Arc<[u8]>>> {
+        let takes_eight = ["8BITMIME", "SMTPUTF8"].iter().any(|keyword| open.extensions.has(keyword));
+        if takes_eight || !self.encodes || self.envelope.size > ENCODED {
+            return Ok(None);
+        }
+        let mut whole = Vec::new();
+        text()?.read_to_end(&mut whole)?;
+        Ok(seven_bit::message(&whole).map(Arc::from))
     }
 
     /// Refuses what a host without SMTPUTF8 can't have (RFC 6531 §3.5); gives the recipients that are left.
@@ -216,6 +240,7 @@ impl Conversation<'_> {
         &self,
         Open { line, extensions, host, is_verified, has_accepted, .. }: &mut Open,
         batch: &[usize],
+        size: u64,
         text: &mut Text<'_>,
         spoken: &mut [Option<Spoken>],
     ) -> Result<Vec<usize>, Stop> {
@@ -229,16 +254,16 @@ impl Conversation<'_> {
                 return Ok(Vec::new());
             }
         };
-        let mut commands = vec![self.mail_command(extensions, has_dsn, batch) + &wishes];
+        let mut commands = vec![self.mail_command(extensions, has_dsn, size, batch) + &wishes];
         commands.extend(batch.iter().map(|i| self.rcpt_command(*i, &next_host)));
         let text: &mut Text<'_> = &mut || tunnelled(text()?, self.envelope, &next_host);
         let is_pipelined = extensions.has("PIPELINING");
-        let is_chunked = is_pipelined && extensions.has("CHUNKING") && self.envelope.size <= WHOLE;
+        let is_chunked = is_pipelined && extensions.has("CHUNKING") && size <= WHOLE;
         if is_pipelined {
             // RFC 2920 §3.1: MAIL, RCPT and DATA may go in one piece, and so may all of a BDAT (RFC 3030 §2).
             let mut piece = format!("{}\r\n", commands.join("\r\n")).into_bytes();
             match is_chunked {
-                true => push_chunk(&mut piece, self.envelope.size, text).map_err(Stop::Local)?,
+                true => push_chunk(&mut piece, size, text).map_err(Stop::Local)?,
                 false => piece.extend_from_slice(b"DATA\r\n"),
             }
             line.wire.send(&piece)?;
@@ -360,10 +385,10 @@ impl Conversation<'_> {
         command
     }
 
-    fn mail_command(&self, extensions: &Extensions, has_dsn: bool, batch: &[usize]) -> String {
+    fn mail_command(&self, extensions: &Extensions, has_dsn: bool, size: u64, batch: &[usize]) -> String {
         let mut command = format!("MAIL FROM:{}", print_path(self.sender));
         if extensions.has("SIZE") {
-            command.push_str(&format!(" SIZE={}", self.envelope.size + self.envelope.size / 40));
+            command.push_str(&format!(" SIZE={}", size + size / 40));
         }
         if self.envelope.eight_bit && extensions.has("8BITMIME") {
             command.push_str(" BODY=8BITMIME");

@@ -132,6 +132,7 @@ fn one(
             sender: owner.as_ref().or(envelope.sender.as_ref()),
             recipients: &recipients,
             source: &[],
+            encodes: gate.site.settings.relay.encode_8bit,
             now: now(),
         };
         let held = conversation.hold(kept, &mut || claim.message().map(|m| Box::new(m) as Box<dyn Read>));

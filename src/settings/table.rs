@@ -230,6 +230,7 @@ settings! {
         address_families: Families = Families::PreferV4, "Which addresses of a host are used, and which first: \"prefer-ipv4\", \"prefer-ipv6\", \"ipv4\" or \"ipv6\" (the last two alone).";
         source: Vec<IpAddr> = Vec::new(), "Our own addresses that connections come from, at most one of each family; empty leaves it to the system.";
         tls: TlsDefault = TlsDefault::Auto, "TLS to hosts for which etc/tls-policies says nothing: \"none\", \"may\" (where it is offered), \"encrypt\" (no mail without), \"dane\" (by TLSA records, else may), or \"auto\": dane where DNS answers are secured, else may.";
+        encode_8bit: bool = true, "Encode 8-bit text (quoted-printable, base64) for hosts that do not offer 8BITMIME; signed parts stay as they are. Signatures by DKIM do not survive it; false sends the text as it is.";
         mta_sts: bool = true, "Obey the MTA-STS policies of domains.";
         ca_file: String = String::new(), "PEM file with the authorities that certificates of other hosts must come from where they are verified; empty takes the system's.";
         certificate: String = String::new(), "PEM file with the certificate, and its chain, that we show to hosts that ask for one; empty shows none.";

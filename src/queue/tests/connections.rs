@@ -99,3 +99,27 @@ fn what_is_too_large_for_a_host_is_not_sent_to_it() {
         assert_eq!(mailbox(dir.path(), "alice").len(), 1 - octets, "{size}");
     }
 }
+
+#[test]
+fn a_host_of_seven_bits_gets_the_message_encoded() {
+    for (ehlo, encodes, wanted, size) in [
+        ("250-peer\r\n250-SIZE\r\n250 8BITMIME", true, "Gr\u{fc}\u{df}e und mehr davon", 41),
+        ("250-peer\r\n250-SIZE\r\n250 PIPELINING", true, "Gr=C3=BC=C3=9Fe und mehr davon", 153),
+        ("250-peer\r\n250-SIZE\r\n250-PIPELINING\r\n250 CHUNKING", true, "Gr=C3=BC=C3=9Fe und mehr davon", 153),
+        ("250-peer\r\n250-SIZE\r\n250 PIPELINING", false, "Gr\u{fc}\u{df}e und mehr davon", 41),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::new(move |line| line.starts_with("EHLO").then_some(ehlo));
+        let runner = runner(dir.path(), &host, |s| s.relay.encode_8bit = encodes);
+        let envelope =
+            Envelope::local(Some(address("alice@example.test")), NOW, vec![remote(Mailer::Smtp, "a@r.test")]);
+        let id = queue_as(&runner, envelope, "Subject: queued\n\nGr\u{fc}\u{df}e und mehr davon\n".as_bytes());
+        assert_eq!(over(&runner, &id, &mut None), Attempted::Finished);
+        let text = host.texts.lock().unwrap()[0].clone();
+        assert!(text.contains(wanted), "{ehlo}: {text}");
+        assert_eq!(text.contains("Content-Transfer-Encoding"), wanted.is_ascii(), "{text}");
+        assert_eq!(host.heard("BODY="), 0, "nobody said that it has eight");
+        let told = host.heard.lock().unwrap().iter().find_map(|line| line.split("SIZE=").nth(1).map(str::to_string));
+        assert_eq!(told.unwrap(), size.to_string(), "{ehlo}: of what is sent, and a fortieth more");
+    }
+}
