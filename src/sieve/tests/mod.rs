@@ -210,5 +210,5 @@ fn a_script_has_so_many_expressions_and_no_more() {
     };
     assert!(compile(script(100).as_bytes(), &Limits::default()).is_ok());
     let error = compile(script(101).as_bytes(), &Limits::default()).unwrap_err();
-    assert_eq!(error.to_string(), "line 1, column 22: a script has at most 100 expressions");
+    assert_eq!(error.to_string(), "line 1, column 21: a script has at most 100 expressions");
 }
