@@ -1,6 +1,7 @@
 //! emqueue: the queue from the shell.
 
 mod as_sendmail;
+mod daemon;
 mod fetch;
 mod hosts;
 mod list;
@@ -13,18 +14,17 @@ use super::{Ended, RootOption, say};
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::drive::{self, ClientTls, Dns, Outgoing, StsFetch};
-use crate::fsx::{Lock, LockError};
 use crate::nexthop::NextHops;
 use crate::nexthop::cache::Cached;
 use crate::nexthop::ledger::TlsLedger;
-use crate::queue::{self, Attempted, Daemon, Runner, Selection, Selector, Wake};
+use crate::queue::{self, Attempted, Runner, Selection, Selector};
 use crate::route::Router;
 use crate::serve::Gate;
 use crate::settings::Root;
 use crate::spool::{Claim, ClaimError, Id, Record, Spool};
 use crate::status::Exit;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,8 +32,6 @@ use std::time::Duration;
 
 /// How long a command waits in all for messages that are just being worked on.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Longest line of the daemon's fifo, in octets.
-const HINT_LIMIT: usize = 4096;
 
 /// The queue: list, show, run, hold, release, delete, trace
 #[derive(Debug, clap::Parser)]
@@ -277,7 +275,7 @@ fn run(arguments: Arguments) -> super::Done {
             hosts::show(&router, &site.settings.queue, &hops, &destination, requiretls, json)
         }
         Action::TlsReport { show } => tls_report::send(&site, show),
-        Action::Daemon => daemon(site),
+        Action::Daemon => daemon::daemon(site),
     }
 }
 
@@ -441,64 +439,4 @@ fn delete(spool: &Spool, ids: &[Id]) -> super::Done {
         }
     }
     Ok(exit)
-}
-
-fn daemon(site: Arc<Site>) -> super::Done {
-    use mio::{Events, Interest, Poll, Token};
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let spool = Spool::of(&site);
-    let _lock = Lock::wait(&spool.daemon_lock(), Duration::from_secs(5)).map_err(|e| match e {
-        LockError::Io(e) => Ended::from(e),
-        _ => Ended::new(Exit::TempFail, "another queue daemon runs for this root"),
-    })?;
-    let fifo = spool.fifo();
-    if let Err(e) = nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o622))
-        && e != nix::errno::Errno::EEXIST
-    {
-        return Err(Ended::new(Exit::CantCreat, format!("{}: {e}", fifo.display())));
-    }
-    // Opened for both, so that it never is at its end; others may write hints whatever the umask said.
-    let mut file = {
-        use std::os::unix::fs::OpenOptionsExt;
-        let flags = (nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOFOLLOW).bits();
-        std::fs::OpenOptions::new().read(true).write(true).custom_flags(flags).open(&fifo)?
-    };
-    let mut signals = crate::drive::Signals::catch(&[SIGTERM, SIGINT, SIGHUP])?;
-    let mut poll = Poll::new()?;
-    poll.registry().register(signals.source(), Token(0), Interest::READABLE)?;
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
-    poll.registry().register(&mut mio::unix::SourceFd(&fd), Token(1), Interest::READABLE)?;
-    let gate = Arc::new(Gate::new(site, super::emlocal_path()));
-    let runner = Arc::new(runner(gate));
-    let mut events = Events::with_capacity(8);
-    let mut torn = String::new();
-    Daemon::new(runner).run(Timestamp::now, |patience| {
-        if poll.poll(&mut events, Some(patience)).is_err() {
-            return Wake::Time;
-        }
-        if signals.read().iter().any(|s| *s != SIGHUP) {
-            return Wake::Stop;
-        }
-        let mut bytes = Vec::new();
-        let mut buffer = [0; 4096];
-        while let Ok(n) = file.read(&mut buffer) {
-            bytes.extend_from_slice(&buffer[..n]);
-            if n < buffer.len() {
-                break;
-            }
-        }
-        if bytes.is_empty() {
-            return Wake::Time;
-        }
-        torn.push_str(&String::from_utf8_lossy(&bytes));
-        let whole = torn.rfind('\n').map_or(0, |i| i + 1);
-        let lines = torn[..whole].lines().map(str::to_string).collect();
-        torn.drain(..whole);
-        // Others may write there; a line of ours is short.
-        if torn.len() > HINT_LIMIT {
-            torn.clear();
-        }
-        Wake::Hint(lines)
-    });
-    Ok(Exit::Ok)
 }

@@ -5,6 +5,10 @@
 //! is tried once more without, because mail in clear is better than none where nobody promised TLS (RFC 7435).
 //! RFC 5321 §4.5.3.2, RFC 2033, RFC 3207, RFC 4954, RFC 8314 §3.3.
 
+mod extensions;
+
+pub(super) use extensions::Extensions;
+
 use crate::envelope::Mailer;
 use crate::nexthop::{Hop, Login, Plan, Security, TlsError, TlsFault, Trust};
 use crate::proto::smtp::reply::ReplyReader;
@@ -17,8 +21,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Most recipients of one transaction: what every server takes (RFC 5321 §4.5.3.1.8). More follow in the next one.
-const RECIPIENTS: usize = 100;
 /// A connection is used for messages no longer than this: hosts and certificates change.
 const CONNECTION_AGE: Duration = Duration::from_secs(300);
 /// Most challenges of one login.
@@ -122,43 +124,6 @@ pub(super) fn reply_outcome(reply: &Reply, host: &str) -> Outcome {
     };
     let enhanced = reply.enhanced.filter(|e| e.0 == class).unwrap_or(Enhanced(class, 0, 0));
     Outcome::new(enhanced, reply.to_string(), host)
-}
-
-/// What a host said to EHLO.
-#[derive(Default)]
-pub(super) struct Extensions {
-    words: Vec<String>,
-}
-
-impl Extensions {
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.line(name).is_some()
-    }
-
-    /// A keyword's line.
-    pub(super) fn line(&self, name: &str) -> Option<&str> {
-        self.words
-            .iter()
-            .map(String::as_str)
-            .find(|w| w.split(' ').next().is_some_and(|k| k.eq_ignore_ascii_case(name)))
-    }
-
-    /// The lines behind the first.
-    pub(super) fn lines(&self) -> &[String] {
-        &self.words
-    }
-
-    /// Octets of the largest message that the host takes, where it says so (RFC 1870 §4; 0 is no limit).
-    pub(super) fn most_octets(&self) -> Option<u64> {
-        self.line("SIZE")?.split(' ').nth(1)?.parse().ok().filter(|most| *most > 0)
-    }
-
-    /// Most recipients of a transaction, where the peer has a limit of its own (RFC 9422 §4.2).
-    pub(super) fn recipients(&self) -> usize {
-        let words = self.line("LIMITS").unwrap_or("").split(' ');
-        let own = words.filter_map(|w| w.split_once('=')).find(|(key, _)| key.eq_ignore_ascii_case("RCPTMAX"));
-        own.and_then(|(_, n)| n.parse().ok()).map_or(RECIPIENTS, |n: usize| n.clamp(1, RECIPIENTS))
-    }
 }
 
 /// A connection with its replies.
