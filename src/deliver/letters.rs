@@ -7,7 +7,7 @@
 use super::vacation::plain_part;
 use crate::addr::Address;
 use crate::clock::Timestamp;
-use crate::msg;
+use crate::msg::{self, automatic};
 use crate::sieve::{Notify, decoded, field};
 
 /// The field that a passed-on message gets; Pigeonhole's name for it.
@@ -37,7 +37,7 @@ pub fn redirected(header: &[u8], own: &Address) -> Result<String, &'static str> 
 pub fn notification(notify: &Notify, header: &[u8], own: &Address, message_id: &str, now: Timestamp) -> Option<String> {
     let value = |name: &str| msg::all_fields(header).find(|field| field.is(name)).map(|field| decoded(field.body()));
     // RFC 5436 §2.7: what a machine has sent notifies nobody.
-    if value("auto-submitted").is_some_and(|by| !by.to_ascii_lowercase().starts_with("no")) {
+    if automatic::auto_submitted(header).is_some() {
         return None;
     }
     let method = &notify.method;

@@ -9,7 +9,7 @@
 
 use crate::addr::{Address, parse_list};
 use crate::clock::Timestamp;
-use crate::msg::{self, Field};
+use crate::msg::{self, Field, automatic};
 use crate::sieve::{Vacation, decoded, field};
 use encodify::qp;
 use std::time::Duration;
@@ -22,9 +22,6 @@ pub const LEAST_INTERVAL: Duration = Duration::from_secs(60);
 const SUBJECT_LIMIT: usize = 256;
 /// Octets of the References of an answer.
 const REFERENCES_LIMIT: usize = 4 << 10;
-/// So many list headers there are (RFC 2369, RFC 2919).
-const LIST_FIELDS: &[&str] =
-    &["list-id", "list-post", "list-help", "list-subscribe", "list-unsubscribe", "list-owner", "list-archive"];
 /// Fields that name recipients (RFC 5230 §4.5).
 const RECIPIENT_FIELDS: &[&str] = &["to", "cc", "bcc", "resent-to", "resent-cc", "resent-bcc"];
 
@@ -59,40 +56,23 @@ pub fn refusal(header: &[u8], sender: Option<&Address>, own: &[Address]) -> Opti
     if own.iter().any(|address| address.to_key() == sender.to_key()) {
         return Some("the sender is the recipient");
     }
-    if is_machine(sender.local()) {
+    // RFC 5230 §4.5.
+    if automatic::is_program(sender.local()) || sender.local().eq_ignore_ascii_case("postmaster") {
         return Some("the sender is a program");
     }
-    for field in msg::all_fields(header) {
-        let value = || decoded(field.body()).to_ascii_lowercase();
-        if LIST_FIELDS.iter().any(|name| field.is(name)) {
-            return Some("it came over a list");
-        }
-        // RFC 3834 §5: anything but `no` is a machine's.
-        if field.is("auto-submitted") && value().split([';', ' ']).next() != Some("no") {
-            return Some("it was sent automatically");
-        }
-        if field.is("precedence") && matches!(value().as_str(), "bulk" | "list" | "junk") {
-            return Some("it is bulk mail");
-        }
-        let suppressed = |value: String| value.split(',').any(|word| matches!(word.trim(), "all" | "oof"));
-        if field.is("x-auto-response-suppress") && suppressed(value()) {
-            return Some("its sender wants no automatic answer");
-        }
+    if let Some(why) = automatic::silence(header) {
+        return Some(why);
+    }
+    let asks = |value: String| value.split(',').any(|word| matches!(word.trim(), "all" | "oof"));
+    let suppressing =
+        |field: &Field| field.is("x-auto-response-suppress") && asks(decoded(field.body()).to_ascii_lowercase());
+    if msg::all_fields(header).any(|field| suppressing(&field)) {
+        return Some("its sender wants no automatic answer");
     }
     if !is_named(header, own) {
         return Some("no recipient field names the recipient");
     }
     None
-}
-
-/// Addresses that programs send from (RFC 3834 §2, RFC 5230 §4.5).
-fn is_machine(local: &str) -> bool {
-    let local = local.to_ascii_lowercase();
-    matches!(local.as_str(), "mailer-daemon" | "listserv" | "majordomo" | "postmaster" | "noreply" | "no-reply")
-        || local.starts_with("owner-")
-        || local.ends_with("-request")
-        || local.ends_with("-owner")
-        || local.ends_with("-bounces")
 }
 
 /// True when a recipient field names one of these addresses.

@@ -201,6 +201,56 @@ impl CrlfDecoder {
     }
 }
 
+/// A [`CrlfDecoder`] that keeps bare newlines and counts how many octets its text has on the wire.
+#[derive(Debug)]
+pub struct MeasuredDecoder {
+    decoder: CrlfDecoder,
+    /// The last octet was a CR: with a LF behind it, it is a line end that needs no other CR on the wire.
+    ends_in_cr: bool,
+    wire_size: u64,
+}
+
+impl Default for MeasuredDecoder {
+    fn default() -> MeasuredDecoder {
+        MeasuredDecoder { decoder: CrlfDecoder::keeping_bare(), ends_in_cr: false, wire_size: 0 }
+    }
+}
+
+impl MeasuredDecoder {
+    /// The LF form of more input.
+    pub fn feed(&mut self, input: &[u8]) -> Vec<u8> {
+        let mut text = Vec::with_capacity(input.len() + 1);
+        self.decoder.feed(input, &mut text);
+        self.measure(&text);
+        text
+    }
+
+    /// The rest, once the input has ended.
+    pub fn finish(&mut self) -> Vec<u8> {
+        let mut text = Vec::new();
+        self.decoder.finish(&mut text);
+        self.measure(&text);
+        text
+    }
+
+    /// Octets of all text so far with CRLF line ends.
+    pub fn wire_size(&self) -> u64 {
+        self.wire_size
+    }
+
+    /// As [`CrlfDecoder::is_bare`].
+    pub fn is_bare(&self) -> bool {
+        self.decoder.is_bare()
+    }
+
+    fn measure(&mut self, text: &[u8]) {
+        if let (Some(first), Some(last)) = (text.first(), text.last()) {
+            self.wire_size += crlf_size(text) - u64::from(self.ends_in_cr && *first == b'\n');
+            self.ends_in_cr = *last == b'\r';
+        }
+    }
+}
+
 /// Encodes LF (or CRLF) text as a dot-stuffed CRLF body.
 #[derive(Debug)]
 pub struct DotEncoder {
@@ -400,5 +450,19 @@ mod tests {
         assert_eq!(crlf_size(b""), 0);
         assert_eq!(crlf_size(b"\n"), 2);
         assert_eq!(crlf_size(b"a\nb\r\nc"), 7);
+    }
+
+    #[test]
+    fn a_measured_text_has_the_size_it_has_on_the_wire_however_it_is_cut() {
+        let input = b"a\r\nb\nc\rd\r\r\n\r\n\n\r";
+        let mut whole = MeasuredDecoder::default();
+        let stored = [whole.feed(input), whole.finish()].concat();
+        assert_eq!((whole.wire_size(), whole.is_bare()), (crlf_size(&stored), true));
+        for step in 1..input.len() {
+            let mut decoder = MeasuredDecoder::default();
+            let mut text: Vec<u8> = input.chunks(step).flat_map(|piece| decoder.feed(piece)).collect();
+            text.extend(decoder.finish());
+            assert_eq!((text.as_slice(), decoder.wire_size()), (stored.as_slice(), whole.wire_size()), "{step}");
+        }
     }
 }

@@ -8,8 +8,8 @@ use crate::addr;
 use crate::lists::members::Members;
 use crate::lists::settings::{Language, Parts, Posting, Refused};
 use crate::lists::{ListName, ListSettings};
-use crate::msg;
 use crate::msg::structure::Structure;
+use crate::msg::{self, automatic};
 
 /// What becomes of a post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,12 +79,8 @@ pub fn judge_header(name: &ListName, settings: &ListSettings, members: &Members,
     if post.sender.is_none() {
         return Verdict::Drop("the sender is empty: a report, not a post");
     }
-    let is_auto =
-        |field: &msg::Field<'_>| field.is("auto-submitted") && !field.value().to_ascii_lowercase().starts_with("no");
     // What a program wrote by itself may be a post (a build's report); what answers a copy may not.
-    let is_reply =
-        |field: &msg::Field<'_>| is_auto(field) && field.value().to_ascii_lowercase().starts_with("auto-replied");
-    if msg::fields(post.header).any(|field| is_reply(&field)) {
+    if automatic::auto_submitted(post.header).is_some_and(|how| how.starts_with("auto-replied")) {
         return Verdict::Drop("an automatic answer");
     }
     let author = post.author.as_ref().map(|mailbox| &mailbox.address);

@@ -5,7 +5,7 @@
 
 use crate::addr::{self, Address, Mailbox};
 use crate::lists::ListName;
-use crate::msg::{self, Facts, words};
+use crate::msg::{self, Facts, automatic, words};
 
 /// Longest Subject that is repeated, in characters.
 const SUBJECT_LIMIT: usize = 200;
@@ -60,33 +60,17 @@ impl<'a> Inbound<'a> {
         if self.sender.is_none() {
             return Some("the sender is empty");
         }
-        for field in msg::fields(self.header) {
-            let value = field.value().to_ascii_lowercase();
-            match field.name.to_ascii_lowercase().as_str() {
-                "auto-submitted" if !value.starts_with("no") => return Some("Auto-Submitted"),
-                "precedence" if ["bulk", "list", "junk"].contains(&value.as_str()) => return Some("Precedence"),
-                "list-id" | "list-post" => return Some("it came by a list"),
-                "x-loop" => return Some("X-Loop"),
-                _ => {}
-            }
+        if let Some(why) = automatic::silence(self.header) {
+            return Some(why);
+        }
+        if msg::find(self.header, "x-loop").is_some() {
+            return Some("X-Loop");
         }
         match &self.author {
             None => Some("no author"),
-            Some(author) => is_machine(&author.address).then_some("a program's address"),
+            Some(author) => automatic::is_program(author.address.local()).then_some("a program's address"),
         }
     }
-}
-
-/// True for addresses behind which no person reads (RFC 3834 §2).
-fn is_machine(address: &Address) -> bool {
-    let local = address.to_key().local().to_string();
-    let ends = ["-request", "-owner", "-bounces", "-control", "-subscribe", "-unsubscribe"];
-    let whole = ["mailer-daemon", "postmaster-daemon", "majordomo", "listserv", "noreply", "no-reply"];
-    whole.contains(&local.as_str())
-        || local.starts_with("owner-")
-        || local.contains("-bounces+")
-        || local.contains("-confirm+")
-        || ends.iter().any(|end| local.ends_with(end))
 }
 
 /// The author's mailbox.

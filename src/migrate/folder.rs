@@ -4,7 +4,7 @@ use super::names::Remote;
 use super::state::{Digest, Item, Known};
 use super::{MigrateError, Progress, Run};
 use crate::clock::Timestamp;
-use crate::dot::{self, CrlfDecoder};
+use crate::dot::MeasuredDecoder;
 use crate::mailbox::{System, Uid, UidSet};
 use crate::proto::imap_client::{Event, Fetched, ServerError, Status, code, quoted};
 use crate::store::{Append, FlagChange, Folder, How};
@@ -48,8 +48,7 @@ impl Meta {
 /// A message that is coming in.
 struct Incoming {
     append: Append,
-    decoder: CrlfDecoder,
-    ends_in_cr: bool,
+    decoder: MeasuredDecoder,
     digest: sha2::Sha256,
 }
 
@@ -57,28 +56,26 @@ impl Incoming {
     fn new(folder: &Folder) -> Incoming {
         let append =
             Append { draft: folder.draft(), wire_size: 0, system: 0, keywords: Vec::new(), internal_date: None };
-        Incoming { append, decoder: CrlfDecoder::keeping_bare(), ends_in_cr: false, digest: sha2::Sha256::new() }
+        Incoming { append, decoder: MeasuredDecoder::default(), digest: sha2::Sha256::new() }
     }
 
     fn write(&mut self, octets: &[u8]) -> std::io::Result<()> {
-        let mut text = Vec::with_capacity(octets.len() + 1);
-        self.decoder.feed(octets, &mut text);
+        let text = self.decoder.feed(octets);
         self.put(&text)
     }
 
     fn put(&mut self, text: &[u8]) -> std::io::Result<()> {
-        let Some(last) = text.last() else { return Ok(()) };
-        // A CR and a LF that came apart are one line end on the wire.
-        self.append.wire_size += dot::crlf_size(text) - u64::from(self.ends_in_cr && text[0] == b'\n');
-        self.ends_in_cr = *last == b'\r';
+        if text.is_empty() {
+            return Ok(());
+        }
         self.digest.update(text);
         self.append.draft.write(text)
     }
 
     fn finish(mut self, meta: &Meta) -> std::io::Result<(Item, Append)> {
-        let mut text = Vec::new();
-        self.decoder.finish(&mut text);
+        let text = self.decoder.finish();
         self.put(&text)?;
+        self.append.wire_size = self.decoder.wire_size();
         let mut append = self.append;
         append.system = meta.system;
         append.keywords.clone_from(&meta.keywords);

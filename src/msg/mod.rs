@@ -14,6 +14,7 @@
 //! | decoded: for people who search and read | `charset`, `transfer`, `words`, `html`, `text`, `folding`, `subject`, `date` |
 
 pub mod address;
+pub mod automatic;
 pub mod bodystructure;
 pub mod charset;
 pub mod content;

@@ -3,14 +3,14 @@
 //! Called by `attempt`, for one mailer, host and sender at a time. The message goes out with the header that the mailer wants
 //! ([`crate::route::Agent`]), its lines as L=, E= and the flags say (`lines`).
 
-use super::attempt::{Attempt, Runner, ours, owner};
+use super::attempt::{Attempt, Runner, ours, owner, tls_wish};
 use super::conversation::{Conversation, Spoken};
 use super::lines::{Lines, Shape};
 use super::opening::Open;
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::deliver::{AgentCall, run_agent};
-use crate::envelope::{Envelope, Recipient, Source, TlsWish};
+use crate::envelope::{Envelope, Recipient, Source};
 use crate::msg;
 use crate::route::{Agent, Letterhead};
 use crate::rules::macros::Macros;
@@ -160,12 +160,7 @@ impl Runner {
         now: Timestamp,
     ) -> Result<Vec<Spoken>, Failure> {
         let (mailer, host) = dressed.agent.hop(&dressed.macros)?;
-        let wish = match attempt.envelope().handling.tls {
-            // RFC 8689 §5: a report is not lost for it.
-            TlsWish::Required if sender.is_none() => TlsWish::Usual,
-            wish => wish,
-        };
-        let plan = self.hops.plan_for(mailer, &host, wish, now)?;
+        let plan = self.hops.plan_for(mailer, &host, tls_wish(attempt.envelope()), now)?;
         // What the rules have made of the sender; what is no address any more goes as it came.
         let shown = sender.and_then(|_| {
             let text = dressed.agent.expanded(&[crate::rules::meta::MACRO, b'g'], &dressed.macros);
@@ -206,6 +201,11 @@ impl Runner {
         let (agent, macros) = (&dressed.agent, &dressed.macros);
         let mailer = agent.mailer();
         let users: Vec<&str> = recipients.iter().map(|recipient| &*recipient.delivery.user).collect();
+        // A stranger's address must not become an option of the program. A command of an alias is its administrator's.
+        if &*mailer.name != "prog" && users.iter().any(|user| user.starts_with('-')) {
+            let text = "Addresses that begin with a dash are not given to programs";
+            return Err(Failure::permanent((1, 3), text, ""));
+        }
         let folders = agent.expanded(&mailer.folder, macros);
         let folders = String::from_utf8_lossy(&folders).into_owned();
         let call = AgentCall {

@@ -391,12 +391,7 @@ impl Runner {
         kept: &mut Option<Open>,
         now: Timestamp,
     ) -> Held {
-        let wish = match attempt.envelope.handling.tls {
-            // RFC 8689 §5: a report is not lost for it.
-            TlsWish::Required if attempt.envelope.sender.is_none() => TlsWish::Usual,
-            wish => wish,
-        };
-        let plan = match self.hops.plan_for(mailer, host, wish, now) {
+        let plan = match self.hops.plan_for(mailer, host, tls_wish(&attempt.envelope), now) {
             Ok(plan) => plan,
             // Nobody was asked: that says nothing about the host.
             Err(failure) => {
@@ -419,6 +414,15 @@ impl Runner {
             now,
         };
         conversation.hold(kept, &mut || attempt.work().claim.message().map(|m| Box::new(m) as Box<dyn Read>))
+    }
+}
+
+/// What a message demands of TLS on its way.
+pub(super) fn tls_wish(envelope: &Envelope) -> TlsWish {
+    match envelope.handling.tls {
+        // RFC 8689 §5: a report is not lost for it.
+        TlsWish::Required if envelope.sender.is_none() => TlsWish::Usual,
+        wish => wish,
     }
 }
 

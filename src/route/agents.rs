@@ -165,9 +165,9 @@ impl Agent {
         &self.compiled.rules.mailers[self.number]
     }
 
-    /// True when one call serves several recipients.
+    /// True when one call serves several recipients; each file is one by itself.
     pub fn takes_many(&self) -> bool {
-        self.mailer().has(b'm') || self.is_network()
+        !self.is_file() && (self.mailer().has(b'm') || self.is_network())
     }
 
     /// True when it is spoken to over the network.

@@ -160,6 +160,34 @@ fn flag_m_takes_all_recipients_at_once_and_prog_runs_a_shell() {
 }
 
 #[test]
+fn each_file_gets_the_message_whatever_flags_its_mailer_has() {
+    let old = Old::new();
+    old.write("sendmail.cf", &format!("{FILE}M*file*, P=[FILE], F=lsDFMPEouqm, A=FILE $u\n"));
+    old.write("aliases", "files: DIR/one, DIR/two\n");
+    for name in ["one", "two"] {
+        old.write(name, "");
+        let owner = Some(nix::unistd::Uid::from_raw(1)).filter(|_| nix::unistd::geteuid().is_root());
+        nix::unistd::chown(&old.path(name), owner, None).unwrap();
+    }
+    assert_eq!(old.send(&["files"]), (0, String::new()));
+    for name in ["one", "two"] {
+        assert!(old.read(name).contains("\nSubject: hello\n"), "{name}: {}", old.read(name));
+    }
+}
+
+#[test]
+fn no_address_becomes_an_option_of_a_program() {
+    let old = Old::new();
+    assert_eq!(old.run(&["-t"], "To: -oops@script.test\n\nbody\n").0, 69);
+    // Its sender is told, by the mailer for users.
+    let log = old.read("log");
+    assert!(log.starts_with("ARGS local root\n") && log.contains("begin with a dash"), "{log}");
+    assert!(!log.contains("ARGS script"), "{log}");
+    assert_eq!(old.send(&["o-ps@script.test"]).0, 0);
+    assert!(old.read("log").contains("ARGS script thehost o-ps@script.test\n"), "{}", old.read("log"));
+}
+
+#[test]
 fn a_host_is_spoken_to_at_the_mailers_port() {
     let mut old = Old::new();
     let server = old.server.take().unwrap();

@@ -9,7 +9,7 @@ use super::limit::MessageLimits;
 use super::message::{permitted, split_flags, writable};
 use super::selected::Selected;
 use super::{ImapService, Trouble};
-use crate::dot::{self, CrlfDecoder};
+use crate::dot::MeasuredDecoder;
 use crate::mailbox::{Entry, Rights, System, UidSet};
 use crate::proto::imap::response::{self, Code, Status};
 use crate::proto::imap::{Answer, AppendMessage, Messages, Outcome, Refusal};
@@ -31,9 +31,7 @@ pub(super) struct Appending {
 #[derive(Debug)]
 struct Current {
     append: Append,
-    decoder: CrlfDecoder,
-    /// The last stored octet was a CR: with a LF behind it, it is a line end that needs no other CR on the wire.
-    ends_in_cr: bool,
+    decoder: MeasuredDecoder,
     /// Octets announced so far, as the client counts them.
     announced: u64,
     /// It came as a literal8: every octet counts.
@@ -45,8 +43,7 @@ impl Current {
     fn new(append: Append, announced: u64) -> Current {
         Current {
             append,
-            decoder: CrlfDecoder::keeping_bare(),
-            ends_in_cr: false,
+            decoder: MeasuredDecoder::default(),
             announced,
             is_binary: false,
             header: HeaderWatch::default(),
@@ -54,23 +51,22 @@ impl Current {
     }
 
     fn write(&mut self, octets: &[u8]) -> std::io::Result<()> {
-        let mut text = Vec::with_capacity(octets.len() + 1);
-        self.decoder.feed(octets, &mut text);
+        let text = self.decoder.feed(octets);
         self.put(&text)
     }
 
     fn put(&mut self, text: &[u8]) -> std::io::Result<()> {
-        let Some(last) = text.last() else { return Ok(()) };
-        self.append.wire_size += dot::crlf_size(text) - u64::from(self.ends_in_cr && text[0] == b'\n');
-        self.ends_in_cr = *last == b'\r';
+        if text.is_empty() {
+            return Ok(());
+        }
         self.header.feed(text);
         self.append.draft.write(text)
     }
 
     fn finish(mut self) -> std::io::Result<Append> {
-        let mut text = Vec::new();
-        self.decoder.finish(&mut text);
+        let text = self.decoder.finish();
         self.put(&text)?;
+        self.append.wire_size = self.decoder.wire_size();
         Ok(self.append)
     }
 }
