@@ -66,8 +66,7 @@ pub(super) fn difference(before: &Names, after: &Names, is_told: impl Fn(&str, &
     let parents: Vec<&str> =
         affected.iter().filter_map(|name| name.rsplit_once(SEPARATOR)).map(|(parent, _)| parent).collect();
     affected.extend(parents.into_iter().filter(|parent| !renamed.contains_key(parent)));
-    let told = renamed.iter().filter(|(to, from)| !goes_with_another(from, to, &renamed, &is_told));
-    let (told, circles) = in_order(told.map(|(to, from)| (*to, *from)).collect());
+    let (told, circles) = told_as_renamed(&renamed, &is_told);
     affected.extend(circles);
     let mut happened: Vec<Happened> = told
         .into_iter()
@@ -83,6 +82,25 @@ pub(super) fn difference(before: &Names, after: &Names, is_told: impl Fn(&str, &
         }
     }
     happened
+}
+
+/// The new and old names that are told as renamed, in their order, and the new names of those that have changed places. What lies below one
+/// of the latter has no line to go with, so that it is told by itself, and may turn out to have changed places as well.
+fn told_as_renamed<'a>(
+    renamed: &BTreeMap<&'a str, &'a str>,
+    is_told: &impl Fn(&str, &str) -> bool,
+) -> (Vec<(&'a str, &'a str)>, BTreeSet<&'a str>) {
+    let mut renamed = renamed.clone();
+    let mut circles = BTreeSet::new();
+    loop {
+        let alone = renamed.iter().filter(|(to, from)| !goes_with_another(from, to, &renamed, is_told));
+        let (told, places_changed) = in_order(alone.map(|(to, from)| (*to, *from)).collect());
+        if places_changed.is_empty() {
+            return (told, circles);
+        }
+        renamed.retain(|to, _| !places_changed.contains(to));
+        circles.extend(places_changed);
+    }
 }
 
 /// New and old names in an order in which a client can follow: no name is taken that is not free yet, and what left a mailbox's tree goes
@@ -161,6 +179,9 @@ mod tests {
             ("a=1", "a=2 b=1", "a>b a"),
             ("a=1 b=2", "b=1 c=2", "b>c a>b"),
             ("a=1 b=2 c=3", "a=3 b=1 c=2 d=4", "a b c d"),
+            // What is below those goes with none of them.
+            ("a=1 a/x=2 b=3 b/x=4", "a=3 a/x=4 b=1 b/x=2", "a a/x b b/x"),
+            ("a=1 a/x=2 b=3", "a=3 b=1 b/x=2", "a/x>b/x a b"),
             ("a=1", "a=2", "a"),
             ("a=1 b*", "a=1* b*", "a*"),
             ("a=1 b*", "a=1", "b*"),
