@@ -220,9 +220,11 @@ fn run(arguments: Arguments) -> super::Done {
                 .map_err(|text| Ended::new(Exit::Usage, format!("{text:?} is no message id")))?;
             let is_after = |id: &Id| after.as_ref().is_none_or(|after| id > after);
             if which_is_empty(&which) {
-                return list::list(&spool, spool.oldest()?.filter(is_after).take(limit), json);
+                let listing = spool.listing().filter(|id| id.as_ref().map_or(true, is_after));
+                return list::list(&spool, listing, limit, json);
             }
-            list::list(&spool, choose(&spool, &which)?.into_iter().filter(is_after).take(limit), json)
+            let chosen = choose(&spool, &which)?.into_iter().filter(is_after).map(Ok);
+            list::list(&spool, chosen, limit, json)
         }
         Action::Show { which, json, text } => list::show(&spool, choose(&spool, &which)?, json, text),
         Action::Append { .. } => super::emsend::not_mine(),

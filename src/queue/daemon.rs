@@ -9,7 +9,7 @@ use super::crew::Crew;
 use super::drops::take_dropped;
 use crate::clock::Timestamp;
 use crate::log;
-use crate::spool::{BUCKETS, Hint, Id};
+use crate::spool::{BUCKETS, Heads, Hint, Id};
 use std::io;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -62,7 +62,8 @@ impl Daemon {
     pub fn run(self, now: fn() -> Timestamp, mut wait: impl FnMut(Duration) -> Wake) {
         let crew = Crew::new(self.runner.clone(), now, false, Box::new(|_, _| {}));
         let (ask, asked) = mpsc::channel();
-        let scanner = Scanner { crew: crew.clone(), now, asked, seen: vec![None; BUCKETS], last: None };
+        let scanner =
+            Scanner { crew: crew.clone(), now, asked, seen: vec![None; BUCKETS], heads: Heads::default(), last: None };
         if let Err(e) = std::thread::Builder::new().name("scan".to_string()).spawn(move || scanner.serve()) {
             return log::event("thread-failed").field("reason", e).error().write();
         }
@@ -125,6 +126,8 @@ struct Scanner {
     asked: mpsc::Receiver<Look>,
     /// When each folder had last changed as we read it.
     seen: Vec<Option<Timestamp>>,
+    /// The oldest of each folder, for listings.
+    heads: Heads,
     last: Option<Timestamp>,
 }
 
@@ -157,13 +160,33 @@ impl Scanner {
     fn scan(&mut self) {
         self.take_dropped();
         let began = (self.now)();
+        if self.last.is_none() {
+            self.look_at_names();
+        }
         for bucket in 0..BUCKETS {
             if let Err(e) = self.scan_bucket(bucket) {
                 log::event("scan-failed").field("reason", e).error().write();
             }
         }
+        self.keep_heads();
         self.look_again(began);
         self.last = Some(began);
+    }
+
+    /// Reads the names alone, for the listings: the first scan takes its time, and the administrator who has just started a full queue is curious.
+    fn look_at_names(&mut self) {
+        for bucket in 0..BUCKETS {
+            if let Ok(there) = self.crew.runner.gate().spool.scan_bucket(bucket) {
+                self.heads.note(bucket, &there);
+            }
+        }
+        self.keep_heads();
+    }
+
+    fn keep_heads(&self) {
+        if let Err(e) = self.crew.runner.gate().spool.write_heads(&self.heads) {
+            log::event("cache-failed").field("reason", e).error().write();
+        }
     }
 
     fn scan_bucket(&mut self, bucket: usize) -> io::Result<()> {
@@ -175,6 +198,7 @@ impl Scanner {
             return Ok(());
         }
         let there = spool.scan_bucket(bucket)?;
+        self.heads.note(bucket, &there);
         self.seen[bucket] = changed.filter(|_| is_settled);
         let news = self.crew.board().compare(bucket, &there);
         if !news.is_empty() {

@@ -22,6 +22,7 @@
 
 mod claim;
 mod drop;
+mod heads;
 mod hint;
 mod id;
 mod journal;
@@ -30,6 +31,7 @@ mod text;
 
 pub use claim::{Claim, ClaimError, MessageText};
 pub use drop::{Dropped, Handed};
+pub use heads::{Heads, Listing};
 pub use hint::Hint;
 pub use id::{BUCKETS, Id, PackedId};
 pub use journal::{Outcome, Progress, Record, State};

@@ -7,15 +7,21 @@ use crate::envelope::Envelope;
 use crate::spool::{Id, Progress, Spool, State};
 use crate::status::Exit;
 use serde_json::json;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 
+/// Acts on messages until so many were there; gives their number.
 fn each(
     spool: &Spool,
-    ids: impl IntoIterator<Item = Id>,
+    ids: impl IntoIterator<Item = io::Result<Id>>,
+    most: usize,
     mut act: impl FnMut(&Id, &Envelope, &Progress) -> Result<(), Ended>,
 ) -> Result<usize, Ended> {
     let mut count = 0;
     for id in ids {
+        if count == most {
+            break;
+        }
+        let id = id?;
         match spool.peek(&id) {
             Ok(Some((envelope, progress))) => {
                 act(&id, &envelope, &progress)?;
@@ -73,8 +79,13 @@ fn to_json(id: &Id, envelope: &Envelope, progress: &Progress) -> serde_json::Val
 }
 
 /// `emqueue list`.
-pub(super) fn list(spool: &Spool, ids: impl IntoIterator<Item = Id>, json: bool) -> super::super::Done {
-    each(spool, ids, |id, envelope, progress| {
+pub(super) fn list(
+    spool: &Spool,
+    ids: impl IntoIterator<Item = io::Result<Id>>,
+    most: usize,
+    json: bool,
+) -> super::super::Done {
+    each(spool, ids, most, |id, envelope, progress| {
         if json {
             return say(&format!("{}\n", to_json(id, envelope, progress)));
         }
@@ -103,7 +114,7 @@ pub(super) fn list(spool: &Spool, ids: impl IntoIterator<Item = Id>, json: bool)
 
 /// `emqueue show`.
 pub(super) fn show(spool: &Spool, ids: Vec<Id>, json: bool, text_only: bool) -> super::super::Done {
-    each(spool, ids, |id, envelope, progress| {
+    each(spool, ids.into_iter().map(Ok), usize::MAX, |id, envelope, progress| {
         if json {
             return say(&format!("{}\n", to_json(id, envelope, progress)));
         }
@@ -199,7 +210,7 @@ pub(super) fn mailq(spool: &Spool, ids: impl ExactSizeIterator<Item = Id>, bare:
     let dir = if bare.is_some() { dir.parent().unwrap_or(&dir) } else { &dir };
     say(&format!("\t\t{} ({} {noun})\n", dir.display(), ids.len()))?;
     say("-----Q-ID------- --Size-- -----Q-Time----- ------------Sender/Recipient-----------\n")?;
-    let count = each(spool, ids, |id, envelope, progress| {
+    let count = each(spool, ids.map(Ok), usize::MAX, |id, envelope, progress| {
         let mark = if progress.held || held_until(envelope, progress).is_some() { '?' } else { ' ' };
         let nobody = || if bare.is_some() { "MAILER-DAEMON" } else { "<MAILER-DAEMON>" }.to_string();
         let sender = envelope.sender.as_ref().map_or_else(nobody, shown);
