@@ -348,6 +348,14 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
         self.patience
     }
 
+    /// The server ends: a peer that waits for nothing is told so where its protocol has a word for that. What is left to do is done by
+    /// [`Conn::step`].
+    pub fn farewell(&mut self) {
+        if self.outgoing().is_empty() && self.pending.is_none() && self.handshake_until.is_none() && !self.is_closing {
+            self.session.shutdown(Instant::now());
+        }
+    }
+
     /// The connection is over.
     pub fn closed(&mut self) {
         self.pending = None;

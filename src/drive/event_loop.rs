@@ -322,15 +322,42 @@ where
             }
             for (mut live, _) in back {
                 self.away -= 1;
-                let out = live.conn.outgoing().to_vec();
-                let _ = live.stream.write(&out);
-                live.conn.closed();
+                last_words(&mut live);
             }
         }
-        for live in self.slots.iter_mut().flatten() {
-            live.conn.closed();
-        }
+        self.slots.iter_mut().flatten().for_each(|live| last_words(live));
     }
+}
+
+/// What a connection is told at the end, as far as its peer takes it at once.
+fn last_words<S, V>(live: &mut Live<S, V>)
+where
+    S: Session,
+    V: Service<Ask = S::Ask, Answer = S::Answer>,
+{
+    panics::caught(|| {
+        // The last answer first: it may be what the peer waits for.
+        let mut is_taken = write_out(live);
+        if is_taken {
+            live.conn.farewell();
+            live.conn.step(false);
+            is_taken = write_out(live);
+        }
+        is_taken
+    });
+    panics::caught(|| live.conn.closed());
+}
+
+/// Writes what is there; false when not all of it was taken.
+fn write_out<S, V>(live: &mut Live<S, V>) -> bool
+where
+    S: Session,
+    V: Service<Ask = S::Ask, Answer = S::Answer>,
+{
+    let out = live.conn.outgoing().to_vec();
+    let written = live.stream.write(&out).unwrap_or(0);
+    live.conn.wrote(written);
+    written == out.len()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

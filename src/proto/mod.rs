@@ -46,6 +46,9 @@ pub trait Session {
     /// The deadline has passed.
     fn timeout(&mut self, now: Instant);
 
+    /// The server ends now, and this peer has had all its answers. A protocol that has a word for it says it, and closes.
+    fn shutdown(&mut self, _now: Instant) {}
+
     /// What the service watches has changed. Most protocols have no word for that.
     fn notified(&mut self, _now: Instant) {}
 

@@ -33,6 +33,32 @@ fn a_peer_that_reads_nothing_is_left_and_stops_nobody() {
 }
 
 #[test]
+fn who_is_connected_is_told_when_the_server_ends() {
+    let world = World::new();
+    world.start();
+    let connect = |service: &str| Client::connect(world.address(service));
+    let (mut smtp, mut body, mut pop) = (connect("smtp"), connect("lmtp"), connect("pop3"));
+    let (mut imap, mut idle, mut sieve) = (connect("imap"), connect("imap"), connect("managesieve"));
+    assert!(smtp.reply().starts_with("220") && body.reply().starts_with("220"));
+    body.send("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\nSubject: half\r\n");
+    (0..3).for_each(|_| assert!(body.reply().starts_with("250")));
+    assert!(body.reply().starts_with("354"));
+    assert!(pop.line().starts_with("+OK") && imap.line().starts_with("* OK") && idle.line().starts_with("* OK"));
+    idle.send("a LOGIN alice@example.test demo\r\nb SELECT INBOX\r\nc IDLE\r\n");
+    while !idle.line().starts_with("+ ") {}
+    while !sieve.line().starts_with("OK") {}
+    world.stop();
+    assert_eq!(smtp.reply().trim_end(), "421 4.3.2 Shutting down; try again in a moment");
+    assert!(body.reply().starts_with("421 4.3.2"));
+    assert!(imap.line().starts_with("* BYE the server is shutting down"));
+    assert!(idle.line().starts_with("* BYE"));
+    assert!(sieve.line().starts_with("BYE (TRYLATER)"));
+    // POP3 has no such word, and half a message is none.
+    assert_eq!(pop.line(), "");
+    assert_eq!(world.mailbox("alice").len(), 0);
+}
+
+#[test]
 fn a_pop3_reader_that_stops_gives_the_mailbox_back() {
     let world = World::new();
     world.set("pop3.idle", "1s");

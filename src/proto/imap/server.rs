@@ -376,6 +376,13 @@ impl Session for ImapSession {
         }
     }
 
+    /// RFC 9051 §7.1.5.
+    fn shutdown(&mut self, _now: Instant) {
+        if self.wait.is_none() && self.penalty.is_none() && self.out.is_empty() {
+            self.bye(None, "the server is shutting down");
+        }
+    }
+
     fn notified(&mut self, _now: Instant) {
         self.has_news = self.phase != Phase::NotAuthenticated;
     }

@@ -297,6 +297,13 @@ impl Session for ManageSieveSession {
         }
     }
 
+    /// RFC 5804 §1.2. A reply in the middle of a script would be taken for its octets.
+    fn shutdown(&mut self, _now: Instant) {
+        if self.wait.is_none() && self.penalty.is_none() && self.out.is_empty() {
+            self.bye(Some(Code::TryLater), "The server is shutting down");
+        }
+    }
+
     fn next(&mut self) -> Step<Ask> {
         if !self.out.is_empty() {
             return Step::Send(std::mem::take(&mut self.out));

@@ -458,6 +458,15 @@ impl Session for SmtpSession {
         }
     }
 
+    /// RFC 5321 §3.8: no connection is closed without a 421.
+    fn shutdown(&mut self, now: Instant) {
+        self.now = now;
+        if self.waits.is_empty() && self.penalty.is_none() && !matches!(self.mode, Mode::Turned) {
+            self.say(421, (4, 3, 2), "Shutting down; try again in a moment");
+            self.close();
+        }
+    }
+
     fn next(&mut self) -> Step<Ask> {
         if !self.out.is_empty() {
             return Step::Send(std::mem::take(&mut self.out));
