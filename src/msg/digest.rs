@@ -129,7 +129,7 @@ impl<'a> Digest<'a> {
     /// The record with the EMAILID of its text, which takes longer to make than all the rest, and is seldom asked for.
     pub fn identified(record: &[u8], text: &[u8]) -> Vec<u8> {
         let Some(digest) = Digest::read(record) else { return record.to_vec() };
-        let id = email_id(text);
+        let id = object_id('M', text);
         let at = HEAD + 4 * Part::EmailId as usize;
         let mut identified = record[..record.len() - digest.part(Part::EmailId).len()].to_vec();
         identified[at..at + 4].copy_from_slice(&(id.len() as u32).to_le_bytes());
@@ -181,17 +181,25 @@ impl<'a> Digest<'a> {
         self.part(Part::References).split(|b| *b == b'\n').filter(|id| !id.is_empty())
     }
 
+    /// THREADID: the same for a message and all that name it, or the one it names, as the oldest of their ancestors (RFC 8474 §5.2). So it is the
+    /// same in every mailbox, and in whatever order the messages come. `None` without any identifier.
+    pub fn thread_id(&self) -> Option<String> {
+        let own = Some(self.part(Part::MessageId)).filter(|id| !id.is_empty());
+        self.references().next().or(own).map(|root| object_id('T', root))
+    }
+
     /// A line of [`Part::SortKeys`] or [`Part::DisplayKeys`].
     pub fn key(&self, part: Part, line: usize) -> &'a [u8] {
         self.part(part).split(|b| *b == b'\n').nth(line).unwrap_or_default()
     }
 }
 
-fn email_id(text: &[u8]) -> String {
+/// An `objectid` (RFC 8474 §7) that follows from these bytes.
+fn object_id(kind: char, of: &[u8]) -> String {
     use sha2::Digest as _;
-    let digest = sha2::Sha256::digest(text);
+    let digest = sha2::Sha256::digest(of);
     let digits: String = digest.iter().take(15).map(|b| format!("{b:02x}")).collect();
-    format!("M{digits}")
+    format!("{kind}{digits}")
 }
 
 fn printed(print: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -257,8 +265,10 @@ pub fn references(header: &[u8], envelope: &Envelope<'_>) -> Vec<Vec<u8>> {
         found = envelope.in_reply_to.as_deref().map(identifiers).unwrap_or_default();
         found.truncate(1);
     }
-    let surplus = found.len().saturating_sub(REFERENCES_LIMIT);
-    found.drain(..surplus);
+    // The oldest stays: it names the thread.
+    if let Some(surplus) = found.len().checked_sub(REFERENCES_LIMIT) {
+        found.drain(1..=surplus);
+    }
     found
 }
 
@@ -313,6 +323,21 @@ mod tests {
             (text(Part::Preview), Digest::identified(&record, TEXT)),
             ("Hello World".to_string(), record.clone())
         );
+    }
+
+    #[test]
+    fn a_thread_has_the_name_of_its_oldest_message() {
+        let thread =
+            |header: &str| Digest::read(&Digest::of(format!("{header}\n\nx\n").as_bytes())).unwrap().thread_id();
+        let root = thread("Message-ID: <a@x>");
+        assert!(root.as_ref().is_some_and(|id| id.len() == 31 && id.starts_with('T')), "{root:?}");
+        assert_eq!(thread("Message-ID: <b@x>\nIn-Reply-To: <a@x>"), root);
+        assert_eq!(thread("Message-ID: <c@x>\nReferences: <\"a\"@x> <b@x>\nIn-Reply-To: <b@x>"), root);
+        // However long it gets.
+        let long: String = (0..1000).map(|n| format!(" <{n}@x>")).collect();
+        assert_eq!(thread(&format!("Message-ID: <d@x>\nReferences: <a@x>{long}")), root);
+        assert_ne!(thread("Message-ID: <b@x>"), root);
+        assert_eq!((thread("Subject: a@x"), thread("Message-ID: <>")), (None, None));
     }
 
     #[test]

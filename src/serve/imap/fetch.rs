@@ -221,7 +221,7 @@ impl Fetch {
                     digest(&mut fetch, "BODYSTRUCTURE", Part::BodyStructure, uid, messages, response)?;
                 }
                 FetchItem::EmailId => fetch.email_id(&mut response.out, &messages.email_id(uid)?),
-                FetchItem::ThreadId => fetch.thread_id(&mut response.out, None),
+                FetchItem::ThreadId => fetch.thread_id(&mut response.out, &messages.thread_id(uid)?),
                 FetchItem::Preview(_) => {
                     let record = messages.digest(uid)?;
                     let preview = Digest::read(&record).map(|d| d.part(Part::Preview)).unwrap_or_default();
@@ -297,8 +297,8 @@ pub(super) fn ranges(text: &[u8], section: &Section) -> Option<Vec<std::ops::Ran
 
 /// True for what is kept of messages in records.
 pub(super) fn needs_digest(item: &FetchItem) -> bool {
-    use FetchItem::{Body, BodyStructure, EmailId, Envelope, Preview};
-    matches!(item, Body | BodyStructure | EmailId | Envelope | Preview(_))
+    use FetchItem::{Body, BodyStructure, EmailId, Envelope, Preview, ThreadId};
+    matches!(item, Body | BodyStructure | EmailId | Envelope | Preview(_) | ThreadId)
 }
 
 fn digest(

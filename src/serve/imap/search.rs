@@ -65,6 +65,7 @@ pub(super) enum Test {
     Before(Timestamp),
     ModSeq(ModSeq),
     EmailId(String),
+    ThreadId(String),
     Digest(Part, Box<Finder<'static>>),
     /// One of the keys that need the text.
     Text(usize),
@@ -97,7 +98,7 @@ impl Test {
             Test::Not(test) => test.cost(),
             Test::Digest(..) | Test::Day(DateField::Sent, ..) => 1,
             Test::Larger(_) | Test::Smaller(_) | Test::Since(_) | Test::Before(_) | Test::Day(..) => 1,
-            Test::EmailId(_) => 1,
+            Test::EmailId(_) | Test::ThreadId(_) => 1,
             Test::Text(_) => 2,
             _ => 0,
         }
@@ -205,6 +206,7 @@ impl Test {
             Test::Since(moment) => messages.internal_date(entry)? >= *moment,
             Test::Before(moment) => messages.internal_date(entry)? <= *moment,
             Test::EmailId(id) => messages.email_id(entry.uid)? == *id,
+            Test::ThreadId(id) => messages.thread_id(entry.uid)? == *id,
             Test::Digest(part, needle) => ask(messages, entry.uid, |digest| needle.find(digest.part(*part)).is_some())?,
             simple => return Ok(simple.at_sight(number, entry, messages.recent())),
         }))
@@ -306,8 +308,7 @@ fn prepare(
         SearchKey::ModSeq(modseq) => Test::ModSeq(*modseq),
         SearchKey::SaveDateSupported => Test::All,
         SearchKey::EmailId(id) => Test::EmailId(id.clone()),
-        // RFC 8474 §5.2: threads are not tracked, every THREADID is NIL.
-        SearchKey::ThreadId(_) => Test::None,
+        SearchKey::ThreadId(id) => Test::ThreadId(id.clone()),
     })
 }
 

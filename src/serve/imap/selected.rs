@@ -233,6 +233,14 @@ impl Messages<'_> {
         Ok(id(&record).unwrap_or_default())
     }
 
+    /// THREADID. A message that has no identifier is a thread of its own.
+    pub(super) fn thread_id(&mut self, uid: Uid) -> Result<String, FolderError> {
+        match Digest::read(&self.digest(uid)?).and_then(|digest| digest.thread_id()) {
+            Some(id) => Ok(id),
+            None => Ok(self.email_id(uid)?.replacen('M', "T", 1)),
+        }
+    }
+
     /// The record of a message: the kept one, or a new one, which is kept then.
     pub(super) fn digest(&mut self, uid: Uid) -> Result<Record, FolderError> {
         if let Some(cached) = self.reader.cached(uid)

@@ -96,10 +96,10 @@ impl FetchPrinter {
         put(out, &format!("({id})"));
     }
 
-    /// `THREADID (id)`, or NIL.
-    pub fn thread_id(&mut self, out: &mut Vec<u8>, id: Option<&str>) {
+    /// `THREADID (id)` (RFC 8474 §5.2).
+    pub fn thread_id(&mut self, out: &mut Vec<u8>, id: &str) {
         self.item(out, "THREADID");
-        put(out, &id.map_or("NIL".into(), |id| format!("({id})")));
+        put(out, &format!("({id})"));
     }
 
     /// `PREVIEW "…"`, or NIL when it is not known yet (RFC 8970).

@@ -169,7 +169,7 @@ fn fetch_lines() {
         fetch.binary_head(out, &[1], None, 1, true);
         out.push(b'x');
         fetch.preview(out, None);
-        fetch.thread_id(out, Some("T1"));
+        fetch.thread_id(out, "T1");
         fetch.end(out);
     });
     assert_eq!(

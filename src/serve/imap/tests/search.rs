@@ -147,7 +147,20 @@ fn sort_and_thread() {
          h NO [BADCHARSET …
          A: i THREAD REFERENCES UTF-8 SUBJECT none
          * THREAD
-         i OK …",
+         i OK …
+         A: j FETCH 1:2 THREADID
+         * 1 FETCH (THREADID (T573a9c468b3a3ac17d1f7d791ed065))
+         * 2 FETCH (THREADID (T573a9c468b3a3ac17d1f7d791ed065))
+         j OK …
+         A: k SEARCH THREADID T573a9c468b3a3ac17d1f7d791ed065
+         * SEARCH 1 2
+         k OK …
+         A: l SEARCH NOT THREADID T573a9c468b3a3ac17d1f7d791ed065
+         * SEARCH 3
+         l OK …
+         A: m FETCH 3 (EMAILID THREADID)
+         * 3 FETCH (EMAILID (M…) THREADID (T…))
+         m OK …",
     );
 }
 
