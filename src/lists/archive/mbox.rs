@@ -72,7 +72,14 @@ impl Archive {
         let mut batch: Vec<Post> = Vec::new();
         let mut octets = 0;
         loop {
-            let one = next()?;
+            let one = match next() {
+                Ok(one) => one,
+                Err(error) => {
+                    // What came before it is not lost.
+                    self.append_all(&batch)?;
+                    return Err(error);
+                }
+            };
             let is_end = one.is_none();
             if let Some((message, received)) = one {
                 let id = Entry::of(0, &message, received).message_id;

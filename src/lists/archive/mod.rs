@@ -6,7 +6,8 @@
 //! |---|---|---|
 //! | `BUCKET/NUMBER` | a post as it was sent to the members, LF line ends; never changed; BUCKET is its number / 1000 | nothing repairs it: it is the truth |
 //! | `index` | one line a post ([`Entry`]), with a checksum; the last one for a number counts | `emlist archive LIST rebuild` makes it from the files |
-//! | `text` | what the posts say, folded for searching ([`search`]) | removed, and made again by the next search |
+//! | `text` | what the posts say, folded for searching ([`texts`]) | removed, and made again by the next search |
+//! | `signatures` | which pieces of words are in which of these texts ([`signatures`]) | the same |
 //! | `lock` | held by who appends | – |
 //!
 //! Order: the post is durable under its name before its line is appended, the line before `append` returns. A post without a line, after a
@@ -18,6 +19,8 @@ mod mbox;
 mod ranges;
 mod rebuild;
 mod search;
+mod signatures;
+mod texts;
 mod threads;
 
 pub use entry::Entry;
@@ -293,6 +296,11 @@ impl Index {
     /// All numbers, ascending.
     pub fn numbers(&self) -> impl DoubleEndedIterator<Item = u64> {
         self.lines.iter().map(|line| line.0)
+    }
+
+    /// True when it has a line for this number.
+    fn has(&self, number: u64) -> bool {
+        self.lines.binary_search_by_key(&number, |line| line.0).is_ok()
     }
 
     /// What is known of a post; `None` for a damaged line, too.

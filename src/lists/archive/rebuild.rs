@@ -57,7 +57,7 @@ impl Archive {
             posts += 1;
         }
         fsx::replace(&self.index_path(), text.as_bytes(), 0o600)?;
-        fsx::remove(&self.text_path())?;
+        self.forget_texts()?;
         Ok(posts)
     }
 

@@ -1,189 +1,196 @@
-//! Searching an archive: `text` holds what its posts say, folded, and is read from end to end.
+//! Searching an archive: `signatures` says where words can't be, `text` is read where they may be.
 //!
-//! A scan beats an index of words here: it needs no rules for what a word is, in any language, finds parts of words, and runs at the speed of
-//! memory. May be deleted at any time. Numbers are little-endian.
+//! Called by `emlist archive search`. The newest posts are looked at first, so that a common word costs little; a rare one is ruled out by the
+//! signatures nearly everywhere. Words of one or two octets have no signature, and are looked for in all texts. Parts of words are
+//! found, in any language, because nothing here knows what a word is.
 //!
-//! | octets | what |
-//! |---|---|
-//! | 8, 4 | `EM-WORDS`, the rules by which texts were made |
-//! | 8, 4, 4 | of each post: number, length of its text, CRC-32 of both and the text |
-//! | | its text: author, subject, bodies; a line feed behind each |
-//!
-//! Records are appended under the archive's lock, not synced. What is torn or damaged is found by the next search, which makes the file
-//! anew; a post that is missing is added by it.
+//! What the two files lack, or have wrong, is made again from the posts by the search that finds it: a search finds the same
+//! with them and without.
 
+use super::texts::{POST_LIMIT, Place, RECORD_HEAD, SIGNED_EACH, record, said};
 use super::{Archive, Entry, Index};
 use crate::fsx;
 use crate::msg::folding::fold_for_search;
-use crate::msg::structure::Structure;
-use crate::msg::{grams, text};
+use crate::msg::grams::Wanted;
 use memchr::memmem::Finder;
 use std::collections::BTreeSet;
-use std::io::{self, Read};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 
-const MAGIC: &[u8; 8] = b"EM-WORDS";
-const HEAD: usize = 12;
-const RECORD_HEAD: usize = 16;
-/// So much of what a post says is searched, in octets.
-const POST_LIMIT: usize = 256 << 10;
-/// Octets read at once: few enough to stay in the processor's own memory while they are looked at.
-const CHUNK: usize = 256 << 10;
+/// Octets of texts that are read at once: few enough to stay in the processor's own memory while they are looked at.
+const CHUNK: u64 = 256 << 10;
+/// Octets between two texts that are cheaper to read than to pass over.
+const GAP: u64 = 4 << 10;
 /// Posts that are added under one lock.
 const AT_ONCE: usize = 500;
 /// Words of one search that are looked at.
 const WORDS_LIMIT: usize = 16;
 
+/// What is looked for: all of these words.
+struct Query {
+    words: Vec<(Finder<'static>, Wanted)>,
+}
+
+/// What the files have told.
+#[derive(Default)]
+struct Looked {
+    /// The newest posts that hold the words.
+    found: BTreeSet<u64>,
+    /// Posts whose texts are not there.
+    missing: Vec<u64>,
+    /// Octets of texts that no signature covers.
+    unsigned: u64,
+}
+
+impl Query {
+    fn of(words: &str) -> Query {
+        let folded = words.split_whitespace().take(WORDS_LIMIT).map(fold_for_search).filter(|word| !word.is_empty());
+        let mut words: Vec<(Finder<'static>, Wanted)> =
+            folded.map(|word| (Finder::new(word.as_bytes()).into_owned(), Wanted::of(&word))).collect();
+        // The longest is the rarest, as a rule.
+        words.sort_by_key(|(finder, _)| std::cmp::Reverse(finder.needle().len()));
+        Query { words }
+    }
+
+    fn may_be_in(&self, signature: &[u8]) -> bool {
+        self.words.iter().all(|(_, wanted)| wanted.may_be_in(signature))
+    }
+
+    fn is_in(&self, text: &[u8]) -> bool {
+        self.words.iter().all(|(finder, _)| finder.find(text).is_some())
+    }
+}
+
 impl Archive {
     /// The newest posts, at most `limit`, that hold each of these words or parts of words in author, subject or text; newest first.
     pub fn search(&self, words: &str, limit: usize) -> io::Result<Vec<Entry>> {
-        let folded: Vec<String> = words.split_whitespace().take(WORDS_LIMIT).map(fold_for_search).collect();
-        let mut finders: Vec<Finder> =
-            folded.iter().filter(|word| !word.is_empty()).map(|word| Finder::new(word.as_bytes())).collect();
-        if finders.is_empty() {
+        let query = Query::of(words);
+        if query.words.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
-        // The longest is the rarest, as a rule.
-        finders.sort_by_key(|finder| std::cmp::Reverse(finder.needle().len()));
         let index = self.index()?;
-        let mut found = BTreeSet::new();
-        let mut see = |number: u64, text: &[u8]| {
-            if finders.iter().all(|finder| finder.find(text).is_some()) {
-                found.insert(number);
-            }
+        let mut looked = match self.look(&index, &query, limit)? {
+            Some(looked) => looked,
+            None => self.look_again(&index, &query, limit)?,
         };
-        let missing = self.scan(&index, &mut see)?;
-        for some in missing.chunks(AT_ONCE) {
+        for some in looked.missing.chunks(AT_ONCE) {
             // Posts that come meanwhile wait for a part of them, not for all.
             let _lock = self.lock()?;
             for number in some {
                 let Some(message) = self.message(*number)? else { continue };
-                see(*number, said(&message).as_bytes());
+                if query.is_in(said(&message).as_bytes()) {
+                    looked.found.insert(*number);
+                }
                 let _ = self.append_text(*number, &message);
             }
         }
-        Ok(found.into_iter().rev().filter_map(|number| index.entry(number)).take(limit).collect())
+        // More than new posts leave: the file was lost, or is older than the signatures. When that can't be done now, the next search is slow, too.
+        if looked.unsigned > 2 * SIGNED_EACH
+            && let Ok(_lock) = self.lock()
+            && let Some(texts) = self.texts()?
+        {
+            let _ = self.sign_texts(&texts);
+        }
+        Ok(looked.found.into_iter().rev().filter_map(|number| index.entry(number)).take(limit).collect())
     }
 
-    /// Shows the texts there are; the numbers of posts that have none. A damaged file is removed, and all are missing.
-    fn scan(&self, index: &Index, see: &mut dyn FnMut(u64, &[u8])) -> io::Result<Vec<u64>> {
-        let mut seen: Vec<u64> = Vec::with_capacity(index.len());
-        let mut both = |number: u64, text: &[u8]| {
-            seen.push(number);
-            see(number, text);
+    /// Something was not whole. Perhaps a post was being added just then: under the lock it is. Or else the files go.
+    fn look_again(&self, index: &Index, query: &Query, limit: usize) -> io::Result<Looked> {
+        let _lock = self.lock()?;
+        if let Some(looked) = self.look(index, query, limit)? {
+            return Ok(looked);
+        }
+        fsx::remove(&self.signatures_path())?;
+        if let Some(looked) = self.look(index, query, limit)? {
+            return Ok(looked);
+        }
+        self.forget_texts()?;
+        Ok(Looked { missing: index.numbers().collect(), ..Looked::default() })
+    }
+
+    /// Looks at what the files hold; `None` when one of them is not whole.
+    fn look(&self, index: &Index, query: &Query, limit: usize) -> io::Result<Option<Looked>> {
+        let mut looked = Looked::default();
+        let Some(texts) = self.texts()? else {
+            looked.missing = index.numbers().collect();
+            return Ok(Some(looked));
         };
-        if !self.read_texts(&mut both)? {
-            // Perhaps a post was being added just then: under the lock it is whole.
-            let _lock = self.lock()?;
-            if !self.read_texts(&mut both)? {
-                fsx::remove(&self.text_path())?;
-                return Ok(index.numbers().collect());
+        let mut seen: Vec<u64> = Vec::with_capacity(index.len());
+        let mut maybe: Vec<Place> = Vec::new();
+        let signed = self.signatures(&mut |place, signature| {
+            seen.push(place.number);
+            if query.may_be_in(signature) {
+                maybe.push(place);
             }
+        })?;
+        let Some(signed) = signed else { return Ok(None) };
+        looked.unsigned = texts.size()?.saturating_sub(signed);
+        // What no signature covers yet is little, and new.
+        let mut see = |place: Place, text: &[u8]| {
+            seen.push(place.number);
+            if query.is_in(text) {
+                looked.found.insert(place.number);
+            }
+        };
+        if !texts.read_from(signed, &mut see)? {
+            return Ok(None);
         }
         seen.sort_unstable();
-        Ok(index.numbers().filter(|number| seen.binary_search(number).is_err()).collect())
-    }
-
-    /// False when the file is no whole one of these rules; a missing one is whole.
-    fn read_texts(&self, see: &mut dyn FnMut(u64, &[u8])) -> io::Result<bool> {
-        let mut file = match fsx::open_read(&self.text_path()) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
-            Err(e) => return Err(e),
-        };
-        let mut head = [0; HEAD];
-        if file.read_exact(&mut head).is_err() || head != self::head() {
-            return Ok(false);
-        }
-        let mut buffer = Vec::with_capacity(CHUNK + POST_LIMIT);
-        loop {
-            let before = buffer.len();
-            (&mut file).take(CHUNK as u64).read_to_end(&mut buffer)?;
-            let mut rest = buffer.as_slice();
-            while let Some((number, text, behind)) = record(rest) {
-                let Some(text) = text else { return Ok(false) };
-                see(number, text);
-                rest = behind;
+        looked.missing = index.numbers().filter(|number| seen.binary_search(number).is_err()).collect();
+        maybe.sort_unstable_by_key(|place| std::cmp::Reverse(place.number));
+        let mut wanted = limit;
+        let mut rest = maybe.as_slice();
+        let mut buffer = Vec::new();
+        while wanted > 0 && !rest.is_empty() {
+            let (near, behind) = rest.split_at(near(rest));
+            let Some(found) = read_near(texts.file(), near, query, &mut buffer)? else { return Ok(None) };
+            for number in found {
+                wanted -= usize::from(wanted > 0 && index.has(number) && looked.found.insert(number));
             }
-            if buffer.len() == before {
-                return Ok(rest.is_empty());
+            rest = behind;
+        }
+        Ok(Some(looked))
+    }
+}
+
+/// How many of these, which come from the newest to the oldest, are read at once: they stand close before one another.
+fn near(places: &[Place]) -> usize {
+    let mut start = places.first().map_or(0, |place| place.start);
+    let end = places.first().map_or(0, Place::end);
+    let mut count = 0;
+    for place in places {
+        let is_near = count == 0 || (place.end() <= start && start - place.end() <= GAP && end - place.start <= CHUNK);
+        if !is_near {
+            break;
+        }
+        start = place.start;
+        count += 1;
+    }
+    count
+}
+
+/// The posts among these whose texts hold the words; `None` when a text is not where it should be.
+fn read_near(file: &File, places: &[Place], query: &Query, buffer: &mut Vec<u8>) -> io::Result<Option<Vec<u64>>> {
+    let (Some(newest), Some(oldest)) = (places.first(), places.last()) else { return Ok(Some(Vec::new())) };
+    // `near` lets no more than this come together, and a place no more than a record.
+    let length = newest.end().saturating_sub(oldest.start).min(CHUNK + (RECORD_HEAD + POST_LIMIT) as u64);
+    buffer.resize(length as usize, 0);
+    match file.read_exact_at(buffer, oldest.start) {
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let mut found = Vec::new();
+    for place in places {
+        let at = (place.start - oldest.start) as usize;
+        match buffer.get(at..).and_then(record) {
+            Some((number, Some(text), _)) if number == place.number => {
+                if query.is_in(text) {
+                    found.push(number);
+                }
             }
-            if rest.len() > RECORD_HEAD + POST_LIMIT {
-                return Ok(false);
-            }
-            let done = buffer.len() - rest.len();
-            buffer.drain(..done);
+            _ => return Ok(None),
         }
     }
-
-    /// Adds what a post says; the caller holds the lock.
-    pub(super) fn append_text(&self, number: u64, message: &[u8]) -> io::Result<()> {
-        let path = self.text_path();
-        let mut file = fsx::open_append(&path, 0o600)?;
-        let mut out = Vec::new();
-        if file.metadata()?.len() == 0 {
-            out.extend_from_slice(&head());
-        }
-        let said = said(message);
-        let start = out.len();
-        out.extend_from_slice(&number.to_le_bytes());
-        out.extend_from_slice(&(said.len() as u32).to_le_bytes());
-        let crc = checksum(&out[start..], said.as_bytes());
-        out.extend_from_slice(&crc.to_le_bytes());
-        out.extend_from_slice(said.as_bytes());
-        fsx::write_all(&mut file, &path, &out)
-    }
-
-    pub(super) fn text_path(&self) -> PathBuf {
-        self.dir.join("text")
-    }
-}
-
-fn head() -> [u8; HEAD] {
-    let mut head = [0; HEAD];
-    head[..8].copy_from_slice(MAGIC);
-    head[8..].copy_from_slice(&grams::RULES.to_le_bytes());
-    head
-}
-
-fn checksum(head: &[u8], text: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(head);
-    hasher.update(text);
-    hasher.finalize()
-}
-
-/// A record: number, text (`None` when damaged), and what stands behind it.
-type Record<'a> = (u64, Option<&'a [u8]>, &'a [u8]);
-
-/// The record that begins here; `None` when it is not whole yet.
-fn record(bytes: &[u8]) -> Option<Record<'_>> {
-    let (head, rest) = bytes.split_at_checked(RECORD_HEAD)?;
-    let number = u64::from_le_bytes(*head.first_chunk()?);
-    let length = u32::from_le_bytes(*head.get(8..)?.first_chunk()?) as usize;
-    let crc = u32::from_le_bytes(*head.get(12..)?.first_chunk()?);
-    if length > POST_LIMIT {
-        return Some((number, None, rest));
-    }
-    let (text, rest) = rest.split_at_checked(length)?;
-    Some((number, Some(text).filter(|text| checksum(&head[..12], text) == crc), rest))
-}
-
-/// What a post says: author, subject, texts of its parts.
-fn said(message: &[u8]) -> String {
-    let structure = Structure::of(message);
-    let header = &message[structure.root().header.clone()];
-    let mut out = String::new();
-    for field in crate::msg::all_fields(header).filter(|field| field.is("from") || field.is("subject")) {
-        out.push_str(&crate::msg::words::decode_text(field.body()));
-        out.push('\n');
-    }
-    text::any_body_text(message, &structure, |text| {
-        out.push_str(text);
-        out.push('\n');
-        out.len() > POST_LIMIT
-    });
-    let mut folded = fold_for_search(&out);
-    folded.truncate(folded.floor_char_boundary(POST_LIMIT));
-    folded
+    Ok(Some(found))
 }

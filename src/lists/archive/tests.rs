@@ -167,3 +167,74 @@ fn hostile_headers_make_one_line_within_its_limit() {
     whole.date = Timestamp(0);
     assert_eq!(Entry::parse(line.trim_end().as_bytes()), Some(whole));
 }
+
+/// Posts of words that stand in many of them, and one of their own each; 1.7 MB of them. Their numbers, and what they say.
+fn large(archive: &Archive) -> Vec<(u64, String)> {
+    let posts: Vec<Post> = (1..=500)
+        .map(|number: u64| {
+            let words: String =
+                (0..700).map(|n| format!("w{:03} ", (number * 7 + n * n * 13 + number * n) % 900)).collect();
+            let text = format!(
+                "Subject: s{}\n\n{words} own{number}x 会議{} z\n",
+                number % 9,
+                "資料".repeat((number % 2) as usize)
+            );
+            Post { number: number * 2, message: text.into_bytes(), received: Timestamp(0) }
+        })
+        .collect();
+    archive.append_all(&posts).unwrap();
+    posts.iter().map(|post| (post.number, texts::said(&post.message))).collect()
+}
+
+#[test]
+fn a_search_finds_the_same_with_signatures_and_without() {
+    let (_dir, archive) = archive();
+    let posts = large(&archive);
+    let queries =
+        ["w100", "w1", "z", "own250x", "own25", "w899 w003", "会議", "会議資料", "s3 own", "nowhere", "料 z w5", "W1"];
+    let expected = |words: &str, limit: usize| -> Vec<u64> {
+        let words = words.to_lowercase();
+        let has = |post: &&(u64, String)| words.split(' ').all(|word| post.1.contains(word));
+        posts.iter().rev().filter(has).map(|post| post.0).take(limit).collect()
+    };
+    let check = |state: &str| {
+        for query in queries {
+            for limit in [1, 7, 1000] {
+                let found: Vec<u64> = archive.search(query, limit).unwrap().iter().map(|entry| entry.number).collect();
+                assert_eq!(found, expected(query, limit), "{state}: {query} {limit}");
+            }
+        }
+    };
+    let covered = || archive.signatures(&mut |_, _| {}).unwrap();
+    assert!(covered().is_some_and(|covered| covered > 1 << 20), "they are made while posts come");
+    check("whole");
+    let (signatures, text) = (archive.signatures_path(), archive.text_path());
+    let whole = std::fs::read(&signatures).unwrap();
+    let damage = |path: &Path, at: usize| {
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    for at in [3, 10, 20, whole.len() / 2, whole.len() - 1] {
+        damage(&signatures, at);
+        check("damaged signatures");
+        std::fs::write(&signatures, &whole).unwrap();
+    }
+    std::fs::write(&signatures, &whole[..whole.len() - 5]).unwrap();
+    check("torn signatures");
+    std::fs::remove_file(&signatures).unwrap();
+    check("no signatures");
+    archive.sign_texts(&archive.texts().unwrap().unwrap()).unwrap();
+    assert_eq!(covered(), Some(std::fs::metadata(&text).unwrap().len()));
+    check("all signed");
+    damage(&text, 700_000);
+    check("damaged texts");
+    let bytes = std::fs::read(&text).unwrap();
+    std::fs::write(&text, &bytes[..bytes.len() / 3]).unwrap();
+    check("torn texts");
+    std::fs::remove_file(&text).unwrap();
+    check("no texts, and signatures of other ones");
+    std::fs::remove_file(&text).unwrap();
+    std::fs::remove_file(&signatures).unwrap();
+    check("nothing");
+}
