@@ -298,11 +298,6 @@ impl Index {
         self.lines.iter().map(|line| line.0)
     }
 
-    /// True when it has a line for this number.
-    fn has(&self, number: u64) -> bool {
-        self.lines.binary_search_by_key(&number, |line| line.0).is_ok()
-    }
-
     /// What is known of a post; `None` for a damaged line, too.
     pub fn entry(&self, number: u64) -> Option<Entry> {
         let at = self.lines.binary_search_by_key(&number, |line| line.0).ok()?;

@@ -146,7 +146,7 @@ impl Archive {
             let (near, behind) = rest.split_at(near(rest));
             let Some(found) = read_near(texts.file(), near, query, &mut buffer)? else { return Ok(None) };
             for number in found {
-                wanted -= usize::from(wanted > 0 && index.has(number) && looked.found.insert(number));
+                wanted -= usize::from(wanted > 0 && index.entry(number).is_some() && looked.found.insert(number));
             }
             rest = behind;
         }
