@@ -47,6 +47,7 @@ Commands, one on each line; the # may be left out:
 # member             who the members are
 # summary            the posts: date, number, author, subject
 # get 4,9-11         posts by number; * for all, 9- from a number on
+# get 4,9-11 each    the same, each in a mail of its own
 # confirm TOKEN      answer a question of ours
 # end                what follows is not read
 ";
