@@ -56,6 +56,11 @@ impl Desk<'_> {
                     return Ok(format!("dropped: the same message was post {}", first.number));
                 }
                 let queue = Id::new(self.now);
+                // Behind an import that was cut short before it had said which numbers it gave.
+                let kept = if list.settings.archive { Archive::of(list).last_number().map_err(local)? } else { 0 };
+                if kept > posts.last() {
+                    posts.set_last(kept).map_err(local)?;
+                }
                 let number = posts.begin(source, &queue, &post.message_id, self.now).map_err(local)?;
                 (number, queue, false)
             }

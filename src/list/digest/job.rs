@@ -88,10 +88,13 @@ impl Desk<'_> {
         if waiting.is_empty() || !(is_wanted || is_due(list, &progress, &waiting, self.now)) {
             return Ok(None);
         }
-        let (posts, is_cut) = collect(&archive, &waiting).map_err(local)?;
+        let (posts, last, is_cut) = collect(&archive, &waiting).map_err(local)?;
+        if posts.is_empty() {
+            // All of them are gone from the archive: nothing to send, today and later.
+            return Progress { last, ..progress }.write(list).map(|()| None).map_err(local);
+        }
         let volume = self.now.local("%Y");
-        let issue = if volume == progress.volume { progress.issue + 1 } else { 1 };
-        let last = posts.last().map_or(progress.last, |post| post.entry.number);
+        let issue = if volume == progress.volume { progress.issue.saturating_add(1) } else { 1 };
         let sent = Sent { issue, posts: posts.len(), members: readers.len(), is_cut };
         for (readers, form) in [(mime_readers, DigestForm::Mime), (plain_readers, DigestForm::Plain)] {
             let text = self.print_digest(list, &posts, (&volume, issue), form);
@@ -175,19 +178,22 @@ fn is_due(list: &List, progress: &Progress, waiting: &[Entry], now: Timestamp) -
         || now.since(progress.at) >= settings.digest_every
 }
 
-fn collect(archive: &Archive, waiting: &[Entry]) -> io::Result<(Vec<Collected>, bool)> {
+/// The posts of a digest, the last number that was looked at, and whether others wait for the next one.
+fn collect(archive: &Archive, waiting: &[Entry]) -> io::Result<(Vec<Collected>, u64, bool)> {
     let mut posts = Vec::new();
-    let mut octets = 0;
+    let mut octets: u64 = 0;
+    let mut last = 0;
     for entry in waiting {
-        if posts.len() >= POSTS_LIMIT || (!posts.is_empty() && octets + entry.size > OCTETS_LIMIT) {
-            return Ok((posts, true));
+        if posts.len() >= POSTS_LIMIT || (!posts.is_empty() && octets.saturating_add(entry.size) > OCTETS_LIMIT) {
+            return Ok((posts, last, true));
         }
+        last = entry.number;
         if let Some(message) = archive.message(entry.number)? {
-            octets += entry.size;
+            octets = octets.saturating_add(entry.size);
             posts.push(Collected { entry: entry.clone(), message });
         }
     }
-    Ok((posts, false))
+    Ok((posts, last, false))
 }
 
 impl Progress {

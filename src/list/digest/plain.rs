@@ -41,7 +41,9 @@ fn one(message: &[u8], short: &str) -> String {
     let mut out = String::new();
     for name in FIELDS {
         for field in msg::all_fields(header).filter(|field| field.is(name)) {
-            let value: String = words::decode_text(field.body());
+            // What an encoded word hides may be anything.
+            let value: String =
+                words::decode_text(field.body()).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
             out.push_str(&format!("{name}: {value}\n"));
         }
