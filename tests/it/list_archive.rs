@@ -139,6 +139,44 @@ fn a_list_of_mlmmj_is_taken_over() {
 }
 
 #[test]
+fn a_list_of_fml_comes_with_its_packed_posts() {
+    if !has("tar") || !has("gzip") {
+        return;
+    }
+    let world = World::new();
+    let old = world.path("old");
+    for folder in ["spool", "var/archive"] {
+        fs::create_dir_all(old.join(folder)).unwrap();
+    }
+    fs::write(old.join("actives"), "ann@a.test\n").unwrap();
+    fs::write(old.join("seq"), "203\n").unwrap();
+    for number in 1..=203 {
+        let text = format!("From: ann@a.test\nMessage-ID: <{number}@a.test>\nSubject: {number}\n\ntext {number}\n");
+        fs::write(old.join(format!("spool/{number}")), text).unwrap();
+    }
+    // As fml does it; what is packed goes from the spool when it is old.
+    for last in [100, 200] {
+        let script = format!("tar cf - $(seq -f spool/%.0f {} {last}) | gzip > var/archive/{last}.tar.gz", last - 99);
+        let done = Command::new("sh").args(["-c", &script]).current_dir(&old).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    }
+    for number in 1..=150 {
+        fs::remove_file(old.join(format!("spool/{number}"))).unwrap();
+    }
+    let import = || world.ok("emlist", &["import", "--from", "fml", old.to_str().unwrap(), LIST]);
+    let said = import();
+    assert!(said.contains("203 posts added, 50 were here already"), "{said}");
+    assert_eq!(world.ok("emlist", &["archive", LIST, "check"]), "203 posts\n");
+    assert!(world.ok("emlist", &["archive", LIST, "show", "42"]).ends_with("\n\ntext 42\n"));
+    // Again, with one that is damaged: it is named, and nothing is lost or doubled.
+    let pack = old.join("var/archive/200.tar.gz");
+    let bytes = fs::read(&pack).unwrap();
+    fs::write(&pack, &bytes[..bytes.len() / 2]).unwrap();
+    let said = import();
+    assert!(said.contains("0 posts added") && said.contains("200.tar.gz: it is damaged"), "{said}");
+}
+
+#[test]
 fn a_list_of_mailman_2_is_taken_over() {
     if !has("python3") {
         return;
@@ -226,6 +264,16 @@ fn posts_are_kept_and_fetched_by_mail() {
     assert!(body.contains("Posts in a mail of their own: 2\nNo such post: 9\n"), "{body}");
     assert!(body.contains("Failed: \"4-2\": the first number is larger"), "{body}");
     assert!(body.contains("Failed: a word is missing") && body.contains("Failed: there is no such post"), "{body}");
+    // One by one, each as a part of its own mail; what one request may not have is named.
+    sent(&world, "bob@example.test", control, "Subject: x\n\n# get 2-3 each\n# mget 3 mp\n");
+    for (number, text) in [(2, "\ntext 2\n"), (3, "\ntext 3\n")] {
+        let one = letter(&world, "bob", &format!("Subject: talk: get {number}\n"));
+        assert!(one.contains("\nContent-Type: message/rfc822\n") && one.contains(text), "{one}");
+        assert!(one.contains("\nAuto-Submitted: auto-replied\n") && one.starts_with("Return-Path: <>\n"), "{one}");
+    }
+    assert_eq!(world.mailbox("bob").iter().filter(|text| text.contains("Subject: talk: get 3\n")).count(), 2);
+    let answer = letter(&world, "bob", "each in a mail of its own: 2");
+    assert!(answer.contains(">>> # get 2-3 each\nSucceeded"), "{answer}");
     let posts = letter(&world, "bob", "Subject: talk: get 1, 3");
     assert!(
         posts.contains("Content-Type: multipart/digest")
@@ -276,6 +324,23 @@ fn digests_go_to_those_who_want_them() {
     sent(&world, "bob@example.test", LIST, "Subject: three\nMessage-ID: <3@b.test>\n\nx\n");
     wait_until("an empty queue", || world.queued().is_empty());
     assert_eq!(world.mailbox("dora").len(), 2, "{}", world.log());
+    // Posts that the administrator has removed meanwhile make no empty digest, today or later.
+    world.ok("emlist", &["set", LIST, "digest_posts", "50"]);
+    sent(&world, "bob@example.test", LIST, "Subject: four\nMessage-ID: <4@b.test>\n\nx\n");
+    fs::remove_file(world.path("spool/lists/example.test/talk/archive/0/4")).unwrap();
+    assert_eq!(world.ok("emlist", &["digest", LIST, "--now"]), "");
+    sent(&world, "bob@example.test", LIST, "Subject: five\nMessage-ID: <5@b.test>\n\nx\n");
+    assert_eq!(world.ok("emlist", &["digest", LIST, "--now"]), format!("{LIST}: #3, 1 posts to 2 members\n"));
+}
+
+#[test]
+fn a_post_gets_no_number_that_an_import_has_given() {
+    let world = world();
+    fill(&world, 12);
+    // The import was cut short before it had said how far it came.
+    fs::remove_file(world.path("spool/lists/example.test/talk/posts")).unwrap();
+    sent(&world, "bob@example.test", LIST, "Subject: new\nMessage-ID: <new@b.test>\n\nx\n");
+    assert!(world.ok("emlist", &["archive", LIST, "show", "13"]).contains("\nX-Mail-Count: 13\n"));
 }
 
 fn report(recipient: &str, status: &str, number: u32) -> String {

@@ -3,7 +3,7 @@
 use crate::cli::{Done, Ended, say};
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::list::import::{self, From, Posts};
+use crate::list::import::{self, From, Notes};
 use crate::lists::Lists;
 use crate::status::Exit;
 use std::path::PathBuf;
@@ -50,10 +50,8 @@ pub fn run(site: &Site, lists: &Lists, arguments: &ImportArguments) -> Done {
         for member in &foreign.members {
             text.push_str(&format!("member {} {}\n", member.address, member.state.word()));
         }
-        match &foreign.posts {
-            Some(Posts::Mbox(files)) => files.iter().for_each(|f| text.push_str(&format!("posts {}\n", f.display()))),
-            Some(Posts::Numbered(folder)) => text.push_str(&format!("posts {}\n", folder.display())),
-            None => {}
+        for path in foreign.posts.iter().flat_map(|posts| posts.paths()) {
+            text.push_str(&format!("posts {}\n", path.display()));
         }
         text.push_str(&notes(&foreign.notes));
         say(&text)?;
@@ -73,8 +71,8 @@ pub fn run(site: &Site, lists: &Lists, arguments: &ImportArguments) -> Done {
     Ok(Exit::Ok)
 }
 
-fn notes(notes: &[String]) -> String {
+fn notes(notes: &Notes) -> String {
     // What old files hold goes to a terminal.
-    let clean = |text: &String| text.chars().map(|c| if c.is_control() { '?' } else { c }).collect::<String>();
-    notes.iter().map(|text| format!("note: {}\n", clean(text))).collect()
+    let clean = |text: &str| text.chars().map(|c| if c.is_control() { '?' } else { c }).collect::<String>();
+    notes.lines().iter().map(|text| format!("note: {}\n", clean(text))).collect()
 }

@@ -1,13 +1,16 @@
 //! Lists of fml 4: `members` may post, `actives` get mail; a line that is commented out is a member who is off.
 
-use super::{Foreign, Posts, invalid, text_of};
+use super::{Foreign, Posts, invalid, packed, text_of};
 use crate::lists::members::State;
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Files of members: the first is the usual one.
 const MEMBERS: [&str; 2] = ["members", "members-admin"];
+
+/// Folders where packed posts lie.
+const PACKED: [&str; 3] = ["spool", "var/archive", "archive"];
 
 pub(super) fn read(path: &Path) -> io::Result<Foreign> {
     let actives = text_of(&path.join("actives"))?;
@@ -42,15 +45,27 @@ pub(super) fn read(path: &Path) -> io::Result<Foreign> {
             foreign.note(format!("{address}: his mail went by a relay of its own (r=)"));
         }
     }
-    settings(&config(&text_of(&path.join("config.ph"))?.unwrap_or_default()), &mut foreign);
+    let config = config(&text_of(&path.join("config.ph"))?.unwrap_or_default());
+    settings(&config, &mut foreign);
     foreign.last_number = text_of(&path.join("seq"))?.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-    let spool = path.join("spool");
-    foreign.posts = spool.is_dir().then_some(Posts::Numbered(spool));
-    if path.join("var/archive").is_dir() || path.join("archive").is_dir() {
-        foreign
-            .note("packed posts (archive/*.tar.gz): unpack them into a folder, and import that as mlmmj's or by mbox");
-    }
+    foreign.posts = posts(path, &config)?;
     Ok(foreign)
+}
+
+/// The posts: packed ones first, because they are the older ones.
+fn posts(path: &Path, config: &BTreeMap<String, String>) -> io::Result<Option<Posts>> {
+    let named = config.get("ARCHIVE_DIR").map(String::as_str).filter(|folder| !folder.is_empty());
+    let mut folders: Vec<&str> = PACKED.into_iter().chain(named).collect();
+    folders.sort_unstable();
+    folders.dedup();
+    let mut found = Vec::new();
+    for folder in folders {
+        found.extend(packed::packs(&path.join(folder))?);
+    }
+    found.sort();
+    let packs: Vec<PathBuf> = found.into_iter().map(|(_, path)| path).collect();
+    let spool = Some(path.join("spool")).filter(|spool| spool.is_dir());
+    Ok((spool.is_some() || !packs.is_empty()).then_some(Posts::Numbered(packs, spool)))
 }
 
 /// Address, options, and whether it is commented out.

@@ -1,6 +1,6 @@
 //! Lists of Mailman 2.1: a pickled dict with everything.
 
-use super::pickle::{self, Value};
+use super::pickle::{self, Pickle, Value};
 use super::{Foreign, Posts, invalid, prefix};
 use crate::fsx;
 use crate::lists::members::State;
@@ -30,16 +30,19 @@ pub(super) fn read(path: &Path) -> io::Result<Foreign> {
     Ok(foreign)
 }
 
-fn members(config: &Value, foreign: &mut Foreign) {
-    let table = |name: &str| config.get(name).unwrap_or(Value::None);
+fn members(config: &Pickle, foreign: &mut Foreign) {
+    let part = |name: &str| config.get(name).unwrap_or(&Value::None);
+    let table = |name: &str| config.table(part(name));
     let (options, status, names) = (table("user_options"), table("delivery_status"), table("usernames"));
     for (roster, state) in [("members", State::On), ("digest_members", State::Digest)] {
-        for (key, cased) in table(roster).pairs() {
+        for (key, cased) in config.pairs(part(roster)) {
             let Some(key) = key.text() else { continue };
             let bits = options.get(key).and_then(|bits| bits.number()).unwrap_or(0);
             // (status, time); 0 is enabled.
-            let is_disabled =
-                status.get(key).and_then(|status| status.members().first()?.number()).is_some_and(|status| status != 0);
+            let is_disabled = status
+                .get(key)
+                .and_then(|status| config.members(status).first()?.number())
+                .is_some_and(|status| status != 0);
             let is_off = is_disabled || bits & DISABLE_DELIVERY != 0;
             let address = cased.text().filter(|text| text.contains('@')).unwrap_or(key);
             let name = names.get(key).and_then(|name| name.text().map(str::to_string)).unwrap_or_default();
@@ -51,10 +54,10 @@ fn members(config: &Value, foreign: &mut Foreign) {
     }
 }
 
-fn settings(config: &Value, foreign: &mut Foreign) {
+fn settings(config: &Pickle, foreign: &mut Foreign) {
     let text = |name: &str| config.get(name).and_then(|value| value.text().map(str::to_string)).unwrap_or_default();
     let people = |name: &str| -> Vec<String> {
-        let members = config.get(name).map(|value| value.members()).unwrap_or_default();
+        let members = config.get(name).map(|value| config.members(value)).unwrap_or_default();
         members.iter().filter_map(|value| value.text().map(str::to_string)).collect()
     };
     let is_set = |name: &str| number(config, name).is_some_and(|value| value != 0);
@@ -86,7 +89,7 @@ fn settings(config: &Value, foreign: &mut Foreign) {
         foreign.set("charset", "iso-2022-jp");
     }
     for name in ["header_filter_rules", "accept_these_nonmembers", "ban_list", "topics"] {
-        if config.get(name).is_some_and(|value| !value.members().is_empty()) {
+        if config.get(name).is_some_and(|value| !config.members(value).is_empty()) {
             foreign.note(format!("{name}: look at it yourself; it is not taken over"));
         }
     }
@@ -95,7 +98,7 @@ fn settings(config: &Value, foreign: &mut Foreign) {
     }
 }
 
-fn number(config: &Value, name: &str) -> Option<i64> {
+fn number(config: &Pickle, name: &str) -> Option<i64> {
     config.get(name)?.number()
 }
 

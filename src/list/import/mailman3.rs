@@ -105,7 +105,7 @@ fn set(settings: &Map<String, Value>, foreign: &mut Foreign) {
     }
     // In kilobytes.
     if let Some(size) = settings.get("max_message_size").and_then(Value::as_u64).filter(|size| *size > 0) {
-        foreign.set("size", size * 1024);
+        foreign.set("size", size.saturating_mul(1024));
     }
     foreign.last_number = settings.get("post_id").and_then(Value::as_u64).map_or(0, |next| next.saturating_sub(1));
     foreign.set("language", if text("preferred_language") == "ja" { "ja" } else { "en" });

@@ -66,7 +66,7 @@ pub(super) fn read(path: &Path) -> io::Result<Foreign> {
     }
     foreign.last_number = text_of(&path.join("index"))?.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
     let archive = path.join("archive");
-    foreign.posts = archive.is_dir().then_some(Posts::Numbered(archive));
+    foreign.posts = archive.is_dir().then(|| Posts::Numbered(Vec::new(), Some(archive)));
     Ok(foreign)
 }
 

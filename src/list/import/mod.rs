@@ -10,7 +10,7 @@
 //! | Mailman 3 | answers of its REST interface in `*.json`; `*.mbox` | `mailman3` |
 //! | mlmmj | `control/*`, `subscribers.d`, `digesters.d`, `nomailsubs.d`, `archive/N` | `mlmmj` |
 //! | Majordomo 1.9x | the list's file, `NAME.config`, `NAME-digest`, `NAME.archive` | `majordomo` |
-//! | fml 4 | `members`, `actives`, `seq`, `config.ph`, `spool/N` | `fml` |
+//! | fml 4 | `members`, `actives`, `seq`, `config.ph`, `spool/N`, `var/archive/N.tar.gz` | `fml`, `packed` |
 //!
 //! Trust: the files are the administrator's, but old, and often damaged: a line that makes no sense is a note.
 
@@ -19,24 +19,26 @@ mod mailman2;
 mod mailman3;
 mod majordomo;
 mod mlmmj;
+mod packed;
 mod pickle;
+mod posts;
+
+pub use posts::Posts;
 
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::fsx;
-use crate::lists::archive::{Archive, Imported, MESSAGE_LIMIT, Post};
+use crate::lists::archive::Archive;
 use crate::lists::members::{Member, State};
 use crate::lists::{ListError, ListName, Lists};
-use crate::msg::mbox::Quoting;
-use std::io::{self, BufReader};
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
 
 /// Largest file of settings or members, in octets.
 const FILE_LIMIT: u64 = 256 << 20;
 /// Notes that are kept; what comes after is counted only.
 const NOTES_LIMIT: usize = 200;
-/// Posts that are written before the disk is waited for.
-const BATCH: usize = 500;
 
 /// The programs whose lists are understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +67,9 @@ pub struct Foreign {
     /// The number of its last post; 0 when it is not known.
     pub last_number: u64,
     /// What was not understood, or has no counterpart.
-    pub notes: Vec<String>,
+    pub notes: Notes,
+    /// Where each address stands among the members.
+    places: HashMap<Address, usize>,
 }
 
 /// A member of a list of another program.
@@ -81,13 +85,11 @@ pub struct ForeignMember {
     pub is_plain: bool,
 }
 
-/// Posts of another program.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Posts {
-    /// mbox files, in this order.
-    Mbox(Vec<PathBuf>),
-    /// A folder of files named by their numbers.
-    Numbered(PathBuf),
+/// What the administrator is told of a list of another program.
+#[derive(Debug, Clone, Default)]
+pub struct Notes {
+    lines: Vec<String>,
+    more: usize,
 }
 
 /// What was taken over.
@@ -102,7 +104,7 @@ pub struct Taken {
     /// Posts that were here already.
     pub known: u64,
     /// What was not understood, or has no counterpart.
-    pub notes: Vec<String>,
+    pub notes: Notes,
 }
 
 /// Reads a list of another program.
@@ -146,84 +148,34 @@ pub fn take_over(lists: &Lists, name: &ListName, foreign: &Foreign, now: Timesta
     let lock = list.lock()?;
     let mut posts = list.posts(&lock)?;
     if let Some(source) = &foreign.posts {
-        let imported = match source {
-            Posts::Mbox(files) => mboxes(&archive, files, posts.last(), now)?,
-            Posts::Numbered(folder) => numbered(&archive, folder, &mut taken.notes)?,
-        };
+        let imported = source.import(&archive, posts.last(), &mut taken.notes, now)?;
         (taken.posts, taken.known) = (imported.posts, imported.known);
     }
-    let last = archive.index()?.last().max(foreign.last_number);
+    let last = archive.index()?.last().max(foreign.last_number.min(posts::NUMBER_LIMIT));
     if last > posts.last() {
         posts.set_last(last)?;
     }
     Ok(taken)
 }
 
-fn mboxes(archive: &Archive, files: &[PathBuf], after: u64, now: Timestamp) -> io::Result<Imported> {
-    let mut all = Imported::default();
-    for file in files {
-        let input = BufReader::with_capacity(1 << 20, fsx::open_read(file)?);
-        // Python's mailbox module and the archivers of old wrote mboxo.
-        let one = archive.import(input, Quoting::O, after, now).map_err(|e| fsx::context("read", file, e))?;
-        all.posts += one.posts;
-        all.known += one.known;
-    }
-    Ok(all)
-}
-
-/// Posts keep their numbers.
-fn numbered(archive: &Archive, folder: &Path, notes: &mut Vec<String>) -> io::Result<Imported> {
-    let mut numbers: Vec<u64> = Vec::new();
-    fsx::each_name(folder, |name| numbers.extend(name.to_str().and_then(|name| name.parse::<u64>().ok())))?;
-    numbers.sort_unstable();
-    let mut imported = Imported::default();
-    let index = archive.index()?;
-    let mut batch = Vec::new();
-    for (at, number) in numbers.iter().enumerate() {
-        let path = folder.join(number.to_string());
-        // A leading zero, or a folder of a hundred posts: not one of ours to name.
-        if !path.is_file() || *number == 0 {
-            note(notes, format!("{}: no file of a post", path.display()));
-        } else if index.entry(*number).is_some() || archive.message(*number)?.is_some() {
-            imported.known += 1;
-        } else {
-            let message = fsx::read(&path, MESSAGE_LIMIT as u64)?;
-            let received = Timestamp::from(path.metadata()?.modified()?);
-            batch.push(Post { number: *number, message: with_lf(message), received });
-            imported.posts += 1;
-        }
-        if batch.len() >= BATCH || (at + 1 == numbers.len() && !batch.is_empty()) {
-            archive.append_all(&batch)?;
-            batch.clear();
+impl Notes {
+    fn add(&mut self, text: impl Into<String>) {
+        match self.lines.len() < NOTES_LIMIT {
+            true => self.lines.push(text.into()),
+            false => self.more += 1,
         }
     }
-    Ok(imported)
-}
 
-/// Line ends as we store them.
-fn with_lf(message: Vec<u8>) -> Vec<u8> {
-    if memchr::memmem::find(&message, b"\r\n").is_none() {
-        return message;
-    }
-    let mut out = Vec::with_capacity(message.len());
-    for line in message.split_inclusive(|b| *b == b'\n') {
-        match line.strip_suffix(b"\r\n") {
-            Some(text) => out.extend([text, b"\n"].concat()),
-            None => out.extend_from_slice(line),
-        }
-    }
-    out
-}
-
-fn note(notes: &mut Vec<String>, text: impl Into<String>) {
-    if notes.len() < NOTES_LIMIT {
-        notes.push(text.into());
+    /// A line for each; the last one says how many are not shown.
+    pub fn lines(&self) -> Vec<String> {
+        let more = (self.more > 0).then(|| format!("and {} more of these", self.more));
+        self.lines.iter().cloned().chain(more).collect()
     }
 }
 
 impl Foreign {
     fn note(&mut self, text: impl Into<String>) {
-        note(&mut self.notes, text);
+        self.notes.add(text);
     }
 
     /// Sets a key to a text, as a TOML string.
@@ -269,11 +221,10 @@ impl Foreign {
                 return None;
             }
         };
-        let at = self.members.iter().position(|member| member.address.to_key() == address.to_key());
-        let at = at.unwrap_or_else(|| {
+        let at = *self.places.entry(address.to_key()).or_insert(self.members.len());
+        if at == self.members.len() {
             self.members.push(ForeignMember { address, state, name, is_plain: false });
-            self.members.len() - 1
-        });
+        }
         let member = self.members.get_mut(at)?;
         member.state = state;
         Some(member)

@@ -10,7 +10,8 @@ use std::rc::Rc;
 /// Values of one pickle.
 const VALUES_LIMIT: usize = 20_000_000;
 
-/// A value. Lists and dicts are shared, as in Python.
+/// A value. Lists and dicts are shared, as in Python: they stand in the [`Pickle`], by these numbers. So nothing here is nested, and a pickle
+/// of a million lists in one another is put away like any other.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     None,
@@ -18,11 +19,20 @@ pub(super) enum Value {
     Int(i64),
     Float(f64),
     Text(Rc<str>),
-    List(Rc<std::cell::RefCell<Vec<Value>>>),
-    Tuple(Rc<[Value]>),
-    Dict(Rc<std::cell::RefCell<Vec<(Value, Value)>>>),
+    /// A list or a tuple.
+    List(usize),
+    Dict(usize),
     /// A class, an instance, or something else that is more than data.
     Opaque,
+}
+
+/// All that was read.
+#[derive(Debug)]
+pub(super) struct Pickle {
+    /// The value that it is of.
+    pub(super) root: Value,
+    lists: Vec<Vec<Value>>,
+    dicts: Vec<Vec<(Value, Value)>>,
 }
 
 /// Why a pickle was not understood.
@@ -31,13 +41,6 @@ pub(super) enum Value {
 pub(super) struct PickleError(&'static str, usize);
 
 impl Value {
-    /// The value of a key of a dict.
-    pub(super) fn get(&self, key: &str) -> Option<Value> {
-        let Value::Dict(dict) = self else { return None };
-        let dict = dict.borrow();
-        dict.iter().rev().find(|(k, _)| k.text() == Some(key)).map(|(_, value)| value.clone())
-    }
-
     /// The text that it is.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
@@ -55,35 +58,49 @@ impl Value {
             _ => None,
         }
     }
+}
+
+impl Pickle {
+    /// The value of a key, when the whole is a dict. Of several the last one counts.
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
+        self.pairs(&self.root).iter().rev().find(|(k, _)| k.text() == Some(key)).map(|(_, value)| value)
+    }
 
     /// The members of a list or tuple.
-    pub(super) fn members(&self) -> Vec<Value> {
-        match self {
-            Value::List(list) => list.borrow().clone(),
-            Value::Tuple(tuple) => tuple.to_vec(),
-            _ => Vec::new(),
+    pub(super) fn members(&self, value: &Value) -> &[Value] {
+        match value {
+            Value::List(list) => self.lists.get(*list).map(Vec::as_slice).unwrap_or_default(),
+            _ => &[],
         }
     }
 
     /// The pairs of a dict.
-    pub(super) fn pairs(&self) -> Vec<(Value, Value)> {
-        match self {
-            Value::Dict(dict) => dict.borrow().clone(),
-            _ => Vec::new(),
+    pub(super) fn pairs(&self, value: &Value) -> &[(Value, Value)] {
+        match value {
+            Value::Dict(dict) => self.dicts.get(*dict).map(Vec::as_slice).unwrap_or_default(),
+            _ => &[],
         }
+    }
+
+    /// The pairs of a dict whose keys are texts, to be looked up.
+    pub(super) fn table(&self, value: &Value) -> HashMap<&str, &Value> {
+        self.pairs(value).iter().filter_map(|(key, value)| Some((key.text()?, value))).collect()
     }
 }
 
 /// Reads one pickle.
-pub(super) fn read(bytes: &[u8]) -> Result<Value, PickleError> {
-    let mut machine = Machine { bytes, at: 0, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), made: 0 };
-    let value = machine.run();
-    value.map_err(|why| PickleError(why, machine.at))
+pub(super) fn read(bytes: &[u8]) -> Result<Pickle, PickleError> {
+    let mut machine = Machine { bytes, at: 0, made: 0, ..Machine::default() };
+    let root = machine.run().map_err(|why| PickleError(why, machine.at))?;
+    Ok(Pickle { root, lists: machine.lists, dicts: machine.dicts })
 }
 
+#[derive(Default)]
 struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
+    lists: Vec<Vec<Value>>,
+    dicts: Vec<Vec<(Value, Value)>>,
     stack: Vec<Value>,
     marks: Vec<usize>,
     memo: HashMap<u64, Value>,
@@ -121,30 +138,27 @@ impl Machine<'_> {
                 self.marks.push(self.stack.len());
                 Ok(())
             }
-            b']' => self.push(Value::List(Rc::default())),
-            b'}' => self.push(Value::Dict(Rc::default())),
-            b')' => self.push(Value::Tuple(Rc::from([]))),
-            b'l' => {
+            b']' | b')' => self.push_list(Vec::new()),
+            b'}' => self.push_dict(Vec::new()),
+            b'l' | b't' => {
                 let items = self.marked()?;
-                self.push(Value::List(Rc::new(items.into())))
-            }
-            b't' => {
-                let items = self.marked()?;
-                self.push(Value::Tuple(items.into()))
+                self.push_list(items)
             }
             b'd' => {
                 let items = self.marked()?;
-                self.push(Value::Dict(Rc::new(paired(items).into())))
+                self.push_dict(paired(items))
             }
             0x85..=0x87 => {
                 let from = self.stack.len().checked_sub(usize::from(opcode - 0x84)).ok_or(EMPTY)?;
                 let items = self.stack.split_off(from);
-                self.push(Value::Tuple(items.into()))
+                self.push_list(items)
             }
             b'a' | b'e' => {
                 let items = if opcode == b'a' { vec![self.pop()?] } else { self.marked()? };
-                if let Some(Value::List(list)) = self.stack.last() {
-                    list.borrow_mut().extend(items);
+                if let Some(Value::List(list)) = self.stack.last()
+                    && let Some(list) = self.lists.get_mut(*list)
+                {
+                    list.extend(items);
                 }
                 Ok(())
             }
@@ -156,8 +170,10 @@ impl Machine<'_> {
                     }
                     _ => self.marked()?,
                 };
-                if let Some(Value::Dict(dict)) = self.stack.last() {
-                    dict.borrow_mut().extend(paired(items));
+                if let Some(Value::Dict(dict)) = self.stack.last()
+                    && let Some(dict) = self.dicts.get_mut(*dict)
+                {
+                    dict.extend(paired(items));
                 }
                 Ok(())
             }
@@ -297,6 +313,16 @@ impl Machine<'_> {
         }
     }
 
+    fn push_list(&mut self, items: Vec<Value>) -> Step<()> {
+        self.lists.push(items);
+        self.push(Value::List(self.lists.len() - 1))
+    }
+
+    fn push_dict(&mut self, pairs: Vec<(Value, Value)>) -> Step<()> {
+        self.dicts.push(pairs);
+        self.push(Value::Dict(self.dicts.len() - 1))
+    }
+
     fn push(&mut self, value: Value) -> Step<()> {
         self.stack.push(value);
         Ok(())
@@ -380,9 +406,10 @@ mod tests {
         for bytes in [&old[..], &new[..]] {
             let value = read(bytes).unwrap();
             assert_eq!(value.get("real_name").unwrap().text(), Some("Talk"));
-            assert_eq!(value.get("owner").unwrap().members()[0].text(), Some("a@b"));
+            assert_eq!(value.members(value.get("owner").unwrap())[0].text(), Some("a@b"));
             assert_eq!((value.get("n").unwrap().number(), value.get("f").unwrap().number()), (Some(-2), Some(1)));
-            assert_eq!(value.get("t").unwrap().members().len(), 2);
+            assert_eq!(value.members(value.get("t").unwrap()).len(), 2);
+            assert_eq!(value.table(&value.root)["n"].number(), Some(-2));
             assert!(value.get("x").is_none());
         }
     }
@@ -390,7 +417,7 @@ mod tests {
     #[test]
     fn nothing_is_run_and_broken_ones_are_errors() {
         // os.system('x') is something opaque.
-        assert!(matches!(read(b"cos\nsystem\n(S'x'\ntR.").unwrap(), Value::Opaque));
+        assert!(matches!(read(b"cos\nsystem\n(S'x'\ntR.").unwrap().root, Value::Opaque));
         for broken in [
             &b""[..],
             b"(",
@@ -410,5 +437,15 @@ mod tests {
         for end in 0..whole.len() {
             assert!(read(&whole[..end]).is_err(), "{end}");
         }
+    }
+
+    #[test]
+    fn a_million_lists_in_one_another_are_put_away() {
+        let tuples = [&b")"[..], &[0x85; 1_000_000], b"."].concat();
+        assert_eq!(read(&tuples).unwrap().lists.len(), 1_000_001);
+        let lists = [&[b']'; 100_000][..], &[b'a'; 99_999], b"."].concat();
+        assert!(read(&lists).is_ok());
+        // A list that holds itself.
+        assert!(read(b"]q\x00h\x00a.").is_ok());
     }
 }

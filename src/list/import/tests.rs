@@ -2,6 +2,7 @@ use super::*;
 use crate::config::Site;
 use crate::settings::{Root, Settings};
 use std::fs;
+use std::path::PathBuf;
 
 fn world() -> (tempfile::TempDir, Lists, ListName) {
     let dir = tempfile::tempdir().unwrap();
@@ -82,13 +83,18 @@ fn a_list_of_majordomo() {
                 "# x\nsubject_prefix = [$LIST:$SEQNUM]\nrestrict_post = talk\nsubscribe_policy = open+confirm\nreply_to = talk@a\nmessage_footer << END\nbye\nEND\n",
             ),
             ("talk.archive/talk.archive.9912", "From a@a Mon Nov 29 09:00:00 1999\nMessage-ID: <1@a>\n\nold\n\n"),
+            ("talk.archive/INDEX", "no mbox\n"),
             ("talk.archive/talk.archive.0001", "From a@a Sat Jan  1 09:00:00 2000\nMessage-ID: <2@a>\n\nnew\n\n"),
         ],
     );
     let foreign = read(From::Majordomo, &old.join("talk")).unwrap();
     let taken = take_over(&lists, &name, &foreign, Timestamp(0)).unwrap();
     assert_eq!(shown(&lists, &name), ["ann@a.test on", "bob@b.test on Bob", "carol@c.test on", "dan@d.test digest"]);
-    assert!(taken.notes.iter().any(|note| note.contains("broken@")) && taken.notes.len() == 2, "{:?}", taken.notes);
+    assert!(
+        taken.notes.lines().iter().any(|note| note.contains("broken@")) && taken.notes.lines().len() == 3,
+        "{:?}",
+        taken.notes
+    );
     let list = lists.open(&name).unwrap();
     assert_eq!(list.settings.prefix, "[%M:%S]");
     let archive = Archive::of(&list);
@@ -140,4 +146,40 @@ fn prefixes_of_printf() {
     {
         assert_eq!(prefix(text), expected);
     }
+}
+
+#[test]
+fn what_can_not_be_taken_is_named() {
+    let (dir, lists, name) = world();
+    let post = |n: u32| format!("From: a@a.test\nMessage-ID: <{n}@a.test>\nSubject: {n}\n\nx\n");
+    let old = tree(dir.path(), &[("actives", "ann@a.test\n"), ("spool/1", &post(1)), ("spool/2", &post(2))]);
+    for odd in ["spool/007", "spool/0", "spool/99999999999999999999999", "spool/+3", "spool/3.bak"] {
+        fs::write(old.join(odd), post(7)).unwrap();
+    }
+    std::os::unix::fs::symlink("1", old.join("spool/5")).unwrap();
+    fs::create_dir(old.join("spool/6")).unwrap();
+    let list = lists.create(&name, &[]).unwrap();
+    Archive::of(&list).append(2, b"Message-ID: <own@x>\n\nour own\n", Timestamp(0)).unwrap();
+    let taken = take_over(&lists, &name, &read(From::Fml, &old).unwrap(), Timestamp(0)).unwrap();
+    assert_eq!((taken.posts, taken.known), (1, 0));
+    let notes = taken.notes.lines();
+    for what in ["post 2: left out", "spool/007", "spool/0:", "spool/9999", "spool/5", "spool/6"] {
+        assert!(notes.iter().any(|note| note.contains(what)), "{what}: {notes:?}");
+    }
+    assert_eq!(notes.len(), 6, "{notes:?}");
+    let mut many = Notes::default();
+    (0..NOTES_LIMIT + 3).for_each(|n| many.add(n.to_string()));
+    assert_eq!(many.lines().last().unwrap(), "and 3 more of these");
+}
+
+#[test]
+fn a_hundred_thousand_members_take_no_longer_than_they_should() {
+    let (dir, lists, name) = world();
+    let actives: String = (0..100_000).map(|n| format!("user{n}@example.test\n")).collect();
+    let old = tree(dir.path(), &[("actives", &actives), ("members", &actives)]);
+    let start = std::time::Instant::now();
+    let taken = take_over(&lists, &name, &read(From::Fml, &old).unwrap(), Timestamp(0)).unwrap();
+    assert_eq!(taken.members, (100_000, 0));
+    // Looking each of them up by going through all took hours.
+    assert!(start.elapsed() < std::time::Duration::from_secs(120));
 }
