@@ -4,6 +4,7 @@
 
 mod fetching;
 mod imap;
+mod lists;
 mod programs;
 mod sending;
 

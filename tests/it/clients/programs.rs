@@ -4,7 +4,7 @@ use super::*;
 use crate::world::{bin, has};
 
 /// `emsend` under the name that programs look for.
-fn sendmail(world: &World) -> String {
+pub(super) fn sendmail(world: &World) -> String {
     let path = world.path("sendmail");
     if !path.exists() {
         std::os::unix::fs::symlink(bin("emsend"), &path).unwrap();
