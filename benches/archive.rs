@@ -1,6 +1,7 @@
 //! How long the archive of a list with 100,000 posts takes for what readers ask of it.
 //!
-//! Called by hand, `cargo run --release --example archive-speed [POSTS]`; prints one line a question, the best and the middle of eleven tries.
+//! Called by hand, `cargo run --release --example archive-speed [POSTS]`; prints one line a question, the best and the middle of eleven tries, and
+//! at the end the slowest middle of each kind as `name=value` words for `benches/run`.
 //! The posts are made up: a few thousand words in different orders, replies to earlier posts, some in Japanese.
 
 use expressmail::clock::Timestamp;
@@ -23,17 +24,26 @@ fn main() {
     }
     println!("{posts} posts, {} MB, written in {:.1} s", octets >> 20, start.elapsed().as_secs_f64());
     let all = format!("{}-{}", posts / 2, posts / 2 + 9);
-    measure("get 10 posts from the middle", || {
-        done(retrieve::get(&archive, &done(Ranges::parse(&all)), 50, 10 << 20)).posts.len()
-    });
-    measure("get the last 50", || done(retrieve::get(&archive, &Ranges::last(50), 50, 10 << 20)).posts.len());
-    measure("summary of the last 100", || done(retrieve::summary(&archive, &Ranges::last(100))).lines().count());
-    measure("summary of all (10,000 lines)", || done(retrieve::summary(&archive, &Ranges::all())).lines().count());
-    measure("search a common word", || done(archive.search("word100", 100)).len());
-    measure("search a rare word", || done(archive.search("needle77770", 100)).len());
-    measure("search two words", || done(archive.search("word1234 word77", 100)).len());
-    measure("search Japanese", || done(archive.search("会議の資料", 100)).len());
-    measure("search three letters", || done(archive.search("xqz", 100)).len());
+    let get = [
+        measure("get 10 posts from the middle", || {
+            done(retrieve::get(&archive, &done(Ranges::parse(&all)), 50, 10 << 20)).posts.len()
+        }),
+        measure("get the last 50", || done(retrieve::get(&archive, &Ranges::last(50), 50, 10 << 20)).posts.len()),
+    ];
+    let summary = [
+        measure("summary of the last 100", || done(retrieve::summary(&archive, &Ranges::last(100))).lines().count()),
+        measure("summary of all (10,000 lines)", || done(retrieve::summary(&archive, &Ranges::all())).lines().count()),
+    ];
+    let search = [
+        measure("search a common word", || done(archive.search("word100", 100)).len()),
+        measure("search a rare word", || done(archive.search("needle77770", 100)).len()),
+        measure("search two words", || done(archive.search("word1234 word77", 100)).len()),
+        measure("search two, rarely together", || done(archive.search("word2222 needle77770", 100)).len()),
+        measure("search Japanese", || done(archive.search("会議の資料", 100)).len()),
+        measure("search three letters", || done(archive.search("xqz", 100)).len()),
+        measure("search common pieces, no word", || done(archive.search("word12345", 100)).len()),
+    ];
+    measure("search two letters", || done(archive.search("xq", 100)).len());
     measure("threads of the last 1000", || {
         let index = done(archive.index());
         done(archive.threads(&Ranges::last(1000).resolve(&index))).len()
@@ -45,13 +55,15 @@ fn main() {
         1
     });
     done(std::fs::remove_dir_all(dir));
+    let slowest = |times: &[f64]| times.iter().copied().fold(0.0, f64::max);
+    println!("get_ms={:.1} summary_ms={:.1} search_ms={:.1}", slowest(&get), slowest(&summary), slowest(&search));
 }
 
 fn done<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn measure(what: &str, mut act: impl FnMut() -> usize) {
+fn measure(what: &str, mut act: impl FnMut() -> usize) -> f64 {
     let mut times = Vec::new();
     let mut found = 0;
     for _ in 0..TRIES {
@@ -61,6 +73,7 @@ fn measure(what: &str, mut act: impl FnMut() -> usize) {
     }
     times.sort_by(f64::total_cmp);
     println!("{what:<32} best {:>7.1} ms, middle {:>7.1} ms ({found})", times[0], times[TRIES / 2]);
+    times[TRIES / 2]
 }
 
 fn post(number: u64) -> Post {

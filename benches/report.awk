@@ -180,6 +180,17 @@ END {
     below("ms from delivery to EXISTS (p50)", median("imapidle", "product", "plain", "exists_ms"), median("imapidle", "peer", "plain", "exists_ms"), 20, "ms")
     shown("ms from delivery to EXISTS (p99)", median("imapidle", "product", "plain", "exists_p99_ms"), median("imapidle", "peer", "plain", "exists_p99_ms"))
   }
+  if (measured("lists")) {
+    heading("A post of 10 KiB to a list", "mlmmj")
+    cheaper("s until all members here have it", median("lists", "product", "near", "all_s"), median("lists", "peer", "near", "all_s"), 20)
+    shown("CPU ms of it", median("lists", "product", "near", "cpu_ms"), median("lists", "peer", "near", "cpu_ms"))
+    heading("A post to members elsewhere, 50 domains", "relay")
+    faster("recipients/s", median("lists", "product", "far", "recipients_s"), median("lists", "product", "rate", "relayed_s"), 1)
+    heading("A list's archive, ms (slowest kind)", "")
+    below("get", median("lists", "product", "archive", "get_ms"), "", 100, "ms")
+    below("summary", median("lists", "product", "archive", "summary_ms"), "", 100, "ms")
+    below("search", median("lists", "product", "archive", "search_ms"), "", 100, "ms")
+  }
   wrong = ""
   for (key in count) {
     split(key, words, SUBSEP)

@@ -1,4 +1,4 @@
-# Postfix and Dovecot for comparison, unpacked from Debian packages into a folder and run there in a chroot.
+# Postfix, Dovecot and mlmmj for comparison, unpacked from Debian packages into a folder and run there in a chroot.
 #
 # Nothing is installed on this machine: apt resolves the packages as if none were present, downloads them into
 # target/bench/debs, and they are unpacked without running their install scripts. What those scripts would have
@@ -13,7 +13,7 @@ POSTFIX_PORT=${POSTFIX_PORT:-22025}
 DOVECOT_PORT=${DOVECOT_PORT:-22110}
 DOVECOT_IMAP_PORT=${DOVECOT_IMAP_PORT:-22143}
 # The second line is what a Debian system always has, so that nothing names it as a dependency.
-PEER_PACKAGES="postfix dovecot-pop3d dovecot-imapd
+PEER_PACKAGES="postfix dovecot-pop3d dovecot-imapd mlmmj
   libc-bin dash coreutils sed grep findutils diffutils mawk"
 PEERS_WHY=""                   # why the peers are skipped, if they are
 
@@ -21,13 +21,13 @@ PEERS_WHY=""                   # why the peers are skipped, if they are
 peers_setup() {
   [ "$(id -u)" = 0 ] || { PEERS_WHY="not root (a chroot and user ids need it)"; return 1; }
   command -v apt-get >/dev/null || { PEERS_WHY="no apt-get: the peers come from Debian packages"; return 1; }
-  [ -e "$PEER_ROOT/.unpacked" ] && [ -e "$PEER_ROOT/usr/lib/dovecot/imap" ] || peers_unpack || return 1
+  [ -e "$PEER_ROOT/.unpacked" ] && [ -e "$PEER_ROOT/usr/lib/dovecot/imap" ] && [ -e "$PEER_ROOT/usr/bin/mlmmj-send" ] || peers_unpack || return 1
   peers_configure || { PEERS_WHY="their configuration failed, see $OUT/peers.log"; return 1; }
 }
 
 peers_unpack() {
   local debs=$OUT/debs state=$OUT/apt top deb
-  echo "bench: fetching Postfix and Dovecot (Debian packages, about 45 MB, once)"
+  echo "bench: fetching Postfix, Dovecot and mlmmj (Debian packages, about 45 MB, once)"
   rm -rf "$PEER_ROOT" "$state"; mkdir -p "$debs/partial" "$state" "$PEER_ROOT"
   : > "$state/status"          # an empty package database: every dependency is then fetched too
   local apt=(apt-get -y -qq -o Dir::State::status="$state/status" -o Dir::Cache::archives="$debs"
@@ -73,7 +73,10 @@ peers_configure() {
     "$d/usr/share/postfix/master.cf.dist" > "$d/etc/postfix/master.cf"
   for ((n = 1; n <= USERS; n++)); do echo "user$n@example.test user$n/Maildir/"; done > "$d/etc/postfix/mailboxes"
 
-  relay_domains smtp: > "$d/etc/postfix/transport"
+  { relay_domains smtp:; echo "near@example.test mlmmj:near"; } > "$d/etc/postfix/transport"
+  # As mlmmj's own notes for Postfix say; the list is an address like any other until the transport table sends it there.
+  echo "near@example.test near/" >> "$d/etc/postfix/mailboxes"
+  printf 'mlmmj unix - n n - - pipe\n  flags=ORhu user=vmail argv=/usr/bin/mlmmj-receive -F -L /var/spool/mlmmj/$nexthop\n' >> "$d/etc/postfix/master.cf"
 
   sed "s/@PORT@/$DOVECOT_PORT/; s/@IMAP_PORT@/$DOVECOT_IMAP_PORT/" "$HERE/peers/dovecot.conf" > "$d/etc/dovecot/dovecot.conf"
   for ((n = 1; n <= USERS; n++)); do echo "user$n@example.test:{PLAIN}$PASSWORD:5000:5000::/srv/mail/user$n::"; done > "$d/etc/dovecot/users"

@@ -11,9 +11,16 @@ pub struct Maildirs(Vec<PathBuf>);
 impl Maildirs {
     /// The Maildirs of user1 to user`users`, by the pattern of `--maildirs`.
     pub fn of(args: &Args, users: usize) -> Result<Maildirs, Problem> {
+        Maildirs::some(args, 1, users)
+    }
+
+    /// The same from another user on.
+    pub fn some(args: &Args, first: usize, users: usize) -> Result<Maildirs, Problem> {
         let pattern: String = args.needed("maildirs")?;
         Ok(Maildirs(
-            (1..=users).map(|n| PathBuf::from(pattern.replace('%', &format!("user{n}"))).join("new")).collect(),
+            (first..first + users)
+                .map(|n| PathBuf::from(pattern.replace('%', &format!("user{n}"))).join("new"))
+                .collect(),
         ))
     }
 

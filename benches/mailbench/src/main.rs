@@ -11,6 +11,7 @@ mod hold;
 mod idle;
 mod imap;
 mod letters;
+mod list;
 mod load;
 mod mailbox;
 mod maildirs;
@@ -39,6 +40,8 @@ const USAGE: &str = "usage: mailbench COMMAND --name value ...
           starts a queue daemon; time to the first message, messages a second, memory, first page of a listing
   fanout  --port P --recipients K --repeat R --size B --maildirs PATTERN --tree PID
           one message to K recipients, R times
+  list    --port P --to LIST --members K --size B --tree PID (--maildirs PATTERN --first F | --sink PORT) [--patience S]
+          one post to a mailing list, until all members have it: users from F on, or recipients at a sink
   pop3    --port P --connections N --seconds S --users K --first F --retrieve 0|1 --tree PID
           sessions, each with login and QUIT; with --retrieve 1 every message is read
   hold    --port P --connections N --first F --tree PID
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         "seedqueue" => queue::seed,
         "queue" => queue::run,
         "fanout" => fanout::run,
+        "list" => list::run,
         "pop3" => pop3::run,
         "hold" => hold::run,
         "imap" => mix::run,

@@ -17,6 +17,7 @@ const LINE: u64 = 4096;
 #[derive(Default)]
 pub struct Counts {
     messages: AtomicUsize,
+    recipients: AtomicUsize,
     connections: AtomicUsize,
     open: AtomicUsize,
     most: AtomicUsize,
@@ -28,23 +29,43 @@ impl Counts {
         self.messages.load(Relaxed)
     }
 
+    /// Recipients of these messages so far.
+    pub fn recipients(&self) -> usize {
+        self.recipients.load(Relaxed)
+    }
+
     /// Connections so far, and the most that were open at once.
     pub fn connections(&self) -> (usize, usize) {
         (self.connections.load(Relaxed), self.most.load(Relaxed))
     }
 
+    /// Counts one message to so many, and begins anew.
+    fn add(&self, recipients: &mut usize) {
+        self.messages.fetch_add(1, Relaxed);
+        self.recipients.fetch_add(std::mem::take(recipients), Relaxed);
+    }
+
     /// Waits until this many messages have come; gives the time at which the last one came that did.
     pub fn wait_for(&self, count: usize, patience: Duration) -> (Instant, usize) {
-        let (mut last, mut seen) = (Instant::now(), self.messages());
-        while seen < count && last.elapsed() < patience {
-            std::thread::sleep(Duration::from_millis(1));
-            let now = self.messages();
-            if now != seen {
-                (last, seen) = (Instant::now(), now);
-            }
-        }
-        (last, seen)
+        wait(count, patience, || self.messages())
     }
+
+    /// The same for recipients.
+    pub fn wait_for_recipients(&self, count: usize, patience: Duration) -> (Instant, usize) {
+        wait(count, patience, || self.recipients())
+    }
+}
+
+fn wait(count: usize, patience: Duration, seen_now: impl Fn() -> usize) -> (Instant, usize) {
+    let (mut last, mut seen) = (Instant::now(), seen_now());
+    while seen < count && last.elapsed() < patience {
+        std::thread::sleep(Duration::from_millis(1));
+        let now = seen_now();
+        if now != seen {
+            (last, seen) = (Instant::now(), now);
+        }
+    }
+    (last, seen)
 }
 
 /// Starts a sink on a port of all addresses.
@@ -74,6 +95,7 @@ fn serve(stream: TcpStream, counts: &Counts) -> std::io::Result<()> {
     let mut input = BufReader::with_capacity(64 << 10, stream);
     let mut replies = b"220 sink.test ESMTP\r\n".to_vec();
     let mut line = Vec::new();
+    let mut recipients = 0;
     loop {
         // Answers wait until what was sent together is read: so does every server that knows PIPELINING.
         if input.buffer().is_empty() && !replies.is_empty() {
@@ -94,7 +116,7 @@ fn serve(stream: TcpStream, counts: &Counts) -> std::io::Result<()> {
                 out.write_all(&replies)?;
                 replies.clear();
                 skip_text(&mut input)?;
-                counts.messages.fetch_add(1, Relaxed);
+                counts.add(&mut recipients);
                 replies.extend_from_slice(b"250 2.0.0 taken\r\n");
             }
             b"BDAT" => {
@@ -102,7 +124,7 @@ fn serve(stream: TcpStream, counts: &Counts) -> std::io::Result<()> {
                 let size: u64 = words.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
                 std::io::copy(&mut (&mut input).take(size), &mut std::io::sink())?;
                 if words.contains("LAST") {
-                    counts.messages.fetch_add(1, Relaxed);
+                    counts.add(&mut recipients);
                 }
                 replies.extend_from_slice(b"250 2.0.0 taken\r\n");
             }
@@ -110,7 +132,10 @@ fn serve(stream: TcpStream, counts: &Counts) -> std::io::Result<()> {
                 replies.extend_from_slice(b"221 2.0.0 bye\r\n");
                 return out.write_all(&replies);
             }
-            _ => replies.extend_from_slice(b"250 2.0.0 ok\r\n"),
+            _ => {
+                recipients = if verb == b"RCPT" { recipients + 1 } else { 0 };
+                replies.extend_from_slice(b"250 2.0.0 ok\r\n");
+            }
         }
     }
 }
