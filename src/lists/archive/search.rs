@@ -1,7 +1,7 @@
 //! Searching an archive: `signatures` says where words can't be, `text` is read where they may be.
 //!
 //! Called by `emlist archive search`. The newest posts are looked at first, so that a common word costs little; a rare one is ruled out by the
-//! signatures nearly everywhere. Words of one or two octets have no signature, and are looked for in all texts. Parts of words are
+//! signatures nearly everywhere. Words of one or two octets have no signature, and are looked for in all texts, by two threads. Parts of words are
 //! found, in any language, because nothing here knows what a word is.
 //!
 //! What the two files lack, or have wrong, is made again from the posts by the search that finds it: a search finds the same
@@ -21,7 +21,12 @@ use std::os::unix::fs::FileExt;
 /// Octets of texts that are read at once: few enough to stay in the processor's own memory while they are looked at.
 const CHUNK: u64 = 256 << 10;
 /// Octets between two texts that are cheaper to read than to pass over.
-const GAP: u64 = 4 << 10;
+const GAP: u64 = 8 << 10;
+/// Octets of texts after which it is seen whether enough posts were found: at first, because a common word needs few; at most; and from how
+/// many on two threads share the work.
+const FIRST_ROUND: u64 = 1 << 20;
+const LARGEST_ROUND: u64 = 32 << 20;
+const SHARED_ROUND: u64 = 4 << 20;
 /// Posts that are added under one lock.
 const AT_ONCE: usize = 500;
 /// Words of one search that are looked at.
@@ -139,19 +144,60 @@ impl Archive {
         seen.sort_unstable();
         looked.missing = index.numbers().filter(|number| seen.binary_search(number).is_err()).collect();
         maybe.sort_unstable_by_key(|place| std::cmp::Reverse(place.number));
-        let mut wanted = limit;
+        let (mut wanted, mut octets) = (limit, FIRST_ROUND);
         let mut rest = maybe.as_slice();
-        let mut buffer = Vec::new();
         while wanted > 0 && !rest.is_empty() {
-            let (near, behind) = rest.split_at(near(rest));
-            let Some(found) = read_near(texts.file(), near, query, &mut buffer)? else { return Ok(None) };
+            let groups = round(&mut rest, octets);
+            let shares = octets >= SHARED_ROUND && groups.len() > 1;
+            let found =
+                if shares { read_shared(texts.file(), &groups, query) } else { read(texts.file(), &groups, query) };
+            let Some(found) = found? else { return Ok(None) };
+            octets = (2 * octets).min(LARGEST_ROUND);
             for number in found {
                 wanted -= usize::from(wanted > 0 && index.entry(number).is_some() && looked.found.insert(number));
             }
-            rest = behind;
         }
         Ok(Some(looked))
     }
+}
+
+/// Takes the first of these places, of about so many octets, in groups that are read at once.
+fn round<'p>(rest: &mut &'p [Place], octets: u64) -> Vec<&'p [Place]> {
+    let (mut groups, mut taken) = (Vec::new(), 0);
+    while taken < octets && !rest.is_empty() {
+        let (near, behind) = rest.split_at(near(rest));
+        taken += near.iter().map(|place| u64::from(place.length)).sum::<u64>();
+        groups.push(near);
+        *rest = behind;
+    }
+    groups
+}
+
+/// The posts in these groups whose texts hold the words, in their order; `None` when a text is not where it should be.
+fn read(file: &File, groups: &[&[Place]], query: &Query) -> io::Result<Option<Vec<u64>>> {
+    let (mut found, mut buffer) = (Vec::new(), Vec::new());
+    for near in groups {
+        match read_near(file, near, query, &mut buffer)? {
+            Some(more) => found.extend(more),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The same by two threads.
+fn read_shared(file: &File, groups: &[&[Place]], query: &Query) -> io::Result<Option<Vec<u64>>> {
+    let (newer, older) = groups.split_at(groups.len() / 2);
+    std::thread::scope(|scope| {
+        let other = std::thread::Builder::new().spawn_scoped(scope, || read(file, older, query));
+        let found = read(file, newer, query)?;
+        let more = match other {
+            Ok(other) => other.join().unwrap_or_else(|_| Err(io::Error::other("a thread ended early")))?,
+            // No thread to be had.
+            Err(_) => read(file, older, query)?,
+        };
+        Ok(found.zip(more).map(|(found, more)| [found, more].concat()))
+    })
 }
 
 /// How many of these, which come from the newest to the oldest, are read at once: they stand close before one another.
@@ -170,7 +216,7 @@ fn near(places: &[Place]) -> usize {
     count
 }
 
-/// The posts among these whose texts hold the words; `None` when a text is not where it should be.
+/// The same for one group.
 fn read_near(file: &File, places: &[Place], query: &Query, buffer: &mut Vec<u8>) -> io::Result<Option<Vec<u64>>> {
     let (Some(newest), Some(oldest)) = (places.first(), places.last()) else { return Ok(Some(Vec::new())) };
     // `near` lets no more than this come together, and a place no more than a record.
