@@ -1,6 +1,6 @@
 //! What accounts cost: a look-up among a million in a fresh process, logins with and without the cache, passwords of an import.
 //!
-//! Called by `benches/accounts`; prints a line for each figure. `accounts-speed --once DIR ADDRESS` is the fresh process.
+//! Called by `benches/accounts` and the part `accounts` of `benches/run`; prints a line for each figure, and one with all of them for programs. `accounts-speed --once DIR ADDRESS` is the fresh process.
 
 use expressmail::addr::Address;
 use expressmail::config::Site;
@@ -27,10 +27,8 @@ fn main() {
     let dir = std::env::temp_dir().join(format!("accounts-speed-{}", std::process::id()));
     let site = site(&dir);
     std::fs::create_dir_all(&site.root.etc).expect("a folder for the accounts");
-    million(&site);
-    fresh_processes(&dir);
-    logins(site.clone());
-    passwords();
+    let figures = [million(&site), fresh_processes(&dir), logins(site.clone()), passwords()];
+    println!("figures {}", figures.join(" "));
     let _ = std::fs::remove_dir_all(&dir);
 }
 
@@ -46,7 +44,7 @@ fn address(text: &str) -> Address {
 }
 
 /// A file as the program writes it, with the account that logs in.
-fn million(site: &Site) {
+fn million(site: &Site) -> String {
     let mut alice = Account::new(&address("zz-alice@example.com"));
     alice.set_password("correct horse battery", "argon2id", false).expect("a password");
     let mut text = String::from("# em-users 1\n");
@@ -64,7 +62,9 @@ fn million(site: &Site) {
             Ok::<_, std::io::Error>(())
         })
         .expect("a change");
-    println!("accounts: one change among {ACCOUNTS} in {:.2} s", start.elapsed().as_secs_f64());
+    let seconds = start.elapsed().as_secs_f64();
+    println!("accounts: one change among {ACCOUNTS} in {seconds:.2} s");
+    format!("change_s={seconds:.3}")
 }
 
 fn look_up_once(dir: &Path, text: &str) {
@@ -73,7 +73,7 @@ fn look_up_once(dir: &Path, text: &str) {
     println!("{} {}", start.elapsed().as_nanos(), found.is_some());
 }
 
-fn fresh_processes(dir: &Path) {
+fn fresh_processes(dir: &Path) -> String {
     let program = std::env::current_exe().expect("our own path");
     let mut times: Vec<Duration> = (0..LOOK_UPS)
         .map(|i| {
@@ -91,30 +91,39 @@ fn fresh_processes(dir: &Path) {
     println!(
         "accounts: a look-up among {ACCOUNTS} in a fresh process: median {half:.0} µs, 99 of 100 below {most:.0} µs"
     );
+    format!("look_up_us={half:.1} look_up_p99_us={most:.1}")
 }
 
-fn logins(site: Arc<Site>) {
+fn logins(site: Arc<Site>) -> String {
     let desk = LoginDesk::new(site);
     let evidence = Evidence::Password { user: "zz-alice".to_string(), password: "correct horse battery".to_string() };
     let now = Instant::now();
     assert!(desk.log_in(&evidence, "imap", None, now).is_ok(), "the first login");
-    println!("accounts: the first login of an account in {:.1} ms", now.elapsed().as_secs_f64() * 1e3);
+    let first = now.elapsed().as_secs_f64() * 1e3;
+    println!("accounts: the first login of an account in {first:.1} ms");
     let start = Instant::now();
     for _ in 0..LOGINS {
         assert!(desk.log_in(&evidence, "imap", None, start).is_ok());
     }
     let rate = LOGINS as f64 / start.elapsed().as_secs_f64();
     println!("accounts: {rate:.0} logins a second with the cache, on one core");
+    format!("first_login_ms={first:.2} logins_s={rate:.0}")
 }
 
 /// What a row with a password in clear costs an import.
-fn passwords() {
+fn passwords() -> String {
+    let mut figures = Vec::new();
     for scheme in ["argon2id", "yescrypt", "sha512-crypt", "bcrypt"] {
         let start = Instant::now();
         (0..10).for_each(|_| drop(hash_password("correct horse battery", scheme).expect("a hash")));
-        println!("accounts: {scheme}: {:.1} ms a password", start.elapsed().as_secs_f64() * 1e2);
+        let each = start.elapsed().as_secs_f64() * 1e2;
+        println!("accounts: {scheme}: {each:.1} ms a password");
+        figures.push(format!("{}_ms={each:.2}", scheme.replace('-', "_")));
     }
     let start = Instant::now();
     (0..100).for_each(|_| drop(ScramKeys::derive("correct horse battery", b"0123456789abcdef")));
-    println!("accounts: SCRAM keys: {:.2} ms a password", start.elapsed().as_secs_f64() * 10.0);
+    let each = start.elapsed().as_secs_f64() * 10.0;
+    println!("accounts: SCRAM keys: {each:.2} ms a password");
+    figures.push(format!("scram_ms={each:.2}"));
+    figures.join(" ")
 }

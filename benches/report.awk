@@ -192,6 +192,27 @@ END {
     below("search", median("lists", "product", "archive", "search_ms"), "", 100, "ms")
     shown("search that reads nearly all texts", median("lists", "product", "archive", "whole_ms"), "")
   }
+  if (measured("accounts")) {
+    heading("Accounts", "")
+    below("us of a look-up, a million, new process", median("accounts", "product", "speed", "look_up_us"), "", 1000, "us")
+    shown("us of a look-up, 99 of 100", median("accounts", "product", "speed", "look_up_p99_us"), "")
+    shown("logins/s with the cache, one core", median("accounts", "product", "speed", "logins_s"), "")
+    shown("ms of a first login", median("accounts", "product", "speed", "first_login_ms"), "")
+    shown("s of one change among a million", median("accounts", "product", "speed", "change_s"), "")
+    below("s of an import with hashes", median("accounts", "product", "import", "hashed_s"), "", 60, "s")
+    shown("s of the same again, nothing to change", median("accounts", "product", "import", "again_s"), "")
+    shown("s with clear passwords, argon2id *", median("accounts", "product", "import", "argon2id_s"), "")
+    shown("s with clear passwords, sha512-crypt *", median("accounts", "product", "import", "sha512_crypt_s"), "")
+    shown("ms of argon2id, one core", median("accounts", "product", "speed", "argon2id_ms"), "")
+    shown("ms of sha512-crypt, one core", median("accounts", "product", "speed", "sha512_crypt_ms"), "")
+    shown("ms of SCRAM keys, one core", median("accounts", "product", "speed", "scram_ms"), "")
+    print "  * measured with some hundred rows, and multiplied"
+  }
+  if (measured("sieve")) {
+    heading("Sieve, the scripts of 1,000 accounts", "")
+    below("us of a script on a message", median("sieve", "product", "script", "message_us"), "", 100, "us")
+    shown("us to compile one", median("sieve", "product", "script", "compile_us"), "")
+  }
   wrong = ""
   for (key in count) {
     split(key, words, SUBSEP)
