@@ -156,7 +156,7 @@ fn explain(site: &Arc<Site>, sender: &Option<Address>, recipient: &str) -> super
     let gate = Gate::new(site.clone(), super::emlocal_path());
     let delivery = mailbox(&gate.router, &address)?;
     if delivery.mailer == Mailer::System {
-        super::say(&format!("{address} is a system account: its .forward decides\n"))?;
+        super::say(&format!("{address} is a system account: its .forward decides, or its .dovecot.sieve\n"))?;
         return Ok(Exit::Ok);
     }
     let lines = gate.postman.explain(&delivery, sender.as_ref(), &address, &text, Timestamp::now())?;

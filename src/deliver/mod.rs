@@ -181,10 +181,7 @@ impl Postman {
         let size = draft.size();
         let mut arrival = Arrival { draft, size, wire_size };
         if let Some(rule) = self.rule(delivery, now)? {
-            let sorted = self.sort(&rule, mail, &mut arrival, Some(outbox))?;
-            let placed = self.place(&mut arrival, &sorted.dirs, now);
-            placed.into_iter().collect::<Result<Vec<()>, Failure>>()?;
-            self.settle(&sorted, mail, Some(outbox));
+            self.filter(&rule, mail, &mut arrival, outbox)?;
             return Ok(format!("filtered by {:?}", rule.name()));
         }
         self.check_quota(delivery, size)?;

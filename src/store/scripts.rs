@@ -27,6 +27,8 @@ pub const FOLDER: &str = "sieve";
 pub const ACTIVE: &str = "active";
 /// What follows a script's name.
 pub const ENDING: &str = ".sieve";
+/// The script of a system account: as Dovecot's Pigeonhole has it, and the name that others took.
+const HOME_SCRIPTS: [&str; 2] = [".dovecot.sieve", ".sieve"];
 /// Largest script read, in octets; the limit for new ones is a setting and may be lower.
 pub const SIZE_LIMIT: u64 = 1 << 20;
 
@@ -85,17 +87,36 @@ impl Scripts {
 
     /// Reads a script that may be obeyed.
     pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let file = fsx::open_read(path)?;
-        // Asked of the open file, and that one is read.
-        let (metadata, dir) = (file.metadata()?, std::fs::metadata(&self.dir)?);
-        if metadata.permissions().mode() & 0o022 != 0 {
-            return Err(refused("others may write it"));
-        }
-        if metadata.uid() != dir.uid() && metadata.uid() != 0 {
-            return Err(refused("it belongs to somebody else"));
-        }
-        fsx::read_opened(file, path, SIZE_LIMIT)
+        read_of(path, std::fs::metadata(&self.dir)?.uid())
     }
+}
+
+/// Reads a script that this owner, or root, has, and nobody else may write.
+pub fn read_of(path: &Path, owner: u32) -> io::Result<Vec<u8>> {
+    let file = fsx::open_read(path)?;
+    // Asked of the open file, and that one is read.
+    let metadata = file.metadata()?;
+    if metadata.permissions().mode() & 0o022 != 0 {
+        return Err(refused("others may write it"));
+    }
+    if metadata.uid() != owner && metadata.uid() != 0 {
+        return Err(refused("it belongs to somebody else"));
+    }
+    fsx::read_opened(file, path, SIZE_LIMIT)
+}
+
+/// The script of a system account, where other programs look for it: a file in its home, or a link to one. Called as that account, whose
+/// rights the link is followed with. The path is that of the file itself.
+pub fn in_home(home: &Path) -> io::Result<Option<PathBuf>> {
+    for name in HOME_SCRIPTS {
+        let path = home.join(name);
+        match std::fs::symlink_metadata(&path) {
+            Ok(_) => return std::fs::canonicalize(&path).map(Some).map_err(|e| fsx::context("follow", &path, e)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(fsx::context("stat", &path, e)),
+        }
+    }
+    Ok(None)
 }
 
 /// The name of a script as the user knows it, from its file's.

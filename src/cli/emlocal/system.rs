@@ -1,25 +1,28 @@
-//! Delivery to an account of the operating system: as that account, into its ~/Maildir, or where its .forward says.
+//! Delivery to an account of the operating system: as that account, where its .forward says, or its Sieve script, or into its ~/Maildir.
 //!
 //! Order: find the account → become it (groups, group, user; for good) → only then look into its home.
 //! Trust: the home is hostile ground: files are opened without following links; a .forward that is a link or that others may
-//! write is not obeyed, and the mail goes to the mailbox.
+//! write is not obeyed, and the mail goes to the mailbox. A script (~/.dovecot.sieve, ~/.sieve) may be a link, followed with the account's own rights;
+//! what it leads to must be the account's or root's, and nobody else's to write.
 
 use super::super::Ended;
 use crate::addr::{Address, print_path};
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::deliver::{Exec, run_program, stamp};
+use crate::deliver::{Exec, Mail, Outbox, Outgoing, Postman, run_program, stamp};
 use crate::dot;
+use crate::envelope::{Delivery, Mailer};
 use crate::fsx;
 use crate::status::{Exit, Failure};
 use crate::store::{self, Arrival};
 use crate::tables::Target;
 use crate::tables::aliases::{parse_targets, split_command};
+use crate::users::Accounts;
 use nix::unistd::{Uid, User, getegid, geteuid, getgid, getuid, initgroups, setgid, setuid};
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// Largest .forward, in octets.
 const FORWARD_LIMIT: u64 = 64 << 10;
@@ -54,7 +57,7 @@ pub(super) fn deliver(site: &Site, login: &str, sender: Option<&Address>, text: 
 /// Targets that may have to be tried again come first: what is done before such a failure would be done again. A final failure of
 /// one target stops none of the others.
 fn as_user(site: &Site, user: &User, sender: Option<&Address>, own: &Address, text: &[u8]) -> Result<(), Failure> {
-    let Some(mut targets) = forward_file(user)? else { return maildir(site, user, sender, own, text) };
+    let Some(mut targets) = forward_file(user)? else { return filed(site, user, sender, own, text) };
     targets.iter_mut().for_each(|target| {
         if matches!(target, Target::Address(address) if is_own(site, user, address)) {
             *target = Target::Mailbox(user.name.clone());
@@ -147,7 +150,7 @@ fn forward(
     text: &[u8],
 ) -> Result<(), Failure> {
     match target {
-        Target::Mailbox(_) => maildir(site, user, sender, own, text),
+        Target::Mailbox(_) => filed(site, user, sender, own, text),
         Target::Address(address) => resend(site, address, sender, own, text),
         Target::File(path) if path == "/dev/null" => Ok(()),
         Target::File(path) => append(Path::new(path), user, sender, own, text),
@@ -172,22 +175,33 @@ fn forward(
 
 /// Hands a forwarded message to emsend, as the account: it then goes the way of any message.
 fn resend(site: &Site, address: &str, sender: Option<&Address>, own: &Address, text: &[u8]) -> Result<(), Failure> {
+    let top = format!("Delivered-To: {own}\n");
+    send(site, sender, address, &mut std::io::Read::chain(top.as_bytes(), text))
+}
+
+fn send(site: &Site, sender: Option<&Address>, to: &str, text: &mut dyn std::io::Read) -> Result<(), Failure> {
     let later = |e: std::io::Error| Failure::temporary((3, 0), "Can't forward now", e);
     let mut command = Command::new(super::super::bin_dir().join("emsend"));
     if let Some(dir) = &site.root.dir {
         command.arg("--root").arg(dir);
     }
-    command.args(["-i", "-oem", "-f"]).arg(print_path(sender)).arg("--").arg(address);
+    command.args(["-i", "-oem", "-f"]).arg(print_path(sender)).arg("--").arg(to);
     let mut child = command.stdin(Stdio::piped()).spawn().map_err(later)?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin
-            .write_all(format!("Delivered-To: {own}\n").as_bytes())
-            .and_then(|()| stdin.write_all(text))
-            .map_err(later)?;
+        std::io::copy(text, &mut stdin).map_err(later)?;
     }
     match child.wait().map_err(later)?.code() {
         Some(0) => Ok(()),
         code => Err(Failure::temporary((3, 0), "Can't forward now", format!("emsend exited with {code:?}"))),
+    }
+}
+
+/// What a script sends goes the same way.
+struct Emsend<'a>(&'a Site);
+
+impl Outbox for Emsend<'_> {
+    fn send(&self, message: Outgoing<'_>, _now: Timestamp) -> Result<(), Failure> {
+        send(self.0, message.sender, &message.to.to_string(), message.text)
     }
 }
 
@@ -198,20 +212,38 @@ fn append(path: &Path, user: &User, sender: Option<&Address>, own: &Address, tex
     crate::deliver::append_file(&path, sender, &mut whole, Timestamp::now()).map(|_| ())
 }
 
-fn maildir(site: &Site, user: &User, sender: Option<&Address>, own: &Address, text: &[u8]) -> Result<(), Failure> {
+/// Into the account's mailboxes, by its script if it has one.
+fn filed(site: &Site, user: &User, sender: Option<&Address>, own: &Address, text: &[u8]) -> Result<(), Failure> {
     let local = |e: std::io::Error| Failure::local(&e);
     let now = Timestamp::now();
+    let top = stamp(sender, Some(&own.to_string()));
+    let shared = Arc::new(site.clone());
+    let postman = Postman::new(shared.clone(), Accounts::of(&shared), super::super::emlocal_path());
+    let rule = postman.rule_in_home(&user.dir, user.uid.as_raw())?;
     let tmp = user.dir.join("Maildir").join("tmp");
     fsx::create_dirs(&tmp, 0o700).map_err(local)?;
-    let top = stamp(sender, Some(&own.to_string()));
     let mut draft = fsx::Draft::new(tmp.join(store::name(now, &site.hostname(), 0, 0)), 0o600);
     draft.write(top.as_bytes()).map_err(local)?;
     draft.write(text).map_err(local)?;
     let size = draft.size();
     let wire_size = dot::crlf_size(top.as_bytes()) + dot::crlf_size(text);
     let mut arrival = Arrival { draft, size, wire_size };
-    let results = store::deliver(&mut arrival, std::slice::from_ref(&user.dir), now, &site.hostname());
-    results.into_iter().collect::<std::io::Result<Vec<()>>>().map(|_| ()).map_err(local)
+    let Some(rule) = rule else {
+        let results = store::deliver(&mut arrival, std::slice::from_ref(&user.dir), now, &site.hostname());
+        return results.into_iter().collect::<std::io::Result<Vec<()>>>().map(|_| ()).map_err(local);
+    };
+    let login = Address::new(&user.name, own.domain()).map_or_else(|_| own.to_string(), |address| address.to_string());
+    let delivery = Delivery::new(Mailer::System, login);
+    let mail = Mail {
+        home: &user.dir,
+        delivery: &delivery,
+        sender,
+        original: own,
+        skip: top.len() as u64,
+        checks_quota: false,
+        now,
+    };
+    postman.filter(&rule, &mail, &mut arrival, &Emsend(site))
 }
 
 #[cfg(test)]
@@ -291,5 +323,61 @@ mod tests {
         std::os::unix::fs::symlink(home.path().join("real"), &path).unwrap();
         as_user(&site(home.path()), &user(home.path()), None, &own, b"Subject: x\n\ny\n").unwrap();
         assert_eq!(copies(home.path()), 2);
+    }
+
+    fn script(home: &Path, name: &str, text: &str, mode: u32) {
+        let path = home.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn deliver_detail(home: &Path) {
+        let own = Address::parse("carol+lists@example.test").unwrap();
+        as_user(&site(home), &user(home), None, &own, b"Subject: x\n\ny\n").unwrap();
+    }
+
+    #[test]
+    fn a_script_in_the_home_sorts_its_mail() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        let sorted = || std::fs::read_dir(home.join("Maildir/.lists/new")).map_or(0, |dir| dir.count());
+        let text = "require [\"fileinto\", \"mailbox\", \"envelope\", \"subaddress\"];\n\
+                    if envelope :detail \"to\" \"lists\" { fileinto :create \"lists\"; }\n";
+        script(home, ".sieve", text, 0o600);
+        deliver_detail(home);
+        assert_eq!((copies(home), sorted()), (0, 1));
+        // Dovecot's name comes first; it is a link where ManageSieve made it.
+        std::fs::create_dir(home.join("sieve")).unwrap();
+        script(home, "sieve/main.sieve", "discard;\n", 0o644);
+        std::os::unix::fs::symlink("sieve/main.sieve", home.join(".dovecot.sieve")).unwrap();
+        deliver_detail(home);
+        assert_eq!((copies(home), sorted()), (0, 1));
+        // Others may write it; it is broken; it leads nowhere; it is a folder: the mail is kept.
+        script(home, "sieve/main.sieve", "discard;\n", 0o664);
+        deliver_detail(home);
+        assert_eq!(copies(home), 1);
+        script(home, "sieve/main.sieve", "discard\n", 0o644);
+        deliver_detail(home);
+        assert_eq!(copies(home), 3, "the message, and a word about the mistake");
+        std::fs::remove_file(home.join("sieve/main.sieve")).unwrap();
+        deliver_detail(home);
+        assert_eq!(copies(home), 4);
+        std::fs::remove_file(home.join(".dovecot.sieve")).unwrap();
+        std::fs::create_dir(home.join(".dovecot.sieve")).unwrap();
+        deliver_detail(home);
+        assert_eq!((copies(home), sorted()), (5, 1));
+    }
+
+    #[test]
+    fn the_script_of_somebody_else_is_not_obeyed() {
+        if !geteuid().is_root() {
+            println!("skipped: we are not root");
+            return;
+        }
+        let home = tempfile::tempdir().unwrap();
+        script(home.path(), ".sieve", "discard;\n", 0o644);
+        std::os::unix::fs::chown(home.path().join(".sieve"), Some(65_534), None).unwrap();
+        deliver_detail(home.path());
+        assert_eq!(copies(home.path()), 1);
     }
 }

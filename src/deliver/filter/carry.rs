@@ -12,7 +12,7 @@ use super::{Filters, Named, Rule};
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::dot;
-use crate::envelope::Delivery;
+use crate::envelope::{Delivery, Mailer};
 use crate::fsx;
 use crate::log;
 use crate::mailbox::System;
@@ -71,6 +71,26 @@ impl Postman {
     pub fn rule(&self, delivery: &Delivery, now: Timestamp) -> Result<Option<Rule>, Failure> {
         let account = self.account(delivery)?;
         self.filters.rule(&self.home(delivery)?, account.as_deref(), now)
+    }
+
+    /// The rule of a system account; we run as that.
+    pub fn rule_in_home(&self, home: &Path, owner: u32) -> Result<Option<Rule>, Failure> {
+        self.filters.rule_in_home(home, owner)
+    }
+
+    /// Delivers a message as a rule says.
+    pub fn filter(
+        &self,
+        rule: &Rule,
+        mail: &Mail<'_>,
+        arrival: &mut Arrival,
+        outbox: &dyn Outbox,
+    ) -> Result<(), Failure> {
+        let sorted = self.sort(rule, mail, arrival, Some(outbox))?;
+        let placed = self.place(arrival, &sorted.dirs, mail.now);
+        placed.into_iter().collect::<Result<Vec<()>, Failure>>()?;
+        self.settle(&sorted, mail, Some(outbox));
+        Ok(())
     }
 
     /// Decides about a message and does all but what [`Sorted`] holds. Without an outbox nothing may have to be sent.
@@ -294,7 +314,10 @@ impl Postman {
     /// All addresses that are the user's, for all we know.
     pub(super) fn all_addresses(&self, vacation: &Vacation, mail: &Mail<'_>) -> Result<Vec<Address>, Failure> {
         let mut own = vec![self.own_address(mail)?, mail.original.clone()];
-        if let Some(account) = self.account(mail.delivery)? {
+        // For a system account we run as that, and may not read the others'.
+        if mail.delivery.mailer != Mailer::System
+            && let Some(account) = self.account(mail.delivery)?
+        {
             own.push(account.address.clone());
             let aliases = account.field("aliases").unwrap_or_default().split(',');
             own.extend(aliases.filter_map(|alias| Address::parse(alias.trim()).ok()));

@@ -130,6 +130,36 @@ impl Filters {
         Ok((script.is_some() || absence.is_some()).then_some(Rule { script, absence }))
     }
 
+    /// The rule of a system account, as whom we run.
+    pub fn rule_in_home(&self, home: &Path, owner: u32) -> Result<Option<Rule>, Failure> {
+        if !self.site.settings.sieve.enabled {
+            return Ok(None);
+        }
+        let read = |path: &Path| -> io::Result<(Identity, Compiled)> {
+            let missing = || io::Error::new(io::ErrorKind::NotFound, "there is no such script");
+            let identity = Identity::of(path)?.ok_or_else(missing)?;
+            let text = scripts::read_of(path, owner)?;
+            Ok((identity, sieve::compile(&text, &self.limits).map(Arc::new)))
+        };
+        let found = match scripts::in_home(home) {
+            Ok(None) => return Ok(None),
+            Ok(Some(path)) => read(&path).map(|(identity, compiled)| Named {
+                name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                identity,
+                compiled,
+            }),
+            Err(e) => Err(e),
+        };
+        match found {
+            Ok(named) => Ok(Some(Rule { script: Some(named), absence: None })),
+            Err(e) if is_final(&e) => {
+                log::event("script-not-obeyed").field("home", home.display()).field("reason", e).error().write();
+                Ok(None)
+            }
+            Err(e) => Err(Failure::local(&e)),
+        }
+    }
+
     fn script(&self, home: &Path) -> io::Result<Option<Named>> {
         let scripts = Scripts::of(home);
         let passed = |path: &Path, e: &io::Error| {
