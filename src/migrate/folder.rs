@@ -18,10 +18,15 @@ const BATCH: usize = 100;
 const BATCH_OCTETS: u64 = 16 << 20;
 /// Most octets of memory for the list of a mailbox: some millions of messages.
 const LISTING_LIMIT: usize = 512 << 20;
+/// Most things left out that are named.
+const LEFT_OUT_LIMIT: usize = 10_000;
 /// Most keywords of a message: a mailbox here has no more.
 const KEYWORDS_LIMIT: usize = 64;
 /// Octets that are read at once to look for a message here.
 const PIECE: usize = 64 << 10;
+
+/// Where messages of an earlier life of the mailbox lie.
+type Earlier = HashMap<(Digest, i64), Vec<u32>>;
 
 /// A message as the other server lists it.
 #[derive(Debug, Clone)]
@@ -109,21 +114,45 @@ impl Run<'_> {
         let mut octets = 0;
         for meta in new {
             if meta.size > self.wanted.message_size {
-                let text = format!("{}: message {} has {} octets", remote.local, meta.uid, meta.size);
-                self.summary.left_out.push(text);
+                self.leave_out(meta, &format!("it has {} octets", meta.size));
                 continue;
             }
             octets += meta.size;
             batch.push(meta);
             if batch.len() >= BATCH || octets >= BATCH_OCTETS {
-                self.copy(&folder, &std::mem::take(&mut batch), &mut earlier)?;
+                self.batch(&folder, &std::mem::take(&mut batch), &mut earlier)?;
                 octets = 0;
             }
         }
         if !batch.is_empty() {
-            self.copy(&folder, &batch, &mut earlier)?;
+            self.batch(&folder, &batch, &mut earlier)?;
         }
         Ok(())
+    }
+
+    /// Brings a batch here. Where the server refuses it, each message is asked for by itself: one that it can't give keeps no other.
+    fn batch(&mut self, folder: &Folder, batch: &[&Meta], earlier: &mut Earlier) -> Result<(), MigrateError> {
+        match self.copy(folder, batch, earlier) {
+            Err(MigrateError::Refused(_)) => {}
+            other => return other,
+        }
+        for meta in batch {
+            match self.copy(folder, &[meta], earlier) {
+                Err(MigrateError::Refused(text)) => self.leave_out(meta, &text),
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    fn leave_out(&mut self, meta: &Meta, why: &str) {
+        let name = self.state.copied().map_or("", |copied| &copied.local);
+        let text = match self.summary.left_out.len() {
+            LEFT_OUT_LIMIT => "more, which are not named".to_string(),
+            count if count > LEFT_OUT_LIMIT => return,
+            _ => format!("{name}: message {}: {why}", meta.uid),
+        };
+        self.summary.left_out.push(text);
     }
 
     /// Opens their mailbox for reading; its UIDVALIDITY, and whether there is anything in it.
@@ -204,16 +233,16 @@ impl Run<'_> {
     }
 
     /// Brings a batch here.
-    fn copy(
-        &mut self,
-        folder: &Folder,
-        batch: &[&Meta],
-        earlier: &mut HashMap<(Digest, i64), Vec<u32>>,
-    ) -> Result<(), MigrateError> {
+    fn copy(&mut self, folder: &Folder, batch: &[&Meta], earlier: &mut Earlier) -> Result<(), MigrateError> {
         let mut found = Vec::new();
         let (mut items, mut messages) = (Vec::new(), Vec::new());
         let mut octets = 0;
-        for (item, append) in self.fetch(folder, batch)? {
+        let whole = self.fetch(folder, batch)?;
+        let came: HashSet<u32> = whole.iter().map(|(item, _)| item.uid).collect();
+        for meta in batch.iter().filter(|meta| !came.contains(&meta.uid)) {
+            self.leave_out(meta, "it did not come: it is gone, too large, or the server can't give it");
+        }
+        for (item, append) in whole {
             // The mailbox has a new life there, but this message came over in the last one.
             if let Some(local) = earlier.get_mut(&(item.digest, item.date)).and_then(Vec::pop) {
                 found.push(Known { local, item });
@@ -238,7 +267,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Streams messages into drafts. One that is gone by now is left out.
+    /// Streams messages into drafts. One that is gone by now, or larger than the server had said and than we take, is not among them.
     fn fetch(&mut self, folder: &Folder, batch: &[&Meta]) -> Result<Vec<(Item, Append)>, MigrateError> {
         let set: Vec<String> = batch.iter().map(|meta| meta.uid.to_string()).collect();
         let mut wanted: HashMap<u32, &Meta> = batch.iter().map(|meta| (meta.uid, *meta)).collect();
@@ -246,7 +275,7 @@ impl Run<'_> {
         let (mut current, mut whole): (Option<Incoming>, Vec<(Item, Append)>) = (None, Vec::new());
         self.session.run(&format!("UID FETCH {} (UID BODY.PEEK[])", set.join(",")), |event| {
             match event {
-                Event::Body(size) if size > limit => return Err(ServerError("a message larger than it said").into()),
+                Event::Body(size) if size > limit => current = None,
                 Event::Body(_) => current = Some(Incoming::new(folder)),
                 Event::Octets(octets) => {
                     if let Some(current) = &mut current {

@@ -169,11 +169,15 @@ impl Run<'_> {
         // RFC 6154 §5: with LIST-EXTENDED, special uses are told when they are asked for.
         let tells_uses = self.session.has("LIST-EXTENDED") && self.session.has("SPECIAL-USE");
         let list = if tells_uses { "LIST \"\" \"*\" RETURN (SPECIAL-USE)" } else { "LIST \"\" \"*\"" };
-        self.session.data(list, |data| {
-            if remotes.len() < MAILBOXES_LIMIT {
-                remotes.extend(names::read(data, "LIST", &namespaces));
-            }
+        let mut too_many = 0;
+        self.session.data(list, |data| match names::read(data, "LIST", &namespaces) {
+            Some(remote) if remotes.len() < MAILBOXES_LIMIT => remotes.push(remote),
+            Some(_) => too_many += 1,
+            None => {}
         })?;
+        if too_many > 0 {
+            self.summary.left_out.push(format!("{too_many} mailboxes: no more than {MAILBOXES_LIMIT} are looked at"));
+        }
         self.session.data("LSUB \"\" \"*\"", |data| {
             if subscribed.len() < MAILBOXES_LIMIT {
                 subscribed.extend(names::read(data, "LSUB", &namespaces).map(|remote| remote.local));

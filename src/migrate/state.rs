@@ -176,7 +176,7 @@ impl State {
 
     fn learn(&mut self, pending: Pending, first: u32) {
         let known = &mut self.folders[pending.folder].known;
-        for (item, local) in pending.items.into_iter().zip(first..) {
+        for (item, local) in pending.items.into_iter().zip(first..=u32::MAX) {
             known.insert(item.uid, Known { local, item });
         }
     }
