@@ -234,7 +234,7 @@ fn give_to_em(root: &settings::Root) -> Result<(), Ended> {
     // empass replaces etc/users as em. Sticky: em may not touch the files of root beside it.
     std::os::unix::fs::chown(&root.etc, None, Some(em.gid.as_raw())).map_err(Ended::from)?;
     std::fs::set_permissions(&root.etc, std::fs::Permissions::from_mode(0o1775))?;
-    for name in ["users", ".users.lock"] {
+    for name in ["users", ".users.lock", ".rename.lock"] {
         let path = root.etc.join(name);
         if !path.exists() {
             crate::fsx::replace(&path, if name == "users" { b"# em-users 1\n" } else { b"" }, 0o600)?;

@@ -2,6 +2,7 @@
 
 mod app;
 mod check;
+mod delete;
 mod expire;
 mod export;
 mod import;
@@ -75,11 +76,10 @@ enum Action {
         #[arg(long)]
         no_apop: bool,
     },
-    /// Delete an account; its mail stays in the mail folder
-    Delete {
-        /// user@domain
-        address: String,
-    },
+    /// Delete an account; it is kept with its mail for accounts.trash
+    Delete(delete::Delete),
+    /// Bring a deleted account back, with its mail
+    Restore(delete::Restore),
     /// Give an account another address; its mail goes with it
     Rename(rename::Rename),
     /// Move all accounts of a domain to another one, with their mail
@@ -97,6 +97,9 @@ enum Action {
         /// Only this domain
         #[arg(long)]
         domain: Option<String>,
+        /// Those that were deleted and can be restored
+        #[arg(long)]
+        deleted: bool,
         /// Print JSON, one object a line
         #[arg(long)]
         json: bool,
@@ -142,14 +145,25 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> super::Done {
     let root = arguments.root.root();
-    use Action::{Acl, CheckMail, Expire, Migrate, Purge, Share, Sieve, Trash, Undelete};
-    let script = match &arguments.action {
+    use Action::{Acl, CheckMail, Delete, Expire, Migrate, Purge, Restore, Share, Sieve, Trash, Undelete};
+    let input = match &arguments.action {
         Sieve(action) => action.read()?,
+        Migrate(action) => action.read()?,
         _ => Vec::new(),
     };
     let touches_mail = matches!(
         arguments.action,
-        Undelete(_) | Trash(_) | Purge(_) | Expire(_) | CheckMail(_) | Migrate(_) | Acl(_) | Share(_) | Sieve(_)
+        Delete(_)
+            | Restore(_)
+            | Undelete(_)
+            | Trash(_)
+            | Purge(_)
+            | Expire(_)
+            | CheckMail(_)
+            | Migrate(_)
+            | Acl(_)
+            | Share(_)
+            | Sieve(_)
     );
     if touches_mail {
         // Mail belongs to em, and so must all that is written beside it.
@@ -158,15 +172,17 @@ fn run(arguments: Arguments) -> super::Done {
     let site = super::site("emuser", &root)?;
     let users = Users::of(&site);
     match arguments.action {
+        Action::Delete(action) => return delete::delete(&site, &users, &action),
+        Action::Restore(action) => return delete::restore(&site, &users, &action),
         Action::Trash(action) => return trash::show(&site, &users, &action),
         Action::Undelete(action) => return trash::undelete(&site, &users, &action),
         Action::Purge(action) => return trash::purge(&site, &users, &action),
         Action::CheckMail(action) => return check::check_mail(&site, &users, &action),
         Action::Takeover(action) => return takeover::takeover(&site, &users, &action),
-        Action::Migrate(action) => return migrate::migrate(&site, &users, &action),
+        Action::Migrate(action) => return migrate::migrate(&site, &users, &action, &input),
         Action::Acl(action) => return share::acl(&site, &users, &action),
         Action::Share(action) => return share::share(&site, &users, &action),
-        Action::Sieve(action) => return sieve::sieve(&site, &users, &action, &script),
+        Action::Sieve(action) => return sieve::sieve(&site, &users, &action, &input),
         Action::AppPassword(action) => return app::app_password(&site, &users, &action),
         Action::Vacation(action) => return vacation::vacation(&site, &users, &action),
         Action::Expire(action) => return expire::expire(&site, &users, &action),
@@ -176,6 +192,7 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Export(action) => return export::export(&site, &users, &action),
         Action::Add { address, password, values } => {
             let address = own_address(&address, &site)?;
+            delete::must_be_free(&site, &address)?;
             let mut account = Account::new(&address);
             values.apply(&mut account, &site)?;
             password::set_password(&password, &mut account, &site)?;
@@ -217,25 +234,18 @@ fn run(arguments: Arguments) -> super::Done {
                 Ok(())
             })?;
         }
-        Action::Delete { address } => {
-            let address = parse(&address, &site)?;
-            change(&users, |accounts| match accounts.remove(&key(&address)) {
-                Some(_) => Ok(()),
-                None => Err(no_such(&address)),
-            })?;
-            let home = users::home(&site.root.mail, &address);
-            if home.exists() {
-                let _ = writeln!(std::io::stderr(), "emuser: the mail of {address} stays in {}", home.display());
-            }
-        }
         Action::Show { address, json } => {
             let account = account(&address, &site, &users)?;
             say(&if json { format!("{}\n", to_json(&account, &site)) } else { to_text(&account, &site) })?;
         }
-        Action::List { domain, json } => {
+        Action::List { domain, deleted, json } => {
             let domain = domain_option(domain.as_deref())?;
+            if deleted {
+                return delete::list(&site, domain.as_deref(), json);
+            }
             let mut text = String::new();
-            for account in users.list().map_err(damaged)? {
+            let (accounts, is_whole) = Accounts::of(&site).list().map_err(damaged)?;
+            for account in accounts {
                 if domain.as_deref().is_some_and(|d| d != account.address.domain()) {
                     continue;
                 }
@@ -245,6 +255,9 @@ fn run(arguments: Arguments) -> super::Done {
                 }
             }
             say(&text)?;
+            if !is_whole {
+                let _ = writeln!(std::io::stderr(), "emuser: accounts that only a program knows are not listed");
+            }
         }
     }
     Ok(Exit::Ok)

@@ -27,6 +27,27 @@ pub fn each_name(path: &Path, mut act: impl FnMut(&OsStr)) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes a directory with all in it, however deep; links in it are removed, not followed. One that is gone is no error.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
+    let mut pending = vec![path.to_path_buf()];
+    let mut dirs = Vec::new();
+    while let Some(dir) = pending.pop() {
+        let entries = match std::fs::read_dir(&dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            other => other.map_err(|e| context("read", &dir, e))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|e| context("read", &dir, e))?;
+            match entry.file_type().map_err(|e| context("stat", &dir, e))?.is_dir() {
+                true => pending.push(entry.path()),
+                false => super::remove(&entry.path())?,
+            }
+        }
+        dirs.push(dir);
+    }
+    dirs.iter().rev().try_for_each(|dir| super::remove_dir(dir))
+}
+
 /// An open directory.
 #[derive(Debug)]
 pub struct Dir {

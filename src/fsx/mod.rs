@@ -18,7 +18,7 @@ mod identity;
 mod lock;
 mod publish;
 
-pub use dir::{Dir, each_name};
+pub use dir::{Dir, each_name, remove_tree};
 pub use identity::{Glance, Identity, Seen};
 pub use lock::{Lock, LockError};
 pub use publish::{BUFFER, Draft, replace, replace_cache, replace_first, replace_link, sync_all};

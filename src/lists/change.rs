@@ -76,19 +76,19 @@ impl Lists {
             fsx::remove_existing(&list.etc().join("list.toml"))?;
             fsx::sync_dir(list.etc())?;
         }
-        remove_tree(list.etc())?;
+        fsx::remove_tree(list.etc())?;
         let archive = list.spool().join("archive");
         if !with_archive && archive.is_dir() {
             // The numbers stay with the posts that have them.
             for name in ["pending", "held"] {
-                remove_tree(&list.spool().join(name))?;
+                fsx::remove_tree(&list.spool().join(name))?;
             }
             for name in ["answers", "bounces", "lock"] {
                 fsx::remove(&list.spool().join(name))?;
             }
             return Ok(Deleted::ArchiveKept);
         }
-        remove_tree(list.spool())?;
+        fsx::remove_tree(list.spool())?;
         Ok(Deleted::Everything)
     }
 }
@@ -157,23 +157,6 @@ fn move_folder(from: &Path, to: &Path) -> io::Result<()> {
         fsx::sync_dir(folder)?;
     }
     Ok(())
-}
-
-/// Removes a folder with all in it; links in it are removed, not followed.
-fn remove_tree(path: &Path) -> io::Result<()> {
-    let mut names = Vec::new();
-    match fsx::each_name(path, |name| names.push(name.to_os_string())) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
-    }
-    for name in names {
-        let inner = path.join(name);
-        match std::fs::symlink_metadata(&inner)?.is_dir() {
-            true => remove_tree(&inner)?,
-            false => fsx::remove(&inner)?,
-        }
-    }
-    fsx::remove_dir(path)
 }
 
 #[cfg(test)]

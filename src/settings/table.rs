@@ -198,6 +198,7 @@ settings! {
         system_uid_min: u32 = 1000, "The least user number of a system account in that directory.";
         system_uid_max: u32 = 60000, "The greatest.";
         system: bool = false, "Accounts of the operating system are recipients too: mail goes to their homes (~/Maildir or ~/.forward), which no service here reads.";
+        trash: Duration = hours(720), "How long a deleted account is kept with its mail, to be restored (emuser restore); 0 removes it at once.";
         quota: Size = Size(0), "Quota of accounts that have none of their own; 0 for none.";
         quota_messages: u32 = 0, "The same in messages.";
         quota_shared: Size = Size(0), "Quota of each domain's shared mailboxes together, and of its public ones; 0 for none.";

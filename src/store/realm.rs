@@ -36,6 +36,16 @@ impl Realm {
         }
     }
 
+    /// Reads the form that it is printed in.
+    pub fn parse(text: &str) -> Option<Realm> {
+        let domain = |text: &str| crate::addr::normal_domain(text).ok();
+        match text.split_once(':') {
+            Some(("shared", rest)) => Some(Realm::Shared(domain(rest)?)),
+            Some(("public", rest)) => Some(Realm::Public(domain(rest)?)),
+            _ => Some(Realm::Account(Address::parse(text).ok()?.to_key())),
+        }
+    }
+
     /// The domain that it belongs to: `anyone` in its lists is everybody there.
     pub fn domain(&self) -> &str {
         match self {
@@ -87,6 +97,17 @@ impl fmt::Display for Realm {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_printed_is_read() {
+        let alice = Realm::Account(Address::parse("alice@a.test").unwrap());
+        for realm in [alice, Realm::Shared("a.test".into()), Realm::Public("b.test".into())] {
+            assert_eq!(Realm::parse(&realm.to_string()), Some(realm));
+        }
+        for text in ["", "alice", "shared", "shared:", "other:a.test", "shared:a b"] {
+            assert_eq!(Realm::parse(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn who_may_what_where() {

@@ -12,6 +12,7 @@ mod alias;
 mod app_password;
 mod attributes;
 mod cache;
+mod departed;
 mod directory;
 mod expiry;
 mod file;
@@ -24,6 +25,7 @@ pub use alias::{Clash, aliases_of};
 pub use app_password::{APP_PASSWORDS_LIMIT, generate_password, is_app_name};
 pub use attributes::{ATTRIBUTES, Attribute, SERVICES};
 pub use cache::{Cache, Remembered};
+pub use departed::{Departed, GivenRights, Note};
 pub use directory::{Accounts, Checkpassword, Directory, System};
 pub use expiry::Expiry;
 pub use password::{

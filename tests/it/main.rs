@@ -1,6 +1,7 @@
 //! The product as its users meet it: through the real binaries, one module a capability.
 
 mod accounts;
+mod accounts_deleted;
 mod accounts_logins;
 mod accounts_mail;
 mod accounts_sheets;

@@ -284,3 +284,64 @@ fn wrong_passwords_hosts_and_servers_are_named() {
     assert!(told(&out).starts_with("0 messages"), "another port is the same account: {out:?}");
     assert!(!origin.log().contains("wrong") && !world.log().contains("demo"));
 }
+
+/// A sheet of accounts that only its owner may read.
+fn sheet(world: &World, text: &str) -> String {
+    let path = world.path("list.csv");
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn a_list_of_accounts_is_copied_and_goes_on_where_it_was() {
+    let (origin, from) = origin(6);
+    origin.add("dave@example.test", &[]);
+    append(&mut Imap::log_in(&origin, "dave"), "INBOX", 77);
+    let world = World::new();
+    world.add("carol@example.test", &[]);
+    let list = |text: &str| {
+        let path = sheet(&world, text);
+        let server = from.to_string();
+        world.run("emuser", &["migrate", "--imap", &server, "--tls", "none", "--list", &path, "--jobs", "2"])
+    };
+    // Nothing is copied when a row is wrong.
+    let out = list("address,user,password\nalice,carol@example.test,demo\nnobody,x,demo\n");
+    assert_eq!(out.status.code(), Some(65), "{out:?}");
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(said.contains("list.csv:3: no account nobody@example.test\nnothing was copied"), "{said}");
+    assert!(world.mailbox("alice").is_empty());
+    // One fails, the others don't wait for it.
+    let text = "address,user,password\nalice,carol@example.test,demo\nbob,dave@example.test,geheim\ncarol,dave@example.test,demo\n";
+    let out = list(text);
+    assert_eq!(out.status.code(), Some(77), "{out:?}");
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(said.contains("alice@example.test: 7 messages ("), "{said}");
+    assert!(said.ends_with("2 of 3 copied, 1 failed; the same command does the rest\n"), "{said}");
+    let errors = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(errors.contains("emuser: bob@example.test: ") && !errors.contains("geheim"), "{errors}");
+    let out = list(&text.replace("geheim", "demo"));
+    assert!(out.status.success(), "{out:?}");
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(said.contains("alice@example.test: 0 messages") && said.contains("bob@example.test: 1 messages"), "{said}");
+    assert_eq!((world.mailbox("bob").len(), world.mailbox("carol").len()), (1, 1));
+    // Others could read the passwords.
+    std::fs::set_permissions(world.path("list.csv"), std::fs::Permissions::from_mode(0o640)).unwrap();
+    let path = world.path("list.csv").display().to_string();
+    let out = world.run("emuser", &["migrate", "--imap", "127.0.0.1:1", "--list", &path]);
+    assert_eq!(out.status.code(), Some(77), "{out:?}");
+    assert_eq!(world.run("emuser", &["migrate", "--imap", "h", "--list", &path, "alice"]).status.code(), Some(64));
+    assert_eq!(world.run("emuser", &["migrate", "--imap", "h", "alice"]).status.code(), Some(64));
+}
+
+#[test]
+fn a_list_gives_up_when_the_server_is_down() {
+    let world = World::new();
+    let rows: String = (0..12).map(|n| format!("alice,u{n},x\n")).collect();
+    let path = sheet(&world, &format!("address,user,password\n{rows}"));
+    let server = format!("127.0.0.1:{}", free_port());
+    let out = world.run("emuser", &["migrate", "--imap", &server, "--tls", "none", "--list", &path]);
+    assert_eq!(out.status.code(), Some(75), "{out:?}");
+    let errors = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(errors.matches("not tried: 127.0.0.1 does not answer").count(), 7, "{errors}");
+}

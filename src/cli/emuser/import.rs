@@ -6,16 +6,18 @@
 //! A password in clear is compared with the hash that is there, which costs as much as a new hash and keeps the old one: a second run
 //! changes nothing, no cached login is lost, and who looks at the file sees what really changed.
 
+use super::delete;
 use crate::cli::{Done, Ended, say};
 use crate::config::{ConfigError, Site};
 use crate::fsx;
 use crate::log;
 use crate::sasl::ScramKeys;
+use crate::settings::PASSWORD_SCHEMES;
 use crate::status::Exit;
 use crate::users::sheet::{
     Action, Outcome, PasswordWish, Refused, Secret, Sheet, Wish, carry_out, print_passwords, wishes,
 };
-use crate::users::{Account, Users, check_password, generate_password, hash_password, home};
+use crate::users::{Account, Users, check_password, generate_password, hash_password};
 use encoding_rs::Encoding;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::{BTreeMap, HashMap};
@@ -49,6 +51,9 @@ pub(super) struct Import {
     /// Make a password for each account without one, and write address, name and password into this file
     #[arg(long, value_name = "OUT.csv")]
     generate_passwords: Option<PathBuf>,
+    /// How passwords in clear are hashed, instead of accounts.password_scheme
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(PASSWORD_SCHEMES))]
+    scheme: Option<String>,
     /// Print JSON, one object a line
     #[arg(long)]
     json: bool,
@@ -59,6 +64,11 @@ fn charset(name: &str) -> Result<&'static Encoding, String> {
 }
 
 pub(super) fn import(site: &Site, users: &Users, wanted: &Import) -> Done {
+    let mut site = site.clone();
+    if let Some(scheme) = &wanted.scheme {
+        site.settings.accounts.password_scheme.clone_from(scheme);
+    }
+    let site = &site;
     let sheet = read(&wanted.file, wanted.charset)?;
     let (mut wishes, refused) = wishes(&sheet, site);
     // A plan shows what would become of the others; without one there is nothing to wait for.
@@ -80,13 +90,22 @@ pub(super) fn import(site: &Site, users: &Users, wanted: &Import) -> Done {
             if let (Some(path), false) = (&wanted.generate_passwords, made.is_empty()) {
                 keep_passwords(path, &made)?;
             }
-            change(users, wanted, &wishes, &secrets, refused.len())?
+            let is_delete = |wish: &&Wish| wish.action == Action::Delete;
+            for wish in wishes.iter().filter(|wish| !is_delete(wish) && !known.contains_key(&wish.key())) {
+                delete::must_be_free(site, &wish.address)?;
+            }
+            let addresses: Vec<_> = wishes.iter().filter(is_delete).map(|wish| wish.address.clone()).collect();
+            let deleted: Vec<Account> =
+                addresses.iter().filter_map(|address| known.get(&super::key(address)).cloned()).collect();
+            delete::around(site, users, &deleted, &addresses, || {
+                change(users, wanted, &wishes, &secrets, refused.len())
+            })?
         }
     };
     outcome.refused.splice(0..0, refused);
     outcome.refused.sort_by_key(|refused| refused.at);
     if !wanted.dry_run && (wanted.keep_going || outcome.refused.is_empty()) {
-        tell_log(site, &outcome);
+        tell_log(&outcome);
     }
     report(wanted, &outcome)
 }
@@ -276,7 +295,7 @@ fn change(
     }
 }
 
-fn tell_log(site: &Site, outcome: &Outcome) {
+fn tell_log(outcome: &Outcome) {
     if outcome.is_nothing() {
         return;
     }
@@ -285,11 +304,6 @@ fn tell_log(site: &Site, outcome: &Outcome) {
         .field("changed", outcome.changed.len())
         .field("removed", outcome.removed.len())
         .write();
-    let kept = outcome.removed.iter().filter(|address| home(&site.root.mail, address).exists()).count();
-    if kept > 0 {
-        let mail = site.root.mail.display();
-        let _ = writeln!(std::io::stderr(), "emuser: the mail of {kept} deleted accounts stays below {mail}");
-    }
 }
 
 fn report(wanted: &Import, outcome: &Outcome) -> Done {

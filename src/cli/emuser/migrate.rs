@@ -1,8 +1,11 @@
-//! Copying an account of another IMAP server into one of ours.
+//! Copying an account of another IMAP server into one of ours, or those of a list.
+
+mod list;
 
 use super::account;
 use super::owner;
 use super::password::{prompt, read_password};
+use crate::addr::Address;
 use crate::cli::{Done, Ended, say};
 use crate::clock::Timestamp;
 use crate::config::Site;
@@ -17,8 +20,10 @@ use crate::store::Realm;
 use crate::users::{self, Users};
 use std::io::IsTerminal;
 use std::net::ToSocketAddrs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// Wait for a connection.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -39,13 +44,20 @@ enum TlsChoice {
 #[derive(Debug, clap::Args)]
 pub(super) struct Migrate {
     /// Our account that the mail is copied into: user@domain
-    address: String,
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    address: Option<String>,
     /// The other server; port 993 by default, 143 without TLS from the start
     #[arg(long, value_name = "HOST[:PORT]")]
     imap: String,
     /// The name to log in with there
-    #[arg(long)]
-    user: String,
+    #[arg(long, required_unless_present = "list", conflicts_with = "list")]
+    user: Option<String>,
+    /// Copy all accounts of a sheet (CSV) with the columns address, user and password, those of the other server
+    #[arg(long, value_name = "FILE.csv", conflicts_with = "password_stdin")]
+    list: Option<PathBuf>,
+    /// So many accounts of a list at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
+    jobs: u8,
     /// Read the password from standard input, up to a line end
     #[arg(long)]
     password_stdin: bool,
@@ -70,26 +82,23 @@ struct Server {
     protection: Protection,
 }
 
-pub(super) fn migrate(site: &Site, users: &Users, wanted: &Migrate) -> Done {
-    let address = account(&wanted.address, site, users)?.address;
+impl Migrate {
+    /// Reads the list, while we may read what the administrator may.
+    pub(super) fn read(&self) -> Result<Vec<u8>, Ended> {
+        self.list.as_deref().map_or(Ok(Vec::new()), list::read)
+    }
+}
+
+pub(super) fn migrate(site: &Site, users: &Users, wanted: &Migrate, list: &[u8]) -> Done {
     let server = server(wanted)?;
+    let (Some(address), Some(user)) = (&wanted.address, &wanted.user) else {
+        return list::migrate(site, users, wanted, &server, list);
+    };
+    let address = account(address, site, users)?.address;
     let password = match wanted.password_stdin || !std::io::stdin().is_terminal() {
         true => read_password(wanted.password_stdin)?,
         false => prompt("Password there: ")?,
     };
-    let realm = Realm::Account(address.clone());
-    let tree = owner::open(site, &realm)?;
-    // Without the port: the same account by another way is the same account.
-    let name = users::directory_name(&format!("{}@{}", wanted.user, server.host.to_ascii_lowercase()));
-    let state = tree.home().join("migrate").join(name);
-    let request = Wanted {
-        user: wanted.user.clone(),
-        password: password.into(),
-        exclude: wanted.exclude.clone(),
-        message_size: wanted.message_size.0,
-        now: Timestamp::now(),
-    };
-    let wire = connect(site, &server)?;
     let bar = bar();
     let mut watch = |progress: Progress<'_>| match progress {
         Progress::Mailbox(name, new, _) => {
@@ -98,19 +107,57 @@ pub(super) fn migrate(site: &Site, users: &Users, wanted: &Migrate) -> Done {
         }
         Progress::Copied(messages, _) => bar.inc(messages),
     };
-    let result = copy(wire, &server.protection, &request, &tree, &state, &mut watch);
+    let there = Login { user: user.clone(), password: password.into() };
+    let result = copy_account(site, &server, wanted, &address, &there, &mut watch);
     bar.finish_and_clear();
-    let summary = result.map_err(|e| ended(&e, &server.host))?;
+    report(&result?)
+}
+
+/// How to log in there.
+struct Login {
+    user: String,
+    password: Zeroizing<String>,
+}
+
+/// Copies one account. What an earlier run has copied is known by its log.
+fn copy_account(
+    site: &Site,
+    server: &Server,
+    wanted: &Migrate,
+    address: &Address,
+    there: &Login,
+    watch: &mut dyn FnMut(Progress<'_>),
+) -> Result<Summary, Ended> {
+    let realm = Realm::Account(address.clone());
+    let tree = owner::open(site, &realm)?;
+    // Without the port: the same account by another way is the same account.
+    let name = users::directory_name(&format!("{}@{}", there.user, server.host.to_ascii_lowercase()));
+    let state = tree.home().join("migrate").join(name);
+    let request = Wanted {
+        user: there.user.clone(),
+        password: there.password.clone(),
+        exclude: wanted.exclude.clone(),
+        message_size: wanted.message_size.0,
+        now: Timestamp::now(),
+    };
+    let wire = connect(site, server)?;
+    let summary =
+        copy(wire, &server.protection, &request, &tree, &state, watch).map_err(|e| ended(&e, &server.host))?;
     log::event("migrated")
-        .field("user", &address)
+        .field("user", address)
         .field("from", &server.host)
         .field("copied", summary.copied)
         .field("known", summary.known)
         .write();
-    report(&summary)
+    Ok(summary)
 }
 
 fn report(summary: &Summary) -> Done {
+    say(&to_text(summary))?;
+    Ok(if summary.left_out.is_empty() { Exit::Ok } else { Exit::DataErr })
+}
+
+fn to_text(summary: &Summary) -> String {
     let Summary { mailboxes, copied, octets, known, flagged, left_out } = summary;
     let mut text = format!("{copied} messages ({octets} octets) copied in {mailboxes} mailboxes; {known} were here");
     if *flagged > 0 {
@@ -121,8 +168,7 @@ fn report(summary: &Summary) -> Done {
         let line: String = line.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
         text.push_str(&format!("left out: {line}\n"));
     }
-    say(&text)?;
-    Ok(if left_out.is_empty() { Exit::Ok } else { Exit::DataErr })
+    text
 }
 
 fn server(wanted: &Migrate) -> Result<Server, Ended> {

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Deliveries that began before the accounts were marked end within this time.
-const QUIET: Duration = Duration::from_secs(1);
+pub(super) const QUIET: Duration = Duration::from_secs(1);
 /// How long a rename waits for another one.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -83,7 +83,7 @@ pub(super) fn rename_domain(site: &Site, users: &Users, wanted: &RenameDomain) -
     start(site, users, &pairs)
 }
 
-fn lock(site: &Site) -> Result<Lock, Ended> {
+pub(super) fn lock(site: &Site) -> Result<Lock, Ended> {
     let path = site.root.etc.join(".rename.lock");
     Lock::wait(&path, LOCK_PATIENCE).map_err(|e| match e {
         LockError::Io(e) => e.into(),
@@ -187,7 +187,7 @@ fn make_like(mail: &Path, dir: &Path) -> io::Result<()> {
 }
 
 /// New messages of a home that was made again under the old name go to the INBOX.
-fn bring_after(from: &Path, to: &Path, dirs: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+pub(super) fn bring_after(from: &Path, to: &Path, dirs: &mut BTreeSet<PathBuf>) -> io::Result<()> {
     let (from, to) = (from.join("Maildir/new"), to.join("Maildir/new"));
     let entries = match std::fs::read_dir(&from) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -173,6 +173,10 @@ fn plan(site: &Site, users: &Users, entries: Vec<Result<Entry, formats::Wrong>>,
             plan.unchanged += 1;
             continue;
         }
+        if let Err(ended) = super::delete::must_be_free(site, &address) {
+            plan.refused.push((entry.line, 1, ended.text));
+            continue;
+        }
         let mut account = Account::new(&address);
         account.put("name", entry.person.filter(|name| !name.is_empty() && !name.contains(char::is_control)));
         account.put("quota", entry.quota.map(|octets| octets.to_string()));

@@ -11,7 +11,7 @@ use crate::mailbox::{System, Uid};
 use crate::msg::{HEADER_LIMIT, all_fields, header_end, words::decode_text};
 use crate::status::Exit;
 use crate::store::{Folder, INBOX, Realm, SEPARATOR, Trash, Trashed, Tree, TreeError};
-use crate::users::Users;
+use crate::users::{Accounts, Users};
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,7 +187,7 @@ fn realms(user: Option<&str>, site: &Site, users: &Users) -> Result<Vec<Realm>, 
     match user {
         Some(user) => Ok(vec![owner(user, site, users)?]),
         None => {
-            let accounts = users.list().map_err(damaged)?.into_iter();
+            let accounts = Accounts::of(site).list().map_err(damaged)?.0.into_iter();
             Ok(accounts.map(|account| Realm::Account(account.address)).chain(ownerless_trees(site)).collect())
         }
     }
@@ -228,9 +228,15 @@ pub(super) fn purge(site: &Site, users: &Users, wanted: &Purge) -> Done {
             }
         }
     }
+    let what = if wanted.dry_run { "would be removed" } else { "removed" };
     if count > 0 {
-        let what = if wanted.dry_run { "would be removed" } else { "removed" };
         say(&format!("{count} messages {what} for good\n"))?;
+    }
+    if wanted.all {
+        let gone = super::delete::purge_due(site, wanted.dry_run)?;
+        if gone > 0 {
+            say(&format!("{gone} deleted accounts {what} for good\n"))?;
+        }
     }
     Ok(exit)
 }

@@ -362,7 +362,7 @@ impl Tree {
                 let folder = Folder::open(&self.home, &dir, Arc::new(self.registry.settings().clone()))?;
                 folder.empty(&rest[digits..])?;
             }
-            remove_tree(&dir)?;
+            fsx::remove_tree(&dir)?;
         }
         Ok(())
     }
@@ -374,24 +374,6 @@ impl Tree {
             Err(LockError::Held | LockError::Gone) => Err(FolderError::Busy.into()),
         }
     }
-}
-
-/// Removes a folder that holds no messages any more: files, then directories, as deep as a folder goes.
-fn remove_tree(dir: &Path) -> io::Result<()> {
-    let mut pending = vec![dir.to_path_buf()];
-    let mut dirs = Vec::new();
-    while let Some(dir) = pending.pop() {
-        for entry in std::fs::read_dir(&dir).map_err(|e| fsx::context("read", &dir, e))? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                pending.push(entry.path());
-            } else {
-                fsx::remove(&entry.path())?;
-            }
-        }
-        dirs.push(dir);
-    }
-    dirs.iter().rev().try_for_each(|dir| fsx::remove_dir(dir))
 }
 
 fn has_files(dir: &Path) -> bool {

@@ -69,6 +69,11 @@ impl Directory for Checkpassword {
         Ok(account)
     }
 
+    /// The interface has no such question.
+    fn list(&self) -> std::io::Result<Option<Vec<Account>>> {
+        Ok(None)
+    }
+
     fn is_password(&self, account: &Account, password: &str) -> Result<bool, Failure> {
         self.program.log_in(&account.address.to_string(), password)
     }

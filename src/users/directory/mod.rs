@@ -23,12 +23,17 @@ use crate::config::Site;
 use crate::sasl::Proven;
 use crate::settings::DirectoryChoice;
 use crate::status::Failure;
+use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 /// Where accounts are looked up.
 pub trait Directory: Send + Sync + std::fmt::Debug {
     /// The account of an address, without regard to case. The account's own address may be another one.
     fn find(&self, address: &Address) -> Result<Option<Arc<Account>>, Failure>;
+
+    /// All accounts, sorted; `None` where they can't be listed.
+    fn list(&self) -> io::Result<Option<Vec<Account>>>;
 
     /// True when this is the password of an account that [`Directory::find`] gave. May take as long as a hash or a program.
     fn is_password(&self, account: &Account, password: &str) -> Result<bool, Failure>;
@@ -37,6 +42,10 @@ pub trait Directory: Send + Sync + std::fmt::Debug {
 impl Directory for Users {
     fn find(&self, address: &Address) -> Result<Option<Arc<Account>>, Failure> {
         self.lookup(address).map_err(|e| Failure::local(&e))
+    }
+
+    fn list(&self) -> io::Result<Option<Vec<Account>>> {
+        Users::list(self).map(Some)
     }
 
     fn is_password(&self, account: &Account, password: &str) -> Result<bool, Failure> {
@@ -97,6 +106,22 @@ impl Accounts {
     /// The account of an address, without regard to case.
     pub fn find(&self, address: &Address) -> Result<Option<Arc<Account>>, Failure> {
         Ok(self.keeper(address)?.map(|(_, account)| account))
+    }
+
+    /// All accounts of the directories that can list theirs, sorted, each as the first that knows it has it; and whether all can.
+    pub fn list(&self) -> io::Result<(Vec<Account>, bool)> {
+        let (mut all, mut is_whole) = (BTreeMap::new(), true);
+        for directory in self.directories.iter() {
+            match directory.list()? {
+                Some(accounts) => {
+                    for account in accounts {
+                        all.entry(account.key()).or_insert(account);
+                    }
+                }
+                None => is_whole = false,
+            }
+        }
+        Ok((all.into_values().collect(), is_whole))
     }
 
     fn keeper(&self, address: &Address) -> Result<Option<Kept<'_>>, Failure> {

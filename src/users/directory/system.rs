@@ -9,14 +9,20 @@ use super::program::Program;
 use super::{Account, Directory};
 use crate::addr::Address;
 use crate::config::Site;
+use crate::fsx;
 use crate::status::Failure;
 use crate::users::Source;
 use nix::unistd::User;
+use std::io;
 use std::ops::RangeInclusive;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 /// Longest login name.
 const NAME_LIMIT: usize = 32;
+/// Largest passwd(5) read.
+const FILE_LIMIT: u64 = 1 << 30;
 
 /// The operating system's accounts.
 #[derive(Debug)]
@@ -47,17 +53,29 @@ impl Directory for System {
         }
         let found = User::from_name(key.local())
             .map_err(|e| Failure::temporary((3, 0), "Local error in processing, try again later", e))?;
-        // The root user never, whatever the settings say.
-        let Some(user) = found.filter(|u| self.uids.contains(&u.uid.as_raw()) && !u.uid.is_root()) else {
+        let Some(user) = found.filter(|user| self.counts(user.uid.as_raw())) else {
             return Ok(None);
         };
         let address = Address::new(key.local(), &self.domains[0])
             .map_err(|e| Failure::temporary((3, 5), "Local configuration error, try again later", e))?;
-        let mut account = Account::from(&address, Source::System);
-        let gecos = user.gecos.to_string_lossy();
-        let name = gecos.split(',').next().unwrap_or_default().trim();
-        account.put("name", Some(name.to_string()).filter(|n| !n.is_empty() && !n.contains(char::is_control)));
-        Ok(Some(Arc::new(account)))
+        Ok(Some(Arc::new(account(&address, &user.gecos.to_string_lossy()))))
+    }
+
+    fn list(&self) -> io::Result<Option<Vec<Account>>> {
+        let mut accounts = Vec::new();
+        for line in String::from_utf8_lossy(&database()?).lines() {
+            let words: Vec<&str> = line.split(':').collect();
+            if let [name, _, uid, _, gecos, ..] = words.as_slice()
+                && uid.parse().is_ok_and(|uid| self.counts(uid))
+                && is_login_name(name)
+                && let Ok(address) = Address::new(name, &self.domains[0])
+            {
+                accounts.push(account(&address, gecos));
+            }
+        }
+        accounts.sort_by_key(Account::key);
+        accounts.dedup_by_key(|account| account.key());
+        Ok(Some(accounts))
     }
 
     fn is_password(&self, account: &Account, password: &str) -> Result<bool, Failure> {
@@ -66,6 +84,31 @@ impl Directory for System {
             // Nobody was named who could tell.
             None => Ok(false),
         }
+    }
+}
+
+impl System {
+    /// True for numbers of people. The root user never, whatever the settings say.
+    fn counts(&self, uid: u32) -> bool {
+        uid != 0 && self.uids.contains(&uid)
+    }
+}
+
+fn account(address: &Address, gecos: &str) -> Account {
+    let mut account = Account::from(address, Source::System);
+    let name = gecos.split(',').next().unwrap_or_default().trim();
+    account.put("name", Some(name.to_string()).filter(|n| !n.is_empty() && !n.contains(char::is_control)));
+    account
+}
+
+/// Lines as in passwd(5), of all that nsswitch.conf(5) names and that lets itself be listed; of the file alone where there is no getent(1).
+fn database() -> io::Result<Vec<u8>> {
+    let asked = Command::new("/usr/bin/getent").arg("passwd").env_clear().stdin(Stdio::null()).output();
+    match asked {
+        Ok(output) if output.status.success() => Ok(output.stdout),
+        Ok(output) => Err(io::Error::other(format!("getent passwd: {}", output.status))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => fsx::read(Path::new("/etc/passwd"), FILE_LIMIT),
+        Err(e) => Err(e),
     }
 }
 

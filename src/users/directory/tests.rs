@@ -166,3 +166,29 @@ fn many_at_once_wait_for_their_turn() {
         }
     });
 }
+
+#[test]
+fn a_list_has_what_each_directory_can_list_and_says_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("etc")).unwrap();
+    let text = "# em-users 1\nalice@example.test\ndaemon@example.test name=Mine\n";
+    std::fs::write(dir.path().join("etc/users"), text).unwrap();
+    let list = |directories: &[&str]| Accounts::of(&site(dir.path(), directories)).list().unwrap();
+    let (file, is_whole) = list(&["file"]);
+    assert_eq!((file.len(), is_whole), (2, true));
+    let (all, is_whole) = list(&["file", "system", "checkpassword:PROGRAM"]);
+    assert!(!is_whole && all.is_sorted_by_key(Account::key));
+    let source = |name: &str, all: &[Account]| {
+        all.iter().find(|a| a.address == address(name)).map(|a| (a.source(), a.name().to_string()))
+    };
+    assert_eq!(source("daemon@example.test", &all), Some((Source::File, "Mine".to_string())));
+    assert_eq!(source("bin@example.test", &all).map(|(source, _)| source), Some(Source::System));
+    assert_eq!(source("root@example.test", &all), None);
+    let (system, _) = list(&["system", "file"]);
+    assert_eq!(source("daemon@example.test", &system).map(|(source, _)| source), Some(Source::System));
+    let one = Accounts::of(&site(dir.path(), &["system"]));
+    assert_eq!(
+        one.find(&address("bin@example.test")).unwrap().as_deref(),
+        system.iter().find(|a| a.address == address("bin@example.test"))
+    );
+}
