@@ -8,7 +8,7 @@ CLEAR_ROWS=400
 # Puts the figures that an example prints into the raw file.
 example_figures() { # part case example
   local figures
-  figures=$("$TOP/target/release/examples/$3" | sed -n 's/^figures //p')
+  figures=$("$TOP/target/release/examples/$3" 2>>"$OUT/product.log" | sed -n 's/^figures //p')
   [ -n "$figures" ] || { echo "bench: $3 gave no figures" >&2; return 1; }
   echo "$1 product $2 $figures" >> "$RAW"
 }
