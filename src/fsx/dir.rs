@@ -29,6 +29,9 @@ pub fn each_name(path: &Path, mut act: impl FnMut(&OsStr)) -> io::Result<()> {
 
 /// Removes a directory with all in it, however deep; links in it are removed, not followed. One that is gone is no error.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
+    if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
+        return super::remove(path);
+    }
     let mut pending = vec![path.to_path_buf()];
     let mut dirs = Vec::new();
     while let Some(dir) = pending.pop() {

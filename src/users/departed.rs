@@ -187,7 +187,7 @@ impl Departed {
         let doomed = dir.join(format!("{PURGED}{}", name.to_string_lossy()));
         fsx::rename(&self.home, &doomed)?;
         fsx::sync_dir(dir)?;
-        fsx::remove_tree(&doomed)
+        erase(&doomed)
     }
 
     /// Removes what another purge has left behind.
@@ -199,10 +199,20 @@ impl Departed {
                     doomed.push(dir.join(name));
                 }
             })?;
-            doomed.iter().try_for_each(|path| fsx::remove_tree(path))?;
+            doomed.iter().try_for_each(|path| erase(path))?;
         }
         Ok(())
     }
+}
+
+/// Removes a home. One that the administrator has put elsewhere, with a link in its place, is removed there.
+fn erase(home: &Path) -> io::Result<()> {
+    if home.is_symlink()
+        && let Ok(elsewhere) = std::fs::canonicalize(home)
+    {
+        fsx::remove_tree(&elsewhere)?;
+    }
+    fsx::remove_tree(home)
 }
 
 /// The folders of deleted accounts, with their domains.
@@ -291,6 +301,23 @@ mod tests {
             }
         }
         panic!("too many operations");
+    }
+
+    #[test]
+    fn a_home_behind_a_link_goes_there() {
+        let (mail, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mail, there) = (mail.path(), disk.path().join("alice"));
+        let address = Address::parse("alice@b.test").unwrap();
+        let home = super::super::home(mail, &address);
+        std::fs::create_dir_all(home.parent().unwrap()).unwrap();
+        std::fs::create_dir(&there).unwrap();
+        std::os::unix::fs::symlink(&there, &home).unwrap();
+        note("alice@b.test").write(&home).unwrap();
+        let gone = Departed::bury(mail, &address, Timestamp(1_796_040_628_000_000)).unwrap();
+        assert!(there.exists() && Note::is_in(&gone.home));
+        gone.purge().unwrap();
+        assert!(!there.exists() && Departed::list(mail).unwrap().is_empty());
+        assert_eq!(std::fs::read_dir(mail.join("b.test/.deleted")).unwrap().count(), 0);
     }
 
     #[test]
