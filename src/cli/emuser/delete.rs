@@ -106,12 +106,7 @@ pub(super) fn announce(site: &Site, accounts: &[Account]) -> Result<(), Ended> {
         let mut rights = rights_in(site, owners.into_iter().map(Realm::Account).collect())?;
         rights.extend(ownerless.iter().cloned());
         rights.retain(|(subject, _)| subject.identifier == Identifier::Account(account.address.clone()));
-        let mut rights: Vec<GivenRights> = rights.into_iter().map(|(_, given)| given).collect();
-        // What an unfinished restore has not given back yet.
-        let owed = Note::read(&home)?.map(|note| note.rights).unwrap_or_default();
-        let is_new = |given: &GivenRights| !rights.iter().any(|r| r.owner == given.owner && r.mailbox == given.mailbox);
-        let owed: Vec<GivenRights> = owed.into_iter().filter(is_new).collect();
-        rights.extend(owed);
+        let rights: Vec<GivenRights> = rights.into_iter().map(|(_, given)| given).collect();
         Note { account: account.clone(), rights }.write(&home)?;
     }
     Ok(())
@@ -157,8 +152,10 @@ pub(super) fn finish(site: &Site, users: &Users, addresses: &[Address], fate: Fa
             // A delivery made it anew: what it brought belongs to the old account.
             let mut dirs = BTreeSet::new();
             bring_after(&home, &departed.home, &mut dirs)?;
+            // What it may have sorted elsewhere goes along.
+            fsx::rename(&home, &departed.home.join(format!("late-{}", departed.when.0)))?;
+            dirs.extend([users::domain_home(mail, address.domain()), departed.home.clone()]);
             dirs.iter().try_for_each(|dir| fsx::sync_dir(dir))?;
-            fsx::remove_tree(&home)?;
         }
         if fate == Fate::Purged {
             departed.purge()?;
