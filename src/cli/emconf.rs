@@ -299,7 +299,7 @@ fn show(site: &Site, all: bool, json: bool) -> Result<(), Ended> {
 
 /// What has no effect in a sendmail.cf that stands in the place of our settings, each line once; the first mistake ends it.
 fn check_cf(site: &Site) -> super::Done {
-    let router = Router::new(std::sync::Arc::new(site.clone()));
+    let router = crate::cli::router(std::sync::Arc::new(site.clone()));
     let notes = router.check_rules()?;
     say(&notes.iter().map(|note| format!("note: {note}\n")).collect::<String>())?;
     let mut problems: Vec<String> = Vec::new();
@@ -328,7 +328,7 @@ fn check(site: &Site) -> super::Done {
     problems.extend(all.iter().filter_map(|name| lists.open(name).err()).map(|e| e.to_string()));
     problems.extend(crate::nexthop::mistakes(site));
     problems.extend(crate::drive::ClientTls::of(site).check().err());
-    let router = Router::new(std::sync::Arc::new(site.clone()));
+    let router = crate::cli::router(std::sync::Arc::new(site.clone()));
     match router.check_rules() {
         // An old file's lines that have no effect are worth a word; they are no mistakes.
         Ok(notes) => say(&notes.iter().map(|note| format!("note: {note}\n")).collect::<String>())?,

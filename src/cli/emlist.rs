@@ -16,7 +16,6 @@ use crate::list::Desk;
 use crate::lists::members::State;
 use crate::lists::settings::{hint, keys};
 use crate::lists::{Deleted, List, ListError, ListName, Lists};
-use crate::serve::Gate;
 use crate::status::Exit;
 use std::io::Write;
 use std::process::ExitCode;
@@ -233,7 +232,7 @@ fn unknown(key: &str) -> Ended {
 
 /// Does something that sends mail.
 fn at_desk<T>(site: &Arc<Site>, act: impl FnOnce(&Desk<'_>) -> Result<T, crate::status::Failure>) -> Result<T, Ended> {
-    let gate = Gate::new(site.clone(), super::emlocal_path());
+    let gate = crate::cli::gate(site.clone());
     let dns = Dns::of(site);
     act(&Desk { gate: &gate, resolver: &dns, now: Timestamp::now() }).map_err(Ended::from)
 }

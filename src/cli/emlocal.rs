@@ -12,7 +12,6 @@ use crate::config::Site;
 use crate::deliver::{Exec, Letter, alias_argv, run_program};
 use crate::envelope::{Delivery, Mailer};
 use crate::route::Router;
-use crate::serve::Gate;
 use crate::settings::Root;
 use crate::spool::Id;
 use crate::status::{Exit, Failure};
@@ -122,7 +121,7 @@ fn deliver(
     let now = Timestamp::now();
     let address = Address::parse_loose(recipient, &site.default_domain())
         .map_err(|e| Failure::permanent((1, 1), format!("{recipient}: {e}"), ""))?;
-    let gate = Gate::new(site.clone(), super::emlocal_path());
+    let gate = crate::cli::gate(site.clone());
     let delivery = mailbox(&gate.router, &address)?;
     if delivery.mailer == Mailer::System {
         return system::deliver(site, &delivery.user, sender, text);
@@ -153,7 +152,7 @@ fn explain(site: &Arc<Site>, sender: &Option<Address>, recipient: &str) -> super
     let text = read_all()?;
     let address = Address::parse_loose(recipient, &site.default_domain())
         .map_err(|e| Ended::new(Exit::Usage, format!("{recipient}: {e}")))?;
-    let gate = Gate::new(site.clone(), super::emlocal_path());
+    let gate = crate::cli::gate(site.clone());
     let delivery = mailbox(&gate.router, &address)?;
     if delivery.mailer == Mailer::System {
         super::say(&format!("{address} is a system account: its .forward decides, or its .dovecot.sieve\n"))?;

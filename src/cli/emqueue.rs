@@ -18,7 +18,6 @@ use crate::nexthop::NextHops;
 use crate::nexthop::cache::Cached;
 use crate::nexthop::ledger::TlsLedger;
 use crate::queue::{self, Attempted, Runner, Selection, Selector};
-use crate::route::Router;
 use crate::serve::Gate;
 use crate::settings::Root;
 use crate::spool::{Claim, ClaimError, Id, Record, Spool};
@@ -273,7 +272,7 @@ fn run(arguments: Arguments) -> super::Done {
             Ok(Exit::Ok)
         }
         Action::Hosts { destination, requiretls, json } => {
-            let (router, hops) = (Router::new(site.clone()), network(&site).1);
+            let (router, hops) = (crate::cli::router(site.clone()), network(&site).1);
             hosts::show(&router, &site.settings.queue, &hops, &destination, requiretls, json)
         }
         Action::TlsReport { show } => tls_report::send(&site, show),
@@ -384,7 +383,7 @@ fn network(site: &Arc<Site>) -> (Arc<ClientTls>, NextHops) {
 
 /// Attempts, here and now, for the messages chosen once the drop folder is taken over.
 fn attempt(site: &Arc<Site>, choose: impl FnOnce(&Spool) -> Result<Vec<Id>, Ended>) -> super::Done {
-    let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
+    let gate = Arc::new(crate::cli::gate(site.clone()));
     queue::take_dropped(&gate, Timestamp::now())?;
     let ids = choose(&gate.spool)?;
     let runner = Arc::new(runner(gate));

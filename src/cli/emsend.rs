@@ -142,7 +142,7 @@ fn run(arguments: Arguments) -> super::Done {
     super::become_em(&root)?;
     let load = if arguments.mode == Mode::Verify { super::site_without_queue } else { super::site };
     let site = Arc::new(load("emsend", &root)?);
-    let gate = Gate::new(site, super::emlocal_path());
+    let gate = crate::cli::gate(site);
     match arguments.mode {
         Mode::Verify => verify(&gate, &arguments),
         _ if gate.site.settings.cf.is_some() => {

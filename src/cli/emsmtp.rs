@@ -55,7 +55,7 @@ fn run(arguments: Arguments) -> super::Done {
         is_check: arguments.check,
     };
     let open = |site: Arc<Site>, tls| {
-        let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
+        let gate = Arc::new(crate::cli::gate(site.clone()));
         House::new(site, gate, false, tls)
     };
     server::run(call, open, House::connection)
@@ -69,7 +69,7 @@ fn session_on_stdin(root: &Root) -> super::Done {
         let text = "-bs: you may only leave messages in the drop folder; name recipients, or use -t";
         return Err(Ended::new(Exit::NoPerm, text));
     }
-    let gate = Arc::new(Gate::new(site.clone(), super::emlocal_path()));
+    let gate = Arc::new(crate::cli::gate(site.clone()));
     let house = House::new(site, gate, !stdin_is_network(), None);
     run_stdio(house.connection("smtp", peer_of_stdin()))?;
     Ok(Exit::Ok)

@@ -16,7 +16,12 @@ mod server;
 
 use crate::config::{self, Site};
 use crate::deliver;
+use crate::drive::Dns;
 use crate::log;
+use crate::nexthop::Resolver;
+use crate::nexthop::cache::Cached;
+use crate::route::Router;
+use crate::serve::Gate;
 use crate::settings::{CfFile, Root};
 use crate::sieve;
 use crate::status::Exit;
@@ -25,6 +30,7 @@ use crate::store::scripts::SIZE_LIMIT;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// What is said when a certificate of our own making is all there is.
 const SELF_SIGNED: &str =
@@ -270,6 +276,23 @@ fn script_quota(site: &Site) -> ScriptQuota {
 pub fn bin_dir() -> PathBuf {
     let own = std::env::current_exe().ok();
     own.as_deref().and_then(Path::parent).map_or_else(|| PathBuf::from("/usr/local/sbin"), Path::to_path_buf)
+}
+
+/// Names by the name servers of the settings; they are asked when the first name is.
+pub(crate) fn resolver(site: &Site) -> Arc<dyn Resolver> {
+    Arc::new(Cached::new(Dns::of(site)))
+}
+
+/// The gate of a site.
+pub(crate) fn gate(site: Arc<Site>) -> Gate {
+    let resolver = resolver(&site);
+    Gate::new(site, emlocal_path()).with_resolver(resolver)
+}
+
+/// The router of a site.
+pub(crate) fn router(site: Arc<Site>) -> Router {
+    let resolver = resolver(&site);
+    Router::new(site).with_resolver(resolver)
 }
 
 /// The delivery agent for system accounts.

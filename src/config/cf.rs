@@ -87,6 +87,16 @@ fn name_of(setting: &Setting) -> String {
     format!("{}{dot}{}", setting.name, setting.part)
 }
 
+/// True when a service switch file (ServiceSwitchFile) has names of hosts come from files alone: `hosts files`. One that can't be
+/// read says nothing, and DNS is asked, too.
+pub fn hosts_by_files(file: &Path) -> bool {
+    let text = fsx::read(file, SIZE_LIMIT).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let mut lines = text.lines().map(|line| line.split('#').next().unwrap_or("").split_whitespace());
+    let methods = lines.find_map(|mut words| (words.next() == Some("hosts")).then(|| words.collect::<Vec<_>>()));
+    methods.is_some_and(|methods| !methods.is_empty() && !methods.contains(&"dns"))
+}
+
 /// What holds where the file says nothing, as sendmail has it.
 fn defaults() -> Settings {
     let mut settings = Settings::default();
@@ -228,6 +238,22 @@ mod tests {
         assert_eq!(cf.aliases, [PathBuf::from("/a"), PathBuf::from("/b")]);
         assert!(cf.is_private("novrfy") && cf.is_private("authwarnings"));
         assert!(cf.notes.iter().any(|(line, why)| *line == 12 && why.contains("MinFreeBlocks")), "{:?}", cf.notes);
+    }
+
+    #[test]
+    fn a_switch_file_keeps_names_from_dns() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("switch");
+        for (text, wanted) in [
+            ("hosts\tfiles\naliases\tfiles\n", true),
+            ("# hosts files\nhosts files dns # both\n", false),
+            ("hosts\n", false),
+            ("aliases files\n", false),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(hosts_by_files(&file), wanted, "{text:?}");
+        }
+        assert!(!hosts_by_files(&dir.path().join("none")));
     }
 
     #[test]

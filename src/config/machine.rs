@@ -73,16 +73,6 @@ impl Machine {
         let found = self.named(name).find_map(|(_, names)| names.iter().find(|n| n.contains('.')));
         found.cloned()
     }
-
-    /// The canonical name of a host or of an address in brackets.
-    pub fn host(&self, key: &[u8]) -> Option<String> {
-        let text = String::from_utf8_lossy(key).into_owned();
-        let Some(literal) = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) else {
-            return self.full_name(text.trim_end_matches('.'));
-        };
-        let address: IpAddr = literal.trim_start_matches("IPv6:").parse().ok()?;
-        self.hosts.iter().find(|(known, _)| *known == address).and_then(|(_, names)| names.first().cloned())
-    }
 }
 
 /// An address as rules write it.

@@ -21,7 +21,7 @@ use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query, Respons
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::proto::serialize::binary::BinEncodable;
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
@@ -42,6 +42,7 @@ pub struct Dns {
     hosts: HostsFile,
     running: OnceLock<Result<Running, String>>,
     has_dnssec: OnceLock<bool>,
+    has_servers: OnceLock<bool>,
 }
 
 struct Running {
@@ -76,9 +77,13 @@ enum Secured {
 impl Dns {
     /// As the settings say; nothing is started yet.
     pub fn of(site: &Site) -> Dns {
-        let settings = site.settings.dns.clone();
+        Dns::with(site.settings.dns.clone())
+    }
+
+    /// The same by these settings.
+    pub fn with(settings: settings::Dns) -> Dns {
         let hosts = HostsFile::new(Path::new(&settings.hosts));
-        Dns { settings, hosts, running: OnceLock::new(), has_dnssec: OnceLock::new() }
+        Dns { settings, hosts, running: OnceLock::new(), has_dnssec: OnceLock::new(), has_servers: OnceLock::new() }
     }
 
     fn running(&self) -> Result<&Running, DnsError> {
@@ -182,6 +187,18 @@ impl Resolver for Dns {
         self.hosts.find(name).is_some()
     }
 
+    fn fixed_name(&self, name: &str) -> Option<String> {
+        self.hosts.full_name(name)
+    }
+
+    fn fixed_name_of(&self, ip: IpAddr) -> Option<String> {
+        self.hosts.name_of(ip)
+    }
+
+    fn has_servers(&self) -> bool {
+        *self.has_servers.get_or_init(|| servers(&self.settings).is_ok())
+    }
+
     fn has_dnssec(&self) -> bool {
         match self.settings.dnssec {
             Dnssec::Off => false,
@@ -247,6 +264,10 @@ async fn resolve(client: &Client, question: &Question, limits: Limits) -> Found 
         Kind::Aaaa => RecordType::AAAA,
         Kind::Tlsa => RecordType::TLSA,
         Kind::Txt => RecordType::TXT,
+        Kind::Cname => RecordType::CNAME,
+        Kind::Ns => RecordType::NS,
+        Kind::Ptr => RecordType::PTR,
+        Kind::Srv => RecordType::SRV,
     };
     let Ok(mut name) = Name::from_ascii(format!("{}.", question.name)) else {
         // What is no name has no records.
@@ -314,6 +335,10 @@ fn datum(data: &RData, kind: RecordType) -> Option<Data> {
         RData::A(ip) if kind == RecordType::A => Some(Data::Address(ip.0.into())),
         RData::AAAA(ip) if kind == RecordType::AAAA => Some(Data::Address(ip.0.into())),
         RData::TXT(txt) if kind == RecordType::TXT => Some(Data::Txt(txt.txt_data.concat())),
+        RData::CNAME(target) if kind == RecordType::CNAME => Some(Data::Name(plain(&target.0))),
+        RData::NS(server) if kind == RecordType::NS => Some(Data::Name(plain(&server.0))),
+        RData::PTR(name) if kind == RecordType::PTR => Some(Data::Name(plain(&name.0))),
+        RData::SRV(service) if kind == RecordType::SRV => Some(Data::Name(plain(&service.target))),
         RData::TLSA(tlsa) if kind == RecordType::TLSA => Some(Data::Tlsa(Tlsa {
             usage: tlsa.cert_usage.into(),
             selector: tlsa.selector.into(),

@@ -3,6 +3,7 @@
 
 use super::resolver::{DnsError, Found, Question, Resolver};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,18 @@ impl<R: Resolver> Resolver for Cached<R> {
 
     fn is_fixed(&self, name: &str) -> bool {
         self.inner.is_fixed(name)
+    }
+
+    fn fixed_name(&self, name: &str) -> Option<String> {
+        self.inner.fixed_name(name)
+    }
+
+    fn fixed_name_of(&self, ip: IpAddr) -> Option<String> {
+        self.inner.fixed_name_of(ip)
+    }
+
+    fn has_servers(&self) -> bool {
+        self.inner.has_servers()
     }
 
     fn has_dnssec(&self) -> bool {

@@ -11,6 +11,7 @@
 
 pub mod cache;
 mod dane;
+pub mod exchange;
 mod gather;
 mod host;
 pub mod ledger;

@@ -20,6 +20,14 @@ pub enum Kind {
     Tlsa,
     /// Texts.
     Txt,
+    /// The name that this one is another name of.
+    Cname,
+    /// Name servers.
+    Ns,
+    /// The name of an address.
+    Ptr,
+    /// Hosts of a service (RFC 2782).
+    Srv,
 }
 
 impl Kind {
@@ -31,7 +39,18 @@ impl Kind {
             Kind::Aaaa => "AAAA",
             Kind::Tlsa => "TLSA",
             Kind::Txt => "TXT",
+            Kind::Cname => "CNAME",
+            Kind::Ns => "NS",
+            Kind::Ptr => "PTR",
+            Kind::Srv => "SRV",
         }
+    }
+
+    /// The kind that zone files call so, in any case.
+    pub fn named(name: &str) -> Option<Kind> {
+        use Kind::{A, Aaaa, Cname, Mx, Ns, Ptr, Srv, Tlsa, Txt};
+        const ALL: [Kind; 9] = [Mx, A, Aaaa, Tlsa, Txt, Cname, Ns, Ptr, Srv];
+        ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name))
     }
 }
 
@@ -49,6 +68,22 @@ impl Question {
     pub fn new(name: &str, kind: Kind) -> Question {
         Question { name: name.trim_end_matches('.').to_ascii_lowercase(), kind }
     }
+
+    /// The question for the name of an address (RFC 1035 §3.5, RFC 3596 §2.5).
+    pub fn reverse(ip: IpAddr) -> Question {
+        let name = match ip.to_canonical() {
+            IpAddr::V4(ip) => {
+                let [a, b, c, d] = ip.octets();
+                format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+            }
+            IpAddr::V6(ip) => {
+                let nibbles = ip.octets().into_iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
+                let labels: Vec<String> = nibbles.map(|nibble| format!("{nibble:x}")).collect();
+                format!("{}.ip6.arpa", labels.join("."))
+            }
+        };
+        Question { name, kind: Kind::Ptr }
+    }
 }
 
 /// One record of an answer.
@@ -62,6 +97,8 @@ pub enum Data {
     Tlsa(Tlsa),
     /// The strings of one TXT record, joined.
     Txt(Vec<u8>),
+    /// Of CNAME, NS, PTR and SRV: the name that the record leads to, without the last dot.
+    Name(String),
 }
 
 /// A TLSA record (RFC 6698 §2.1).
@@ -130,6 +167,21 @@ pub trait Resolver: Send + Sync {
         false
     }
 
+    /// The full name that a file of the administrator's gives one of its names, with the case it has there.
+    fn fixed_name(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    /// The first name that such a file gives an address.
+    fn fixed_name_of(&self, _ip: IpAddr) -> Option<String> {
+        None
+    }
+
+    /// True when there is a name server to ask.
+    fn has_servers(&self) -> bool {
+        true
+    }
+
     /// True when [`Answer::secure`] can be true at all.
     fn has_dnssec(&self) -> bool {
         false
@@ -144,6 +196,10 @@ impl Resolver for NoDns {
     fn ask(&self, questions: &[Question], _patience: Duration) -> Vec<Found> {
         questions.iter().map(|_| Err(DnsError::Trouble("no name server".to_string()))).collect()
     }
+
+    fn has_servers(&self) -> bool {
+        false
+    }
 }
 
 impl dyn Resolver + '_ {
@@ -152,5 +208,27 @@ impl dyn Resolver + '_ {
         self.ask(&[Question::new(name, kind)], patience)
             .pop()
             .unwrap_or_else(|| Err(DnsError::Trouble("no answer".to_string())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_asked_for_backwards() {
+        for (ip, name) in [
+            ("192.0.2.9", "9.2.0.192.in-addr.arpa"),
+            ("::ffff:192.0.2.9", "9.2.0.192.in-addr.arpa"),
+            ("2001:db8::1", "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"),
+        ] {
+            assert_eq!(Question::reverse(ip.parse().unwrap()).name, name);
+        }
+    }
+
+    #[test]
+    fn kinds_are_known_by_their_names() {
+        assert_eq!(Kind::named("txt"), Some(Kind::Txt));
+        assert_eq!(Kind::named("ANY"), None);
     }
 }

@@ -10,7 +10,8 @@ use crate::log;
 use crate::rules::Rules;
 use crate::rules::listing::{Listing, Source};
 use crate::rules::macros::{ClassId, Values};
-use crate::rules::map::Map;
+use crate::rules::map::{Class, Map};
+use crate::rules::meta;
 use crate::tables::{Kind, Search, TextTable};
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -60,6 +61,8 @@ pub struct Compiled {
     pub acts: Vec<Act>,
     /// Tables by the name of the map, with the order of look-ups.
     pub tables: HashMap<Vec<u8>, (TextTable, Search)>,
+    /// The maps that rules may ask and that neither the engine nor a table answers.
+    pub outside: Vec<Map>,
     /// Class w, if the file has one.
     pub own: Option<ClassId>,
     /// The rule sets that are called by name.
@@ -167,7 +170,8 @@ impl EmCf {
             local: find("5"),
         };
         let tables = rules.maps.values().filter_map(|map| Some((map.name.clone(), self.table(map)?))).collect();
-        Compiled { rules, name, acts, tables, own, sets }
+        let outside = outside(&rules);
+        Compiled { rules, name, acts, tables, outside, own, sets }
     }
 
     /// The table of a map that names a file of keys and values.
@@ -228,6 +232,13 @@ impl Compiled {
     pub fn is_own(&self, domain: &str) -> bool {
         self.own.is_some_and(|class| self.rules.classes.has(class, domain.as_bytes()))
     }
+}
+
+/// The maps that need the world. The one of `$[ $]` is always there and counts where a rule has those.
+fn outside(rules: &Rules) -> Vec<Map> {
+    let has_brackets = rules.sets.all().any(|rule| rule.right.iter().any(|token| token.is(meta::HOST_BEGIN)));
+    let maps = rules.maps.values().filter(|map| matches!(map.kind, Class::Asked) && (map.line > 0 || has_brackets));
+    maps.cloned().collect()
 }
 
 /// The text that a database was made of: the name may have what a database's name has.

@@ -14,6 +14,7 @@ mod em_cf;
 mod expand;
 mod forward;
 mod mailers;
+pub mod maps;
 mod senders;
 mod steps;
 mod surroundings;
@@ -29,6 +30,7 @@ use crate::addr::Address;
 use crate::config::{ConfigError, Site};
 use crate::envelope::{Delivery, Mailer};
 use crate::lists::Lists;
+use crate::nexthop::{NoDns, Resolver};
 use crate::status::{Enhanced, Failure};
 use crate::tables::old_aliases::OldAliases;
 use crate::tables::{Aliases, Watched};
@@ -36,6 +38,7 @@ use crate::users::Accounts;
 use em_cf::EmCf;
 use expand::Expansion;
 use mailers::Act;
+use maps::Maps;
 use std::sync::Arc;
 
 /// A file of aliases.
@@ -63,6 +66,7 @@ pub struct Router {
     aliases: Arc<[AliasFile]>,
     rules: Arc<EmCf>,
     lists: Lists,
+    maps: Arc<Maps>,
 }
 
 impl Router {
@@ -83,7 +87,19 @@ impl Router {
         };
         let rules = Arc::new(EmCf::new(site.clone(), smart_host));
         let lists = Lists::of(&site);
-        Router { site, users, aliases, rules, lists }
+        let maps = Arc::new(Maps::new(&site.settings, Arc::new(NoDns)));
+        Router { site, users, aliases, rules, lists, maps }
+    }
+
+    /// The same with names looked up in DNS, where the rules ask for them.
+    pub fn with_resolver(mut self, resolver: Arc<dyn Resolver>) -> Router {
+        self.maps = Arc::new(Maps::new(&self.site.settings, resolver));
+        self
+    }
+
+    /// True when the rules ask what may take its time: other hosts, programs.
+    pub fn may_wait(&self) -> bool {
+        self.rules.current().is_ok_and(|cf| cf.outside.iter().any(|map| self.maps.may_wait(map)))
     }
 
     /// The site.
@@ -118,8 +134,8 @@ impl Router {
     pub fn check_rules(&self) -> Result<Vec<String>, ConfigError> {
         /// Options that shape the rules themselves.
         const OBEYED: [&str; 5] = ["BlankSub", "MaxRuleRecursion", "OperatorChars", "MustQuoteChars", "ColonOkInAddr"];
-        /// Classes of maps that nothing answers yet.
-        const UNSERVED: [&str; 7] = ["dns", "ldap", "nis", "nisplus", "ph", "program", "socket"];
+        /// Classes of maps that nothing answers.
+        const UNSERVED: [&str; 4] = ["ldap", "nis", "nisplus", "ph"];
         let cf = self.rules.check()?;
         let rules = &cf.rules;
         let mut found: Vec<(usize, String)> = rules.faults.iter().map(|f| (f.line, f.message.clone())).collect();
@@ -137,8 +153,7 @@ impl Router {
             let dot = if option.part.is_empty() { "" } else { "." };
             found.push((option.line, format!("option {}{dot}{}: em.toml decides", option.name, option.part)));
         }
-        for map in rules.maps.values().filter(|map| UNSERVED.contains(&map.class.as_str()) || map.class == "socketmap")
-        {
+        for map in rules.maps.values().filter(|map| UNSERVED.contains(&map.class.as_str())) {
             let name = String::from_utf8_lossy(&map.name);
             found.push((map.line, format!("map {name}: class {} is not served: look-ups fail for now", map.class)));
         }

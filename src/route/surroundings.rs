@@ -4,12 +4,13 @@
 //! rules as two bytes, the first of which never occurs in UTF-8 ([`to_rules`], [`from_rules`]); keys are spelled back for the tables.
 
 use super::em_cf::Compiled;
+use super::maps::Maps;
 use super::steps::{Decider, Steps};
 use crate::fsx;
 use crate::rules::map::Map;
 use crate::rules::meta;
 use crate::rules::token::Token;
-use crate::rules::world::{Fired, Looked, Watch, World, exit};
+use crate::rules::world::{Fired, Looked, MailHosts, Watch, World, exit};
 use crate::tables::Kind;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -53,6 +54,7 @@ pub fn from_rules(text: &[u8]) -> String {
 /// Answers the rules' questions.
 pub(super) struct Surroundings<'a> {
     pub(super) compiled: &'a Compiled,
+    pub(super) maps: &'a Maps,
     pub(super) etc: &'a Path,
     /// Accounts of the system have mail here (`accounts.system`).
     pub(super) system: bool,
@@ -61,6 +63,23 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl Surroundings<'_> {
+    /// A canonical name. Where there is no DNS a name is taken as it stands, and where DNS does not answer, too, unless the map has a
+    /// word for that (-T): no mail is refused for want of a prettier name, and that the host exists shows when mail is sent there.
+    fn host(&mut self, map: &Map, key: &[u8]) -> Looked {
+        let looked = match self.maps.look_up(map, &key_of(key)) {
+            Some(heard) => heard.looked,
+            None => Looked::missing(),
+        };
+        let is_unsure = looked.status == exit::TEMPORARY && map.append_later.is_none();
+        if looked.value.is_some() || (self.maps.has_dns() && !is_unsure) {
+            return looked;
+        }
+        match crate::addr::normal_domain(&from_rules(key)) {
+            Ok(name) => Looked::found(name),
+            Err(_) => Looked::missing(),
+        }
+    }
+
     fn table(&mut self, map: &Map, key: &[u8]) -> Looked {
         let Some((table, search)) = self.compiled.tables.get(&map.name) else { return Looked::missing() };
         let key = from_rules(key);
@@ -107,6 +126,11 @@ fn system_account(map: &Map, key: &[u8]) -> Looked {
     }
 }
 
+/// A key as the world spells it.
+fn key_of(key: &[u8]) -> Vec<u8> {
+    from_rules(key).into_bytes()
+}
+
 fn map_name(map: &Map) -> String {
     String::from_utf8_lossy(&map.name).into_owned()
 }
@@ -149,15 +173,16 @@ impl World for Surroundings<'_> {
     fn look_up(&mut self, map: &Map, key: &[u8], _arguments: &[Vec<u8>]) -> Looked {
         match map.class.as_str() {
             "table" | "hash" | "btree" | "dbm" | "cdb" | "lmdb" => self.table(map, key),
-            // Without a resolver a name is taken as it stands; that it exists shows when mail is sent there.
-            "host" => match crate::addr::normal_domain(&from_rules(key)) {
-                Ok(name) => Looked::found(name),
-                Err(_) => Looked::missing(),
-            },
+            "host" => self.host(map, key),
+            "bestmx" if !self.maps.has_dns() => Looked::missing(),
             "user" if self.system => system_account(map, key),
             "user" => Looked::missing(),
-            "bestmx" | "stab" | "implicit" | "userdb" => Looked::missing(),
+            "stab" | "implicit" | "userdb" => Looked::missing(),
             class => {
+                if let Some(heard) = self.maps.look_up(map, &key_of(key)) {
+                    self.complaint = heard.cause;
+                    return heard.looked;
+                }
                 self.complaint = Some(format!("map {}: class {class} is not served here", map_name(map)));
                 Looked::failed(exit::TEMPORARY)
             }
@@ -172,12 +197,12 @@ impl World for Surroundings<'_> {
         fsx::read(&self.etc.join(OsStr::from_bytes(file)), TEXT_LIMIT).ok()
     }
 
-    fn mail_hosts(&mut self, _host: &[u8]) -> Vec<Vec<u8>> {
-        Vec::new()
+    fn mail_hosts(&mut self, host: &[u8]) -> MailHosts {
+        self.maps.mail_hosts(&from_rules(host))
     }
 
-    fn canonical(&mut self, _host: &[u8]) -> Option<Vec<u8>> {
-        None
+    fn canonical(&mut self, host: &[u8]) -> Option<Vec<u8>> {
+        self.maps.canonical(&from_rules(host)).ok().flatten().map(String::into_bytes)
     }
 
     fn random(&mut self) -> u64 {

@@ -109,7 +109,8 @@ impl Router {
         work: impl FnOnce(&mut Run) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let system = self.site.settings.accounts.system;
-        let mut world = Surroundings { compiled: cf, etc: &self.site.root.etc, system, steps, complaint: None };
+        let (maps, etc) = (&*self.maps, &*self.site.root.etc);
+        let mut world = Surroundings { compiled: cf, maps, etc, system, steps, complaint: None };
         let mut listener = Listener { steps, file: &cf.name, complaint: None };
         let done = work(&mut Run::new(&cf.rules, message, &mut world, &mut listener));
         done.map_err(|mut failure| {

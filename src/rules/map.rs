@@ -85,8 +85,8 @@ const CLASSES: &[(&str, bool)] = &[
     ("program", false),
     ("regex", false),
     ("sequence", false),
-    ("socket", false),
-    ("socketmap", false),
+    ("socket", true),
+    ("socketmap", true),
     ("stab", true),
     ("switch", false),
     ("syslog", false),
@@ -149,7 +149,7 @@ impl Map {
             "arith" | "macro" | "null" | "sequence" | "switch" => b"",
             "dequote" => b"aDs",
             "regex" => b"abdDfmnsST",
-            "dns" => b"aARdrmtoTDSNOfqzZ",
+            "dns" => b"aABRdrmtoTDSNOfqzZ",
             "program" | "text" | "host" => b"aADfkmNoOqStTvzd",
             "ldap" => b"1aADdbcfhHkKlmMnNoOPpqrRsStTvVwxXz_",
             "syslog" => b"DLST",
@@ -163,7 +163,7 @@ impl Map {
             b'T' => self.append_later = Some(value.to_vec()),
             b'S' => self.blank = value.first().copied(),
             b's' | b'd' => self.values.push((letter, value.to_vec())),
-            b'k' | b'v' | b'z' | b'R' | b'h' | b'b' | b'L' | b'r' if self.class != "regex" => {
+            b'k' | b'v' | b'z' | b'Z' | b'B' | b'R' | b'h' | b'b' | b'L' | b'r' if self.class != "regex" => {
                 self.values.push((letter, value.to_vec()));
             }
             _ => self.flags.push(letter),

@@ -280,6 +280,9 @@ impl<'a> Run<'a> {
                 if let Some(complaint) = self.world.complaint() {
                     self.watch.fails(exit::SYSTEM, complaint.as_bytes());
                 }
+                if let Some(notice) = self.world.notice() {
+                    self.watch.complains(notice.as_bytes());
+                }
                 match looked.status {
                     exit::TEMPORARY => {
                         *later = exit::TEMPORARY;

@@ -31,6 +31,11 @@ impl Sets {
         self.rules.get(set).map_or(&[], |rules| rules)
     }
 
+    /// The rules of all sets.
+    pub fn all(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().flatten()
+    }
+
     /// Appends a rule.
     pub fn push(&mut self, set: usize, rule: Rule) {
         if let Some(rules) = self.rules.get_mut(set) {

@@ -10,7 +10,7 @@ use super::read::Rules;
 use super::run::{Run, about};
 use super::scan::Style;
 use super::token::Token;
-use super::world::{Watch, World, exit};
+use super::world::{MailHosts, Watch, World, exit};
 use super::{dollars, run};
 
 /// What is printed before the first prompt.
@@ -246,8 +246,12 @@ impl TestMode {
             b"" => printer.line("Usage: /[canon|map|mx|parse|try|tryflags]"),
             b"mx" if rest.is_empty() => printer.line("Usage: /mx address"),
             b"mx" => {
-                let hosts = world.mail_hosts(rest);
-                printer.line([b"getmxrr(", rest, format!(") returns {} value(s):", hosts.len()).as_bytes()].concat());
+                let (said, hosts) = match world.mail_hosts(rest) {
+                    MailHosts::Known(hosts) => (format!("{} value(s):", hosts.len()), hosts),
+                    MailHosts::Null => ("null MX (See RFC7505)".to_string(), Vec::new()),
+                    MailHosts::Unsure => ("-1 value(s):".to_string(), Vec::new()),
+                };
+                printer.line([b"getmxrr(", rest, b") returns ", said.as_bytes()].concat());
                 hosts.iter().for_each(|host| printer.line([b"\t", &host[..]].concat()));
             }
             b"canon" if rest.is_empty() => printer.line("Usage: /canon address"),
@@ -302,6 +306,9 @@ impl TestMode {
             printer.fails(exit::SYSTEM, complaint.as_bytes());
         }
         let mut text = [b"map_lookup: ", name, b" (", key, b") "].concat();
+        if let Some(notice) = world.notice() {
+            text.extend([notice.as_bytes(), b"\n"].concat());
+        }
         match looked.value {
             Some(value) => text.extend([b"returns ", &value[..], b" (0)"].concat()),
             None => text.extend(format!("no match ({})", looked.status).into_bytes()),

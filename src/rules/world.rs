@@ -58,6 +58,17 @@ impl Looked {
     }
 }
 
+/// Who takes mail for a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MailHosts {
+    /// These hosts, best first.
+    Known(Vec<Vec<u8>>),
+    /// The name says that it takes none (RFC 7505).
+    Null,
+    /// Nobody knows at this time.
+    Unsure,
+}
+
 /// Answers what only files, network and chance can answer.
 pub trait World {
     /// Looks a key up in a map whose class the engine can't serve itself. The key is folded and unquoted as the map's flags say; the
@@ -77,8 +88,13 @@ pub trait World {
     /// The text of the file a `text` map names; `None` when it can't be read.
     fn text(&mut self, file: &[u8]) -> Option<Vec<u8>>;
 
-    /// The mail hosts of a name, best first.
-    fn mail_hosts(&mut self, host: &[u8]) -> Vec<Vec<u8>>;
+    /// What a look-up says to whoever looks on, and has not been told yet; it is no failure by itself.
+    fn notice(&mut self) -> Option<String> {
+        None
+    }
+
+    /// The mail hosts of a name.
+    fn mail_hosts(&mut self, host: &[u8]) -> MailHosts;
 
     /// The canonical form of a host name, without a final dot; `None` when it is unknown.
     fn canonical(&mut self, host: &[u8]) -> Option<Vec<u8>>;
@@ -100,8 +116,8 @@ impl World for Nowhere {
         None
     }
 
-    fn mail_hosts(&mut self, _host: &[u8]) -> Vec<Vec<u8>> {
-        Vec::new()
+    fn mail_hosts(&mut self, _host: &[u8]) -> MailHosts {
+        MailHosts::Known(Vec::new())
     }
 
     fn canonical(&mut self, _host: &[u8]) -> Option<Vec<u8>> {

@@ -19,6 +19,7 @@ use crate::list;
 use crate::lists::Lists;
 use crate::log;
 use crate::msg::{self, Facts};
+use crate::nexthop::Resolver;
 use crate::route::Router;
 use crate::spool::{self, Id, Spool};
 use crate::status::Failure;
@@ -58,6 +59,12 @@ impl Gate {
             forwarding: Forwarding::new(site.clone()),
             site,
         }
+    }
+
+    /// The same with names looked up in DNS, where the rules ask for them.
+    pub fn with_resolver(mut self, resolver: Arc<dyn Resolver>) -> Gate {
+        self.router = self.router.with_resolver(resolver);
+        self
     }
 
     /// Begins to take a message. Its recipients are final.

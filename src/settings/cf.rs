@@ -120,6 +120,8 @@ pub struct Cf {
     pub time_zone: Option<String>,
     /// SafeFileEnvironment: the folder that files to be appended to must lie in.
     pub safe_folder: Option<PathBuf>,
+    /// ServiceSwitchFile: names of hosts come from files alone.
+    pub hosts_by_files: bool,
     /// What has no effect: the line, from 1, and why.
     pub notes: Vec<(usize, String)>,
 }

@@ -40,7 +40,7 @@ pub(super) fn run(site: Site, question: &Question) -> Done {
         None => None,
         Some(text) => Some(text.parse::<IpAddr>().map_err(|e| usage(format!("--client {text:?}: {e}")))?),
     };
-    let router = Router::new(Arc::new(site));
+    let router = crate::cli::router(Arc::new(site));
     let steps = Steps::with_rules();
     let result = asked(&router, &address, sender.as_ref(), ip, question.from.is_some(), &steps);
     tell(&address, steps.into_list(), result, form)

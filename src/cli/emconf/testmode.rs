@@ -1,15 +1,18 @@
 //! `emsend -bt`: the test mode of the rules on standard input and output, with what the rules may ask of this machine.
 //!
 //! Without -C these are the rules in force: etc/em.cf, or the built-in ones, with the site's names and tables. Maps of files are read
-//! from their text source; names of hosts are looked up in /etc/hosts only, until the resolver is there.
+//! from their text source; programs, servers and names are asked as a running service asks them ([`crate::route::maps`]).
 
 use super::super::{Ended, say};
-use crate::config::Machine;
+use crate::config::{Machine, Site};
+use crate::drive::Dns;
 use crate::fsx;
+use crate::nexthop::cache::Cached;
+use crate::route::maps::Maps;
 use crate::rules::listing::{Listing, Source};
 use crate::rules::map::Map;
 use crate::rules::testmode::{Answer, BANNER, PROMPT, TestMode};
-use crate::rules::world::{Looked, World, exit};
+use crate::rules::world::{Looked, MailHosts, World, exit};
 use crate::rules::{Fault, Rules};
 use crate::settings::Root;
 use crate::status::Exit;
@@ -18,6 +21,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Largest file read, in octets.
 const FILE_LIMIT: u64 = 64 << 20;
@@ -33,12 +37,12 @@ pub(super) fn run(root: &Root, file: Option<&Path>) -> super::super::Done {
             Ended::new(Exit::OsFile, format!("{shown}: line 0: cannot open: {why}"))
         })?,
     };
-    let mut machine = Desk::new();
+    let site = if file.is_none() { Some(super::super::site("emsend", root)?) } else { None };
+    let mut machine = Desk::new(site.as_ref());
     let mut rules = Rules::new();
     machine.machine.describe(&mut rules);
-    if file.is_none() {
+    if let Some(site) = site {
         machine.folder = root.etc.clone();
-        let site = super::super::site("emsend", root)?;
         rules.macros.set(b"{default_domain}", site.default_domain().into_bytes());
         for name in site.settings.server.domains.iter().chain([&site.hostname()]) {
             rules.classes.add(b"w", name.as_bytes());
@@ -49,6 +53,7 @@ pub(super) fn run(root: &Root, file: Option<&Path>) -> super::super::Done {
     for fault in &rules.faults {
         say(&format!("{}\n", told(fault)))?;
     }
+    machine.maps = machine.maps.with_options(&rules.options);
     let mut test = TestMode::new(rules);
     session(&mut test, &mut machine)?;
     Ok(exit_of(test.status()))
@@ -120,6 +125,8 @@ struct Desk {
     tables: HashMap<Vec<u8>, HashMap<Vec<u8>, Vec<u8>>>,
     told: HashSet<Vec<u8>>,
     complaint: Option<String>,
+    notice: Option<String>,
+    maps: Maps,
     /// Where names of files without a folder are looked for.
     folder: PathBuf,
     /// Maps of class `table`, by their file.
@@ -127,10 +134,23 @@ struct Desk {
 }
 
 impl Desk {
-    fn new() -> Desk {
-        let (folder, texts) = (PathBuf::new(), HashMap::new());
-        let machine = Machine::read();
-        Desk { machine, tables: HashMap::new(), told: HashSet::new(), complaint: None, folder, texts }
+    /// Answers as the services of the site would; without one, as a sendmail.cf by itself wants it.
+    fn new(site: Option<&Site>) -> Desk {
+        let mut settings = site.map(|site| site.settings.clone()).unwrap_or_default();
+        if site.is_none() {
+            settings.delivery.program_user = "daemon".to_string();
+        }
+        let maps = Maps::new(&settings, Arc::new(Cached::new(Dns::with(settings.dns.clone()))));
+        Desk {
+            machine: Machine::read(),
+            tables: HashMap::new(),
+            told: HashSet::new(),
+            complaint: None,
+            notice: None,
+            maps,
+            folder: PathBuf::new(),
+            texts: HashMap::new(),
+        }
     }
 
     /// The text source of a map's file; the name may lack what a database's name has.
@@ -218,22 +238,28 @@ impl World for Desk {
     fn look_up(&mut self, map: &Map, key: &[u8], _arguments: &[Vec<u8>]) -> Looked {
         match map.class.as_str() {
             "table" => self.text_table(map, key),
-            "host" => self.machine.host(key).map_or_else(Looked::missing, Looked::found),
             "hash" | "btree" | "dbm" | "cdb" | "lmdb" | "implicit" | "stab" => match self.table(map) {
                 Some(table) => table.get(key).map_or_else(Looked::missing, |value| Looked::found(value.clone())),
                 None if map.has(b'o') => Looked::missing(),
                 None => Looked::failed(exit::TEMPORARY),
             },
-            // Without a name server every host is its own best.
-            "bestmx" => Looked::missing(),
-            _ => Looked::failed(exit::TEMPORARY),
+            _ => match self.maps.look_up(map, key) {
+                Some(heard) => {
+                    self.notice = heard.notice;
+                    heard.looked
+                }
+                None => Looked::failed(exit::TEMPORARY),
+            },
         }
     }
 
     fn is_open(&mut self, map: &Map) -> bool {
         match map.class.as_str() {
             "stab" | "implicit" if map.rest.is_empty() => false,
-            _ => !map.has(b'o') || Desk::file(map).exists(),
+            "hash" | "btree" | "dbm" | "cdb" | "lmdb" | "text" | "table" | "stab" | "implicit" => {
+                !map.has(b'o') || Desk::file(map).exists()
+            }
+            _ => true,
         }
     }
 
@@ -245,12 +271,16 @@ impl World for Desk {
         fsx::read(Path::new(std::ffi::OsStr::from_bytes(file)), FILE_LIMIT).ok()
     }
 
-    fn mail_hosts(&mut self, _host: &[u8]) -> Vec<Vec<u8>> {
-        Vec::new()
+    fn notice(&mut self) -> Option<String> {
+        self.notice.take()
+    }
+
+    fn mail_hosts(&mut self, host: &[u8]) -> MailHosts {
+        self.maps.mail_hosts(&String::from_utf8_lossy(host))
     }
 
     fn canonical(&mut self, host: &[u8]) -> Option<Vec<u8>> {
-        self.machine.host(host).map(String::into_bytes)
+        self.maps.canonical(&String::from_utf8_lossy(host)).ok().flatten().map(String::into_bytes)
     }
 
     fn random(&mut self) -> u64 {

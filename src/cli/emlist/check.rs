@@ -16,7 +16,7 @@ pub(super) fn run(site: &Arc<Site>, lists: &Lists, list: Option<&str>, sweep: bo
         Some(list) => vec![name(site, list)?],
         None => lists.names()?,
     };
-    let router = Router::new(site.clone());
+    let router = crate::cli::router(site.clone());
     let mut mistakes = Vec::new();
     for name in names {
         match lists.open(&name) {

@@ -7,7 +7,6 @@ use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::deliver::{Sysexit, append_file};
 use crate::envelope::Recipient;
-use crate::serve::Gate;
 use crate::spool::{Id, Outcome};
 use crate::status::Exit;
 use std::io::ErrorKind;
@@ -16,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Tries these messages; the exit code is that of the first permanent failure.
 pub(super) fn run(site: &Arc<Site>, ids: &[Id], prints_all: bool) -> Done {
-    let gate = Arc::new(Gate::new(site.clone(), super::super::emlocal_path()));
+    let gate = Arc::new(crate::cli::gate(site.clone()));
     let domain = site.default_domain();
     let exit = Arc::new(Mutex::new(Exit::Ok));
     let shared = exit.clone();

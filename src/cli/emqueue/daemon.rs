@@ -6,7 +6,6 @@ use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::fsx::{Lock, LockError};
 use crate::queue::{Daemon, Wake};
-use crate::serve::Gate;
 use crate::spool::Spool;
 use crate::status::Exit;
 use mio::{Events, Interest, Poll, Token};
@@ -42,7 +41,7 @@ pub(super) fn daemon(site: Arc<Site>) -> Done {
     poll.registry().register(signals.source(), Token(0), Interest::READABLE)?;
     let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
     poll.registry().register(&mut mio::unix::SourceFd(&fd), Token(1), Interest::READABLE)?;
-    let gate = Arc::new(Gate::new(site, super::super::emlocal_path()));
+    let gate = Arc::new(crate::cli::gate(site));
     let runner = Arc::new(runner(gate));
     let mut events = Events::with_capacity(8);
     let mut torn = String::new();

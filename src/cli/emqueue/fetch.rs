@@ -15,7 +15,7 @@ use crate::nexthop::Login;
 use crate::policy::Connections;
 use crate::proto::smtp::{Context, Kind, SmtpSession};
 use crate::queue::Call;
-use crate::serve::{Gate, LoginDesk, SmtpDesk, SmtpService};
+use crate::serve::{LoginDesk, SmtpDesk, SmtpService};
 use crate::status::{Enhanced, Exit, Failure, Reply};
 use std::path::Path;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ pub(super) fn atrn(site: Arc<Site>, place: &str, user: &str, file: &Path, named:
     if let Some(sub) = domains.iter().find(|domain| domain.starts_with('@')) {
         return Err(Ended::new(Exit::Usage, format!("{sub:?}: ATRN names whole domains, one by one")));
     }
-    let gate = Arc::new(Gate::new(site.clone(), super::super::emlocal_path()));
+    let gate = Arc::new(crate::cli::gate(site.clone()));
     let logins = Arc::new(LoginDesk::new(site.clone()));
     let mut talk = call(&site, &place, Some((user, &password)))?;
     let reply = talk.ask(format!("ATRN {}", domains.join(",")).trim_end()).map_err(told)?;

@@ -14,7 +14,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 pub(super) fn requeue(site: &Arc<Site>, ids: &[Id]) -> super::super::Done {
-    let gate = Gate::new(site.clone(), super::super::emlocal_path());
+    let gate = crate::cli::gate(site.clone());
     let mut exit = Exit::Ok;
     for id in ids {
         let result = match gate.spool.claim(id) {

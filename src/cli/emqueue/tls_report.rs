@@ -27,7 +27,7 @@ const KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
 pub(super) fn send(site: &Arc<Site>, shows: bool) -> Done {
     let now = Timestamp::now();
     let dir = site.root.spool.join("tlsrpt");
-    let gate = Gate::new(site.clone(), super::super::emlocal_path());
+    let gate = crate::cli::gate(site.clone());
     let dns: Arc<dyn Resolver> = Arc::new(Dns::of(site));
     let web = ReportPost::new(Arc::new(ClientTls::of(site)), dns.clone());
     for day in ledger::days(&dir, &ledger::day_of(now))? {

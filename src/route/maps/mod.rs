@@ -1,0 +1,129 @@
+//! Maps that the world answers: programs, socketmap servers, names of hosts and other records of DNS.
+//!
+//! Called by the rules of a running service ([`super::surroundings`]) and by `emsend -bt`, so that both get the same answers. Tables of
+//! keys and values are not here: each of the two has its own way to them.
+//! Trust: keys come from addresses and are hostile. They reach a program as one argument and never a shell, a server as one netstring, and
+//! DNS as a name; what comes back is bounded in size and in time, and the engine reads it as the text of an address.
+
+mod names;
+mod program;
+mod socket;
+
+use crate::nexthop::resolver::Resolver;
+use crate::rules::map::Map;
+use crate::rules::option::Setting;
+use crate::rules::world::{Looked, exit};
+use crate::settings::Settings;
+use socket::Sockets;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Classes that are answered here.
+const SERVED: [&str; 6] = ["bestmx", "dns", "host", "program", "socket", "socketmap"];
+
+/// What a look-up came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// The answer.
+    pub looked: Looked,
+    /// What sendmail says of it to whoever looks on.
+    pub notice: Option<String>,
+    /// Why there is no answer, for the log.
+    pub cause: Option<String>,
+}
+
+impl Heard {
+    fn found(value: impl Into<Vec<u8>>) -> Heard {
+        Heard { looked: Looked::found(value), notice: None, cause: None }
+    }
+
+    fn missing() -> Heard {
+        Heard { looked: Looked::missing(), notice: None, cause: None }
+    }
+
+    fn failed(status: u8, cause: impl Into<String>) -> Heard {
+        Heard { looked: Looked::failed(status), notice: None, cause: Some(cause.into()) }
+    }
+}
+
+/// Answers look-ups; shared by all threads of a process.
+pub struct Maps {
+    resolver: Arc<dyn Resolver>,
+    /// Host names may be looked up in DNS.
+    asks_dns: bool,
+    search: String,
+    patience: Duration,
+    program_user: String,
+    sockets: Sockets,
+}
+
+impl std::fmt::Debug for Maps {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_struct("Maps").field("asks_dns", &self.asks_dns).finish_non_exhaustive()
+    }
+}
+
+impl Maps {
+    /// Look-ups as the settings say, names by this resolver.
+    pub fn new(settings: &Settings, resolver: Arc<dyn Resolver>) -> Maps {
+        let cf = settings.cf.as_ref();
+        let user = cf.map(|cf| name_of_user(&cf.default_user)).filter(|user| !user.is_empty());
+        Maps {
+            resolver,
+            asks_dns: cf.is_none_or(|cf| !cf.hosts_by_files),
+            search: settings.dns.search.trim_matches('.').to_string(),
+            patience: settings.dns.time,
+            program_user: user.unwrap_or(&settings.delivery.program_user).to_string(),
+            sockets: Sockets::default(),
+        }
+    }
+
+    /// The same, with what a file's options say of it.
+    pub fn with_options(mut self, options: &[Setting]) -> Maps {
+        let value = |name: &str| options.iter().rev().find(|option| option.name == name).map(|option| &option.value[..]);
+        if let Some(user) = value("DefaultUser") {
+            self.program_user = name_of_user(&String::from_utf8_lossy(user)).to_string();
+        }
+        if let Some(file) = value("ServiceSwitchFile") {
+            self.asks_dns = !crate::config::cf::hosts_by_files(Path::new(&*String::from_utf8_lossy(file)));
+        }
+        self
+    }
+
+    /// True when names of hosts are looked up in DNS, and there is one.
+    pub fn has_dns(&self) -> bool {
+        self.asks_dns && self.resolver.has_servers()
+    }
+
+    /// True when an answer of this map may take its time.
+    pub fn may_wait(&self, map: &Map) -> bool {
+        match map.class.as_str() {
+            "host" | "bestmx" => self.has_dns(),
+            "dns" => self.resolver.has_servers(),
+            class => SERVED.contains(&class),
+        }
+    }
+
+    /// Looks a key up; `None` where the class is none of ours.
+    pub fn look_up(&self, map: &Map, key: &[u8]) -> Option<Heard> {
+        Some(match map.class.as_str() {
+            "host" => self.host(key),
+            "bestmx" => self.best_hosts(map, key),
+            "dns" => self.records(map, key),
+            "program" => program::ask(map, key, &self.program_user),
+            "socket" | "socketmap" => self.sockets.ask(map, key),
+            _ => return None,
+        })
+    }
+}
+
+/// `user:group` or `user.group`, as DefaultUser has it.
+fn name_of_user(text: &str) -> &str {
+    text.split([':', '.']).next().unwrap_or("").trim()
+}
+
+/// Not sure is temporary.
+fn later(cause: impl Into<String>) -> Heard {
+    Heard::failed(exit::TEMPORARY, cause)
+}
