@@ -287,6 +287,16 @@ impl Call<'_> {
                 &unquoted_key[..]
             }
         };
+        // What is appended to or replaced by them is the folded key as well.
+        let folded_key;
+        let is_folded = matches!(map.class.as_str(), "socket" | "socketmap") && !map.has(b'f');
+        let key = match is_folded {
+            true => {
+                folded_key = key.to_ascii_lowercase();
+                &folded_key[..]
+            }
+            false => key,
+        };
         let looked = match &map.kind {
             Class::Arith => return pure::arith(key, arguments, self.world.random()),
             Class::Dequote => pure::dequote(map, key),

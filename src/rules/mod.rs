@@ -12,7 +12,7 @@
 //! | `rule`, `run` | matching, rewriting |
 //! | `pure`, `pattern`, `posix` | maps that need nothing but their key |
 //! | `address`, `crack` | from an address to mailer, host and user; header addresses |
-//! | `testmode` | what `emsend -bt` answers |
+//! | `testmode`, `printer`, `trace` | what `emsend -bt` answers |
 //!
 //! Trust: addresses are hostile; a file is the administrator's. Whatever both say, work is bounded: [`run::STEP_LIMIT`], [`run::ROUND_LIMIT`],
 //! `MaxRuleRecursion`, [`scan::TOKENS_LIMIT`].
@@ -29,6 +29,7 @@ pub mod meta;
 pub mod option;
 pub mod pattern;
 mod posix;
+mod printer;
 mod pure;
 pub mod read;
 mod read_rule;
@@ -38,6 +39,7 @@ pub mod scan;
 pub mod sets;
 pub mod testmode;
 pub mod token;
+pub mod trace;
 pub mod world;
 
 pub use lines::Fault;

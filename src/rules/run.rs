@@ -10,7 +10,7 @@ use super::read::Rules;
 use super::rule::{Bounds, Found, Matching, Prefix, Rule};
 use super::scan::{ScanError, Style, TOKENS_LIMIT};
 use super::token::Token;
-use super::world::{Fired, Watch, World, exit};
+use super::world::{Fired, Taken, Watch, World, exit};
 use std::cell::Cell;
 
 /// How often one rule may be tried on its own result.
@@ -107,6 +107,7 @@ impl<'a> Run<'a> {
         let mut bounds = Bounds::default();
         let mut number = 0;
         let mut rounds = 0;
+        let traces = self.watch.traces();
         while let Some(rule) = set.get(number) {
             if workspace.first().is_some_and(|t| t.is(meta::MAILER)) {
                 break;
@@ -118,9 +119,19 @@ impl<'a> Run<'a> {
                 break;
             }
             self.steps.set(self.steps.get().saturating_sub(1));
+            if traces {
+                self.watch.tries(rule);
+            }
             match self.search(rule, workspace, bits, &mut bounds) {
+                Found::Yes if traces => {
+                    rule.left.iter().filter(|t| t.is(meta::DELAYED)).for_each(|t| self.tell_taken(true, &t[1..]));
+                    self.watch.matches(rule);
+                }
                 Found::Yes => {}
                 Found::No => {
+                    if traces {
+                        self.watch.misses();
+                    }
                     number += 1;
                     rounds = 0;
                     continue;
@@ -192,6 +203,9 @@ impl<'a> Run<'a> {
                 };
                 built.extend_from_slice(&workspace[bound.first..bound.end]);
             } else if token.is(meta::DELAYED) {
+                if self.watch.traces() {
+                    self.tell_taken(false, &token[1..]);
+                }
                 let value = self.macros().value(&token[1..]).unwrap_or(b"").to_vec();
                 if !value.is_empty() {
                     built.extend(self.scan(&value).map_err(|_| exit::DATA)?);
@@ -204,6 +218,11 @@ impl<'a> Run<'a> {
             }
         }
         Ok(built)
+    }
+
+    fn tell_taken(&mut self, is_left: bool, name: &[u8]) {
+        let macros = Layers { message: self.message, file: &self.rules.macros };
+        self.watch.takes(Taken { is_left, name, value: macros.value(name) });
     }
 
     fn too_long(&mut self) -> u8 {

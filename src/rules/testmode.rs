@@ -6,10 +6,12 @@ use super::address::{Role, Target, place, unusable};
 use super::macros::{Layers, Macros, Values};
 use super::map;
 use super::meta;
+use super::printer::{Printer, REWRITING, first};
 use super::read::Rules;
 use super::run::{Run, about};
 use super::scan::Style;
 use super::token::Token;
+use super::trace::Trace;
 use super::world::{MailHosts, Watch, World, exit};
 use super::{dollars, run};
 
@@ -25,7 +27,7 @@ Help for test mode:
 .Ccvalue         :add `value' to class `c'.
 =Sruleset        :dump the contents of the indicated ruleset.
 =M               :display the known mailers.
--ddebug-spec     :taken for compatibility.
+-ddebug-spec     :trace: -d21.12 shows each rule tried, -d21.4 what rules make of the workspace, -d21.0 ends it.
 $m               :print the value of macro $m.
 $=c              :print the contents of class $=c.
 /mx host         :returns the mail hosts for `host'.
@@ -33,6 +35,7 @@ $=c              :print the contents of class $=c.
 /sender address  :take the address as the sender of a message.
 /try mailer addr :rewrite address into the form it will have when presented to the indicated mailer.
 /tryflags flags  :set flags used by parsing: `H' for header or `E' for envelope, and `S' for sender or `R' for recipient.
+/gethostbyname h :ask for the addresses of a host; with -d61.10 say what came of it.
 /canon hostname  :try to canonify hostname.
 /map mapname key :look up `key' in the indicated `mapname'.
 /expand string   :expand macros.
@@ -40,12 +43,17 @@ $=c              :print the contents of class $=c.
 rules addr       :run the indicated address through the named rules, a comma separated list of sets.
 ";
 
+/// The category of look-ups of hosts, and the level at which they are told.
+const HOSTS: usize = 61;
+const HOSTS_TOLD: u8 = 10;
+
 /// A test session over a file.
 pub struct TestMode {
     rules: Rules,
     message: Macros,
     role: Role,
     status: u8,
+    trace: Trace,
 }
 
 /// What a line came to.
@@ -57,62 +65,11 @@ pub enum Answer {
     Quit,
 }
 
-/// Prints what happens.
-#[derive(Default)]
-struct Printer {
-    out: Vec<u8>,
-    status: u8,
-}
-
-impl Printer {
-    fn line(&mut self, text: impl AsRef<[u8]>) {
-        self.out.extend_from_slice(text.as_ref());
-        self.out.push(b'\n');
-    }
-
-    fn workspace(&mut self, set: &str, what: &str, workspace: &[Token]) {
-        let name: String = set.chars().take(16).collect();
-        self.out.extend(format!("{name:<16}{what:>8}:").into_bytes());
-        for token in workspace {
-            self.out.push(b' ');
-            meta::show(token, &mut self.out);
-        }
-        self.out.push(b'\n');
-    }
-}
-
-/// The status to end with: the first that is neither success nor temporary.
-fn first(before: u8, now: u8) -> u8 {
-    match before {
-        exit::OK | exit::TEMPORARY => now,
-        _ => before,
-    }
-}
-
-impl Watch for Printer {
-    fn enters(&mut self, set: &str, workspace: &[Token]) {
-        self.workspace(set, "input", workspace);
-    }
-
-    fn leaves(&mut self, set: &str, workspace: &[Token]) {
-        self.workspace(set, "returns", workspace);
-    }
-
-    fn complains(&mut self, text: &[u8]) {
-        self.line(text);
-    }
-
-    fn fails(&mut self, status: u8, text: &[u8]) {
-        self.line(text);
-        self.status = first(self.status, status);
-    }
-}
-
 impl TestMode {
     /// A session over these rules.
     pub fn new(rules: Rules) -> TestMode {
         let status = rules.status();
-        TestMode { rules, message: Macros::default(), role: Role::default(), status }
+        TestMode { rules, message: Macros::default(), role: Role::default(), status, trace: Trace::default() }
     }
 
     /// What the program ends with: what reading the file came to, else the first failure of the session.
@@ -128,7 +85,7 @@ impl TestMode {
     /// Answers one line (without its line end).
     pub fn line(&mut self, line: &[u8], world: &mut dyn World) -> Answer {
         let line = line.trim_ascii_start();
-        let mut printer = Printer::default();
+        let mut printer = Printer { level: self.trace.level(REWRITING), ..Printer::default() };
         match line.first() {
             None | Some(b'#') => {}
             Some(b'?') => printer.out.extend_from_slice(HELP.as_bytes()),
@@ -136,7 +93,7 @@ impl TestMode {
             Some(b'=') => self.dump(line, &mut printer),
             Some(b'$') => self.print(line, &mut printer),
             Some(b'-') => match line.get(1) {
-                Some(b'd') => {}
+                Some(b'd') => self.trace.set(&line[2..]),
                 None => printer.line("Usage: -d{debug arguments}"),
                 Some(_) => printer.line([b"Unknown \"-\" command ", line].concat()),
             },
@@ -259,6 +216,8 @@ impl TestMode {
                 let found = world.canonical(rest).unwrap_or_else(|| rest.to_vec());
                 printer.line([b"getcanonname(", rest, b") returns ", &found].concat());
             }
+            b"gethostbyname" if rest.is_empty() => printer.line("Usage: /gethostbyname address"),
+            b"gethostbyname" => self.host(rest, world, printer),
             b"map" => self.map(rest, world, printer),
             b"parse" if rest.is_empty() => printer.line("Usage: /parse address"),
             b"parse" => self.parse(rest, world, printer),
@@ -283,6 +242,23 @@ impl TestMode {
                 printer.out.extend(dollars::expand(rest, &macros));
             }
             _ => printer.line([b"Unknown \"/\" command ", line].concat()),
+        }
+    }
+
+    /// `/gethostbyname`: like the model's, it speaks only when it is traced.
+    fn host(&self, rest: &[u8], world: &mut dyn World, printer: &mut Printer) {
+        if self.trace.level(HOSTS) < HOSTS_TOLD {
+            return;
+        }
+        let (name, family) = match rest.iter().position(|b| matches!(b, b' ' | b'\t')) {
+            Some(blank) if rest[blank..].trim_ascii_start().eq_ignore_ascii_case(b"inet6") => (&rest[..blank], 10),
+            Some(blank) => (&rest[..blank], 2),
+            None => (rest, 2),
+        };
+        let head = [b"sm_gethostbyname(", name, format!(", {family})... ").as_bytes()].concat();
+        match world.canonical(name) {
+            Some(found) => printer.line([&head[..], &found[..]].concat()),
+            None => printer.line([&head[..], b"failure"].concat()),
         }
     }
 

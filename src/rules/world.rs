@@ -144,8 +144,32 @@ pub struct Fired<'a> {
     pub after: &'a [Token],
 }
 
+/// A macro whose value of now a rule takes (`$&x`).
+#[derive(Debug, Clone, Copy)]
+pub struct Taken<'a> {
+    /// It stands on the left side of the rule.
+    pub is_left: bool,
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its value, when it has one.
+    pub value: Option<&'a [u8]>,
+}
+
 /// Sees what the engine does. Each event may be ignored.
 pub trait Watch {
+    /// True when every rule that is tried is of interest, and every macro that is read: [`Watch::tries`], [`Watch::matches`],
+    /// [`Watch::misses`] and [`Watch::takes`] are told to nobody else.
+    fn traces(&self) -> bool {
+        false
+    }
+    /// A rule is tried.
+    fn tries(&mut self, _rule: &Rule) {}
+    /// It matches.
+    fn matches(&mut self, _rule: &Rule) {}
+    /// It doesn't.
+    fn misses(&mut self) {}
+    /// A macro is read.
+    fn takes(&mut self, _taken: Taken) {}
     /// A rule set begins.
     fn enters(&mut self, _set: &str, _workspace: &[Token]) {}
     /// A rule set ends.
