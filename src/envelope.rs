@@ -61,6 +61,8 @@ impl Envelope {
 pub struct Source {
     /// The peer's address; `None` for a local program.
     pub ip: Option<IpAddr>,
+    /// What DNS calls that address, where the name leads back to it.
+    pub name: Option<String>,
     /// The name it gave in HELO.
     pub helo: Option<String>,
     /// ESMTP, ESMTPSA, LMTP, local … (RFC 3848).

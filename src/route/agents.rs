@@ -98,7 +98,11 @@ impl Router {
         let user = source.user.as_deref().filter(|user| !user.is_empty());
         match source.ip {
             None => put(b"_", &format!("{}@localhost", user.unwrap_or("unknown"))),
-            Some(ip) => put(b"_", &literal(ip)),
+            Some(ip) => {
+                let address = literal(ip);
+                let named = source.name.as_ref().map(|name| format!("{name} {address}"));
+                put(b"_", &named.unwrap_or(address));
+            }
         }
         if let Some(helo) = &source.helo {
             put(b"s", helo);

@@ -11,6 +11,7 @@
 //! * What `policy::may_relay` grants, check_rcpt takes away only where it would refuse a program of this host too.
 
 use super::em_cf::Compiled;
+use super::clients::{ClientName, Standing};
 use super::steps::{Decider, Steps};
 use super::surroundings::{from_rules, to_rules};
 use super::triple::{Routed, refused};
@@ -27,6 +28,8 @@ use std::net::IpAddr;
 pub struct Client<'a> {
     /// Its address; `None` for a program of this host.
     pub ip: Option<IpAddr>,
+    /// What DNS calls it; `None` when nobody asked.
+    pub name: Option<&'a ClientName>,
     /// The name it gave in HELO.
     pub helo: Option<&'a str>,
     /// The account it logged in to.
@@ -192,11 +195,23 @@ impl Client<'_> {
         }
     }
 
-    /// Its name; names of addresses are not looked up.
+    /// Its name, if it is to be believed, else its address.
     fn name(&self) -> String {
-        match self.ip.is_none() && self.is_trusted {
-            true => "localhost".to_string(),
-            false => format!("[{}]", self.address()),
+        match self.name.and_then(ClientName::believed) {
+            _ if self.ip.is_none() && self.is_trusted => "localhost".to_string(),
+            Some(name) => name.to_string(),
+            None => format!("[{}]", self.address()),
+        }
+    }
+
+    /// Name and address, and what is to be thought of the name: `$_`.
+    fn in_full(&self) -> String {
+        let (name, address) = (self.name(), self.address());
+        match self.name {
+            _ if self.ip.is_none() => name,
+            Some(known) if known.standing == Standing::Ok => format!("{name} [{address}]"),
+            Some(known) if known.standing == Standing::Forged => format!("{} [{address}] (may be forged)", known.ptr),
+            _ => name,
         }
     }
 
@@ -204,8 +219,11 @@ impl Client<'_> {
         let mut put = |name: &[u8], value: &str| message.set(name, to_rules(value));
         put(b"{client_addr}", &self.address());
         put(b"{client_name}", &self.name());
-        put(b"_", &self.name());
-        put(b"{client_resolve}", if self.name() == "localhost" { "OK" } else { "FAIL" });
+        put(b"{client_ptr}", self.name.map_or("", |name| &name.ptr));
+        put(b"_", &self.in_full());
+        let is_program = self.ip.is_none() && self.is_trusted;
+        let standing = if is_program { Standing::Ok } else { self.name.map(|name| name.standing).unwrap_or_default() };
+        put(b"{client_resolve}", standing.word());
         put(b"{client_trusted}", if self.is_trusted { "yes" } else { "no" });
         put(b"s", self.helo.unwrap_or(""));
         put(b"r", "ESMTP");

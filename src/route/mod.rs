@@ -9,6 +9,7 @@
 
 mod agents;
 mod checks;
+mod clients;
 mod dress;
 mod em_cf;
 mod expand;
@@ -23,6 +24,7 @@ mod users;
 
 pub use agents::{Agent, Letterhead};
 pub use checks::{Admitted, Client};
+pub use clients::{ClientName, ClientNames, Standing};
 pub use em_cf::BUILT_IN;
 pub use steps::{Decider, Step, Steps};
 
@@ -67,6 +69,7 @@ pub struct Router {
     rules: Arc<EmCf>,
     lists: Lists,
     maps: Arc<Maps>,
+    names: Arc<ClientNames>,
 }
 
 impl Router {
@@ -88,13 +91,20 @@ impl Router {
         let rules = Arc::new(EmCf::new(site.clone(), smart_host));
         let lists = Lists::of(&site);
         let maps = Arc::new(Maps::new(&site.settings, Arc::new(NoDns)));
-        Router { site, users, aliases, rules, lists, maps }
+        let names = Arc::new(ClientNames::new(&site.settings, Arc::new(NoDns)));
+        Router { site, users, aliases, rules, lists, maps, names }
     }
 
     /// The same with names looked up in DNS, where the rules ask for them.
     pub fn with_resolver(mut self, resolver: Arc<dyn Resolver>) -> Router {
+        self.names = Arc::new(ClientNames::new(&self.site.settings, resolver.clone()));
         self.maps = Arc::new(Maps::new(&self.site.settings, resolver));
         self
+    }
+
+    /// Names of clients.
+    pub fn names(&self) -> &ClientNames {
+        &self.names
     }
 
     /// True when the rules ask what may take its time: other hosts, programs.

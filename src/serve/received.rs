@@ -31,7 +31,10 @@ pub fn received(
     match (&source.helo, source.ip) {
         (Some(helo), Some(ip)) => {
             say(format!("from {}", safe(helo)));
-            say(format!("({})", literal(ip)));
+            say(match &source.name {
+                Some(name) => format!("({} {})", safe(name), literal(ip)),
+                None => format!("({})", literal(ip)),
+            });
         }
         (Some(helo), None) => say(format!("from {}", safe(helo))),
         (None, Some(ip)) => say(format!("from {}", literal(ip))),
@@ -85,6 +88,7 @@ mod tests {
     fn the_field_names_what_is_known_and_can_not_be_forged() {
         let source = Source {
             ip: Some("::ffff:192.0.2.1".parse().unwrap()),
+            name: None,
             helo: Some("evil (x)\r\nBcc: ÿ".into()),
             protocol: "ESMTPS".into(),
             user: None,
@@ -95,6 +99,9 @@ mod tests {
         assert_eq!(text.lines().filter(|l| !l.starts_with('\t')).count(), 1);
         let value = msg::find(text.as_bytes(), "Received").unwrap().value().replace('\t', " ");
         assert!(value.starts_with("from evil??x???Bcc:?? ([192.0.2.1])"), "{value}");
+        let named = Source { name: Some("c.example.test".into()), helo: Some("c".into()), ..source };
+        let text = received(&named, tls, "mail.example.test", "0id", None, None, Timestamp(0));
+        assert!(text.replace("\n\t", " ").contains("from c (c.example.test [192.0.2.1]) "), "{text}");
         assert!(value.contains("for <bob@example.test> PRIORITY -3; Thu, 01 Jan 1970"), "{value}");
     }
 }

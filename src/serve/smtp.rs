@@ -10,7 +10,7 @@ use crate::envelope::{Delivery, Envelope, Mailer, Recipient, Source};
 use crate::log;
 use crate::policy::{self, Admission, Connections};
 use crate::proto::smtp::{Answer, Ask, Begin, Kind, Rcpt, Said, Then};
-use crate::route::{Admitted, Client, Steps};
+use crate::route::{Admitted, Client, ClientName, Steps};
 use crate::spool::Id;
 use crate::status::{Enhanced, Failure, Reply};
 use crate::users::LoggedIn;
@@ -38,6 +38,10 @@ pub struct SmtpDesk {
 pub struct SmtpService {
     desk: Arc<SmtpDesk>,
     ip: Option<IpAddr>,
+    /// What DNS calls the client.
+    name: Option<ClientName>,
+    /// The rules may ask what takes its time.
+    waits: bool,
     admission: Option<Admission>,
     login: Option<LoggedIn>,
     /// What em.cf says of the client's messages.
@@ -65,7 +69,8 @@ impl SmtpService {
     /// Answers for one connection.
     pub fn new(desk: Arc<SmtpDesk>) -> SmtpService {
         let fate = Admitted::Yes;
-        SmtpService { desk, ip: None, admission: None, login: None, fate, txn: None, turned: None }
+        let waits = desk.gate.router.may_wait();
+        SmtpService { desk, ip: None, name: None, waits, admission: None, login: None, fate, txn: None, turned: None }
     }
 
     fn connect(&mut self, ip: Option<IpAddr>, port: u16) -> Result<(), Reply> {
@@ -85,6 +90,7 @@ impl SmtpService {
         }
         self.fate = Admitted::Yes;
         if self.asks_the_rules() {
+            self.name = ip.map(|ip| self.desk.gate.router.names().find(ip));
             let verdict = self.desk.gate.router.check_client(&self.client(None));
             self.fate = verdict.map_err(|failure| {
                 log::event("connection-refused").maybe("ip", ip).field("port", port).field("reason", &failure).write();
@@ -105,6 +111,7 @@ impl SmtpService {
     fn client<'a>(&'a self, begin: Option<&'a Begin>) -> Client<'a> {
         Client {
             ip: self.ip,
+            name: self.name.as_ref(),
             helo: begin.and_then(|b| b.helo.as_deref()),
             login: self.login.as_ref().map(|l| l.account().name()),
             is_trusted: self.is_trusted(),
@@ -223,6 +230,7 @@ impl SmtpService {
         let Begin { mail, helo, protocol, tls } = &txn.begin;
         let source = Source {
             ip: self.ip,
+            name: self.name.as_ref().and_then(ClientName::believed).map(str::to_string),
             helo: helo.clone(),
             protocol: protocol.clone(),
             user: self.login.as_ref().map(|l| l.account().address.to_string()),
@@ -373,9 +381,13 @@ impl Service for SmtpService {
                 let incoming = self.txn.as_ref().and_then(|t| t.incoming.as_ref());
                 incoming.is_some_and(|i| i.would_block(text.len()))
             }
-            Ask::Connect(..) | Ask::Look(_) | Ask::Abort => false,
+            Ask::Connect(ip, _) => {
+                let names = self.desk.gate.router.names();
+                self.asks_the_rules() && (self.waits || ip.is_some_and(|ip| names.may_wait(ip)))
+            }
+            Ask::Look(_) | Ask::Abort => false,
             // Look-ups in files read a few cached pages; a thread's change would cost more.
-            _ => self.desk.logins.may_wait(),
+            _ => self.waits || self.desk.logins.may_wait(),
         }
     }
 

@@ -130,6 +130,8 @@ settings! {
         connections_per_client: u32 = 100, "Most connections at once from one address.";
         timeout_command: Duration = minutes(5), "Wait for the next command.";
         timeout_data: Duration = minutes(10), "Wait for the next piece of a message.";
+        client_names: bool = true, "Look the names of clients up in DNS, where there is a name server: the address's name, which must lead back to it. The hosts file alone names this machine and private networks.";
+        client_names_time: Duration = seconds(5), "Longest wait for a client's name, before the greeting.";
         vrfy: bool = false, "Answer VRFY truthfully; otherwise 252 for everything.";
         expn: bool = false, "Answer EXPN with an alias's members.";
         etrn: Vec<Network> = Vec::new(), "Networks whose clients may start a queue run with ETRN.";

@@ -19,6 +19,7 @@ fn envelope() -> Envelope {
         arrived: Timestamp(5_000_000),
         source: Source {
             ip: Some("192.0.2.1".parse().unwrap()),
+            name: Some("client.test".into()),
             helo: Some("client".into()),
             protocol: "ESMTP".into(),
             user: None,

@@ -39,6 +39,7 @@ pub(super) fn print(envelope: &Envelope) -> String {
     };
     maybe("protocol", Some(source.protocol.clone()));
     maybe("ip", source.ip.map(|ip| ip.to_string()));
+    maybe("client", source.name.clone());
     maybe("helo", source.helo.clone());
     maybe("user", source.user.clone());
     maybe("envid", envelope.envid.clone());
@@ -135,6 +136,7 @@ fn parse(text: &str) -> Option<Envelope> {
         arrived: Timestamp(mail.get("arrived")?.parse().ok()?),
         source: Source {
             ip: mail.get("ip").and_then(|ip| ip.parse().ok()),
+            name: mail.get("client").cloned(),
             helo: mail.get("helo").cloned(),
             protocol: mail.get("protocol").cloned().unwrap_or_default(),
             user: mail.get("user").cloned(),

@@ -68,7 +68,9 @@ fn mail_goes_through(world: &World, services: &[(&str, &str, u16)]) {
     assert_eq!(smtp.rest(), "", "the process ends");
 
     let texts = world.await_mail("bob", 1);
-    assert!(texts[0].contains("Received: from client.test ([127.0.0.1])"), "inetd's peer is known: {}", texts[0]);
+    // Its name is what the machine's hosts file says.
+    let from = texts[0].lines().find(|line| line.starts_with("Received: from client.test (")).unwrap_or_default();
+    assert!(from.contains("[127.0.0.1])"), "inetd's peer is known: {}", texts[0]);
     if has("curl") {
         let text = letter("bob@example.test", "second").replace('\n', "\r\n");
         let letter = write(world, "letter", &text).display().to_string();

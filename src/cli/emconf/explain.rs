@@ -56,7 +56,8 @@ fn asked(
     steps: &Steps,
 ) -> Result<Vec<Delivery>, Failure> {
     let is_trusted = ip.is_none() || policy::may_relay(router.site(), ip, None).is_ok();
-    let client = Client { ip, is_trusted, ..Client::default() };
+    let name = ip.map(|ip| router.names().find(ip));
+    let client = Client { ip, name: name.as_ref(), is_trusted, ..Client::default() };
     let note = |admitted: &Admitted, of: &str| match admitted {
         Admitted::Yes => steps.say(Decider::Policy, || format!("{of}: nothing against it")),
         Admitted::Discard => steps.say(Decider::Policy, || format!("{of}: the message will be dropped")),
