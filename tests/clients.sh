@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the mail clients that the tests drive, as root on Debian; elsewhere names what the tests will skip.
-# xinetd conflicts with openbsd-inetd as a package, and sendmail, Exim and Postfix with any mail server, so they are unpacked below target/ instead; Exim and Postfix want their users. IMAPClient and imapflow come from the
+# xinetd conflicts with openbsd-inetd as a package, and sendmail, Exim, Postfix and OpenSMTPD with any mail server, so they are unpacked below target/ instead; Exim and Postfix want their users. IMAPClient and imapflow come from the
 # registries of their languages, for whichever python3 and node are first on the path, and stay below target/ too.
 set -u
 cd "$(dirname "$0")/.."
@@ -26,6 +26,7 @@ xinetd=target/clients/xinetd
 sendmail=target/clients/sendmail
 exim=target/clients/exim
 postfix=target/clients/postfix
+opensmtpd=target/clients/opensmtpd
 want=$(missing | sort -u | tr '\n' ' ')
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   export DEBIAN_FRONTEND=noninteractive
@@ -66,6 +67,11 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     getent passwd postfix >/dev/null || useradd --system --no-create-home --shell /usr/sbin/nologin postfix
     getent group postdrop >/dev/null || groupadd --system postdrop
   fi
+  if [ ! -x $opensmtpd/usr/sbin/smtpd ]; then
+    mkdir -p $opensmtpd
+    # Its users exist in the test's own namespace alone.
+    (cd $opensmtpd && apt-get download -q opensmtpd >/dev/null 2>&1 && dpkg -x opensmtpd_*.deb . ) || echo "clients: OpenSMTPD could not be fetched"
+  fi
 fi
 python=target/clients/python
 if [ ! -d $python/imapclient ] && command -v python3 >/dev/null; then
@@ -84,5 +90,6 @@ want=$(missing | sort -u | tr '\n' ' ')
   echo "clients: missing, its test is skipped: sendmail (sendmail-bin sendmail-cf m4, unpacked below $sendmail)"
 [ -x $postfix/usr/lib/postfix/sbin/master ] || [ -x /usr/lib/postfix/sbin/master ] ||
   echo "clients: missing, its test is skipped: Postfix (postfix, unpacked below $postfix)"
+[ -x $opensmtpd/usr/sbin/smtpd ] || echo "clients: missing, its test is skipped: OpenSMTPD (opensmtpd, unpacked below $opensmtpd)"
 [ -x $exim/usr/sbin/exim4 ] || [ -x /usr/sbin/exim4 ] || echo "clients: missing, its test is skipped: Exim (exim4-daemon-light, unpacked below $exim)"
 exit 0

@@ -128,32 +128,8 @@ impl Dns {
         Ok(Running { runtime: handle, client, limits })
     }
 
-    /// What needs no name server.
-    fn here(&self, question: &Question) -> Option<Found> {
-        let fixed = self.hosts.find(&question.name);
-        let is_local = question.name == "localhost" || question.name.ends_with(".localhost");
-        let addresses = match (fixed, is_local) {
-            (Some(addresses), _) => addresses,
-            (None, true) => vec![[127, 0, 0, 1].into(), std::net::Ipv6Addr::LOCALHOST.into()],
-            (None, false) => return None,
-        };
-        let wants_v4 = match question.kind {
-            Kind::A => true,
-            Kind::Aaaa => false,
-            _ if is_local => return Some(Err(DnsError::NoData { ttl: FILE_TTL })),
-            _ => return None,
-        };
-        let data: Vec<Data> = addresses.into_iter().filter(|ip| ip.is_ipv4() == wants_v4).map(Data::Address).collect();
-        if data.is_empty() {
-            return Some(Err(DnsError::NoData { ttl: FILE_TTL }));
-        }
-        Some(Ok(Answer { name: question.name.clone(), data, secure: false, ttl: FILE_TTL }))
-    }
-}
-
-impl Resolver for Dns {
-    fn ask(&self, questions: &[Question], patience: Duration) -> Vec<Found> {
-        let mut found: Vec<Option<Found>> = questions.iter().map(|question| self.here(question)).collect();
+    /// Asks the servers what has no answer yet.
+    fn fill(&self, questions: &[Question], patience: Duration, mut found: Vec<Option<Found>>) -> Vec<Found> {
         if found.iter().any(Option::is_none) {
             let running = match self.running() {
                 Ok(running) => running,
@@ -181,6 +157,39 @@ impl Resolver for Dns {
         }
         let silence = || Err(DnsError::Trouble("no answer in time".to_string()));
         found.into_iter().map(|f| f.unwrap_or_else(silence)).collect()
+    }
+
+    /// What needs no name server.
+    fn here(&self, question: &Question) -> Option<Found> {
+        let fixed = self.hosts.find(&question.name);
+        let is_local = question.name == "localhost" || question.name.ends_with(".localhost");
+        let addresses = match (fixed, is_local) {
+            (Some(addresses), _) => addresses,
+            (None, true) => vec![[127, 0, 0, 1].into(), std::net::Ipv6Addr::LOCALHOST.into()],
+            (None, false) => return None,
+        };
+        let wants_v4 = match question.kind {
+            Kind::A => true,
+            Kind::Aaaa => false,
+            _ if is_local => return Some(Err(DnsError::NoData { ttl: FILE_TTL })),
+            _ => return None,
+        };
+        let data: Vec<Data> = addresses.into_iter().filter(|ip| ip.is_ipv4() == wants_v4).map(Data::Address).collect();
+        if data.is_empty() {
+            return Some(Err(DnsError::NoData { ttl: FILE_TTL }));
+        }
+        Some(Ok(Answer { name: question.name.clone(), data, secure: false, ttl: FILE_TTL }))
+    }
+}
+
+impl Resolver for Dns {
+    fn ask(&self, questions: &[Question], patience: Duration) -> Vec<Found> {
+        let here = questions.iter().map(|question| self.here(question)).collect();
+        self.fill(questions, patience, here)
+    }
+
+    fn ask_servers(&self, questions: &[Question], patience: Duration) -> Vec<Found> {
+        self.fill(questions, patience, vec![None; questions.len()])
     }
 
     fn is_fixed(&self, name: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Answers are kept as long as their owners allow, within bounds; also those that say no (RFC 2308), and for a moment that nobody
 //! answered: a thousand messages for a domain without working servers wait for them once.
 
-use super::resolver::{DnsError, Found, Question, Resolver};
+use super::resolver::{DnsError, Found, Kind, Question, Resolver};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Mutex;
@@ -50,11 +50,25 @@ impl<R: Resolver> Cached<R> {
     }
 
     fn ask_at(&self, questions: &[Question], patience: Duration, now: Instant) -> Vec<Found> {
-        let mut found: Vec<Option<Found>> = questions.iter().map(|q| self.find(q, now)).collect();
+        // What DNS was heard to say of such a name does not count.
+        let is_of_file = |q: &Question| matches!(q.kind, Kind::A | Kind::Aaaa) && self.inner.is_fixed(&q.name);
+        self.kept_or(questions, now, is_of_file, |missing| self.inner.ask(missing, patience))
+    }
+
+    /// What is kept of the answers, and what `ask` says to the rest. What files say has no time to be kept for.
+    fn kept_or(
+        &self,
+        questions: &[Question],
+        now: Instant,
+        passes_by: impl Fn(&Question) -> bool,
+        ask: impl Fn(&[Question]) -> Vec<Found>,
+    ) -> Vec<Found> {
+        let find = |q: &Question| self.find(q, now).filter(|_| !passes_by(q));
+        let mut found: Vec<Option<Found>> = questions.iter().map(find).collect();
         let missing: Vec<usize> = (0..found.len()).filter(|i| found[*i].is_none()).collect();
         if !missing.is_empty() {
             let asked: Vec<Question> = missing.iter().map(|i| questions[*i].clone()).collect();
-            for (index, answer) in missing.into_iter().zip(self.inner.ask(&asked, patience)) {
+            for (index, answer) in missing.into_iter().zip(ask(&asked)) {
                 self.keep(&questions[index], &answer, now);
                 found[index] = Some(answer);
             }
@@ -67,6 +81,10 @@ impl<R: Resolver> Cached<R> {
 impl<R: Resolver> Resolver for Cached<R> {
     fn ask(&self, questions: &[Question], patience: Duration) -> Vec<Found> {
         self.ask_at(questions, patience, Instant::now())
+    }
+
+    fn ask_servers(&self, questions: &[Question], patience: Duration) -> Vec<Found> {
+        self.kept_or(questions, Instant::now(), |_| false, |missing| self.inner.ask_servers(missing, patience))
     }
 
     fn is_fixed(&self, name: &str) -> bool {
@@ -92,7 +110,7 @@ impl<R: Resolver> Resolver for Cached<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::resolver::{Answer, Kind};
+    use super::super::resolver::Answer;
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -162,6 +162,11 @@ pub trait Resolver: Send + Sync {
     /// Asks all at once and waits for all, at most that long; one result for each question, in their order.
     fn ask(&self, questions: &[Question], patience: Duration) -> Vec<Found>;
 
+    /// The same without a look into files: what DNS itself says.
+    fn ask_servers(&self, questions: &[Question], patience: Duration) -> Vec<Found> {
+        self.ask(questions, patience)
+    }
+
     /// True when a file of the administrator's gives the name addresses, whatever DNS says.
     fn is_fixed(&self, _name: &str) -> bool {
         false

@@ -10,8 +10,8 @@
 //! * A local part with `%`, `!`, `@` or `:` never brings a client to another host that it may not send to.
 //! * What `policy::may_relay` grants, check_rcpt takes away only where it would refuse a program of this host too.
 
-use super::em_cf::Compiled;
 use super::clients::{ClientName, Standing};
+use super::em_cf::Compiled;
 use super::steps::{Decider, Steps};
 use super::surroundings::{from_rules, to_rules};
 use super::triple::{Routed, refused};

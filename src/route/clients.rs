@@ -201,7 +201,9 @@ mod tests {
                     ("4.0.0.11.in-addr.arpa", Kind::Ptr) => vec![Data::Name("a b(c)\r\nx".to_string())],
                     ("5.0.0.11.in-addr.arpa", Kind::Ptr) => vec![Data::Name("slow.test".to_string())],
                     ("6.0.0.11.in-addr.arpa", Kind::Ptr) => return Err(DnsError::NoName { ttl }),
-                    ("good.test", Kind::A) => vec![Data::Address([11, 0, 0, 9].into()), Data::Address([11, 0, 0, 1].into())],
+                    ("good.test", Kind::A) => {
+                        vec![Data::Address([11, 0, 0, 9].into()), Data::Address([11, 0, 0, 1].into())]
+                    }
                     ("third.test", Kind::A) => vec![Data::Address([11, 0, 0, 3].into())],
                     ("liar.test", Kind::A) => vec![Data::Address([192, 0, 2, 99].into())],
                     _ => return Err(DnsError::Trouble("silence".to_string())),
@@ -238,8 +240,17 @@ mod tests {
     fn nobody_is_asked_about_addresses_that_have_no_names() {
         let zone = Arc::new(Zone::default());
         let names = ClientNames::new(&Settings::default(), zone.clone());
-        for ip in ["127.0.0.1", "::1", "10.0.0.2", "172.31.0.1", "192.168.1.1", "fe80::1", "fd00::1", "192.0.2.1", "2001:db8::1"]
-        {
+        for ip in [
+            "127.0.0.1",
+            "::1",
+            "10.0.0.2",
+            "172.31.0.1",
+            "192.168.1.1",
+            "fe80::1",
+            "fd00::1",
+            "192.0.2.1",
+            "2001:db8::1",
+        ] {
             let ip = ip.parse().unwrap();
             assert!(!names.may_wait(ip), "{ip}");
             assert_eq!(names.find(ip), ClientName::default());

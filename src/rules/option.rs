@@ -42,6 +42,8 @@ pub const NAMES: &[(u8, &str)] = &[
     (0, "MailboxDatabase"), (0, "QueueFileMode"), (0, "RequiresDirfsync"), (0, "FallbackSmartHost"), (0, "HeloName"), (0, "RejectLogInterval"),
     (0, "SoftBounce"), (0, "BadRcptThrottle"), (0, "BadRcptShutdown"), (0, "BadRcptShutdownGood"), (0, "RrtImpliesDsn"), (0, "LDAPDefaultSpec"),
     (0, "ConnectionRateWindowSize"), (0, "ConnectOnlyTo"), (0, "UserSubmission"), (0, "MaxMessagesPerConnection"), (0, "DelayLA"),
+    (0, "DeliverByMin"), (0, "CipherSuites"), (0, "SetCertAltnames"), (0, "StrictTransportSecurity"), (0, "UseCompressedIPv6Addresses"),
+    (0, "SmtpUTF8"), (0, "RejectNUL"),
 ];
 
 /// Options whose macros stand for what is known when they are used, not when the line is read.

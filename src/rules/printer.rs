@@ -8,7 +8,9 @@ use super::world::{Fired, Taken, Watch, exit};
 /// The category of traces that tells of rewriting, and the levels at which it tells more.
 pub(super) const REWRITING: usize = 21;
 /// Values of macros that rules read.
-const MACROS_TOLD: u8 = 3;
+const MACROS_TOLD: u8 = 2;
+/// Sets that are called and have no rules.
+const SKIPS_TOLD: u8 = 3;
 /// What a rule made of the workspace.
 const RESULTS_TOLD: u8 = 4;
 /// That a rule did not match.
@@ -86,6 +88,13 @@ impl Watch for Printer {
         if self.level >= MISSES_TOLD {
             self.line("----- rule fails");
         }
+    }
+
+    fn skips(&mut self, set: &str, number: usize) {
+        if self.level < SKIPS_TOLD {
+            return;
+        }
+        self.line(format!("-----skip subr {set} ({number})"));
     }
 
     fn takes(&mut self, taken: Taken) {

@@ -350,7 +350,12 @@ impl<'a> Run<'a> {
                 }
                 match self.rules.set(set).is_empty() {
                     // Nothing to call. The model then passes over the token behind, be it another `$>`, and files show it.
-                    true => drop(built.drain(at..at + 2)),
+                    true => {
+                        if self.watch.traces() {
+                            self.watch.skips(&self.rules.set_name(set), set);
+                        }
+                        drop(built.drain(at..at + 2));
+                    }
                     false => {
                         calls.push((at, set));
                         at += 1;

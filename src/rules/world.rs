@@ -158,7 +158,7 @@ pub struct Taken<'a> {
 /// Sees what the engine does. Each event may be ignored.
 pub trait Watch {
     /// True when every rule that is tried is of interest, and every macro that is read: [`Watch::tries`], [`Watch::matches`],
-    /// [`Watch::misses`] and [`Watch::takes`] are told to nobody else.
+    /// [`Watch::misses`], [`Watch::skips`] and [`Watch::takes`] are told to nobody else.
     fn traces(&self) -> bool {
         false
     }
@@ -168,6 +168,8 @@ pub trait Watch {
     fn matches(&mut self, _rule: &Rule) {}
     /// It doesn't.
     fn misses(&mut self) {}
+    /// A set that has no rules is called.
+    fn skips(&mut self, _set: &str, _number: usize) {}
     /// A macro is read.
     fn takes(&mut self, _taken: Taken) {}
     /// A rule set begins.

@@ -1,5 +1,6 @@
 //! The test mode of the rules, by itself and beside the real sendmail.
 
+mod outside;
 pub mod sendmail;
 
 use super::world::{bin, feed};

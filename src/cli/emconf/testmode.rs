@@ -49,6 +49,7 @@ pub(super) fn run(root: &Root, file: Option<&Path>) -> super::super::Done {
         }
     }
     rules.macros.set(b"{opMode}", b"t".to_vec());
+    rules.macros.set(b"{deliveryMode}", b"i".to_vec());
     rules.read(&text, &shown, &mut machine);
     for fault in &rules.faults {
         say(&format!("{}\n", told(fault)))?;

@@ -82,6 +82,12 @@ const ROWS: &[(&str, Row)] = &[
     ("DaemonPortOptions", Acts(daemon_port)),
     ("ServiceSwitchFile", Acts(|t, v| { t.cf.hosts_by_files = super::hosts_by_files(v.as_ref()); Ok(()) })),
     ("HostsFile", Acts(|t, v| { t.settings.dns.hosts = v.to_string(); Ok(()) })),
+    ("DeliverByMin", Acts(|t, v| {
+        t.settings.smtp.deliver_by = !v.starts_with('-');
+        t.settings.smtp.deliver_by_least = span(v, 's');
+        Ok(())
+    })),
+    ("StrictTransportSecurity", Acts(|t, v| { t.settings.relay.mta_sts = boolean(v); Ok(()) })),
     ("ServerCertFile", Acts(|t, v| { t.settings.tls.certificate = v.to_string(); Ok(()) })),
     ("ServerKeyFile", Acts(|t, v| { t.settings.tls.key = v.to_string(); Ok(()) })),
     ("ClientCertFile", Acts(|t, v| { t.settings.relay.certificate = v.to_string(); Ok(()) })),
@@ -133,6 +139,9 @@ const ROWS: &[(&str, Row)] = &[
     ("TLSSrvOptions", Idle(TLS)), ("CipherList", Idle(TLS)), ("ServerSSLOptions", Idle(TLS)), ("ClientSSLOptions", Idle(TLS)),
     ("SSLEngine", Idle(TLS)), ("SSLEnginePath", Idle(TLS)), ("CertFingerprintAlgorithm", Idle(TLS)),
     ("TLSFallbacktoClear", Idle("a host whose TLS fails is tried without, where nobody demands it")),
+    ("CipherSuites", Idle(TLS)), ("SetCertAltnames", Idle(TLS)),
+    ("UseCompressedIPv6Addresses", Idle("addresses are compressed in names of clients, and whole in answers of maps")),
+    ("SmtpUTF8", Idle("SMTPUTF8 is offered in any case")), ("RejectNUL", Idle("octets of value 0 are taken as they come")),
     ("InputMailFilters", Idle(MILTER)), ("Milter", Idle(MILTER)),
     ("UseMSP", Idle("the queue is that of QueueDirectory, whoever calls")),
     ("SharedMemoryKey", Idle("there is no shared memory")), ("SharedMemoryKeyFile", Idle("there is no shared memory")),
@@ -267,11 +276,21 @@ fn timeout(target: &mut Target, part: &str, text: &str) -> Option<String> {
         part if part.starts_with("queuereturn.") || part.starts_with("queuewarn.") => {
             return Some("mail of all priorities has the same times".to_string());
         }
+        // A patience for names is one for the services, too: a second at least.
+        "resolver.retrans" | "resolver.retrans.first" | "resolver.retrans.normal" => {
+            target.settings.dns.timeout = span(text, 's').max(LEAST_PATIENCE);
+        }
+        "resolver.retry" | "resolver.retry.first" | "resolver.retry.normal" => {
+            target.settings.dns.attempts = u32::try_from(number(text)).unwrap_or(u32::MAX).clamp(1, RETRIES);
+        }
         "ident" => return Some("clients are not asked for the names of their users".to_string()),
         _ => return Some("this has a time of its own here".to_string()),
     }
     None
 }
+
+/// Most questions that are sent again without an answer.
+const RETRIES: u32 = 10;
 
 /// A peer gets at least so long, whatever the file says: a second is what tests set.
 const LEAST_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);

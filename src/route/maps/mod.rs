@@ -81,7 +81,8 @@ impl Maps {
 
     /// The same, with what a file's options say of it.
     pub fn with_options(mut self, options: &[Setting]) -> Maps {
-        let value = |name: &str| options.iter().rev().find(|option| option.name == name).map(|option| &option.value[..]);
+        let value =
+            |name: &str| options.iter().rev().find(|option| option.name == name).map(|option| &option.value[..]);
         if let Some(user) = value("DefaultUser") {
             self.program_user = name_of_user(&String::from_utf8_lossy(user)).to_string();
         }

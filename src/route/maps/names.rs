@@ -8,6 +8,7 @@ use crate::nexthop::exchange::{self, Best};
 use crate::nexthop::resolver::{Answer, Data, DnsError, Found, Kind, Question};
 use crate::rules::map::Map;
 use crate::rules::world::{Looked, MailHosts, exit};
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -89,8 +90,7 @@ impl Maps {
     }
 
     fn best(&self, name: &str) -> Result<Best, String> {
-        let question = self.absolute(name, Kind::Mx);
-        exchange::best(&*self.resolver, &question.name, self.patience)
+        exchange::best(&*self.resolver, &self.whole(name), self.patience)
     }
 
     /// `bestmx`: the best exchanger, or with -z all of them.
@@ -122,7 +122,7 @@ impl Maps {
             return Heard::missing();
         }
         let patience = map.value(b'd').and_then(seconds).map_or(self.patience, |span| span.min(self.patience));
-        match self.resolver.ask(&[self.absolute(&name, kind)], patience).pop() {
+        match self.resolver.ask_servers(&[self.absolute(&name, kind)], patience).pop() {
             Some(Ok(answer)) => {
                 let values = answer.data.iter().filter_map(|data| printed(data, kind)).collect();
                 joined(map, values).map_or_else(Heard::missing, Heard::found)
@@ -133,11 +133,15 @@ impl Maps {
         }
     }
 
-    /// A name without a dot gets the search domain, unless a file knows it as it is.
     fn absolute(&self, name: &str, kind: Kind) -> Question {
+        Question::new(&self.whole(name), kind)
+    }
+
+    /// A name without a dot gets the search domain, unless a file knows it as it is.
+    fn whole<'n>(&self, name: &'n str) -> Cow<'n, str> {
         match name.contains('.') || self.search.is_empty() || self.resolver.is_fixed(name) {
-            true => Question::new(name, kind),
-            false => Question::new(&format!("{name}.{}", self.search), kind),
+            true => Cow::Borrowed(name),
+            false => Cow::Owned(format!("{name}.{}", self.search)),
         }
     }
 }
