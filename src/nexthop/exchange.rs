@@ -17,8 +17,10 @@ pub enum Best {
     Hosts(Vec<String>),
     /// It says that it takes none (RFC 7505).
     Null,
-    /// There is no such domain, or nothing of it takes mail.
+    /// There is no such domain.
     Nobody,
+    /// There is, and nothing of it takes mail.
+    Nothing,
 }
 
 /// Looks the exchangers of a name up; the error says why nobody knows at this time.
@@ -27,7 +29,7 @@ pub fn best(resolver: &dyn Resolver, name: &str, patience: Duration) -> Result<B
         Ok(answer) => Ok(match mx::order(&answer, RECORDS, &mut super::random, &|_| false) {
             Exchangers::Hosts(hosts) => Best::Hosts(hosts.into_iter().map(|(_, host)| host).collect()),
             Exchangers::Null => Best::Null,
-            Exchangers::Ourselves | Exchangers::Nonsense => Best::Nobody,
+            Exchangers::Ourselves | Exchangers::Nonsense => Best::Nothing,
         }),
         Err(DnsError::NoName { .. }) if !resolver.is_fixed(name) => Ok(Best::Nobody),
         Err(DnsError::Trouble(why)) if !resolver.is_fixed(name) => Err(why),
@@ -39,7 +41,7 @@ pub fn best(resolver: &dyn Resolver, name: &str, patience: Duration) -> Result<B
             }
             match found.into_iter().filter_map(Result::err).find(DnsError::is_temporary) {
                 Some(error) => Err(error.to_string()),
-                None => Ok(Best::Nobody),
+                None => Ok(Best::Nothing),
             }
         }
     }

@@ -6,7 +6,7 @@ use super::macros::{ClassId, Classes, Layers, Values};
 use super::meta;
 use super::scan::Alphabet;
 use super::token::Token;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 /// Most wildcards of a left side.
 pub const WILDCARD_LIMIT: usize = 9;
@@ -114,6 +114,8 @@ pub struct Matching<'a> {
     pub blank: u8,
     /// Steps of work that are left.
     pub steps: &'a Cell<u64>,
+    /// Takes the names of macros that are read, where somebody wants to know.
+    pub read: Option<&'a RefCell<Vec<Box<[u8]>>>>,
 }
 
 impl Matching<'_> {
@@ -313,6 +315,9 @@ fn member(
 
 /// Where the macro's value, as a plain string, ends among the tokens; an undefined one takes none.
 fn delayed(name: &[u8], at: usize, workspace: &[Token], with: &Matching) -> Option<usize> {
+    if let Some(read) = with.read {
+        read.borrow_mut().push(name.into());
+    }
     let mut rest = with.macros.value(name).unwrap_or(b"");
     let mut at = at;
     while !rest.is_empty() {

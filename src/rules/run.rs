@@ -11,7 +11,7 @@ use super::rule::{Bounds, Found, Matching, Prefix, Rule};
 use super::scan::{ScanError, Style, TOKENS_LIMIT};
 use super::token::Token;
 use super::world::{Fired, Taken, Watch, World, exit};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 /// How often one rule may be tried on its own result.
 pub const ROUND_LIMIT: usize = 100;
@@ -123,10 +123,7 @@ impl<'a> Run<'a> {
                 self.watch.tries(rule);
             }
             match self.search(rule, workspace, bits, &mut bounds) {
-                Found::Yes if traces => {
-                    rule.left.iter().filter(|t| t.is(meta::DELAYED)).for_each(|t| self.tell_taken(true, &t[1..]));
-                    self.watch.matches(rule);
-                }
+                Found::Yes if traces => self.watch.matches(rule),
                 Found::Yes => {}
                 Found::No => {
                     if traces {
@@ -176,14 +173,20 @@ impl<'a> Run<'a> {
             return Found::No;
         }
         let rules = self.rules;
+        let read = RefCell::new(Vec::new());
         let with = Matching {
             classes: &rules.classes,
             macros: Layers { message: self.message, file: &rules.macros },
             alphabet: rules.alphabet(),
             blank: rules.blank,
             steps: &self.steps,
+            read: self.watch.traces().then_some(&read),
         };
-        rule.search(workspace, &with, bounds)
+        let found = rule.search(workspace, &with, bounds);
+        for name in read.into_inner() {
+            self.tell_taken(true, &name);
+        }
+        found
     }
 
     /// The right side with what matched and the macros of now.

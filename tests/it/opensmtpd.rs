@@ -68,8 +68,8 @@ impl OpenSmtpd {
         let port = free_port();
         let here = dir.path().display();
         let conf = format!(
-            "pki mx cert \"{here}/cert.pem\"\npki mx key \"{here}/key.pem\"\n\
-             listen on 127.0.0.1 port {port} tls pki mx hostname mx.remote.test\n\
+            "pki \"mx.remote.test\" cert \"{here}/cert.pem\"\npki \"mx.remote.test\" key \"{here}/key.pem\"\n\
+             listen on 127.0.0.1 port {port} tls pki \"mx.remote.test\" hostname \"mx.remote.test\"\n\
              action \"keep\" maildir \"{here}/mail\" virtual {{ \"@\" = nobody }}\n\
              match from any for rcpt-to {{ \"no@remote.test\" }} reject\n\
              match from any for domain \"remote.test\" action \"keep\"\n"

@@ -84,7 +84,7 @@ impl Maps {
                 MailHosts::Known(hosts.into_iter().map(|host| format!("{host}.").into_bytes()).collect())
             }
             Ok(Best::Null) => MailHosts::Null,
-            Ok(Best::Nobody) => MailHosts::Known(Vec::new()),
+            Ok(Best::Nobody | Best::Nothing) => MailHosts::Known(Vec::new()),
             Err(_) => MailHosts::Unsure,
         }
     }
@@ -96,7 +96,7 @@ impl Maps {
     /// `bestmx`: the best exchanger, or with -z all of them.
     pub(super) fn best_hosts(&self, map: &Map, key: &[u8]) -> Heard {
         if !self.asks_dns {
-            return Heard { looked: Looked::failed(exit::OK), notice: None, cause: None };
+            return nothing();
         }
         match self.best(&String::from_utf8_lossy(key)) {
             Ok(Best::Hosts(hosts)) => {
@@ -105,6 +105,7 @@ impl Maps {
             }
             Ok(Best::Null) => Heard::failed(exit::UNAVAILABLE, "null MX"),
             Ok(Best::Nobody) => Heard::missing(),
+            Ok(Best::Nothing) => nothing(),
             Err(cause) => later(cause),
         }
     }
@@ -151,6 +152,11 @@ fn literal(key: &str) -> Option<IpAddr> {
     let inner = key.strip_prefix('[')?.strip_suffix(']')?;
     let tagged = inner.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("IPv6:"));
     if tagged { &inner[5..] } else { inner }.parse().ok()
+}
+
+/// There is no answer, and all is well.
+fn nothing() -> Heard {
+    Heard { looked: Looked::failed(exit::OK), notice: None, cause: None }
 }
 
 fn first_name(answer: &Answer) -> Option<String> {
