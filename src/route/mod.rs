@@ -167,6 +167,11 @@ impl Router {
             let name = String::from_utf8_lossy(&map.name);
             found.push((map.line, format!("map {name}: class {} is not served: look-ups fail for now", map.class)));
         }
+        for map in rules.maps.values().filter(|map| maps::lacks_type(map)) {
+            let name = String::from_utf8_lossy(&map.name);
+            found
+                .push((map.line, format!("map {name}: records of this type are not asked for: look-ups fail for now")));
+        }
         if let Some(header) = rules.headers.first().filter(|_| is_ours) {
             found.push((header.line, "H lines: headers are completed without them".to_string()));
         }

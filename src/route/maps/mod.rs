@@ -119,6 +119,11 @@ impl Maps {
     }
 }
 
+/// True for a map of DNS whose records are none that we ask for.
+pub fn lacks_type(map: &Map) -> bool {
+    map.class == "dns" && names::kind_of(map).is_none()
+}
+
 /// `user:group` or `user.group`, as DefaultUser has it.
 fn name_of_user(text: &str) -> &str {
     text.split([':', '.']).next().unwrap_or("").trim()

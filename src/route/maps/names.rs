@@ -112,8 +112,7 @@ impl Maps {
 
     /// `dns`: the records of the type that -R names.
     pub(super) fn records(&self, map: &Map, key: &[u8]) -> Heard {
-        let kind = map.value(b'R').map(String::from_utf8_lossy).and_then(|name| Kind::named(&name));
-        let Some(kind) = kind else { return later("records of this type are not asked for") };
+        let Some(kind) = kind_of(map) else { return later("records of this type are not asked for") };
         let mut name = String::from_utf8_lossy(key).into_owned();
         if let Some(base) = map.value(b'B') {
             name = format!("{name}.{}", String::from_utf8_lossy(base));
@@ -152,6 +151,11 @@ fn literal(key: &str) -> Option<IpAddr> {
     let inner = key.strip_prefix('[')?.strip_suffix(']')?;
     let tagged = inner.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("IPv6:"));
     if tagged { &inner[5..] } else { inner }.parse().ok()
+}
+
+/// What -R names.
+pub(super) fn kind_of(map: &Map) -> Option<Kind> {
+    map.value(b'R').map(String::from_utf8_lossy).and_then(|name| Kind::named(&name))
 }
 
 /// There is no answer, and all is well.
