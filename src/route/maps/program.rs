@@ -44,7 +44,7 @@ fn ask_within(map: &Map, key: &[u8], user: &str, time: Duration) -> Heard {
     command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("AGENT", "sendmail");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
     if geteuid().is_root() {
-        match User::from_name(user) {
+        match account(user) {
             Ok(Some(user)) if !user.uid.is_root() => {
                 // Dropping to a user by std also clears supplementary groups.
                 command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
@@ -63,6 +63,14 @@ fn ask_within(map: &Map, key: &[u8], user: &str, time: Duration) -> Heard {
             Err(cause) => later(format!("{shown}: {cause}")),
             Ok((status, output)) => said(&shown, status, output),
         },
+    }
+}
+
+/// The account of that name, or of that number: `1:1` is a usual DefaultUser.
+fn account(user: &str) -> nix::Result<Option<User>> {
+    match user.parse::<u32>() {
+        Ok(uid) => User::from_uid(uid.into()),
+        Err(_) => User::from_name(user),
     }
 }
 
