@@ -236,7 +236,12 @@ impl Map {
     /// What was found with %0 … %9 replaced and -a appended; with -m the key itself.
     fn finished(&self, key: &[u8], value: &[u8], arguments: &[Vec<u8>]) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut rest = if self.has(b'm') { key } else { value };
+        // A server's key is folded before it is asked, and -m gives back what was asked.
+        let asked = match self.has(b'm') && self.class.starts_with("socket") && self.folds() {
+            true => Cow::Owned(key.to_ascii_lowercase()),
+            false => Cow::Borrowed(key),
+        };
+        let mut rest = if self.has(b'm') { &asked[..] } else { value };
         while let Some((&byte, after)) = rest.split_first() {
             rest = after;
             match (byte, after.first()) {
@@ -286,16 +291,6 @@ impl Call<'_> {
                 unquoted_key = unquoted(key);
                 &unquoted_key[..]
             }
-        };
-        // What is appended to or replaced by them is the folded key as well.
-        let folded_key;
-        let is_folded = matches!(map.class.as_str(), "socket" | "socketmap") && !map.has(b'f');
-        let key = match is_folded {
-            true => {
-                folded_key = key.to_ascii_lowercase();
-                &folded_key[..]
-            }
-            false => key,
         };
         let looked = match &map.kind {
             Class::Arith => return pure::arith(key, arguments, self.world.random()),
