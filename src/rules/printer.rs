@@ -2,6 +2,7 @@
 
 use super::meta;
 use super::rule::Rule;
+use super::run::unquoted;
 use super::token::Token;
 use super::world::{Fired, Taken, Watch, exit};
 
@@ -45,7 +46,14 @@ impl Printer {
 
     fn rule(&mut self, what: &str, side: &[Token]) {
         self.out.extend(format!("-----{what}:").into_bytes());
-        self.tokens(side);
+        // A set's name loses its quotes when it is called.
+        let mut side = side.to_vec();
+        for at in 1..side.len() {
+            if side[at - 1].is(meta::CALL) {
+                side[at] = Token::new(&unquoted(&side[at]));
+            }
+        }
+        self.tokens(&side);
     }
 
     fn tokens(&mut self, tokens: &[Token]) {

@@ -160,7 +160,7 @@ fn rules_are_traced_as_sendmail_traces_them() {
     );
     std::fs::write(bed.path().join("test.cf"), made).unwrap();
     let mut input = String::new();
-    for level in ["21", "21.2", "21.3", "21.4", "21.10", "21.12", "8-20.1,22.5", "21.0"] {
+    for level in ["21", "21.2", "21.3", "21.4", "21.10", "21.12", "99.5", "21.0"] {
         input.push_str(&format!("-d{level}\n"));
         for address in ["alice", "joe@other.test", "a%b@mail.example.com", "h!u", "<>"] {
             input.push_str(&format!("3,0 {address}\n/parse {address}\n/try esmtp {address}\ncheck_rcpt {address}\n"));
