@@ -79,8 +79,34 @@ pub fn main() -> ExitCode {
     };
     match command_of(&arguments.mode) {
         Some(command) => super::end("emsend", hand_over(command, &called_as, &words)),
-        None => super::end("emsend", run(arguments)),
+        None if asks_others(&arguments) => super::end("emsend", hand_over("emqueue", &called_as, &words)),
+        None => super::end("emsend", run(arguments, |site| Gate::new(site, super::emlocal_path()))),
     }
+}
+
+/// True when the rules may ask name servers, programs or sockets: this command knows none, so that it starts quickly where nobody needs them.
+/// Who may only use the drop folder asks nobody; what he hands in is routed later.
+fn asks_others(arguments: &Arguments) -> bool {
+    if !matches!(arguments.mode, Mode::Deliver | Mode::Verify) {
+        return false;
+    }
+    let root = arguments.root();
+    // A sendmail.cf is read with the caller's own rights alone; the rules that are built in ask nobody.
+    if root.cf.is_some() || !root.etc.join("em.cf").exists() {
+        return root.cf.is_some();
+    }
+    let Ok(site) = crate::config::load(&root) else { return false };
+    let may_use_queue = nix::unistd::geteuid().is_root() || deliver::may_write_queue(&site);
+    (arguments.mode == Mode::Verify || may_use_queue)
+        && Gate::new(Arc::new(site), super::emlocal_path()).router.asks_others()
+}
+
+/// The work of emsend, by a command that knows name servers and stands in its place.
+pub(super) fn in_its_place() -> super::Done {
+    let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let called_as = words.next().unwrap_or_default();
+    let arguments = arguments::parse(&called_as, words.collect()).map_err(|text| Ended::new(Exit::Usage, text))?;
+    run(arguments, super::gate)
 }
 
 /// Whose work a mode is, when it is not ours.
@@ -128,7 +154,7 @@ pub(super) fn not_mine() -> super::Done {
     Err(Ended::new(Exit::Usage, "this is the work of another command"))
 }
 
-fn run(arguments: Arguments) -> super::Done {
+fn run(arguments: Arguments, gate: fn(Arc<Site>) -> Gate) -> super::Done {
     match arguments.mode {
         Mode::Help => return say(HELP).map(|()| Exit::Ok),
         Mode::Version => return say(concat!("emsend ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| Exit::Ok),
@@ -142,7 +168,7 @@ fn run(arguments: Arguments) -> super::Done {
     super::become_em(&root)?;
     let load = if arguments.mode == Mode::Verify { super::site_without_queue } else { super::site };
     let site = Arc::new(load("emsend", &root)?);
-    let gate = crate::cli::gate(site);
+    let gate = gate(site);
     match arguments.mode {
         Mode::Verify => verify(&gate, &arguments),
         _ if gate.site.settings.cf.is_some() => {

@@ -81,7 +81,6 @@ const OTHERWISE: &[(&str, &[usize], &str)] = &[
     ("ListWithSharedMailbox", &[194, 207], "no blank before RETURN"),
     ("LoginThreeStrikes", &[29], "the third failure is answered before the connection ends"),
     ("MoveNoMSG", &[38], "a UID that no message has is no error (RFC 9051 §6.4.9)"),
-    ("ObjectId", &[24], "no THREADID (RFC 8474 §5.2)"),
     (
         "RenameHierarchy",
         &[37, 47, 57, 67, 77, 87, 89],
