@@ -7,11 +7,13 @@ use super::program::hold;
 use crate::status::{Enhanced, Exit, Failure};
 use nix::unistd::{Gid, Uid, geteuid};
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// What is run, as whom, where.
@@ -83,9 +85,16 @@ impl Sysexit {
     }
 }
 
-/// Runs the mailer with the message on its standard input; what it says when all went well is given back.
-pub fn run_agent(call: &AgentCall, text: &mut dyn Read) -> Result<String, Failure> {
-    let shown = call.program.display().to_string();
+/// Starts a mailer that is spoken with: its standard input and output are the other end of the socket, in a process group of its own.
+pub fn start_agent(call: &AgentCall) -> io::Result<(Child, UnixStream)> {
+    let (own, other) = UnixStream::pair()?;
+    let (input, output) = (OwnedFd::from(other.try_clone()?), OwnedFd::from(other));
+    let mut command = command(call);
+    command.stdin(input).stdout(output).stderr(Stdio::null()).process_group(0);
+    Ok((command.spawn()?, own))
+}
+
+fn command(call: &AgentCall) -> Command {
     let mut command = Command::new(&call.program);
     let mut words = call.argv.iter().map(|word| OsStr::from_bytes(word));
     command.arg0(words.next().unwrap_or(call.program.as_os_str())).args(words);
@@ -95,6 +104,13 @@ pub fn run_agent(call: &AgentCall, text: &mut dyn Read) -> Result<String, Failur
         // Dropping to a user by std also clears supplementary groups.
         command.gid(gid.as_raw()).uid(uid.as_raw());
     }
+    command
+}
+
+/// Runs the mailer with the message on its standard input; what it says when all went well is given back.
+pub fn run_agent(call: &AgentCall, text: &mut dyn Read) -> Result<String, Failure> {
+    let shown = call.program.display().to_string();
+    let command = command(call);
     let (status, output) = hold(command, &shown, call.timeout, text)?;
     let said = if output.is_empty() { String::new() } else { format!(": {output}") };
     match (status.code(), status.signal()) {

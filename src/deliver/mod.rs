@@ -12,7 +12,7 @@ mod outbox;
 mod program;
 pub mod vacation;
 
-pub use agent::{AgentCall, Sysexit, run_agent, sysexit};
+pub use agent::{AgentCall, Sysexit, run_agent, start_agent, sysexit};
 pub use filter::{Mail, Rule, Sorted, script_limits};
 pub use mbox::append as append_file;
 pub use outbox::{Outbox, Outgoing};

@@ -3,15 +3,17 @@
 //! Called by `attempt`, for one mailer, host and sender at a time. The message goes out with the header that the mailer wants
 //! ([`crate::route::Agent`]), its lines as L=, E= and the flags say (`lines`).
 
+use super::agent_wire::AgentNet;
 use super::attempt::{Attempt, Runner, ours, owner, tls_wish};
-use super::conversation::{Conversation, Spoken};
+use super::conversation::{Conversation, GOODBYE, Spoken};
 use super::lines::{Lines, Shape};
-use super::opening::Open;
+use super::opening::{Net, Open};
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::deliver::{AgentCall, run_agent};
 use crate::envelope::{Envelope, Recipient, Source};
 use crate::msg;
+use crate::nexthop::Plan;
 use crate::route::{Agent, Letterhead};
 use crate::rules::macros::Macros;
 use crate::settings::Cf;
@@ -86,10 +88,16 @@ impl Runner {
         if agent.is_network() {
             return self.by_network(attempt, &dressed, sender, recipients, kept, now);
         }
+        if agent.speaks_lmtp() {
+            return self.by_lmtp(attempt, &dressed, sender, recipients, now);
+        }
         let mut text = dressed.text(attempt).map_err(|e| Failure::local(&e))?;
         let result = match agent.is_file() {
             true => self.to_file(&dressed, sender, recipients, &mut text),
-            false => self.by_program(&dressed, sender, recipients, &envelope.source, &mut text),
+            false => {
+                let call = self.agent_call(&dressed, sender, recipients, &envelope.source)?;
+                run_agent(&call, &mut text)
+            }
         };
         let outcome = match result {
             Ok(said) => Outcome::new(Enhanced(2, 0, 0), if said.is_empty() { "Sent" } else { &said }, ""),
@@ -121,7 +129,8 @@ impl Runner {
         header.push(b'\n');
         let mailer = agent.mailer();
         let cf = self.cf()?;
-        let is_network = agent.is_network();
+        // Whoever is spoken with gets the message as a conversation carries it.
+        let is_network = agent.is_network() || agent.speaks_lmtp();
         if !mailer.has(b'n') && !is_network {
             let line = agent.expanded(&cf.from_line, &macros);
             header.splice(0..0, [&line[..], b"\n"].concat());
@@ -161,6 +170,35 @@ impl Runner {
     ) -> Result<Vec<Spoken>, Failure> {
         let (mailer, host) = dressed.agent.hop(&dressed.macros)?;
         let plan = self.hops.plan_for(mailer, &host, tls_wish(attempt.envelope()), now)?;
+        self.spoken_to(attempt, dressed, sender, recipients, (&*self.net, &plan, kept), now)
+    }
+
+    /// Starts the mailer's program and speaks LMTP with it. The next message gets one of its own: its arguments may differ.
+    fn by_lmtp(
+        &self,
+        attempt: &Attempt,
+        dressed: &Dressed,
+        sender: Option<&Address>,
+        recipients: &[&Recipient],
+        now: Timestamp,
+    ) -> Result<Vec<Spoken>, Failure> {
+        let net = AgentNet { call: self.agent_call(dressed, sender, recipients, &attempt.envelope().source)? };
+        let (plan, mut kept) = (net.plan(), None);
+        let spoken = self.spoken_to(attempt, dressed, sender, recipients, (&net, &plan, &mut kept), now);
+        kept.into_iter().for_each(|open| open.quit(GOODBYE));
+        spoken
+    }
+
+    /// The message by SMTP or LMTP, in the form that the mailer wants.
+    fn spoken_to(
+        &self,
+        attempt: &Attempt,
+        dressed: &Dressed,
+        sender: Option<&Address>,
+        recipients: &[&Recipient],
+        (net, plan, kept): (&dyn Net, &Plan, &mut Option<Open>),
+        now: Timestamp,
+    ) -> Result<Vec<Spoken>, Failure> {
         // What the rules have made of the sender; what is no address any more goes as it came.
         let shown = sender.and_then(|_| {
             let text = dressed.agent.expanded(&[crate::rules::meta::MACRO, b'g'], &dressed.macros);
@@ -171,8 +209,8 @@ impl Runner {
         let size = size.map_err(|e| Failure::local(&e))?;
         let envelope = Envelope { size, ..attempt.envelope().clone() };
         let conversation = Conversation {
-            net: &*self.net,
-            plan: &plan,
+            net,
+            plan,
             hello: &self.gate.host,
             settings: &self.gate.site.settings.queue,
             source: &self.gate.site.settings.relay.source,
@@ -186,14 +224,14 @@ impl Runner {
         Ok(held.spoken)
     }
 
-    fn by_program(
+    /// What is run for these recipients.
+    fn agent_call(
         &self,
         dressed: &Dressed,
         sender: Option<&Address>,
         recipients: &[&Recipient],
         source: &Source,
-        text: &mut dyn Read,
-    ) -> Result<String, Failure> {
+    ) -> Result<AgentCall, Failure> {
         let is_own = |sender: &Address| {
             source.user.as_deref() == Some(sender.local()) && sender.domain() == self.gate.site.hostname()
         };
@@ -208,15 +246,14 @@ impl Runner {
         }
         let folders = agent.expanded(&mailer.folder, macros);
         let folders = String::from_utf8_lossy(&folders).into_owned();
-        let call = AgentCall {
+        Ok(AgentCall {
             program: PathBuf::from(OsString::from_vec(agent.expanded(&mailer.path, macros))),
             argv: agent.arguments(macros, &users, names_sender),
             rights: rights(agent, self.cf()?)?,
             folders: folders.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect(),
             environment: self.environment(agent)?,
             timeout: self.gate.site.settings.delivery.program_timeout,
-        };
-        run_agent(&call, text)
+        })
     }
 
     /// AGENT, the time zone, and what the E lines say: a value, or that ours is passed on.

@@ -6,6 +6,7 @@
 //! runners never deliver one message twice.
 
 mod agent;
+mod agent_wire;
 mod attempt;
 mod board;
 mod calling;

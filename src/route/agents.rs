@@ -179,6 +179,11 @@ impl Agent {
         matches!(&self.mailer().path[..], b"[IPC]" | b"[TCP]")
     }
 
+    /// True when LMTP is spoken with its program, by standard input and output.
+    pub fn speaks_lmtp(&self) -> bool {
+        self.mailer().has(b'z') && !self.is_network() && !self.is_file()
+    }
+
     /// True when it appends to a file.
     pub fn is_file(&self) -> bool {
         self.mailer().path == b"[FILE]"
@@ -217,8 +222,13 @@ impl Agent {
             let cause = format!("mailer {}: {why}", mailer.name);
             Failure::temporary((3, 5), "Local configuration error, try again later", cause)
         };
+        if words.first().is_some_and(|word| word == "FILE") {
+            let path = words.get(1).filter(|path| path.starts_with('/'));
+            let kind = if mailer.has(b'z') { Mailer::Lmtp } else { Mailer::Smtp };
+            return Ok((kind, path.ok_or_else(|| unable("it names no socket"))?.clone()));
+        }
         if !matches!(words.first().map(String::as_str), Some("TCP" | "IPC")) {
-            return Err(unable("only TCP is spoken to hosts"));
+            return Err(unable("it is neither TCP nor FILE that it names"));
         }
         let host = words.get(1).map(|host| host.trim_end_matches('.')).filter(|host| !host.is_empty());
         let host = host.ok_or_else(|| unable("it names no host"))?;
@@ -292,11 +302,8 @@ pub(super) fn notes(rules: &Rules) -> Vec<(usize, String)> {
     for mailer in rules.mailers.iter().filter(|mailer| mailer.line > 0) {
         let mut note = |why: &str| notes.push((mailer.line, format!("mailer {}: {why}", mailer.name)));
         let is_network = matches!(&mailer.path[..], b"[IPC]" | b"[TCP]");
-        if is_network && !mailer.arguments.first().is_some_and(|word| matches!(&word[..], b"TCP" | b"IPC")) {
-            note("A=FILE: local sockets are not spoken to; its mail waits");
-        }
-        if !is_network && mailer.has(b'z') {
-            note("F=z: LMTP is spoken over the network alone; its program gets the message on standard input");
+        if is_network && !mailer.arguments.first().is_some_and(|word| matches!(&word[..], b"TCP" | b"IPC" | b"FILE")) {
+            note("A=: neither TCP nor FILE; its mail waits");
         }
         for (is_set, what) in [
             (!mailer.queue_group.is_empty(), "Q=: there is one queue"),

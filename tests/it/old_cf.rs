@@ -5,6 +5,7 @@ use super::world::{bin, feed};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -157,6 +158,89 @@ fn flag_m_takes_all_recipients_at_once_and_prog_runs_a_shell() {
         "{}",
         old.read("prog")
     );
+}
+
+/// Speaks LMTP by standard input and output, and writes down what it hears; nobody is called games.
+const LMTPD: &str = r#"#!/bin/sh
+cr=$(printf '\r') n=0
+say() { printf '%s\r\n' "$1"; }
+say "220 lmtpd ready"
+while IFS= read -r line; do
+  line=${line%"$cr"}
+  echo "$line" >> DIR/log
+  case $line in
+  LHLO*) say 250-lmtpd; say "250 PIPELINING" ;;
+  RCPT*games*) say "550 5.1.1 no such user" ;;
+  RCPT*) n=$((n + 1)); say "250 ok" ;;
+  DATA)
+    say "354 go on"
+    while IFS= read -r text && text=${text%"$cr"} && [ "$text" != . ]; do echo "$text" >> DIR/log; done
+    while [ $n -gt 0 ]; do n=$((n - 1)); say "250 2.1.5 kept"; done ;;
+  QUIT) say "221 bye"; exit ;;
+  *) say "250 ok" ;;
+  esac
+done
+"#;
+
+#[test]
+fn a_program_with_flag_z_is_spoken_to_by_lmtp() {
+    let old = Old::new();
+    old.write("lmtpd", LMTPD);
+    std::fs::set_permissions(old.path("lmtpd"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    old.write("log", "");
+    if nix::unistd::geteuid().is_root() {
+        nix::unistd::chown(&old.path("log"), Some(nix::unistd::Uid::from_raw(1)), None).unwrap();
+    }
+    let local = FILE.lines().find(|line| line.starts_with("Mlocal")).unwrap();
+    let file = FILE.replace(local, "Mlocal, P=DIR/lmtpd, F=lsDFMmnz, A=lmtpd -l");
+    old.write("sendmail.cf", &file.replace("R$+ < @ script.test >", "R$+ < @ nowhere.test >"));
+    old.write("aliases", "both: bin, sys\nsome: bin, games\n");
+    assert_eq!(old.send(&["both"]), (0, String::new()));
+    let log = old.read("log");
+    assert!(log.starts_with("LHLO mail.example.test\nMAIL FROM:<"), "{log}");
+    assert!(log.contains("\nRCPT TO:<bin>\nRCPT TO:<sys>\nDATA\n"), "{log}");
+    // In one conversation, with all lines as they were, and an end of our own.
+    assert!(log.contains("\nSubject: hello\n") && log.ends_with("\nbody\nFrom here\nQUIT\n"), "{log}");
+    assert_eq!(log.matches("LHLO").count(), 1, "{log}");
+    assert_eq!(old.queued(), 0);
+    // Each recipient has a reply of its own.
+    let (code, _) = old.send(&["some"]);
+    assert_eq!((code, old.queued()), (67, 0));
+    assert!(old.read("log").contains("\nRCPT TO:<games>\n"), "{}", old.read("log"));
+    // A program that says nothing sensible has taken nothing.
+    old.write("lmtpd", "#!/bin/sh\nexit 0\n");
+    assert_eq!((old.send(&["bin"]).0, old.queued()), (0, 1));
+}
+
+#[test]
+fn a_mailer_may_name_a_socket_of_this_machine() {
+    let old = Old::new();
+    let listener = UnixListener::bind(old.path("socket")).unwrap();
+    let heard = std::thread::spawn(move || {
+        let (socket, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(socket.try_clone().unwrap());
+        let mut heard = String::new();
+        (&socket).write_all(b"220 lmtpd\r\n").unwrap();
+        while lines.read_line(&mut heard).unwrap_or(0) > 0 {
+            let reply = match heard.lines().last().unwrap() {
+                "DATA" => "354 go\r\n",
+                "QUIT" => return heard,
+                line if line == "." || line.starts_with("LHLO") || line.contains(":<") => "250 ok\r\n",
+                _ => continue,
+            };
+            (&socket).write_all(reply.as_bytes()).unwrap();
+        }
+        heard
+    });
+    let local = FILE.lines().find(|line| line.starts_with("Mlocal")).unwrap();
+    old.write("sendmail.cf", &FILE.replace(local, "Mlocal, P=[IPC], F=lsDFMmz, E=\\r\\n, A=FILE DIR/socket"));
+    assert_eq!(old.send(&["bin"]), (0, String::new()));
+    let heard = heard.join().unwrap();
+    assert!(
+        heard.starts_with("LHLO ") && heard.contains("\r\nRCPT TO:<bin>\r\n") && heard.contains("\nbody\r\n"),
+        "{heard}"
+    );
+    assert_eq!(old.queued(), 0);
 }
 
 #[test]
