@@ -65,7 +65,7 @@ fn run(arguments: Arguments) -> super::Done {
 fn session_on_stdin(root: &Root) -> super::Done {
     super::become_em(root)?;
     let site = Arc::new(super::site("emsend", root)?);
-    if !super::emsend::may_write_queue(&site) {
+    if !super::emsend::may_write_queue(&site.root) {
         let text = "-bs: you may only leave messages in the drop folder; name recipients, or use -t";
         return Err(Ended::new(Exit::NoPerm, text));
     }

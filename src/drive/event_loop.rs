@@ -337,13 +337,11 @@ where
 {
     panics::caught(|| {
         // The last answer first: it may be what the peer waits for.
-        let mut is_taken = write_out(live);
-        if is_taken {
+        if write_out(live) {
             live.conn.farewell();
             live.conn.step(false);
-            is_taken = write_out(live);
+            write_out(live);
         }
-        is_taken
     });
     panics::caught(|| live.conn.closed());
 }

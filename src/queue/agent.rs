@@ -240,7 +240,8 @@ impl Runner {
         let mailer = agent.mailer();
         let users: Vec<&str> = recipients.iter().map(|recipient| &*recipient.delivery.user).collect();
         // A stranger's address must not become an option of the program. A command of an alias is its administrator's.
-        if &*mailer.name != "prog" && users.iter().any(|user| user.starts_with('-')) {
+        let names_them = agent.names_recipients() && &*mailer.name != "prog";
+        if names_them && users.iter().any(|user| user.starts_with('-')) {
             let text = "Addresses that begin with a dash are not given to programs";
             return Err(Failure::permanent((1, 3), text, ""));
         }

@@ -251,13 +251,18 @@ impl Agent {
         }
     }
 
+    /// True when its arguments name the recipients.
+    pub fn names_recipients(&self) -> bool {
+        self.mailer().arguments.iter().any(|word| holds_user(word))
+    }
+
     /// The argument vector for these recipients: what holds `$u` is there once for each (flag m).
     /// `names_sender` where the caller has set one with -f.
     pub fn arguments(&self, message: &Macros, users: &[&str], names_sender: bool) -> Vec<Vec<u8>> {
         let mailer = self.mailer();
         let mut words = Vec::new();
         for (index, word) in mailer.arguments.iter().enumerate() {
-            if word.windows(2).any(|pair| pair == [meta::MACRO, b'u']) {
+            if holds_user(word) {
                 for user in users {
                     let mut own = message.clone();
                     // A command's or a path's own quotes went when the alias was read.
@@ -330,6 +335,11 @@ pub(super) fn notes(rules: &Rules) -> Vec<(usize, String)> {
 
 /// Flags of mailers that change nothing: escaping, UUCP forms, quoting, queueing of their own, and MIME conversions.
 const UNSERVED: [u8; 18] = *b"0368BCINUbcdgjpy~%";
+
+/// True for a word with `$u`.
+fn holds_user(word: &[u8]) -> bool {
+    word.windows(2).any(|pair| pair == [meta::MACRO, b'u'])
+}
 
 fn literal(ip: IpAddr) -> String {
     match ip.to_canonical() {

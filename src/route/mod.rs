@@ -107,11 +107,6 @@ impl Router {
         &self.names
     }
 
-    /// True when the rules hold maps that other hosts and programs answer.
-    pub fn asks_others(&self) -> bool {
-        self.rules.current().is_ok_and(|cf| !cf.outside.is_empty())
-    }
-
     /// True when the rules ask what may take its time: other hosts, programs.
     pub fn may_wait(&self) -> bool {
         self.rules.current().is_ok_and(|cf| cf.outside.iter().any(|map| self.maps.may_wait(map)))

@@ -1,6 +1,6 @@
 //! Names of clients by DNS: in rules, in etc/access, in the Received field; and that nobody waits for them who need not.
 
-use super::name_server::{NameServer, Says, a, name, nobody, nothing};
+use super::name_server::{NameServer, Says, a, name, nobody, nothing, world_with};
 use super::wire::Client;
 use super::world::World;
 use hickory_resolver::proto::op::ResponseCode;
@@ -26,12 +26,8 @@ fn zone(asked: &str, kind: RecordType) -> Says {
     }
 }
 
-fn world_with(server: &NameServer) -> World {
-    let world = World::new();
-    world.set("dns.servers", &server.address.to_string());
-    world.set("dns.timeout", "300ms");
-    world.set("dns.attempts", "1");
-    world.set("dns.hosts", "");
+fn world_of_names(server: &NameServer) -> World {
+    let world = world_with(server);
     world.set("smtp.client_names_time", "2s");
     world.set("smtp.xclient_from", "127.0.0.0/8");
     world
@@ -48,7 +44,7 @@ fn connected(world: &World, ip: &str) -> (Client, String) {
 #[test]
 fn a_name_that_leads_back_stands_in_received_and_others_do_not() {
     let server = NameServer::start(zone);
-    let world = world_with(&server);
+    let world = world_of_names(&server);
     world.start();
     for (number, (ip, wanted)) in [
         ("11.0.0.1", "from c.test (good.names.test [11.0.0.1])"),
@@ -78,7 +74,7 @@ fn a_name_that_leads_back_stands_in_received_and_others_do_not() {
 #[test]
 fn names_are_refused_and_admitted_by_the_access_table() {
     let server = NameServer::start(zone);
-    let world = world_with(&server);
+    let world = world_of_names(&server);
     std::fs::write(
         world.path("etc/access"),
         "Connect:bad.test ERROR:5.7.1:550 not you\nConnect:good.names.test RELAY\n",
@@ -99,7 +95,7 @@ fn names_are_refused_and_admitted_by_the_access_table() {
 #[test]
 fn a_slow_name_keeps_nobody_else_waiting() {
     let server = NameServer::start(zone);
-    let world = world_with(&server);
+    let world = world_of_names(&server);
     world.set("dns.timeout", "5s");
     world.set("smtp.client_names_time", "4s");
     world.start();

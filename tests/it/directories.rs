@@ -155,6 +155,12 @@ fn accounts_of_the_system_are_taken_over_once() {
         "{plan}"
     );
     assert!(!world.ok("emuser", &["list"]).contains("erin"));
+    // The same by the import, of the accounts of this machine; no sheet beside them.
+    let plan = world.ok("emuser", &["import", "--system", "--min-uid", "60000", "--dry-run"]);
+    assert!(plan.contains("0 accounts would be added, 0 were here"), "{plan}");
+    assert_eq!(world.run("emuser", &["import", "--system", "x.csv"]).status.code(), Some(64));
+    assert_eq!(world.run("emuser", &["import", "--min-uid", "5", "x.csv"]).status.code(), Some(64));
+    assert_eq!(world.run("emuser", &["import"]).status.code(), Some(64));
     let told = world.ok("emuser", &arguments);
     assert!(told.contains("without password: frank@example.test: a hash that can't be checked here"), "{told}");
     assert!(world.ok("emuser", &arguments).contains("0 accounts added, 3 were here"));

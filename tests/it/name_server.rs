@@ -1,5 +1,6 @@
 //! A name server that says what the test wants, by UDP and TCP on one loopback port.
 
+use super::world::World;
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::tlsa::{CertUsage, Matching, Selector};
 use hickory_resolver::proto::rr::rdata::{A, CNAME, MX, SOA, TLSA, TXT};
@@ -8,6 +9,16 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+
+/// A world whose names come from this server alone.
+pub fn world_with(server: &NameServer) -> World {
+    let world = World::new();
+    world.set("dns.servers", &server.address.to_string());
+    world.set("dns.timeout", "300ms");
+    world.set("dns.attempts", "1");
+    world.set("dns.hosts", "");
+    world
+}
 
 /// What the server does about one question.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! Mail for other hosts, found by DNS, over TLS that must hold.
 
-use super::name_server::{NameServer, Says, a, mx, nobody, nothing, tlsa, txt};
+use super::name_server::{NameServer, Says, a, mx, nobody, nothing, tlsa, txt, world_with};
 use super::wire::{Sink, Tls};
 use super::world::{World, wait_until};
 use hickory_resolver::proto::op::ResponseCode;
@@ -15,16 +15,6 @@ fn send(world: &World, to: &[&str]) {
     let arguments = [&["-i", "-odq", "-f", "alice@example.test"][..], to].concat();
     let out = world.run_with("emsend", &arguments, b"Subject: out\n\nline\n");
     assert!(out.status.success(), "{out:?}");
-}
-
-/// A world whose names come from this server alone.
-fn world_with(server: &NameServer) -> World {
-    let world = World::new();
-    world.set("dns.servers", &server.address.to_string());
-    world.set("dns.timeout", "300ms");
-    world.set("dns.attempts", "1");
-    world.set("dns.hosts", "");
-    world
 }
 
 #[test]

@@ -207,6 +207,11 @@ fn a_program_with_flag_z_is_spoken_to_by_lmtp() {
     let (code, _) = old.send(&["some"]);
     assert_eq!((code, old.queued()), (67, 0));
     assert!(old.read("log").contains("\nRCPT TO:<games>\n"), "{}", old.read("log"));
+    // No argument names them, so that a dash does no harm.
+    let to_dash = file.replace("R$+ < @ script.test >", "R-oops < @ $=w >\t$#local $: -oops\nR$+ < @ nowhere.test >");
+    old.write("sendmail.cf", &to_dash);
+    assert_eq!(old.run(&["-t"], "To: -oops@localhost\n\nbody\n"), (0, String::new()));
+    assert!(old.read("log").contains("\nRCPT TO:<-oops>\n"), "{}", old.read("log"));
     // A program that says nothing sensible has taken nothing.
     old.write("lmtpd", "#!/bin/sh\nexit 0\n");
     assert_eq!((old.send(&["bin"]).0, old.queued()), (0, 1));

@@ -5,9 +5,8 @@ use super::old_file::{self, Modes};
 use super::{Ended, recipients_of};
 use crate::addr::{Address, AddressError, Mailbox, parse_list, parse_path};
 use crate::clock::Timestamp;
-use crate::config::Site;
 use crate::serve::Gate;
-use crate::settings::{DeliveryMode, ErrorMode};
+use crate::settings::{DeliveryMode, ErrorMode, Root};
 use crate::spool::Id;
 use crate::status::{Exit, Failure};
 use crate::submit::{self, Completion, Errors, Message, Submission, TextReader};
@@ -47,7 +46,7 @@ pub(super) fn run(arguments: &Arguments, gate: &Gate, caller: Uid) -> super::sup
         return Err(Ended::new(Exit::Usage, "no recipient addresses found in the header"));
     }
     let now = Timestamp::now();
-    if !may_write_queue(&gate.site) {
+    if !may_write_queue(&gate.site.root) {
         let handed = gate.spool.hand_in(&Id::new(now), &submission.to_handed(), &mut message);
         handed.map_err(|e| refused(submit::unreadable(&e)))?;
         gate.spool.poke_dropped();
@@ -75,10 +74,10 @@ pub(super) fn run(arguments: &Arguments, gate: &Gate, caller: Uid) -> super::sup
 }
 
 /// A caller of the set-gid binary may only use the drop folder.
-pub(in crate::cli) fn may_write_queue(site: &Site) -> bool {
-    let dirs = [site.root.spool.join("queue"), site.root.spool.join("tmp"), site.root.mail.clone()];
+pub(in crate::cli) fn may_write_queue(root: &Root) -> bool {
+    let dirs = [root.spool.join("queue"), root.spool.join("tmp"), root.mail.clone()];
     // A sendmail.cf knows no mailboxes of ours.
-    let count = if site.settings.cf.is_some() { 2 } else { 3 };
+    let count = if root.cf.is_some() { 2 } else { 3 };
     dirs.iter().take(count).all(|dir| access(dir, AccessFlags::W_OK).is_ok())
 }
 

@@ -7,6 +7,7 @@
 //! changes nothing, no cached login is lost, and who looks at the file sees what really changed.
 
 use super::delete;
+use super::takeover::{self, Takeover};
 use crate::cli::{Done, Ended, say};
 use crate::config::{ConfigError, Site};
 use crate::fsx;
@@ -38,7 +39,14 @@ const LONG: usize = 200;
 #[derive(Debug, clap::Args)]
 pub(super) struct Import {
     /// The sheet; - for standard input
-    file: PathBuf,
+    #[arg(required_unless_present = "system")]
+    file: Option<PathBuf>,
+    /// The accounts of the operating system instead, as takeover system takes them
+    #[arg(long, conflicts_with_all = ["file", "charset", "generate_passwords", "scheme", "json"])]
+    system: bool,
+    /// The least user number of those
+    #[arg(long, value_name = "NUMBER", conflicts_with = "file")]
+    min_uid: Option<u32>,
     /// The character set that it was saved in, such as shift_jis or windows-1252
     #[arg(long, value_name = "NAME", value_parser = charset)]
     charset: Option<&'static Encoding>,
@@ -64,16 +72,20 @@ fn charset(name: &str) -> Result<&'static Encoding, String> {
 }
 
 pub(super) fn import(site: &Site, users: &Users, wanted: &Import) -> Done {
+    let Some(file) = &wanted.file else {
+        let system = Takeover::of_system(wanted.min_uid, wanted.keep_going, wanted.dry_run);
+        return takeover::takeover(site, users, &system);
+    };
     let mut site = site.clone();
     if let Some(scheme) = &wanted.scheme {
         site.settings.accounts.password_scheme.clone_from(scheme);
     }
     let site = &site;
-    let sheet = read(&wanted.file, wanted.charset)?;
+    let sheet = read(file, wanted.charset)?;
     let (mut wishes, refused) = wishes(&sheet, site);
     // A plan shows what would become of the others; without one there is nothing to wait for.
     if !refused.is_empty() && !wanted.keep_going && !wanted.dry_run {
-        return report(wanted, &Outcome { refused, ..Outcome::default() });
+        return report(wanted, file, &Outcome { refused, ..Outcome::default() });
     }
     let known: HashMap<String, Account> = {
         let all = users.list().map_err(super::damaged)?;
@@ -107,7 +119,7 @@ pub(super) fn import(site: &Site, users: &Users, wanted: &Import) -> Done {
     if !wanted.dry_run && (wanted.keep_going || outcome.refused.is_empty()) {
         tell_log(&outcome);
     }
-    report(wanted, &outcome)
+    report(wanted, file, &outcome)
 }
 
 fn read(path: &Path, charset: Option<&'static Encoding>) -> Result<Sheet, Ended> {
@@ -306,8 +318,8 @@ fn tell_log(outcome: &Outcome) {
         .write();
 }
 
-fn report(wanted: &Import, outcome: &Outcome) -> Done {
-    let file = shown(&wanted.file);
+fn report(wanted: &Import, file: &Path, outcome: &Outcome) -> Done {
+    let file = shown(file);
     let is_done = !wanted.dry_run && (outcome.refused.is_empty() || wanted.keep_going);
     let mut err = std::io::stderr().lock();
     let shown = if wanted.json { 0 } else { SHOWN };

@@ -17,22 +17,27 @@ use std::path::{Path, PathBuf};
 
 /// Largest file read.
 const FILE_LIMIT: u64 = 1 << 30;
+/// User numbers of people.
+const MIN_UID: u32 = 1000;
+const MAX_UID: u32 = 60_000;
+const PASSWD: &str = "/etc/passwd";
+const SHADOW: &str = "/etc/shadow";
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Takeover {
     /// The operating system's accounts, with the hashes of their passwords where we may read them
     System {
         /// The least user number
-        #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+        #[arg(long, value_name = "NUMBER", default_value_t = MIN_UID)]
         min_uid: u32,
         /// The greatest user number
-        #[arg(long, value_name = "NUMBER", default_value_t = 60000)]
+        #[arg(long, value_name = "NUMBER", default_value_t = MAX_UID)]
         max_uid: u32,
         /// Where they are: passwd(5)
-        #[arg(long, value_name = "FILE", default_value = "/etc/passwd")]
+        #[arg(long, value_name = "FILE", default_value = PASSWD)]
         passwd: PathBuf,
         /// Where their hashes are: shadow(5)
-        #[arg(long, value_name = "FILE", default_value = "/etc/shadow")]
+        #[arg(long, value_name = "FILE", default_value = SHADOW)]
         shadow: PathBuf,
         #[command(flatten)]
         how: How,
@@ -69,6 +74,19 @@ pub(super) struct How {
     /// Say what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+impl Takeover {
+    /// What `emuser import --system` means.
+    pub(super) fn of_system(min_uid: Option<u32>, keep_going: bool, dry_run: bool) -> Takeover {
+        Takeover::System {
+            min_uid: min_uid.unwrap_or(MIN_UID),
+            max_uid: MAX_UID,
+            passwd: PASSWD.into(),
+            shadow: SHADOW.into(),
+            how: How { domain: None, keep_going, dry_run },
+        }
+    }
 }
 
 pub(super) fn takeover(site: &Site, users: &Users, action: &Takeover) -> Done {
