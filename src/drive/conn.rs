@@ -6,6 +6,8 @@
 //! Memory: an idle connection holds no buffers.
 //! Security: plaintext that stands behind STARTTLS closes the connection (RELIABILITY R15).
 
+mod input;
+
 use super::deflate::Deflate;
 use super::tls::TlsSource;
 use crate::clock::Timestamp;
@@ -13,6 +15,7 @@ use crate::fsx::Glance;
 use crate::log;
 use crate::proto::{Session, Step, TlsFacts};
 use crate::serve::{Moment, Service};
+use input::Input;
 use rustls::ServerConnection;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -54,7 +57,7 @@ pub struct Conn<S: Session, V> {
     tls_told: bool,
     deflate: Option<Box<Deflate>>,
     handshake_until: Option<Instant>,
-    input: Vec<u8>,
+    input: Input,
     out: Vec<u8>,
     written: usize,
     /// Longest wait for the peer to take something.
@@ -85,7 +88,7 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
             tls_told: false,
             deflate: None,
             handshake_until: None,
-            input: Vec::new(),
+            input: Input::default(),
             out: Vec::new(),
             written: 0,
             patience,
@@ -154,9 +157,7 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                 }
             }
         }
-        if self.input.is_empty() {
-            self.input = Vec::new();
-        }
+        self.input.settle();
         self.flush_tls();
     }
 
@@ -224,7 +225,7 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                     }
                 }
                 Step::ExpectTls => {
-                    let early = std::mem::take(&mut self.input);
+                    let early = self.input.take_all();
                     self.start_tls();
                     if !early.is_empty() {
                         self.feed(&early);
@@ -239,25 +240,21 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
                 }
                 Step::Compress => {
                     // RFC 4978 §3: whatever stands behind the command is compressed.
-                    self.deflate = Some(Box::new(Deflate::new(std::mem::take(&mut self.input))));
+                    self.deflate = Some(Box::new(Deflate::new(self.input.take_all())));
                 }
                 Step::Wait if self.input.is_empty() && self.deflate.as_ref().is_some_and(|d| !d.is_empty()) => {
-                    let unpacked = self.deflate.as_mut().map(|deflate| deflate.unpack(INFLATED, &mut self.input));
+                    let unpacked = self.deflate.as_mut().map(|deflate| deflate.unpack(INFLATED, self.input.buffer()));
                     if let Some(Err(e)) = unpacked {
                         log::event("deflate-failed").field("reason", e).write();
                         self.is_closing = true;
                     }
                 }
                 Step::Wait if !self.input.is_empty() => {
-                    let taken = self.session.input(now.instant, &self.input);
-                    if taken == self.input.len() {
-                        self.input = Vec::new();
-                    } else {
-                        self.input.drain(..taken);
-                        if taken == 0 {
-                            return Want::Io;
-                        }
+                    let taken = self.session.input(now.instant, self.input.rest());
+                    if taken == 0 {
+                        return Want::Io;
                     }
+                    self.input.take(taken);
                 }
                 Step::Wait if self.input_ended && !self.end_told => {
                     self.end_told = true;
@@ -400,10 +397,10 @@ impl<S: Session, V: Service<Ask = S::Ask, Answer = S::Answer>> Conn<S, V> {
 }
 
 /// Where what came in clear, or out of TLS, is put.
-fn incoming<'a>(input: &'a mut Vec<u8>, deflate: &'a mut Option<Box<Deflate>>) -> &'a mut Vec<u8> {
+fn incoming<'a>(input: &'a mut Input, deflate: &'a mut Option<Box<Deflate>>) -> &'a mut Vec<u8> {
     match deflate {
         Some(deflate) => deflate.packed(),
-        None => input,
+        None => input.buffer(),
     }
 }
 
