@@ -51,17 +51,18 @@ impl Identity {
     }
 }
 
-/// While one is held, this thread looks at each file that it follows once: what was found counts until the glance is over.
+/// While one is held, this thread is content with what was seen of each file that it follows since the glance began: whoever has looked.
 ///
 /// Held by the drivers for what a connection brought at once: a change made before those octets were sent is seen, as it must be, and two
-/// hundred RCPT commands in one packet don't ask two hundred times. Followed files only ([`Seen`]); messages and mailboxes are always
-/// looked at.
+/// hundred RCPT commands in one packet don't ask two hundred times; nor do twenty connections at a time ask twenty times. Followed
+/// files only ([`Seen`]); messages and mailboxes are always looked at.
 #[derive(Debug)]
 pub struct Glance {
     outer: u64,
 }
 
-/// The number of the last glance of this process; 0 is none.
+/// The number of the last glance of this process; 0 is none. They are counted as they begin, so that a look is good for all glances up to
+/// the last one of its own beginning.
 static LAST_GLANCE: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
@@ -84,7 +85,12 @@ impl Glance {
     }
 
     fn next() -> u64 {
-        LAST_GLANCE.fetch_add(1, Ordering::Relaxed) + 1
+        LAST_GLANCE.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// The last glance that has begun by now.
+    fn last() -> u64 {
+        LAST_GLANCE.load(Ordering::SeqCst)
     }
 }
 
@@ -109,13 +115,14 @@ pub struct Seen {
     identity: Option<Identity>,
     file: Option<File>,
     asked: AtomicU32,
-    /// The glance in which it was found current last.
+    /// It was found current after this glance had begun.
     glance: AtomicU64,
 }
 
 impl Seen {
     /// The present state. What can't be looked at counts as not there; reading it says more.
     pub fn of(path: &Path) -> Seen {
+        let glance = AtomicU64::new(Glance::last());
         let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
         let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).ok();
         let file = file.and_then(|file| Some((Identity::from(&file.metadata().ok()?), file)));
@@ -123,7 +130,7 @@ impl Seen {
             Some((identity, file)) => (Some(identity), Some(file)),
             None => (Identity::of(path).unwrap_or(None), None),
         };
-        Seen { path: path.to_path_buf(), identity, file, asked: AtomicU32::new(0), glance: AtomicU64::new(0) }
+        Seen { path: path.to_path_buf(), identity, file, asked: AtomicU32::new(0), glance }
     }
 
     /// The state in which it was seen; `None` where there was no file.
@@ -136,15 +143,16 @@ impl Seen {
         self.file.as_ref()
     }
 
-    /// True when it is still in this state, or was at the first question of this [`Glance`].
+    /// True when it is still in this state, or was at a look that somebody has taken since this thread's [`Glance`] began.
     pub fn is_current(&self) -> bool {
         let glance = GLANCE.get();
-        if glance != 0 && self.glance.load(Ordering::Relaxed) == glance {
+        if glance != 0 && self.glance.load(Ordering::SeqCst) >= glance {
             return true;
         }
+        let last = Glance::last();
         let is_current = self.is_still();
         if is_current {
-            self.glance.store(glance, Ordering::Relaxed);
+            self.glance.fetch_max(last, Ordering::SeqCst);
         }
         is_current
     }
@@ -206,7 +214,7 @@ mod tests {
         std::fs::write(&path, "bb").unwrap();
         assert!(seen.is_current(), "the same glance");
         std::thread::scope(|scope| {
-            scope.spawn(|| assert!(!seen.is_current(), "another thread"));
+            scope.spawn(|| assert!(!seen.is_current(), "a thread without one"));
         });
         let inner = Glance::begin();
         assert!(!seen.is_current(), "a glance of its own");
@@ -216,6 +224,32 @@ mod tests {
         assert!(!seen.is_current(), "the first one anew");
         drop(glance);
         assert!(!seen.is_current(), "no glance at all");
+    }
+
+    #[test]
+    fn another_thread_s_look_counts_for_glances_that_began_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "a").unwrap();
+        let seen = Seen::of(&path);
+        let (early, late) = (Glance::begin(), Glance::begin());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _glance = Glance::begin();
+                assert!(seen.is_current());
+            });
+        });
+        std::fs::write(&path, "bb").unwrap();
+        assert!(seen.is_current(), "looked at by the other thread, after this glance began");
+        drop(late);
+        assert!(seen.is_current(), "and after this one");
+        drop(early);
+        let _glance = Glance::begin();
+        assert!(!seen.is_current(), "but not since this one began");
+        let seen = Seen::of(&path);
+        assert!(seen.is_current());
+        std::fs::write(&path, "ccc").unwrap();
+        assert!(seen.is_current(), "to be made is to be looked at");
     }
 
     #[test]

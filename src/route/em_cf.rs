@@ -12,12 +12,13 @@ use crate::rules::listing::{Listing, Source};
 use crate::rules::macros::{ClassId, Values};
 use crate::rules::map::{Class, Map};
 use crate::rules::meta;
+use crate::rules::names::ByName;
 use crate::tables::{Kind, Search, TextTable};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// The rules of a site that has no etc/em.cf.
 pub const BUILT_IN: &str = include_str!("../../etc/em.cf");
@@ -40,7 +41,7 @@ pub struct EmCf {
     smart_host: Option<String>,
     /// Tables by path: they outlive a change of the rules.
     tables: Mutex<HashMap<PathBuf, TextTable>>,
-    held: Mutex<Option<Held>>,
+    held: RwLock<Option<Held>>,
 }
 
 #[derive(Debug)]
@@ -60,7 +61,7 @@ pub struct Compiled {
     /// What each mailer means here, by its number.
     pub acts: Vec<Act>,
     /// Tables by the name of the map, with the order of look-ups.
-    pub tables: HashMap<Vec<u8>, (TextTable, Search)>,
+    pub tables: ByName<(TextTable, Search)>,
     /// The maps that rules may ask and that neither the engine nor a table answers.
     pub outside: Vec<Map>,
     /// Class w, if the file has one.
@@ -88,13 +89,19 @@ impl EmCf {
     /// The rules of a site; `smart_host` is the macro of that name.
     pub fn new(site: Arc<Site>, smart_host: Option<String>) -> EmCf {
         let path = site.root.cf.as_ref().map_or_else(|| site.root.etc.join("em.cf"), |file| file.path.clone());
-        EmCf { site, path, smart_host, tables: Mutex::default(), held: Mutex::default() }
+        EmCf { site, path, smart_host, tables: Mutex::default(), held: RwLock::default() }
     }
 
     /// The rules as they are now.
     pub fn current(&self) -> Result<Arc<Compiled>, ConfigError> {
         // A panic while it was held leaves rules that are as good as before.
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = &*self.held.read().unwrap_or_else(PoisonError::into_inner)
+            && held.files.iter().all(Seen::is_current)
+        {
+            return Ok(held.compiled.clone());
+        }
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        // Another one may have been faster.
         if let Some(held) = &*held
             && held.files.iter().all(Seen::is_current)
         {
@@ -169,7 +176,7 @@ impl EmCf {
             compat: find("check_compat"),
             local: find("5"),
         };
-        let tables = rules.maps.values().filter_map(|map| Some((map.name.clone(), self.table(map)?))).collect();
+        let tables = rules.maps.values().filter_map(|map| Some((map.name[..].into(), self.table(map)?))).collect();
         let outside = outside(&rules);
         Compiled { rules, name, acts, tables, outside, own, sets }
     }

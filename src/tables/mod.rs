@@ -30,7 +30,7 @@ use crate::config::ConfigError;
 use crate::fsx::{self, Identity, Seen};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, RwLock};
 
 /// Largest table read, in octets.
 pub const FILE_LIMIT: u64 = 256 << 20;
@@ -45,7 +45,7 @@ pub trait Table: Sized + Default {
 #[derive(Debug)]
 pub struct Watched<T> {
     path: PathBuf,
-    held: Mutex<Option<Held<T>>>,
+    held: RwLock<Option<Held<T>>>,
 }
 
 /// What was read, and from which state of the file.
@@ -58,7 +58,7 @@ struct Held<T> {
 impl<T: Table> Watched<T> {
     /// A table that has not been read yet.
     pub fn new(path: PathBuf) -> Watched<T> {
-        Watched { path, held: Mutex::new(None) }
+        Watched { path, held: RwLock::new(None) }
     }
 
     /// The file.
@@ -70,9 +70,16 @@ impl<T: Table> Watched<T> {
     ///
     /// A changed file with a mistake, or one that has gone, leaves the old table in force; that is logged once.
     pub fn current(&self) -> Result<Arc<T>, ConfigError> {
-        let Ok(mut held) = self.held.lock() else {
+        if let Ok(held) = self.held.read()
+            && let Some(held) = &*held
+            && held.seen.is_current()
+        {
+            return Ok(held.table.clone());
+        }
+        let Ok(mut held) = self.held.write() else {
             return self.read().map(Arc::new);
         };
+        // Another one may have been faster.
         if let Some(old) = &*held
             && old.seen.is_current()
         {

@@ -31,7 +31,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 /// Texts from here on are compiled, in octets.
 pub const HELD_LIMIT: u64 = 1 << 20;
@@ -48,7 +48,7 @@ pub struct TextTable {
 struct Inner {
     path: PathBuf,
     kind: Kind,
-    held: Mutex<State>,
+    held: RwLock<State>,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ enum Store {
 impl TextTable {
     /// The table of a file, which is not read yet.
     pub fn new(path: PathBuf, kind: Kind) -> TextTable {
-        TextTable { inner: Arc::new(Inner { path, kind, held: Mutex::default() }) }
+        TextTable { inner: Arc::new(Inner { path, kind, held: RwLock::default() }) }
     }
 
     /// The file.
@@ -174,9 +174,15 @@ impl Store {
 }
 
 impl Inner {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> RwLockWriteGuard<'_, State> {
         // A panic while it was held leaves a table that is as good as before.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The table in force, if it is what the file says.
+    fn held(&self) -> Option<Arc<Store>> {
+        let state = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        state.held.as_ref().filter(|(seen, _)| seen.is_current()).map(|(_, store)| store.clone())
     }
 
     fn whole(&self, message: impl Into<String>) -> ConfigError {
@@ -203,7 +209,11 @@ impl Inner {
 
     /// The table as it is now.
     fn current(self: &Arc<Inner>) -> Result<Arc<Store>, ConfigError> {
+        if let Some(store) = self.held() {
+            return Ok(store);
+        }
         let mut state = self.state();
+        // Another one may have been faster.
         if let Some((seen, store)) = &state.held
             && seen.is_current()
         {

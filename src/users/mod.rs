@@ -45,7 +45,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 /// How long a change waits for another one.
@@ -194,6 +194,16 @@ pub fn key(address: &Address) -> String {
 
 /// The word under which an address is sorted and found.
 fn name_key(address: &Address) -> String {
+    let (local, domain) = (address.local(), address.domain());
+    // Most names: nothing to quote, nothing to encode.
+    if domain.is_ascii() && local.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        let mut key = String::with_capacity(local.len() + domain.len() + 1);
+        key.push_str(local);
+        key.make_ascii_lowercase();
+        key.push('@');
+        key.push_str(domain);
+        return key;
+    }
     fields::encode(&address.to_key().to_string())
 }
 
@@ -243,7 +253,7 @@ impl LoggedIn {
 pub struct Users {
     path: PathBuf,
     lock: PathBuf,
-    known: Arc<Mutex<Known>>,
+    known: Arc<RwLock<Known>>,
 }
 
 /// What was found in one state of the file.
@@ -275,24 +285,47 @@ impl Users {
     pub fn lookup(&self, address: &Address) -> io::Result<Option<Arc<Account>>> {
         let key = name_key(address);
         // A panic while it was held leaves look-ups that are as good as before.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.file.as_ref().is_some_and(|file| file.is_current()) {
-            *known = Known { file: Some(Arc::new(Seen::of(&self.path))), accounts: HashMap::new() };
-        }
-        if let Some(found) = known.accounts.get(&key) {
+        let remembered = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let seen = match remembered.file.clone().filter(|file| file.is_current()) {
+            Some(seen) => seen,
+            None => {
+                drop(remembered);
+                return self.look_anew(&key);
+            }
+        };
+        if let Some(found) = remembered.accounts.get(&key) {
             return Ok(found.clone());
         }
-        let Some(seen) = known.file.clone() else { return Ok(None) };
         // Others need not wait for our reading.
+        drop(remembered);
+        self.read_account(key, &seen)
+    }
+
+    /// The same with the file as it is now.
+    fn look_anew(&self, key: &str) -> io::Result<Option<Arc<Account>>> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        // Another one may have been faster.
+        let seen = match known.file.clone().filter(|file| file.is_current()) {
+            Some(seen) => seen,
+            None => {
+                let seen = Arc::new(Seen::of(&self.path));
+                *known = Known { file: Some(seen.clone()), accounts: HashMap::new() };
+                seen
+            }
+        };
         drop(known);
+        self.read_account(key.to_string(), &seen)
+    }
+
+    fn read_account(&self, key: String, seen: &Arc<Seen>) -> io::Result<Option<Arc<Account>>> {
         let found = match seen.file() {
             Some(file) => self.search(file, &key)?,
             // A file that can't be looked at is a mistake, not an empty one; a symbolic link is followed each time.
             None if Identity::of(&self.path)?.is_some() => return self.search(&fsx::open_read(&self.path)?, &key),
             None => return Ok(None),
         };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.file.as_ref().is_some_and(|file| Arc::ptr_eq(file, &seen)) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.file.as_ref().is_some_and(|file| Arc::ptr_eq(file, seen)) {
             if known.accounts.len() >= KNOWN_LIMIT {
                 known.accounts.clear();
             }
