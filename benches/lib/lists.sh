@@ -56,7 +56,7 @@ lists_far() {
 # An archive of its own, once a run.
 lists_archive() {
   local figures
-  if figures=$(TMPDIR=$OUT "$TOP/target/release/examples/archive-speed" "$POSTS" | tee -a "$OUT/product.log" | tail -1); then
+  if figures=$(TMPDIR=$OUT "$OUT/examples/release/examples/archive-speed" "$POSTS" | tee -a "$OUT/product.log" | tail -1); then
     echo "lists product archive $figures" >> "$RAW"
     printf '  %-7s %-8s %-9s %s\n' lists product archive "$figures"
   fi
