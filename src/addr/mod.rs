@@ -123,7 +123,9 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if is_dot_string(&self.local) {
-            write!(f, "{}@{}", self.local, self.domain)
+            f.write_str(&self.local)?;
+            f.write_str("@")?;
+            f.write_str(&self.domain)
         } else {
             let quoted = self.local.replace('\\', "\\\\").replace('"', "\\\"");
             write!(f, "\"{quoted}\"@{}", self.domain)
@@ -134,9 +136,20 @@ impl fmt::Display for Address {
 /// Prints a reverse path: `<>` for the null sender.
 pub fn print_path(path: Option<&Address>) -> String {
     match path {
-        Some(address) => format!("<{address}>"),
+        Some(address) => in_angles(address),
         None => "<>".to_string(),
     }
+}
+
+/// `<address>`.
+fn in_angles(address: &Address) -> String {
+    use fmt::Write;
+    let mut text = String::with_capacity(address.local.len() + address.domain.len() + 3);
+    text.push('<');
+    // Writing to a string can't fail.
+    let _ = write!(text, "{address}");
+    text.push('>');
+    text
 }
 
 /// atext of RFC 5322 §3.2.3, with RFC 6531's UTF-8.
@@ -145,6 +158,10 @@ pub(crate) fn is_atext(c: char) -> bool {
 }
 
 fn is_dot_string(local: &str) -> bool {
+    // Most local parts.
+    if local.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return !local.is_empty();
+    }
     !local.is_empty() && local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
 }
 

@@ -67,16 +67,20 @@ impl Postman {
 
     /// Home of a mailbox delivery.
     pub fn home(&self, delivery: &Delivery) -> Result<PathBuf, Failure> {
+        self.owner(delivery).map(|(_, home)| home)
+    }
+
+    /// Whose mailbox it is, when an account of that name exists still, and its home.
+    fn owner(&self, delivery: &Delivery) -> Result<(Option<Arc<Account>>, PathBuf), Failure> {
         let account = if delivery.host.is_empty() { &delivery.user } else { &delivery.host };
         let address = Address::parse(account).map_err(|e| Failure::permanent((1, 3), e.to_string(), account))?;
         // It may have got another address since it was routed here; the old one is its alias then.
-        match self.users.find(&address)? {
-            Some(account) if account.is_moving() => {
-                Err(Failure::temporary((2, 1), "Mailbox is being moved, try again later", "emuser rename"))
-            }
-            Some(account) => Ok(users::home(&self.site.root.mail, &account.address)),
-            None => Ok(users::home(&self.site.root.mail, &address)),
+        let account = self.users.find(&address)?;
+        if account.as_ref().is_some_and(|account| account.is_moving()) {
+            return Err(Failure::temporary((2, 1), "Mailbox is being moved, try again later", "emuser rename"));
         }
+        let home = users::home(&self.site.root.mail, account.as_ref().map_or(&address, |account| &account.address));
+        Ok((account, home))
     }
 
     /// Whose mailbox it is, when an account of that name exists still.

@@ -38,6 +38,16 @@ pub struct Client<'a> {
     pub is_trusted: bool,
     /// Version and cipher of its TLS.
     pub tls: Option<(&'a str, &'a str)>,
+    /// What rules are told of it and a sender, where it was made ahead.
+    pub told: Option<&'a Told>,
+}
+
+/// What rules are told of a client and the sender of its message: the same for all recipients.
+#[derive(Debug, Clone)]
+pub struct Told {
+    macros: Macros,
+    /// Of which client: its address, and whether it may send anywhere.
+    of: (Option<IpAddr>, bool),
 }
 
 /// What is done with what a client wants.
@@ -170,8 +180,21 @@ impl Router {
         texts: &[&[u8]],
         steps: &Steps,
     ) -> Result<Verdict, Failure> {
+        let ready = client.told.filter(|told| sender.is_some() && told.of == (client.ip, client.is_trusted));
+        let mut message = ready.map_or_else(|| client.macros(sender), |told| told.macros.clone());
+        self.with_rules(cf, steps, &mut message, |run| Ok(run.check(set, texts)))
+    }
+}
+
+impl Client<'_> {
+    /// What rules are told of it and this sender, to be kept beside it for the recipients.
+    pub fn tell(&self, sender: Option<&Address>) -> Told {
+        Told { macros: self.macros(Some(sender)), of: (self.ip, self.is_trusted) }
+    }
+
+    fn macros(&self, sender: Option<Option<&Address>>) -> Macros {
         let mut message = Macros::default();
-        client.describe(&mut message);
+        self.describe(&mut message);
         if let Some(sender) = sender {
             let path = print_path(sender);
             let bare = path.trim_start_matches('<').trim_end_matches('>');
@@ -179,11 +202,9 @@ impl Router {
             message.set(b"{mail_addr}", to_rules(bare));
             message.set(b"{mail_host}", sender.map(|s| s.domain().as_bytes().to_vec()).unwrap_or_default());
         }
-        self.with_rules(cf, steps, &mut message, |run| Ok(run.check(set, texts)))
+        message
     }
-}
 
-impl Client<'_> {
     /// Its address as rules write it; empty for a program of this host, which sendmail's rules trust.
     fn address(&self) -> String {
         match self.ip.map(|ip| ip.to_canonical()) {

@@ -105,11 +105,13 @@ impl<'a> Expansion<'a> {
         if self.found.len() >= DELIVERY_LIMIT {
             return Err(Failure::permanent((4, 6), "Alias expands too far", "more deliveries than the limit"));
         }
-        let user = match delivery.mailer {
-            Mailer::Agent => format!("{} {}", delivery.by, delivery.user),
-            _ => delivery.user.clone(),
-        };
-        if self.seen.insert((delivery.mailer, delivery.host.clone(), user)) {
+        // Most addresses come to one delivery: it is compared with when there is another one.
+        match self.found.as_slice() {
+            [] => return Ok(self.found.push(delivery)),
+            [only] => drop(self.seen.insert(mark(only))),
+            _ => {}
+        }
+        if self.seen.insert(mark(&delivery)) {
             self.found.push(delivery);
         }
         Ok(())
@@ -230,21 +232,16 @@ impl<'a> Expansion<'a> {
     fn alias_of(&self, key: &Address) -> Option<&'a Alias> {
         let separator = self.router.site().separator();
         let user = separator.map_or(key.local(), |s| key.split_detail(s).0);
-        let whole = key.to_string();
-        let without_detail = key.with_local(user).ok()?.to_string();
         // A quoted local part with an @ in it would be read as a whole address, or as all of a domain.
-        let is_name = |name: &&str| !name.contains('@');
-        let names = [
-            Some(whole.as_str()),
-            Some(key.local()).filter(is_name),
-            Some(&without_detail),
-            Some(user).filter(is_name),
-        ];
-        names
-            .into_iter()
-            .flatten()
-            .find_map(|name| self.aliases.find(name))
-            .filter(|alias| !self.is_self_reference(alias, key))
+        let named = |name: &str| self.aliases.find(name).filter(|_| !name.contains('@'));
+        let found = self.aliases.find(&key.to_string()).or_else(|| named(key.local()));
+        let found = match user.len() == key.local().len() {
+            true => found,
+            false => {
+                found.or_else(|| self.aliases.find(&key.with_local(user).ok()?.to_string())).or_else(|| named(user))
+            }
+        };
+        found.filter(|alias| !self.is_self_reference(alias, key))
     }
 
     /// `alice: alice, bob` means alice's own mailbox, as in every sendmail.
@@ -263,13 +260,14 @@ impl<'a> Expansion<'a> {
 
     /// The account of an address, and the address that it was found by: with or without the detail.
     fn account_of(&self, key: &Address) -> Result<Option<(Arc<Account>, Address)>, Failure> {
-        let base = self.without_detail(key)?;
-        for candidate in [key, &base] {
-            if let Some(account) = self.router.users().find(candidate)? {
-                return Ok(Some((account, candidate.clone())));
-            }
+        if let Some(account) = self.router.users().find(key)? {
+            return Ok(Some((account, key.clone())));
         }
-        Ok(None)
+        let base = self.without_detail(key)?;
+        if base == *key {
+            return Ok(None);
+        }
+        Ok(self.router.users().find(&base)?.map(|account| (account, base)))
     }
 
     fn without_detail(&self, key: &Address) -> Result<Address, Failure> {
@@ -468,6 +466,15 @@ fn read_include(path: &std::path::Path) -> std::io::Result<(Vec<u8>, bool)> {
     let is_ours = metadata.uid() == 0 || metadata.uid() == nix::unistd::geteuid().as_raw();
     let is_safe = is_ours && metadata.mode() & 0o022 == 0;
     Ok((crate::fsx::read_opened(file, path, INCLUDE_LIMIT)?, is_safe))
+}
+
+/// What two deliveries to one place have in common.
+fn mark(delivery: &Delivery) -> (Mailer, String, String) {
+    let user = match delivery.mailer {
+        Mailer::Agent => format!("{} {}", delivery.by, delivery.user),
+        _ => delivery.user.clone(),
+    };
+    (delivery.mailer, delivery.host.clone(), user)
 }
 
 fn open_key(name: &str) -> String {

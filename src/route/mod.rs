@@ -23,7 +23,7 @@ mod triple;
 mod users;
 
 pub use agents::{Agent, Letterhead};
-pub use checks::{Admitted, Client};
+pub use checks::{Admitted, Client, Told};
 pub use clients::{ClientName, ClientNames, Standing};
 pub use em_cf::BUILT_IN;
 pub use steps::{Decider, Step, Steps};

@@ -12,6 +12,7 @@ use crate::rules::meta;
 use crate::rules::token::Token;
 use crate::rules::world::{Fired, Looked, MailHosts, Watch, World, exit};
 use crate::tables::Kind;
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -25,6 +26,9 @@ const ESCAPE: u8 = 0xf5;
 
 /// Text as the engine takes it.
 pub fn to_rules(text: &str) -> Vec<u8> {
+    if text.is_ascii() {
+        return text.into();
+    }
     let mut out = Vec::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -37,8 +41,13 @@ pub fn to_rules(text: &str) -> Vec<u8> {
 
 /// Text as it was before [`to_rules`].
 pub fn from_rules(text: &[u8]) -> String {
+    spelled(text).into_owned()
+}
+
+/// The same, borrowed where nothing is to be changed.
+fn spelled(text: &[u8]) -> Cow<'_, str> {
     if text.is_ascii() {
-        return String::from_utf8_lossy(text).into_owned();
+        return String::from_utf8_lossy(text);
     }
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.iter().copied();
@@ -48,7 +57,7 @@ pub fn from_rules(text: &[u8]) -> String {
             _ => out.push(byte),
         }
     }
-    String::from_utf8_lossy(&out).into_owned()
+    String::from_utf8_lossy(&out).into_owned().into()
 }
 
 /// Answers the rules' questions.
@@ -81,8 +90,8 @@ impl Surroundings<'_> {
     }
 
     fn table(&mut self, map: &Map, key: &[u8]) -> Looked {
-        let Some((table, search)) = self.compiled.tables.get(&map.name) else { return Looked::missing() };
-        let key = from_rules(key);
+        let Some((table, search)) = self.compiled.tables.get(&map.name[..]) else { return Looked::missing() };
+        let key = spelled(key);
         let hit = match table.find(*search, &key) {
             Ok(hit) => hit,
             Err(error) => {

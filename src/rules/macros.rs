@@ -3,7 +3,9 @@
 //! Macros have two layers: what the file set, and what belongs to the message in work (also `.D` of `-bt` and the map `macro`), which hides
 //! the first while it is there. Names are in inner form: one byte, or long in braces.
 
-use std::collections::{BTreeSet, HashMap};
+use super::names::{ByName, Names};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Something that knows macros.
 pub trait Values {
@@ -11,27 +13,29 @@ pub trait Values {
     fn value(&self, name: &[u8]) -> Option<&[u8]>;
 }
 
-/// One layer of macros.
+/// One layer of macros. A clone shares them until one of the two is changed.
 #[derive(Debug, Clone, Default)]
 pub struct Macros {
-    values: HashMap<Box<[u8]>, Box<[u8]>>,
+    values: Option<Arc<ByName<Box<[u8]>>>>,
 }
 
 impl Macros {
     /// Defines or redefines.
     pub fn set(&mut self, name: &[u8], value: Vec<u8>) {
-        self.values.insert(name.into(), value.into());
+        Arc::make_mut(self.values.get_or_insert_default()).insert(name.into(), value.into());
     }
 
     /// Makes it undefined.
     pub fn unset(&mut self, name: &[u8]) {
-        self.values.remove(name);
+        if let Some(values) = self.values.as_mut().filter(|values| values.contains_key(name)) {
+            Arc::make_mut(values).remove(name);
+        }
     }
 }
 
 impl Values for Macros {
     fn value(&self, name: &[u8]) -> Option<&[u8]> {
-        self.values.get(name).map(|value| &value[..])
+        self.values.as_ref()?.get(name).map(|value| &value[..])
     }
 }
 
@@ -56,14 +60,14 @@ pub type ClassId = usize;
 /// All classes.
 #[derive(Debug, Clone, Default)]
 pub struct Classes {
-    ids: HashMap<Box<[u8]>, ClassId>,
+    ids: ByName<ClassId>,
     members: Vec<Members>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Members {
     /// In lower case.
-    folded: std::collections::HashSet<Box<[u8]>>,
+    folded: Names,
     /// As written, in the order of their bytes, for listings.
     written: BTreeSet<Box<[u8]>>,
     longest: usize,
@@ -127,6 +131,12 @@ mod tests {
         message.unset(b"x");
         assert_eq!(Layers { message: &message, file: &file }.value(b"x"), Some(&b"old"[..]));
         assert_eq!(Layers { message: &message, file: &file }.value(b"y"), None);
+        let mut other = file.clone();
+        other.set(b"x", b"other".to_vec());
+        other.unset(b"z");
+        assert_eq!((file.value(b"x"), other.value(b"x")), (Some(&b"old"[..]), Some(&b"other"[..])));
+        other.unset(b"x");
+        assert_eq!((file.value(b"x"), other.value(b"x")), (Some(&b"old"[..]), None));
     }
 
     #[test]

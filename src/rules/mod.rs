@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `lines`, `dollars`, `listing` | logical lines, `$` and conditionals, class files |
 //! | `read`, `read_rule`, `mailer`, `option`, `map`, `sets` | the kinds of lines |
-//! | `scan`, `token`, `meta` | text to tokens and back, operators as bytes |
+//! | `scan`, `token`, `meta`, `names` | text to tokens and back, operators as bytes, tables by names |
 //! | `rule`, `run` | matching, rewriting |
 //! | `pure`, `pattern`, `posix` | maps that need nothing but their key |
 //! | `address`, `crack` | from an address to mailer, host and user; header addresses |
@@ -26,6 +26,7 @@ pub mod macros;
 pub mod mailer;
 pub mod map;
 pub mod meta;
+pub mod names;
 pub mod option;
 pub mod pattern;
 mod posix;

@@ -9,13 +9,13 @@ use super::macros::{Classes, Macros, Values};
 use super::mailer::{self, MAILER_LIMIT, Mailer};
 use super::map::Map;
 use super::meta;
+use super::names::ByName;
 use super::option::{self, Setting};
 use super::rule::Rule;
 use super::scan::{Alphabet, OPERATORS};
 use super::sets::Sets;
 use super::world::exit;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::OnceLock;
 
 /// The highest level of files that is understood whole.
@@ -39,7 +39,7 @@ pub struct Rules {
     /// Rule sets.
     pub sets: Sets,
     /// Maps by name.
-    pub maps: HashMap<Vec<u8>, Map>,
+    pub maps: ByName<Map>,
     /// Mailers in the order of their numbers.
     pub mailers: Vec<Mailer>,
     /// H lines.
@@ -80,7 +80,7 @@ impl Rules {
         let mut rules = Rules { blank: b' ', recursion_limit: RECURSION, ..Rules::default() };
         rules.mailers = mailer::built_in();
         if let (Some(host), _) = Map::read(b"host host -a.", 0) {
-            rules.maps.insert(host.name.clone(), host);
+            rules.maps.insert(host.name[..].into(), host);
         }
         for (name, value) in [(&b"n"[..], "MAILER-DAEMON"), (b"{opMode}", "m")] {
             rules.macros.set(name, value.as_bytes().to_vec());
@@ -197,7 +197,7 @@ impl Reader<'_> {
                         let text = format!("Sequence map {shown}: unknown member map {member_shown}");
                         self.fault(line, member, text);
                     }
-                    self.rules.maps.insert(map.name.clone(), map);
+                    self.rules.maps.insert(map.name[..].into(), map);
                 }
             }
             b'M' => self.mailer(line, rest),

@@ -34,6 +34,10 @@ pub struct Run<'a> {
     pub watch: &'a mut dyn Watch,
     depth: usize,
     steps: Cell<u64>,
+    /// Room of workspaces that are done with, for the next ones.
+    spare: Vec<Vec<Token>>,
+    /// Room for the key of a look-up.
+    key: Vec<u8>,
 }
 
 impl<'a> Run<'a> {
@@ -44,7 +48,8 @@ impl<'a> Run<'a> {
         world: &'a mut dyn World,
         watch: &'a mut dyn Watch,
     ) -> Run<'a> {
-        Run { rules, message, world, watch, depth: 0, steps: Cell::new(STEP_LIMIT) }
+        let steps = Cell::new(STEP_LIMIT);
+        Run { rules, message, world, watch, depth: 0, steps, spare: Vec::new(), key: Vec::new() }
     }
 
     /// Both layers of macros.
@@ -151,7 +156,8 @@ impl<'a> Run<'a> {
                 }
             }
             self.watch.fired(Fired { set: name, number: number + 1, rule, before: workspace, after: &built });
-            *workspace = built;
+            let before = std::mem::replace(workspace, built);
+            self.give_back(before);
             bits = bits_of(workspace);
             match rule.prefix {
                 Prefix::Repeat => {}
@@ -195,7 +201,8 @@ impl<'a> Run<'a> {
             Prefix::Repeat => &rule.right[..],
             _ => &rule.right[1..],
         };
-        let mut built: Vec<Token> = Vec::with_capacity(right.len() + workspace.len());
+        let mut built = self.room();
+        built.reserve(right.len() + workspace.len());
         for token in right {
             if token.is(meta::MATCHED) {
                 let n = token.get(1).map_or(0, |digit| usize::from(digit.wrapping_sub(b'0')));
@@ -223,6 +230,21 @@ impl<'a> Run<'a> {
         Ok(built)
     }
 
+    /// An empty workspace.
+    fn room(&mut self) -> Vec<Token> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Keeps the room of a workspace.
+    fn give_back(&mut self, mut tokens: Vec<Token>) {
+        /// More are never in use at once, but for deep calls.
+        const KEPT: usize = 8;
+        if self.spare.len() < KEPT {
+            tokens.clear();
+            self.spare.push(tokens);
+        }
+    }
+
     fn tell_taken(&mut self, is_left: bool, name: &[u8]) {
         let macros = Layers { message: self.message, file: &self.rules.macros };
         self.watch.takes(Taken { is_left, name, value: macros.value(name) });
@@ -235,7 +257,8 @@ impl<'a> Run<'a> {
 
     /// Replaces each `$[ key $]` and `$(map key $@ argument $: default $)` by its value.
     fn look_ups(&mut self, tokens: Vec<Token>, later: &mut u8) -> Result<Vec<Token>, u8> {
-        let mut done: Vec<Token> = Vec::with_capacity(tokens.len());
+        let mut done = self.room();
+        done.reserve(tokens.len());
         let mut rest = &tokens[..];
         while let Some((token, after)) = rest.split_first() {
             let (end, named) = match token.first() {
@@ -258,45 +281,38 @@ impl<'a> Run<'a> {
             let length = after.iter().position(|t| t.is(end)).unwrap_or(after.len());
             let inner = &after[..length];
             rest = &after[(length + 1).min(after.len())..];
-            let value = self.look_up(name, inner, later)?;
-            done.extend(value);
+            self.look_up(name, inner, &mut done, later)?;
             if done.len() + rest.len() > TOKENS_LIMIT {
                 return Err(self.too_long());
             }
         }
+        self.give_back(tokens);
         Ok(done)
     }
 
-    /// What one look-up is replaced by.
-    fn look_up(&mut self, name: &[u8], inner: &[Token], later: &mut u8) -> Result<Vec<Token>, u8> {
+    /// Appends what one look-up is replaced by.
+    fn look_up(&mut self, name: &[u8], inner: &[Token], done: &mut Vec<Token>, later: &mut u8) -> Result<(), u8> {
         let rules = self.rules;
         let alphabet = rules.alphabet();
         let is_mark = |t: &Token| t.is(meta::HOST) || t.is(meta::USER);
-        let mut parts = Vec::new();
-        let mut at = 0;
-        while at <= inner.len() {
-            let length = inner[at..].iter().position(is_mark).unwrap_or(inner.len() - at);
-            let mark = at.checked_sub(1).and_then(|i| inner[i].first().copied());
-            parts.push((mark, &inner[at..at + length]));
-            at += length + 1;
-        }
-        let key = parts[0].1;
-        let default = parts.iter().rev().find(|(mark, _)| *mark == Some(meta::USER)).map(|(_, tokens)| *tokens);
-        let map = rules.maps.get(name);
-        let looked = match map {
+        let key = &inner[..inner.iter().position(is_mark).unwrap_or(inner.len())];
+        // The parts behind the key, each with the mark before it.
+        let parts = || inner[key.len()..].chunk_by(|_, next| !is_mark(next)).filter_map(|part| part.split_first());
+        let default = parts().filter(|(mark, _)| mark.is(meta::USER)).last().map(|(_, tokens)| tokens);
+        let looked = match rules.maps.get(name) {
             None => {
                 self.watch.fails(exit::SOFTWARE, &[b"rewrite: map ", name, b" not found"].concat());
                 None
             }
             Some(map) => {
                 self.steps.set(self.steps.get().saturating_sub(LOOK_UP_STEPS));
-                let arguments: Vec<Vec<u8>> = parts
-                    .iter()
-                    .filter(|(mark, _)| *mark == Some(meta::HOST))
+                let arguments: Vec<Vec<u8>> = parts()
+                    .filter(|(mark, _)| mark.is(meta::HOST))
                     .take(map::ARGUMENT_LIMIT)
                     .map(|(_, tokens)| alphabet.join(tokens, rules.blank))
                     .collect();
-                let text = alphabet.join(key, map.blank.unwrap_or(rules.blank));
+                let mut text = std::mem::take(&mut self.key);
+                alphabet.join_into(key, map.blank.unwrap_or(rules.blank), &mut text);
                 let mut call = map::Call { rules, message: self.message, world: self.world };
                 let looked = call.look_up(map, &text, &arguments);
                 if let Some(complaint) = self.world.complaint() {
@@ -305,33 +321,47 @@ impl<'a> Run<'a> {
                 if let Some(notice) = self.world.notice() {
                     self.watch.complains(notice.as_bytes());
                 }
-                match looked.status {
+                let value = match looked.status {
                     exit::TEMPORARY => {
                         *later = exit::TEMPORARY;
                         map.append_later.as_ref().map(|suffix| [&text[..], suffix].concat())
                     }
                     _ => looked.value,
-                }
+                };
+                self.key = text;
+                value
             }
         };
-        let (value, style) = match looked {
-            Some(value) => (Some(value), Style::Mail),
-            None => (default.map(|tokens| alphabet.join(tokens, rules.blank)), Style::Default),
+        let (value, style) = match (looked, default) {
+            (Some(value), _) => (value, Style::Mail),
+            (None, None) => {
+                done.extend_from_slice(key);
+                return Ok(());
+            }
+            (None, Some(tokens)) if alphabet.is_stable(tokens) => {
+                done.extend_from_slice(tokens);
+                return Ok(());
+            }
+            (None, Some(tokens)) => (alphabet.join(tokens, rules.blank), Style::Default),
         };
-        match value {
-            None => Ok(key.to_vec()),
-            Some(value) if value.is_empty() => Ok(Vec::new()),
-            Some(value) => match self.scan_as(&value, style) {
-                Ok(tokens) if !tokens.is_empty() => Ok(tokens),
-                _ => Err(exit::DATA),
-            },
+        if value.is_empty() {
+            return Ok(());
+        }
+        match self.scan_as(&value, style) {
+            Ok(mut tokens) if !tokens.is_empty() => {
+                done.append(&mut tokens);
+                self.give_back(tokens);
+                Ok(())
+            }
+            _ => Err(exit::DATA),
         }
     }
 
     /// Calls the subroutines, the last first; each takes all that stands behind its name.
     fn calls(&mut self, built: &mut Vec<Token>) -> u8 {
         let mut status = exit::OK;
-        let mut calls = Vec::new();
+        let mut calls = [(0, 0); CALL_LIMIT];
+        let mut count = 0;
         let mut at = 0;
         while at + 1 < built.len() {
             if built[at].is(meta::CALL) {
@@ -346,7 +376,7 @@ impl<'a> Run<'a> {
                         return exit::CONFIG;
                     }
                 };
-                if calls.len() == CALL_LIMIT {
+                if count == CALL_LIMIT {
                     let text = format!("rewrite: too many subroutine calls ({CALL_LIMIT} max)");
                     self.watch.fails(exit::SOFTWARE, text.as_bytes());
                     return exit::CONFIG;
@@ -360,18 +390,20 @@ impl<'a> Run<'a> {
                         drop(built.drain(at..at + 2));
                     }
                     false => {
-                        calls.push((at, set));
+                        calls[count] = (at, set);
+                        count += 1;
                         at += 1;
                     }
                 }
             }
             at += 1;
         }
-        for (at, set) in calls.into_iter().rev() {
-            let mut inner = built.split_off(at);
-            inner.drain(..2.min(inner.len()));
+        for (at, set) in calls[..count].iter().copied().rev() {
+            let mut inner = self.room();
+            inner.extend(built.drain(at..).skip(2));
             let now = self.apply(set, &mut inner);
             built.append(&mut inner);
+            self.give_back(inner);
             match now {
                 exit::OK => {}
                 exit::TEMPORARY => status = now,

@@ -32,6 +32,8 @@ enum Kind {
 #[derive(Debug, Clone)]
 pub struct Alphabet {
     kinds: [Kind; 256],
+    /// Octets that do nothing but make an atom longer.
+    plain: [bool; 256],
 }
 
 /// How parentheses and imbalance are treated.
@@ -93,7 +95,9 @@ impl Alphabet {
         for space in b"\r\n" {
             kinds[usize::from(*space)] = Kind::Space;
         }
-        Alphabet { kinds }
+        let is_plain = |byte: u8| byte.is_ascii() && byte != 0 && !b"\\<>()".contains(&byte);
+        let plain = std::array::from_fn(|n| kinds[n] == Kind::Atom && is_plain(n as u8));
+        Alphabet { kinds, plain }
     }
 
     fn kind(&self, byte: u8) -> Kind {
@@ -103,6 +107,34 @@ impl Alphabet {
     /// Cuts text into tokens, up to a `stop` character outside quotes, comments and routes (0: to the end).
     pub fn scan(&self, text: &[u8], stop: u8, style: Style) -> Result<Scanned, ScanError> {
         Scanner::new(self, text, stop, style).run()
+    }
+
+    /// True when these tokens, joined and cut again, are the same ones: where a value is made of tokens, both can be saved.
+    pub fn is_stable(&self, tokens: &[Token]) -> bool {
+        let (mut angles, mut after_atom) = (0, false);
+        tokens.iter().all(|token| {
+            let is_plain = |byte: &u8| self.plain[usize::from(*byte)];
+            let is_atom = !token.is_empty() && token.len() < TOKEN_LIMIT && token.iter().all(is_plain);
+            let is_stable = match &token[..] {
+                _ if is_atom => !after_atom,
+                b"<" => {
+                    angles += 1;
+                    true
+                }
+                b">" => {
+                    angles -= 1;
+                    angles >= 0
+                }
+                [operator] => {
+                    operator.is_ascii() && self.kind(*operator) == Kind::Operator && !b"\\()".contains(operator)
+                }
+                _ => false,
+            };
+            after_atom = is_atom;
+            is_stable
+        }) && angles == 0
+            && tokens.len() < TOKENS_LIMIT
+            && tokens.iter().map(|token| token.len() + 1).sum::<usize>() + 5 < SCAN_LIMIT
     }
 
     /// Joins tokens to text; `blank` stands between two atoms only.
@@ -152,8 +184,8 @@ impl<'a> Scanner<'a> {
             text,
             stop,
             style,
-            found: Scanned::default(),
-            token: Vec::new(),
+            found: Scanned { tokens: Vec::with_capacity(8), ..Scanned::default() },
+            token: Vec::with_capacity(32),
             used: 0,
             state: Kind::Atom,
             quoted: false,
@@ -179,6 +211,10 @@ impl<'a> Scanner<'a> {
                     continue;
                 }
             }
+            if !self.quoted && self.comments == 0 && self.alphabet.plain[usize::from(byte)] {
+                at += self.plain(at)?;
+                continue;
+            }
             at += 1;
             if byte == b'<' {
                 let next = self.text[at..].iter().find(|b| !b.is_ascii_whitespace());
@@ -203,6 +239,19 @@ impl<'a> Scanner<'a> {
         self.balance()?;
         self.end_token()?;
         Ok(self.found)
+    }
+
+    /// Takes the plain octets from here on, as far as they go; gives their number.
+    fn plain(&mut self, at: usize) -> Result<usize, ScanError> {
+        let rest = &self.text[at..];
+        let is_plain = |byte: &u8| self.alphabet.plain[usize::from(*byte)] && *byte != self.stop;
+        let length = rest.iter().position(|byte| !is_plain(byte)).unwrap_or(rest.len());
+        self.begin(Kind::Atom)?;
+        if self.used + self.token.len() + length + 4 >= SCAN_LIMIT {
+            return Err(ScanError::TooLong);
+        }
+        self.token.extend_from_slice(&rest[..length]);
+        Ok(length)
     }
 
     /// A backslash and what stands behind it.
@@ -404,6 +453,35 @@ mod tests {
         let alphabet = Alphabet::new(OPERATORS);
         let found = alphabet.scan(b"a . b c \"d\" e", 0, Style::Mail).unwrap();
         assert_eq!(alphabet.join(&found.tokens, b'_'), b"a.b_c\"d\"e");
+    }
+
+    #[test]
+    fn stable_tokens_are_those_that_come_back() {
+        let alphabet = Alphabet::new(OPERATORS);
+        let table: &[(&[&str], bool)] = &[
+            (&["joe", "<", "@", "a", ".", "b", ">"], true),
+            (&[], true),
+            (&["a", "b"], false),
+            (&["\"a\"", "b"], false),
+            (&["a\\", "."], false),
+            (&["("], false),
+            (&["<"], false),
+            (&[">", "<"], false),
+            (&["@", "@"], true),
+            (&["a b"], false),
+            (&["\u{97}"], false),
+        ];
+        for (texts, stable) in table {
+            let tokens: Vec<Token> = texts.iter().map(|text| Token::new(text.as_bytes())).collect();
+            assert_eq!(alphabet.is_stable(&tokens), *stable, "{texts:?}");
+            if *stable {
+                let again = alphabet.scan(&alphabet.join(&tokens, b' '), 0, Style::Default).unwrap();
+                assert!(again.complaints.is_empty());
+                assert_eq!(again.tokens, tokens, "{texts:?}");
+            }
+        }
+        let long: Vec<Token> = (0..400).flat_map(|_| [Token::new(b"abc"), Token::new(b".")]).collect();
+        assert!(!alphabet.is_stable(&long) && alphabet.scan(&alphabet.join(&long, b' '), 0, Style::Default).is_err());
     }
 
     #[test]

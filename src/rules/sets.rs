@@ -1,7 +1,7 @@
 //! Rule sets: their numbers and names.
 
+use super::names::ByName;
 use super::rule::Rule;
-use std::collections::HashMap;
 
 /// Numbers below this are the file's to give.
 pub const NUMBER_LIMIT: usize = 100;
@@ -12,7 +12,7 @@ const TOP: usize = 2 * NUMBER_LIMIT;
 #[derive(Debug, Clone)]
 pub struct Sets {
     rules: Vec<Vec<Rule>>,
-    names: HashMap<Vec<u8>, usize>,
+    names: ByName<usize>,
     /// The last name a set was given, or its number.
     shown: Vec<String>,
     next: usize,
@@ -21,7 +21,7 @@ pub struct Sets {
 impl Default for Sets {
     fn default() -> Sets {
         let shown = (0..TOP).map(|number| number.to_string()).collect();
-        Sets { rules: vec![Vec::new(); TOP], names: HashMap::new(), shown, next: TOP }
+        Sets { rules: vec![Vec::new(); TOP], names: ByName::default(), shown, next: TOP }
     }
 }
 
@@ -90,7 +90,7 @@ impl Sets {
         if let Some(old) = old.filter(|old| *old != number) {
             return Err(format!("{said}: ruleset changed value (old {old}, new {number})"));
         }
-        self.names.insert(name.to_vec(), number);
+        self.names.insert(name.into(), number);
         self.shown[number] = shown;
         Ok(number)
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Deref;
 
 /// Longest token kept without an allocation, in octets.
-const SHORT: usize = 22;
+const SHORT: usize = 30;
 
 /// A token's text: an operator, a delimiter, an atom, or a quoted string with its quotes.
 #[derive(Clone)]
@@ -80,7 +80,7 @@ mod tests {
             assert_eq!(Token::new(&text)[..], text[..]);
             assert_eq!(Token::new(&text).clone(), Token::new(&text));
         }
-        assert_eq!(size_of::<Token>(), 24);
+        assert_eq!(size_of::<Token>(), 32);
         assert_eq!(Token::new(b"Host").bit(), Token::new(b"hOSt").bit());
     }
 }

@@ -10,7 +10,7 @@ use crate::envelope::{Delivery, Envelope, Mailer, Recipient, Source};
 use crate::log;
 use crate::policy::{self, Admission, Connections};
 use crate::proto::smtp::{Answer, Ask, Begin, Kind, Rcpt, Said, Then};
-use crate::route::{Admitted, Client, ClientName, Steps};
+use crate::route::{Admitted, Client, ClientName, Steps, Told};
 use crate::spool::Id;
 use crate::status::{Enhanced, Failure, Reply};
 use crate::users::LoggedIn;
@@ -63,6 +63,8 @@ struct Txn {
     incoming: Option<Incoming>,
     /// What becomes of the message, by the client, the sender and the recipients.
     fate: Admitted,
+    /// What the rules are told for each recipient.
+    told: Option<Told>,
 }
 
 impl SmtpService {
@@ -116,6 +118,7 @@ impl SmtpService {
             login: self.login.as_ref().map(|l| l.account().name()),
             is_trusted: self.is_trusted(),
             tls: begin.and_then(|b| b.tls.as_ref()).map(|(version, cipher)| (version.as_str(), cipher.as_str())),
+            told: None,
         }
     }
 
@@ -136,8 +139,11 @@ impl SmtpService {
         let note = wishes::grant(&mut begin.mail.handling, self.is_trusted());
         let id = Id::new(now.time);
         let mut fate = self.fate.clone();
+        let mut told = None;
         if self.asks_the_rules() {
             let client = self.client(Some(&begin));
+            told = Some(client.tell(begin.mail.sender.as_ref()));
+            let client = Client { told: told.as_ref(), ..client };
             let verdict = self.desk.gate.router.check_sender(&client, begin.mail.sender.as_ref());
             let verdict = verdict.map_err(|failure| {
                 log::event("sender-refused")
@@ -158,6 +164,7 @@ impl SmtpService {
             accepted: Vec::new(),
             incoming: None,
             fate,
+            told,
         }));
         Ok(note)
     }
@@ -192,7 +199,7 @@ impl SmtpService {
         let routed = match &back {
             Some(back) => gate.router.resolve(back).map(|deliveries| (Admitted::Yes, deliveries)),
             None if self.asks_the_rules() => {
-                let client = self.client(Some(&txn.begin));
+                let client = Client { told: txn.told.as_ref(), ..self.client(Some(&txn.begin)) };
                 gate.router.check_recipient(&client, sender, &rcpt.address, &Steps::unwanted())
             }
             None if self.desk.kind == Kind::Lmtp && !is_ours && !is_fetched => {

@@ -48,7 +48,10 @@ pub enum Target {
 impl Aliases {
     /// The entry of a local part or whole address.
     pub fn find(&self, key: &str) -> Option<&Alias> {
-        self.map.get(&key.to_lowercase())
+        match key.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
+            true => self.map.get(key),
+            false => self.map.get(&key.to_lowercase()),
+        }
     }
 
     /// Sets an entry, in the place of one of that key.

@@ -69,8 +69,8 @@ pub struct Sorted {
 impl Postman {
     /// The rule that this delivery has, if it has one.
     pub fn rule(&self, delivery: &Delivery, now: Timestamp) -> Result<Option<Rule>, Failure> {
-        let account = self.account(delivery)?;
-        self.filters.rule(&self.home(delivery)?, account.as_deref(), now)
+        let (account, home) = self.owner(delivery)?;
+        self.filters.rule(&home, account.as_deref(), now)
     }
 
     /// The rule of a system account; we run as that.
