@@ -179,6 +179,9 @@ pub fn normal_domain(domain: &str) -> Result<String, AddressError> {
             None => Err(AddressError::Domain),
         };
     }
+    if is_normal(domain) {
+        return Ok(domain.to_string());
+    }
     let domain = domain.strip_suffix('.').unwrap_or(domain);
     let ascii = if domain.is_ascii() {
         domain.to_ascii_lowercase()
@@ -199,6 +202,24 @@ pub fn normal_domain(domain: &str) -> Result<String, AddressError> {
     Ok(ascii)
 }
 
+/// True for a host name that has its normal form already, as nearly all have.
+fn is_normal(domain: &str) -> bool {
+    let (mut length, mut last) = (0, b'.');
+    for byte in domain.bytes() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'_' => length += 1,
+            b'-' if length > 0 => length += 1,
+            b'.' if length > 0 && last != b'-' => length = 0,
+            _ => return false,
+        }
+        if length > 63 {
+            return false;
+        }
+        last = byte;
+    }
+    length > 0 && last != b'-' && domain.len() <= DOMAIN_LIMIT
+}
+
 /// Address-literal of RFC 5321 §4.1.3.
 fn literal(domain: &str) -> Option<IpAddr> {
     let inner = domain.strip_prefix('[')?.strip_suffix(']')?;
@@ -211,6 +232,36 @@ fn literal(domain: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_normal_domain_is_one_that_stays_as_it_is() {
+        let long = format!("{}.test", "a".repeat(64));
+        let most = format!("{}.test", "a".repeat(63));
+        let many = ["abcdefg."; 40].concat() + "test";
+        for (domain, is_good) in [
+            ("example.test", true),
+            ("a", true),
+            ("_dmarc.x-1.test", true),
+            ("xn--bcher-kva.example", true),
+            (most.as_str(), true),
+            (long.as_str(), false),
+            (many.as_str(), false),
+            ("", false),
+            (".", false),
+            (".a", false),
+            ("a..b", false),
+            ("-a.b", false),
+            ("a-.b", false),
+            ("a.b-", false),
+            ("a b", false),
+            ("a/b", false),
+        ] {
+            assert_eq!(is_normal(domain), is_good, "{domain}");
+            assert_eq!(normal_domain(domain).ok().as_deref() == Some(domain), is_good, "{domain}");
+        }
+        assert!(!is_normal("a.b.") && normal_domain("a.b.").as_deref() == Ok("a.b"));
+        assert!(!is_normal("A.b") && normal_domain("A.b").as_deref() == Ok("a.b"));
+    }
 
     #[test]
     fn parse_and_print_agree() {

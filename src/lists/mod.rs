@@ -45,7 +45,7 @@ use members::Members;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 /// How long a change waits for another one.
@@ -78,6 +78,8 @@ pub struct Lists {
     etc: PathBuf,
     spool: PathBuf,
     seen: Arc<Mutex<HashMap<ListName, Seen>>>,
+    /// The folder of all lists, as it was seen last: many sites have none.
+    folder: Arc<RwLock<Option<fsx::Seen>>>,
 }
 
 /// What was read of one list, and the states of the files it was read from.
@@ -102,7 +104,23 @@ pub struct List {
 impl Lists {
     /// The lists of a site.
     pub fn of(site: &Site) -> Lists {
-        Lists { etc: site.root.etc.join("lists"), spool: site.root.spool.join("lists"), seen: Default::default() }
+        let (etc, spool) = (site.root.etc.join("lists"), site.root.spool.join("lists"));
+        Lists { etc, spool, seen: Default::default(), folder: Default::default() }
+    }
+
+    /// True when there is not even the folder of lists.
+    fn is_unused(&self) -> bool {
+        let held = self.folder.read().unwrap_or_else(PoisonError::into_inner);
+        match held.as_ref().filter(|seen| seen.is_current()) {
+            Some(seen) => seen.identity().is_none(),
+            None => {
+                drop(held);
+                let seen = fsx::Seen::of(&self.etc);
+                let is_missing = seen.identity().is_none();
+                *self.folder.write().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+                is_missing
+            }
+        }
     }
 
     /// True when the list exists, whatever its settings say.
@@ -113,7 +131,7 @@ impl Lists {
     /// The list and the role that an address means.
     pub fn role_of(&self, address: &Address) -> Option<(ListName, Role)> {
         // Most sites, and most domains, have no list; one look then tells.
-        if !self.etc.join(address.domain()).is_dir() {
+        if self.is_unused() || !self.etc.join(address.domain()).is_dir() {
             return None;
         }
         readings(address).into_iter().find(|(name, _)| self.has(name))

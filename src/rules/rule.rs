@@ -120,6 +120,7 @@ pub struct Matching<'a> {
 
 impl Matching<'_> {
     /// Counts steps down; false when they are used up.
+    #[inline]
     fn spend(&self, steps: usize) -> bool {
         self.steps.set(self.steps.get().saturating_sub(steps as u64));
         self.steps.get() > 0
@@ -175,6 +176,7 @@ impl Rule {
     }
 
     /// True when a workspace of these tokens, with these [`Token::bit`]s, is worth a search.
+    #[inline]
     pub fn may_match(&self, workspace: &[Token], bits: u64) -> bool {
         let same = |literal: &Option<Token>, token: Option<&Token>| match literal {
             Some(literal) => token.is_some_and(|t| t.eq_ignore_ascii_case(literal)),

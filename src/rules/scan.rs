@@ -100,6 +100,7 @@ impl Alphabet {
         Alphabet { kinds, plain }
     }
 
+    #[inline]
     fn kind(&self, byte: u8) -> Kind {
         self.kinds[usize::from(byte)]
     }

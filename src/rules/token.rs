@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Deref;
 
 /// Longest token kept without an allocation, in octets.
-const SHORT: usize = 30;
+const SHORT: usize = 29;
 
 /// A token's text: an operator, a delimiter, an atom, or a quoted string with its quotes.
 #[derive(Clone)]
@@ -14,43 +14,56 @@ pub struct Token(Text);
 
 #[derive(Clone)]
 enum Text {
-    Short(u8, [u8; SHORT]),
-    Long(Box<[u8]>),
+    /// Length, number of the bit, octets.
+    Short(u8, u8, [u8; SHORT]),
+    /// Number of the bit, octets.
+    Long(u8, Box<[u8]>),
 }
 
 impl Token {
     /// A token of this text.
     pub fn new(text: &[u8]) -> Token {
+        let bit = number(text);
         if text.len() > SHORT {
-            return Token(Text::Long(text.into()));
+            return Token(Text::Long(bit, text.into()));
         }
         let mut bytes = [0; SHORT];
         bytes[..text.len()].copy_from_slice(text);
-        Token(Text::Short(text.len() as u8, bytes))
+        Token(Text::Short(text.len() as u8, bit, bytes))
     }
 
     /// True when it is this operator (whatever name follows).
+    #[inline]
     pub fn is(&self, operator: u8) -> bool {
         self.first() == Some(&operator)
     }
 
     /// One bit of 64 chosen by the text without regard to case: a rule whose literals' bits are not all in the workspace
     /// can't match.
+    #[inline]
     pub fn bit(&self) -> u64 {
-        let first = self.first().copied().unwrap_or(0).to_ascii_lowercase();
-        let last = self.last().copied().unwrap_or(0).to_ascii_lowercase();
-        let mixed = u64::from(first) * 31 + u64::from(last) * 7 + self.len() as u64;
-        1 << (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
+        match &self.0 {
+            Text::Short(_, bit, _) | Text::Long(bit, _) => 1 << bit,
+        }
     }
+}
+
+/// The number of a text's bit.
+fn number(text: &[u8]) -> u8 {
+    let first = text.first().copied().unwrap_or(0).to_ascii_lowercase();
+    let last = text.last().copied().unwrap_or(0).to_ascii_lowercase();
+    let mixed = u64::from(first) * 31 + u64::from(last) * 7 + text.len() as u64;
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as u8
 }
 
 impl Deref for Token {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Text::Short(length, bytes) => &bytes[..usize::from(*length)],
-            Text::Long(bytes) => bytes,
+            Text::Short(length, _, bytes) => &bytes[..usize::from(*length)],
+            Text::Long(_, bytes) => bytes,
         }
     }
 }

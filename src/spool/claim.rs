@@ -132,6 +132,29 @@ impl Read for MessageText {
         self.left -= n as u64;
         Ok(n)
     }
+
+    /// The length is known: one call of the system for most messages.
+    fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let before = buffer.len();
+        let left = usize::try_from(self.left).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        buffer.try_reserve_exact(left)?;
+        buffer.resize(before + left, 0);
+        let mut filled = before;
+        while filled < buffer.len() {
+            match self.read(&mut buffer[filled..]) {
+                // The file was cut short.
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => {
+                    buffer.truncate(filled);
+                    return Err(e);
+                }
+            }
+        }
+        buffer.truncate(filled);
+        Ok(filled - before)
+    }
 }
 
 fn is_no_file(path: &Path) -> bool {

@@ -6,6 +6,7 @@
 use super::torn::Torn;
 use crate::clock::Timestamp;
 use crate::fsx;
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -121,10 +122,17 @@ fn deliver_batch(draft: &mut fsx::Draft, dirs: &[PathBuf], targets: &[PathBuf]) 
     linked.into_iter().zip(dirs.iter().zip(targets)).map(settle).collect()
 }
 
-/// Links into each of these mailboxes. Half of the work of a link is finding its place, which two can do at once.
+/// Links into each of these mailboxes. Most of the work of a link is finding its place: the way that all have in common is gone once, and
+/// two can look at once.
 fn link_all(draft: &Path, dirs: &[PathBuf], targets: &[PathBuf]) -> Vec<io::Result<()>> {
+    let known = Known::of(draft, dirs);
     let link_some = |dirs: &[PathBuf], targets: &[PathBuf]| -> Vec<io::Result<()>> {
-        let link = |(dir, target): (&PathBuf, &PathBuf)| with_folders(dir, || fsx::link(draft, target));
+        let link = |(dir, target): (&PathBuf, &PathBuf)| {
+            with_folders(dir, || match &known {
+                Some(known) => known.link(target),
+                None => fsx::link(draft, target),
+            })
+        };
         dirs.iter().zip(targets).map(link).collect()
     };
     if dirs.len() < THREADS_FROM {
@@ -142,6 +150,28 @@ fn link_all(draft: &Path, dirs: &[PathBuf], targets: &[PathBuf]) -> Vec<io::Resu
         }
         results
     })
+}
+
+/// Where links begin and end, as far as all of them go the same way.
+struct Known<'a> {
+    from: fsx::Dir,
+    name: &'a OsStr,
+    to: fsx::Dir,
+    way: &'a Path,
+}
+
+impl<'a> Known<'a> {
+    /// `None` where a folder can't be held open, such as one behind a symbolic link: then each link goes all the way.
+    fn of(draft: &'a Path, dirs: &'a [PathBuf]) -> Option<Known<'a>> {
+        let way = dirs.first()?.ancestors().find(|way| dirs.iter().all(|dir| dir.starts_with(way)))?;
+        let from = fsx::Dir::open(draft.parent()?).ok()?;
+        Some(Known { from, name: draft.file_name()?, to: fsx::Dir::open(way).ok()?, way })
+    }
+
+    fn link(&self, target: &Path) -> io::Result<()> {
+        let rest = target.strip_prefix(self.way).map_err(io::Error::other)?;
+        self.from.link(self.name, &self.to, rest.as_os_str())
+    }
 }
 
 fn deliver_one(draft: &mut fsx::Draft, dir: &Path, target: &Path) -> io::Result<()> {
