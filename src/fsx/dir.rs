@@ -2,6 +2,7 @@
 
 use super::context;
 use super::fault::checkpoint;
+use nix::dir::Type;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
@@ -14,6 +15,24 @@ use std::path::{Path, PathBuf};
 /// Calls for each name in a directory, in no order; `.` and `..` are left out. It costs little for each: directories may hold
 /// hundreds of thousands.
 pub fn each_name(path: &Path, mut act: impl FnMut(&OsStr)) -> io::Result<()> {
+    each_entry(path, |name, _| act(name))
+}
+
+/// Calls for the name of each regular file in a directory, as [`each_name`] does.
+pub fn each_file(path: &Path, mut act: impl FnMut(&OsStr)) -> io::Result<()> {
+    each_entry(path, |name, kind| {
+        let is_file = match kind {
+            Some(kind) => kind == Type::File,
+            // Not all file systems tell.
+            None => std::fs::symlink_metadata(path.join(name)).is_ok_and(|metadata| metadata.is_file()),
+        };
+        if is_file {
+            act(name);
+        }
+    })
+}
+
+fn each_entry(path: &Path, mut act: impl FnMut(&OsStr, Option<Type>)) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mut dir = nix::dir::Dir::open(path, flags, Mode::empty()).map_err(|e| context("open", path, e.into()))?;
@@ -21,7 +40,7 @@ pub fn each_name(path: &Path, mut act: impl FnMut(&OsStr)) -> io::Result<()> {
         let entry = entry.map_err(|e| context("read", path, e.into()))?;
         match entry.file_name().to_bytes() {
             b"." | b".." => {}
-            name => act(OsStr::from_bytes(name)),
+            name => act(OsStr::from_bytes(name), entry.file_type()),
         }
     }
     Ok(())
@@ -78,6 +97,12 @@ impl Dir {
         let opened = openat(&self.file, name, flags, Mode::empty()).map_err(io::Error::from).map(File::from);
         let checked = opened.and_then(|file| super::regular(&file).map(|metadata| (file, metadata)));
         checked.map_err(|e| context("open", &self.path(name), e))
+    }
+
+    /// As [`super::read_into`].
+    pub fn read_into(&self, name: &OsStr, buffer: &mut Vec<u8>) -> io::Result<()> {
+        let (file, metadata) = self.open_read(name)?;
+        super::fill(file, metadata.len(), buffer).map_err(|e| context("read", &self.path(name), e))
     }
 
     /// As [`super::link`].

@@ -18,10 +18,10 @@ mod identity;
 mod lock;
 mod publish;
 
-pub use dir::{Dir, each_name, remove_tree};
+pub use dir::{Dir, each_file, each_name, remove_tree};
 pub use identity::{Glance, Identity, Seen};
 pub use lock::{Lock, LockError};
-pub use publish::{BUFFER, Draft, replace, replace_cache, replace_first, replace_link, sync_all};
+pub use publish::{BUFFER, Draft, replace, replace_by, replace_cache, replace_first, replace_link, sync_all};
 
 use fault::checkpoint;
 use nix::fcntl::OFlag;
@@ -101,14 +101,19 @@ fn regular(file: &File) -> io::Result<fs::Metadata> {
 
 /// Reads a whole file that nobody changes into a buffer whose memory, and what of its length fits, is used again.
 pub fn read_into(path: &Path, buffer: &mut Vec<u8>) -> io::Result<()> {
-    use std::io::Read;
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
         .open(path)
         .map_err(|e| context("open", path, e))?;
     let size = regular(&file).map_err(|e| context("open", path, e))?.len();
-    let size = usize::try_from(size).map_err(|_| context("read", path, io::ErrorKind::FileTooLarge.into()))?;
+    fill(file, size, buffer).map_err(|e| context("read", path, e))
+}
+
+/// Reads a file of this size from its beginning.
+fn fill(mut file: File, size: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+    use std::io::Read;
+    let size = usize::try_from(size).map_err(|_| io::ErrorKind::FileTooLarge)?;
     buffer.resize(size, 0);
     let mut filled = 0;
     while filled < size {
@@ -116,7 +121,7 @@ pub fn read_into(path: &Path, buffer: &mut Vec<u8>) -> io::Result<()> {
             Ok(0) => break,
             Ok(n) => filled += n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(context("read", path, e)),
+            Err(e) => return Err(e),
         }
     }
     buffer.truncate(filled);

@@ -35,6 +35,11 @@ impl Draft {
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.size += bytes.len() as u64;
         self.is_synced = false;
+        if bytes.len() >= BUFFER {
+            // As it is, without a copy of it.
+            self.flush()?;
+            return self.file.as_mut().map_or(Ok(()), |file| write_all(file, &self.path, bytes));
+        }
         self.pending.extend_from_slice(bytes);
         if self.pending.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
@@ -189,15 +194,24 @@ pub fn sync_all(drafts: &mut [&mut Draft]) -> io::Result<()> {
 ///
 /// Readers see the old text or the new one. `mode` is set exactly, whatever the umask.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    replace_first(path, bytes, mode)?;
+    replace_by(path, mode, |draft| draft.write(bytes))
+}
+
+/// The same where the bytes are not at hand all at once.
+pub fn replace_by(path: &Path, mode: u32, write: impl FnOnce(&mut Draft) -> io::Result<()>) -> io::Result<()> {
+    replace_first_by(path, mode, write)?;
     path.parent().map_or(Ok(()), sync_dir)
 }
 
 /// The same, but for the directory, which the caller syncs before it tells anyone: for who has more to do there or elsewhere first.
 pub fn replace_first(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace_first_by(path, mode, |draft| draft.write(bytes))
+}
+
+fn replace_first_by(path: &Path, mode: u32, write: impl FnOnce(&mut Draft) -> io::Result<()>) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let mut draft = beside(path, mode);
-    draft.write(bytes)?;
+    write(&mut draft)?;
     draft.file()?.set_permissions(std::fs::Permissions::from_mode(mode))?;
     // The administrator changes a file that a service owns: it stays the service's.
     if nix::unistd::geteuid().is_root()

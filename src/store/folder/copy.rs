@@ -1,18 +1,23 @@
 //! Copying by hard links, moving by renames.
 
+use super::log::Batch;
 use super::look::{self, Dirs, is_clean};
 use super::name::{self, Place, Shown};
 use super::record::Record;
 use super::state::Stamp;
 use super::writer::Writer;
-use super::{Folder, FolderError};
+use super::{Folder, FolderError, threads};
+use crate::clock::Timestamp;
 use crate::fsx::{self, Dir};
-use crate::mailbox::{Entry, Flags, Keywords, Uid, UidSet};
+use crate::mailbox::{Entry, Flags, Keywords, ModSeq, Uid, UidSet};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+/// So many messages are sent at a time: meanwhile a second thread names the next ones and records those before.
+const CHUNK: usize = 4096;
 
 /// A message on its way.
 struct Traveller {
@@ -20,6 +25,8 @@ struct Traveller {
     file_size: u64,
     place: Place,
     name: Vec<u8>,
+    /// What it will be called; empty until it is its turn.
+    new_name: Vec<u8>,
 }
 
 /// How it travels.
@@ -83,6 +90,7 @@ impl Folder {
                 file_size: state.rows[index].file_size,
                 place: state.rows[index].place,
                 name: state.name(index),
+                new_name: Vec::new(),
             };
             (state.indexes(uids).map(traveller).collect(), state.snapshot.keywords.clone())
         })
@@ -110,35 +118,66 @@ impl Folder {
         }
         let (sources, target_dirs) = (Dirs::new(&self.dir), Dirs::new(&target.dir));
         let road = Road { sources: &sources, target_cur: target_dirs.at(Place::Cur)?, target, by };
-        let (names, mut result) = road.send_all(&writer, &mut travellers, &self.dir);
-        let (modseq, mut uid, now) = (writer.next_modseq(), writer.state().snapshot.uid_next, writer.now());
-        let mut pairs = Vec::with_capacity(travellers.len());
-        // Where each came from; what it is called now is in the records.
-        let mut done: Vec<(Place, Vec<u8>)> = Vec::with_capacity(travellers.len());
-        for (Traveller { entry, file_size, place, name: from }, name) in travellers.into_iter().zip(names) {
-            let Some(name) = name else { continue };
-            done.push((place, from));
-            pairs.push((entry.uid, uid));
-            let entry = Entry { uid, modseq, save_date: now, ..entry };
-            records.push(Record::Added { entry, file_size, place: Place::Cur, name });
-            match uid.next() {
-                Some(next) => uid = next,
-                None => result = result.and(Err(FolderError::Full)),
-            }
+        let mut arrivals = Arrivals::new(&writer, records, travellers.len());
+        let mut result = road.send_all(&writer, travellers, &self.dir, &mut arrivals);
+        if result.is_ok() && !arrivals.done.is_empty() {
+            result = road.sync(&arrivals.done).map_err(FolderError::from);
         }
-        if result.is_ok() && !done.is_empty() {
-            result = road.sync(&done).map_err(FolderError::from);
-        }
-        if result.is_ok() && !done.is_empty() {
-            records.push(writer.own_change(&[Place::Cur]));
-            result = writer.commit(&records, true);
+        if result.is_ok() && !arrivals.done.is_empty() {
+            arrivals.batch.push(writer.own_change(&[Place::Cur]));
+            result = writer.commit_batch(&mut arrivals.batch, true);
         }
         if let Err(error) = result {
-            road.undo(&done, &records);
+            road.undo(&arrivals.done, arrivals.batch.records());
             return Err(error);
         }
         writer.tidy();
+        let Arrivals { pairs, done, batch, .. } = arrivals;
+        threads::give_back(done);
+        threads::give_back(batch.into_records());
         Ok(pairs)
+    }
+}
+
+/// What has arrived.
+struct Arrivals {
+    modseq: ModSeq,
+    now: Timestamp,
+    /// The next identifier.
+    uid: Uid,
+    batch: Batch,
+    pairs: Vec<(Uid, Uid)>,
+    /// Where each came from; what it is called now is in the batch.
+    done: Vec<(Place, Vec<u8>)>,
+}
+
+impl Arrivals {
+    fn new(writer: &Writer<'_>, records: Vec<Record>, count: usize) -> Arrivals {
+        Arrivals {
+            modseq: writer.next_modseq(),
+            now: writer.now(),
+            uid: writer.state().snapshot.uid_next,
+            batch: Batch::new(records),
+            pairs: Vec::with_capacity(count),
+            done: Vec::with_capacity(count),
+        }
+    }
+
+    /// Records these. Without identifiers for all of them it fails; those without one of their own have arrived all the same.
+    fn note(&mut self, travellers: Vec<Traveller>) -> Result<(), FolderError> {
+        let mut result = Ok(());
+        for Traveller { entry, file_size, place, name, new_name } in travellers {
+            let uid = self.uid;
+            match uid.next() {
+                Some(next) => self.uid = next,
+                None => result = Err(FolderError::Full),
+            }
+            self.done.push((place, name));
+            self.pairs.push((entry.uid, uid));
+            let entry = Entry { uid, modseq: self.modseq, save_date: self.now, ..entry };
+            self.batch.push(Record::Added { entry, file_size, place: Place::Cur, name: new_name });
+        }
+        result
     }
 }
 
@@ -151,62 +190,62 @@ struct Road<'a> {
 }
 
 impl Road<'_> {
-    /// Sends all of them. The names that those have got that were sent; where one came from after another
-    /// program had moved it is noted in it.
+    /// Sends all of them. Whatever has arrived is noted, also when not all has.
     fn send_all(
         &self,
         writer: &Writer<'_>,
-        travellers: &mut [Traveller],
+        travellers: Vec<Traveller>,
         source: &Path,
-    ) -> (Vec<Option<Vec<u8>>>, Result<(), FolderError>) {
-        let known = |size: u64| Some(size).filter(|size| *size != Entry::UNKNOWN_SIZE);
-        // Their names, `Err` where there was no such file; `None` behind an error.
-        let mut sent: Vec<Option<Result<Vec<u8>, Vec<u8>>>> = Vec::with_capacity(travellers.len());
+        arrivals: &mut Arrivals,
+    ) -> Result<(), FolderError> {
+        let mut waiting = travellers.into_iter();
+        let mut next_named = || {
+            let mut chunk: Vec<Traveller> = waiting.by_ref().take(CHUNK).collect();
+            chunk.iter_mut().for_each(|traveller| traveller.new_name = new_name(writer, traveller));
+            chunk
+        };
+        let (mut chunk, mut sent) = (next_named(), Vec::new());
         let mut result = Ok(());
-        for Traveller { entry, file_size, place, name: from } in travellers.iter() {
-            let mut name = match known(*file_size) {
-                Some(file_size) => writer.fresh_name(file_size, known(entry.size)),
-                None => writer.unsized_name(),
+        while !chunk.is_empty() && result.is_ok() {
+            let mut beside = || {
+                let noted = arrivals.note(std::mem::take(&mut sent));
+                (noted, next_named())
             };
-            name::print(Shown::of(entry.flags), &mut name);
-            match self.send(*place, from, &name) {
-                Ok(()) => sent.push(Some(Ok(name))),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => sent.push(Some(Err(name))),
-                Err(e) => {
-                    result = Err(e.into());
-                    break;
-                }
-            }
+            let is_worth_it = chunk.len() == CHUNK;
+            let ((arrived, went), (noted, next)) = match is_worth_it {
+                true => threads::both(|| self.send_chunk(std::mem::take(&mut chunk), source), beside),
+                false => (self.send_chunk(std::mem::take(&mut chunk), source), beside()),
+            };
+            result = noted.and(went);
+            (sent, chunk) = (arrived, next);
         }
-        sent.resize(travellers.len(), None);
-        // Renamed by another program meanwhile, or gone.
+        let noted = arrivals.note(sent);
+        result.and(noted)
+    }
+
+    /// Sends these. Those that have arrived: not those that are gone, nor those behind an error. Where one came from after another program
+    /// had moved it is noted in it.
+    fn send_chunk(&self, chunk: Vec<Traveller>, source: &Path) -> (Vec<Traveller>, Result<(), FolderError>) {
+        let mut arrived = Vec::with_capacity(chunk.len());
         let mut moved_files = None;
-        let mut names = Vec::with_capacity(travellers.len());
-        for (traveller, sent) in travellers.iter_mut().zip(sent) {
-            names.push(match sent {
-                None => None,
-                Some(Ok(name)) => Some(name),
-                Some(Err(_)) if result.is_err() => None,
-                Some(Err(name)) => {
+        for mut traveller in chunk {
+            match self.send(traveller.place, &traveller.name, &traveller.new_name) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    // Renamed by another program meanwhile, or gone.
                     let moved = moved_files.get_or_insert_with(|| look::by_base(source).unwrap_or_default());
-                    match moved.get(name::split(&traveller.name).0) {
-                        Some((place, from)) => match self.send(*place, from, &name) {
-                            Ok(()) => {
-                                (traveller.place, traveller.name) = (*place, from.clone());
-                                Some(name)
-                            }
-                            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-                            Err(e) => {
-                                result = Err(e.into());
-                                None
-                            }
-                        },
-                        None => None,
+                    let Some((place, name)) = moved.get(name::split(&traveller.name).0) else { continue };
+                    match self.send(*place, name, &traveller.new_name) {
+                        Ok(()) => (traveller.place, traveller.name) = (*place, name.clone()),
+                        Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                        Err(e) => return (arrived, Err(e.into())),
                     }
                 }
-            });
+                Err(e) => return (arrived, Err(e.into())),
+            }
+            arrived.push(traveller);
         }
-        (names, result)
+        (arrived, Ok(()))
     }
 
     /// Makes it durable, first where they are now.
@@ -250,6 +289,18 @@ impl Road<'_> {
             other => other,
         }
     }
+}
+
+/// What a message is called where it goes.
+fn new_name(writer: &Writer<'_>, traveller: &Traveller) -> Vec<u8> {
+    let known = |size: u64| Some(size).filter(|size| *size != Entry::UNKNOWN_SIZE);
+    let Traveller { entry, file_size, .. } = traveller;
+    let mut name = match known(*file_size) {
+        Some(file_size) => writer.fresh_name(file_size, known(entry.size)),
+        None => writer.unsized_name(),
+    };
+    name::print(Shown::of(entry.flags), &mut name);
+    name
 }
 
 /// Copies where no link is possible: through the target's `tmp`.

@@ -26,6 +26,8 @@ use std::path::Path;
 pub const VERSION: u32 = 1;
 /// The log's name.
 pub const NAME: &str = "em-uids";
+/// Records that are printed at once ([`print_in_pieces`]).
+const PIECE: usize = 8192;
 /// Messages of one batch of a log written anew: what one flipped bit can cost.
 const BATCH: usize = 1000;
 
@@ -181,7 +183,11 @@ fn batch(bytes: &[u8]) -> Option<(Option<&[u8]>, usize)> {
 }
 
 fn seal(lines: &[u8]) -> String {
-    format!("= {:08x}\n", crc32fast::hash(lines))
+    seal_of(crc32fast::hash(lines))
+}
+
+fn seal_of(checksum: u32) -> String {
+    format!("= {checksum:08x}\n")
 }
 
 enum Head {
@@ -229,10 +235,63 @@ fn parse_header(bytes: &[u8]) -> Head {
 
 /// Records as one batch.
 pub fn print<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<u8> {
-    let mut text = Vec::with_capacity(256);
-    records.into_iter().for_each(|record| record.print(&mut text));
-    text.extend_from_slice(seal(&text).as_bytes());
-    text
+    let mut lines = Vec::with_capacity(256);
+    records.into_iter().for_each(|record| record.print(&mut lines));
+    sealed(lines)
+}
+
+/// The same in pieces, for whoever writes the first ones out while the next are printed.
+pub fn print_in_pieces(records: &[Record], mut put: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let (mut lines, mut checksum) = (Vec::new(), crc32fast::Hasher::new());
+    for piece in records.chunks(PIECE) {
+        lines.clear();
+        piece.iter().for_each(|record| record.print(&mut lines));
+        checksum.update(&lines);
+        put(&lines)?;
+    }
+    put(seal_of(checksum.finalize()).as_bytes())
+}
+
+fn sealed(mut lines: Vec<u8>) -> Vec<u8> {
+    lines.extend_from_slice(seal(&lines).as_bytes());
+    lines
+}
+
+/// Many records of one batch, that are printed as they come.
+#[derive(Debug, Default)]
+pub struct Batch {
+    records: Vec<Record>,
+    lines: Vec<u8>,
+}
+
+impl Batch {
+    /// Of these records so far.
+    pub fn new(records: Vec<Record>) -> Batch {
+        let mut lines = Vec::new();
+        records.iter().for_each(|record| record.print(&mut lines));
+        Batch { records, lines }
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, record: Record) {
+        record.print(&mut self.lines);
+        self.records.push(record);
+    }
+
+    /// All of them.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// Their text, once.
+    pub fn take_text(&mut self) -> Vec<u8> {
+        sealed(std::mem::take(&mut self.lines))
+    }
+
+    /// They are done with.
+    pub fn into_records(self) -> Vec<Record> {
+        self.records
+    }
 }
 
 /// A whole log for this state.
@@ -272,6 +331,22 @@ mod tests {
             damaged[at] ^= 1;
             // Either it is seen to be damaged, or its end is no longer one and more is awaited.
             assert!(!matches!(batch(&damaged), Some((Some(_), _))), "bit at {at}");
+        }
+    }
+
+    #[test]
+    fn a_batch_is_the_same_in_pieces() {
+        let records: Vec<Record> =
+            (1..=2 * PIECE as u64 + 3).map(|n| Record::Highest(crate::mailbox::ModSeq::new(n).unwrap())).collect();
+        for count in [1, PIECE, PIECE + 1, records.len()] {
+            let (mut text, mut batch) = (Vec::new(), Batch::new(records[..1].to_vec()));
+            print_in_pieces(&records[..count], |piece| {
+                text.extend_from_slice(piece);
+                Ok(())
+            })
+            .unwrap();
+            records[1..count].iter().for_each(|record| batch.push(record.clone()));
+            assert!(text == print(&records[..count]) && batch.take_text() == text, "{count}");
         }
     }
 

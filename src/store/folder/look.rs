@@ -12,7 +12,7 @@ use crate::store::torn::Torn;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 pub const TICK_NS: i64 = 30_000_000;
 /// How long after our own change a directory is read again, for what others may have done at the same moment.
 const DOUBT_NS: i64 = 1_000_000_000;
+/// So many files are sorted by two threads.
+const MANY: usize = 20_000;
 /// So many files in `new` are read again at once after our own change there.
 const FEW: usize = 1000;
 
@@ -81,40 +83,66 @@ fn modified(dir: &Path, place: Place) -> io::Result<i64> {
     Ok(metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec()))
 }
 
+/// Names of message files as they were found, one behind another.
+#[derive(Debug, Default)]
+struct Names {
+    octets: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<(usize, Place)>,
+}
+
+impl Names {
+    /// With room for so many.
+    fn with_room(count: usize) -> Names {
+        Names { octets: Vec::with_capacity(count * 64), ends: Vec::with_capacity(count) }
+    }
+
+    /// Adds all message files of a directory.
+    fn list(&mut self, dir: &Path, place: Place) -> io::Result<()> {
+        let torn = (place == Place::New).then(Torn::new);
+        fsx::each_file(&dir.join(place.dir()), |name| {
+            let name = name.as_bytes();
+            if name.first() != Some(&b'.') && !torn.is_some_and(|torn| torn.takes(dir, name)) {
+                self.octets.extend_from_slice(name);
+                self.ends.push((self.octets.len(), place));
+            }
+        })
+    }
+
+    /// Those of both directories of a folder.
+    fn of(dir: &Path) -> io::Result<Names> {
+        let mut names = Names::default();
+        Place::ALL.into_iter().try_for_each(|place| names.list(dir, place)).map(|()| names)
+    }
+
+    fn files(&self) -> impl ExactSizeIterator<Item = Found<'_>> {
+        let mut from = 0;
+        self.ends.iter().map(move |(end, place)| {
+            let name = &self.octets[from..*end];
+            from = *end;
+            Found::new(name, *place)
+        })
+    }
+}
+
 /// A file that was found.
-#[derive(Debug)]
-struct Found {
-    name: Vec<u8>,
+#[derive(Debug, Clone, Copy)]
+struct Found<'a> {
+    name: &'a [u8],
     place: Place,
     /// Where its base ends.
     split: usize,
 }
 
-impl Found {
-    fn new(name: Vec<u8>, place: Place) -> Found {
-        let split = name::split(&name).0.len();
-        Found { name, place, split }
+impl<'a> Found<'a> {
+    fn new(name: &'a [u8], place: Place) -> Found<'a> {
+        Found { name, place, split: name::split(name).0.len() }
     }
 
     /// As [`name::split`].
-    fn split(&self) -> (&[u8], &[u8]) {
+    fn split(&self) -> (&'a [u8], &'a [u8]) {
         self.name.split_at(self.split)
     }
-}
-
-/// All message files of a directory.
-fn list(dir: &Path, place: Place, found: &mut Vec<Found>) -> io::Result<()> {
-    let path = dir.join(place.dir());
-    let torn = (place == Place::New).then(Torn::new);
-    for entry in std::fs::read_dir(&path).map_err(|e| fsx::context("read", &path, e))? {
-        let entry = entry?;
-        let name = entry.file_name().into_vec();
-        let is_message = name.first() != Some(&b'.') && entry.file_type().is_ok_and(|t| t.is_file());
-        if is_message && !torn.is_some_and(|torn| torn.takes(dir, &name)) {
-            found.push(Found::new(name, place));
-        }
-    }
-    Ok(())
 }
 
 /// Files by the part of their names that never changes.
@@ -122,12 +150,22 @@ pub type ByBase = HashMap<Vec<u8>, (Place, Vec<u8>)>;
 
 /// Where all message files of a folder lie now, by base: for one that another program has renamed.
 pub fn by_base(dir: &Path) -> io::Result<ByBase> {
-    let mut found = Vec::new();
-    for place in Place::ALL {
-        list(dir, place, &mut found)?;
+    let names = Names::of(dir)?;
+    Ok(names.files().map(|f| (f.split().0.to_vec(), (f.place, f.name.to_vec()))).collect())
+}
+
+/// Sorts by what [`name::arrival_order`] says, then by name; a large list by two threads.
+fn sort(order: &mut [((u64, u64), Found<'_>)]) {
+    let compare = |(a, file_a): &((u64, u64), Found<'_>), (b, file_b): &((u64, u64), Found<'_>)| {
+        a.cmp(b).then_with(|| file_a.name.cmp(file_b.name))
+    };
+    if order.len() >= MANY {
+        let (left, right) = order.split_at_mut(order.len() / 2);
+        threads::both(|| left.sort_unstable_by(compare), || right.sort_unstable_by(compare));
+        // Two sorted halves are merged by a stable sort.
+        return order.sort_by(compare);
     }
-    let file = |f: Found| (f.split().0.to_vec(), (f.place, f.name));
-    Ok(found.into_iter().map(file).collect())
+    order.sort_unstable_by(compare);
 }
 
 impl Writer<'_> {
@@ -144,12 +182,12 @@ impl Writer<'_> {
         }
         // What comes into `cur` has left `new`, so that both are read when `cur` is.
         let is_whole = !known[Place::Cur as usize];
-        let mut found = Vec::with_capacity(if is_whole { self.state().rows.len() + 16 } else { 16 });
-        list(self.dir(), Place::New, &mut found)?;
+        let mut found = Names::with_room(if is_whole { self.state().rows.len() + 16 } else { 16 });
+        found.list(self.dir(), Place::New)?;
         if is_whole {
-            list(self.dir(), Place::Cur, &mut found)?;
+            found.list(self.dir(), Place::Cur)?;
         }
-        let mut records = self.compare(found, is_whole)?;
+        let mut records = self.compare(&found, is_whole)?;
         let is_change = !records.is_empty();
         let durable = records.iter().any(|r| !matches!(r, Record::Named { .. }));
         let mut stamps = self.state().stamps;
@@ -188,18 +226,22 @@ impl Writer<'_> {
     }
 
     /// What the files found mean: records of all differences.
-    fn compare(&mut self, found: Vec<Found>, is_whole: bool) -> Result<Vec<Record>, FolderError> {
+    fn compare(&mut self, names: &Names, is_whole: bool) -> Result<Vec<Record>, FolderError> {
         let state = self.state();
+        let found = names.files();
         let mut records = Vec::new();
         let mut changes: BTreeMap<(u8, u32, u8, u32), UidSet> = BTreeMap::new();
         let mut seen = vec![false; state.rows.len()];
-        let mut fresh: BTreeMap<Vec<u8>, Found> = BTreeMap::new();
+        let mut fresh: BTreeMap<&[u8], Found<'_>> = BTreeMap::new();
         let mut doubles = Vec::new();
-        let by_base: HashMap<&[u8], usize> =
-            if found.is_empty() { HashMap::new() } else { (0..state.rows.len()).map(|i| (state.base(i), i)).collect() };
-        let known_keywords = learn_letters(state, &found, &mut records);
+        let by_base: HashMap<&[u8], usize> = match found.len() {
+            0 => HashMap::new(),
+            _ => (0..state.rows.len()).map(|i| (state.base(i), i)).collect(),
+        };
+        let known_keywords = learn_letters(state, names, &mut records);
         // With the order in which they came.
-        let mut order: Vec<((u64, u64), Found)> = Vec::new();
+        let mut order: Vec<((u64, u64), Found<'_>)> =
+            Vec::with_capacity(if by_base.is_empty() { found.len() } else { 0 });
         for file in found {
             let (base, info) = file.split();
             if base.is_empty() {
@@ -209,7 +251,7 @@ impl Writer<'_> {
                 if by_base.is_empty() {
                     // The first look at a mailbox: nothing to compare with but each other, which sorting does.
                     order.push((name::arrival_order(base), file));
-                } else if let Some(other) = fresh.insert(base.to_vec(), file) {
+                } else if let Some(other) = fresh.insert(base, file) {
                     doubles.push(other);
                 }
                 continue;
@@ -242,10 +284,10 @@ impl Writer<'_> {
         let gone: Vec<usize> =
             (0..seen.len()).filter(|i| !seen[*i] && (is_whole || state.rows[*i].place == Place::New)).collect();
         let gone = self.confirm_gone(gone, known_keywords, &mut records, &mut changes)?;
-        order.extend(fresh.into_iter().map(|(base, found)| (name::arrival_order(&base), found)));
-        order.sort_unstable_by(|(a, file_a), (b, file_b)| a.cmp(b).then_with(|| file_a.name.cmp(&file_b.name)));
+        order.extend(fresh.into_iter().map(|(base, found)| (name::arrival_order(base), found)));
+        sort(&mut order);
         // Of two files with the same base that came at once, one is a double.
-        let is_double = |(time, file): &((u64, u64), Found), (before, other): &((u64, u64), Found)| {
+        let is_double = |(time, file): &((u64, u64), Found<'_>), (before, other): &((u64, u64), Found<'_>)| {
             time == before && file.split().0 == other.split().0
         };
         let mut index = 1;
@@ -256,7 +298,8 @@ impl Writer<'_> {
                 index += 1;
             }
         }
-        let settled = self.settle_doubles(doubles)?.into_iter();
+        let settled = self.settle_doubles(doubles)?;
+        let settled = settled.iter().map(|(place, name)| Found::new(name, *place));
         order.extend(settled.map(|found| (name::arrival_order(found.split().0), found)));
         records.reserve(order.len() + 4);
         let mut modseq = self.next_modseq();
@@ -282,7 +325,7 @@ impl Writer<'_> {
             let file_size = name::size(base, b",S=").unwrap_or(Entry::UNKNOWN_SIZE);
             let save_date = State::saved_at(arrival, now);
             let entry = Entry { uid, flags, modseq, internal_date, save_date, size };
-            records.push(Record::Added { entry, file_size, place: file.place, name: file.name });
+            records.push(Record::Added { entry, file_size, place: file.place, name: file.name.to_vec() });
             uid = uid.next().ok_or(FolderError::Full)?;
         }
         Ok(records)
@@ -302,11 +345,8 @@ impl Writer<'_> {
             return Ok(uids);
         }
         let state = self.state();
-        let mut again = Vec::new();
-        for place in Place::ALL {
-            list(self.dir(), place, &mut again)?;
-        }
-        let again: HashMap<&[u8], &Found> = again.iter().map(|f| (f.split().0, f)).collect();
+        let again = Names::of(self.dir())?;
+        let again: HashMap<&[u8], Found<'_>> = again.files().map(|f| (f.split().0, f)).collect();
         for index in gone {
             let uid = state.entries()[index].uid;
             if let Some(file) = again.get(state.base(index)) {
@@ -338,27 +378,24 @@ impl Writer<'_> {
 
     /// Files whose base another file has. Mostly the directory showed one file under its old and its new name. A true double becomes a
     /// message of its own, under a new name.
-    fn settle_doubles(&self, doubles: Vec<Found>) -> Result<Vec<Found>, FolderError> {
+    fn settle_doubles(&self, doubles: Vec<Found<'_>>) -> Result<Vec<(Place, Vec<u8>)>, FolderError> {
         let mut settled = Vec::new();
         if doubles.is_empty() {
             return Ok(settled);
         }
-        let mut files = Vec::new();
-        for place in Place::ALL {
-            list(self.dir(), place, &mut files)?;
-        }
-        let mut by_base: HashMap<&[u8], Vec<&Found>> = HashMap::new();
-        for file in &files {
+        let files = Names::of(self.dir())?;
+        let mut by_base: HashMap<&[u8], Vec<Found<'_>>> = HashMap::new();
+        for file in files.files() {
             by_base.entry(file.split().0).or_default().push(file);
         }
         for file in doubles {
             let (base, info) = file.split();
-            let old = place_path(self.dir(), file.place, &file.name);
+            let old = place_path(self.dir(), file.place, file.name);
             let Ok(metadata) = old.symlink_metadata() else { continue };
             let others = by_base.get(base).map_or(&[][..], Vec::as_slice);
-            let is_other = |f: &&&Found| (f.place, &f.name) != (file.place, &file.name);
+            let is_other = |f: &&Found<'_>| (f.place, f.name) != (file.place, file.name);
             let Some(other) = others.iter().find(is_other) else { continue };
-            let other = place_path(self.dir(), other.place, &other.name).symlink_metadata();
+            let other = place_path(self.dir(), other.place, other.name).symlink_metadata();
             if other.is_ok_and(|other| (other.dev(), other.ino()) == (metadata.dev(), metadata.ino())) {
                 // One file with two names, as link and unlink instead of rename leaves it.
                 fsx::remove(&old)?;
@@ -366,7 +403,7 @@ impl Writer<'_> {
             }
             let name = [self.fresh_name(metadata.len(), None).as_slice(), info].concat();
             fsx::rename(&old, &place_path(self.dir(), file.place, &name))?;
-            settled.push(Found::new(name, file.place));
+            settled.push((file.place, name));
         }
         Ok(settled)
     }
@@ -391,9 +428,9 @@ impl Writer<'_> {
 
 /// Letters whose keyword nobody knows any more get one of our making: else the next new keyword would take over their messages. How many
 /// keywords there are then.
-fn learn_letters(state: &State, found: &[Found], records: &mut Vec<Record>) -> usize {
+fn learn_letters(state: &State, found: &Names, records: &mut Vec<Record>) -> usize {
     let known = state.snapshot.keywords.names().len();
-    let used = found.iter().map(|file| name::letters_used(file.split().1)).max().unwrap_or(0);
+    let used = found.files().map(|file| name::letters_used(file.split().1)).max().unwrap_or(0);
     records.extend((known..used).map(|bit| Record::Keyword(bit, format!("unknown-{bit}").into())));
     known.max(used)
 }

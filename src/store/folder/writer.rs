@@ -1,6 +1,6 @@
 //! A mailbox under its lock: the only way to append to its log.
 
-use super::log::{self, Look, ReadError, Reading};
+use super::log::{self, Batch, Look, ReadError, Reading};
 use super::record::Record;
 use super::state::{Header, Stamp, State};
 use super::{Folder, FolderError, Known, checkpoint, takeover, threads};
@@ -91,6 +91,16 @@ impl<'a> Writer<'a> {
     ///
     /// On an error the batch does not count, as far as the disk still obeys, and this writer can do no more.
     pub(super) fn commit(&mut self, records: &[Record], durable: bool) -> Result<(), FolderError> {
+        self.commit_printed(records, None, durable)
+    }
+
+    /// The same of a batch that is printed already.
+    pub(super) fn commit_batch(&mut self, batch: &mut Batch, durable: bool) -> Result<(), FolderError> {
+        let text = batch.take_text();
+        self.commit_printed(batch.records(), Some(text), durable)
+    }
+
+    fn commit_printed(&mut self, records: &[Record], text: Option<Vec<u8>>, durable: bool) -> Result<(), FolderError> {
         if records.is_empty() && self.known.reading.end > 0 {
             return Ok(());
         }
@@ -103,8 +113,8 @@ impl<'a> Writer<'a> {
         *is_valid = false;
         let before = (*end == 0).then(|| log::print_whole(state));
         let append = || match before {
-            Some(before) => write_first(&path, before, records),
-            None => append(&path, records, (*end, *look), durable),
+            Some(before) => write_first(&path, &before, records),
+            None => append(&path, || text.unwrap_or_else(|| log::print(records)), (*end, *look), durable),
         };
         let apply = |state: &mut State| state.apply(records, false);
         let (appended, applied) = match records.len() >= MANY {
@@ -160,16 +170,30 @@ impl<'a> Writer<'a> {
 }
 
 /// Writes a new log, durably: what stands before the first batch, and this batch. Its end, and how it looks.
-fn write_first(path: &Path, mut text: Vec<u8>, records: &[Record]) -> io::Result<(u64, Look)> {
-    if !records.is_empty() {
-        text.extend(log::print(records));
-    }
-    fsx::replace(path, &text, 0o600)?;
-    Ok((text.len() as u64, Look::of(&std::fs::symlink_metadata(path)?)))
+fn write_first(path: &Path, before: &[u8], records: &[Record]) -> io::Result<(u64, Look)> {
+    let mut size = 0;
+    fsx::replace_by(path, 0o600, |draft| {
+        draft.write(before)?;
+        if !records.is_empty() {
+            log::print_in_pieces(records, |piece| {
+                draft.write(piece)?;
+                // The disk works while the rest is printed.
+                if piece.len() as u64 >= SMALL { draft.start_sync() } else { Ok(()) }
+            })?;
+        }
+        size = draft.size();
+        Ok(())
+    })?;
+    Ok((size, Look::of(&std::fs::symlink_metadata(path)?)))
 }
 
 /// Appends one batch to the log, which must be the one that was read up to here. Its new end, and how it looks then.
-fn append(path: &Path, records: &[Record], (end, look): (u64, Look), durable: bool) -> io::Result<(u64, Look)> {
+fn append(
+    path: &Path,
+    print: impl FnOnce() -> Vec<u8>,
+    (end, look): (u64, Look),
+    durable: bool,
+) -> io::Result<(u64, Look)> {
     let mut file = fsx::open_append_existing(path)?;
     let metadata = file.metadata()?;
     if Look::of(&metadata) != look {
@@ -179,7 +203,7 @@ fn append(path: &Path, records: &[Record], (end, look): (u64, Look), durable: bo
     if metadata.len() > end {
         fsx::truncate(&file, path, end)?;
     }
-    let text = log::print(records);
+    let text = print();
     let written = fsx::write_all(&mut file, path, &text);
     let written = written.and_then(|()| if durable { fsx::sync_data(&file, path) } else { Ok(()) });
     if let Err(error) = written {
