@@ -4,7 +4,10 @@
 //! Made once ([`Digest::of`]), kept as one record of bytes, read in place ([`Digest::read`]). Texts are folded ([`fold_for_search`]), so
 //! that a search is a comparison of bytes. A record of another version, or a damaged one, is no record: it is made anew.
 //!
-//! Record: version (1 octet), flags (1), day as year × 512 + month × 32 + day (4), sent date in seconds (8), lengths of the fields (4 each),
+//! A record tells of the whole message, or of its header only ([`Digest::of_header`]): then [`Part::Body`], [`Part::BodyStructure`] and
+//! [`Part::Preview`] are empty. Whoever asks for an envelope, sorts or threads need not read the texts for it.
+//!
+//! Record: version (1 octet; another one where it is of the header only), flags (1), day as year × 512 + month × 32 + day (4), sent date in seconds (8), lengths of the fields (4 each),
 //! the fields. Numbers are little-endian.
 
 use super::address::Listed;
@@ -21,6 +24,8 @@ use super::{all_fields, header_end};
 
 /// This layout and these rules of folding.
 const VERSION: u8 = 2;
+/// The same of a header only.
+const HEADER_VERSION: u8 = 3;
 const HEAD: usize = 14;
 const COUNT: usize = 15;
 /// Most ancestors kept, the last ones: a thread holds together by them.
@@ -76,17 +81,39 @@ pub struct Digest<'a> {
 impl<'a> Digest<'a> {
     /// Makes the record of a stored message.
     pub fn of(text: &[u8]) -> Vec<u8> {
+        Digest::make(VERSION, text, of_body(text))
+    }
+
+    /// Makes the record of a stored message of which the header's record is known: most of the work is done.
+    pub fn completed(record: &[u8], text: &[u8]) -> Vec<u8> {
+        let Some(digest) = Digest::read(record).filter(|digest| !digest.is_whole()) else { return Digest::of(text) };
+        let mut completed = record[..HEAD + 4 * COUNT].to_vec();
+        completed[0] = VERSION;
+        let body = of_body(text);
+        for index in 0..COUNT {
+            let made = body.iter().find(|(part, _)| *part as usize == index);
+            let bytes = made.map_or_else(|| digest.field(index), |(_, bytes)| bytes);
+            completed[HEAD + 4 * index..][..4].copy_from_slice(&length_of(bytes).to_le_bytes());
+            completed.extend_from_slice(bytes);
+        }
+        completed
+    }
+
+    /// Makes the record of a stored message's header, from as much of the text as holds it.
+    pub fn of_header(text: &[u8]) -> Vec<u8> {
+        Digest::make(HEADER_VERSION, text, [])
+    }
+
+    fn make<const N: usize>(version: u8, text: &[u8], body: [(Part, Vec<u8>); N]) -> Vec<u8> {
         let header = &text[..header_end(text).unwrap_or(text.len())];
         let envelope = Envelope::of(header);
-        let structure = Structure::of(text);
         let subject = envelope.subject.as_deref().map(decode_text).unwrap_or_default();
         let base = base_subject(&subject);
         let sent = envelope.date.as_deref().and_then(date::parse);
         let mut fields: [Vec<u8>; COUNT] = Default::default();
         let mut put = |part: Part, bytes: Vec<u8>| fields[part as usize] = bytes;
         put(Part::Envelope, printed(|out| bodystructure::envelope(&envelope, Quoting::Ascii, out)));
-        put(Part::Body, printed(|out| bodystructure::body(text, &structure, false, Quoting::Ascii, out)));
-        put(Part::BodyStructure, printed(|out| bodystructure::body(text, &structure, true, Quoting::Ascii, out)));
+        body.into_iter().for_each(|(part, bytes)| put(part, bytes));
         put(Part::Subject, fold_for_search(&subject).into_bytes());
         put(Part::BaseSubject, fold_for_search(&base.text).into_bytes());
         for (part, name, list) in [
@@ -108,7 +135,6 @@ impl<'a> Digest<'a> {
         put(Part::DisplayKeys, lines([display(&envelope.from), display(&envelope.to)]));
         put(Part::MessageId, envelope.message_id.as_deref().and_then(|id| identifiers(id).pop()).unwrap_or_default());
         put(Part::References, references(header, &envelope).join(&b'\n'));
-        put(Part::Preview, preview(text, &structure).into_bytes());
         let mut flags = if base.is_reply { IS_REPLY } else { 0 };
         let (mut day, mut seconds) = (0, 0);
         if let Some(sent) = sent {
@@ -116,11 +142,13 @@ impl<'a> Digest<'a> {
             day = i32::from(sent.day.year) * 512 + i32::from(sent.day.month) * 32 + i32::from(sent.day.day);
             seconds = sent.at.seconds();
         }
-        let mut record = vec![VERSION, flags];
+        let size = HEAD + 4 * COUNT + fields.iter().map(Vec::len).sum::<usize>();
+        let mut record = Vec::with_capacity(size);
+        record.extend_from_slice(&[version, flags]);
         record.extend_from_slice(&day.to_le_bytes());
         record.extend_from_slice(&seconds.to_le_bytes());
         for field in &fields {
-            record.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_le_bytes());
+            record.extend_from_slice(&length_of(field).to_le_bytes());
         }
         fields.iter().for_each(|field| record.extend_from_slice(field));
         record
@@ -137,9 +165,23 @@ impl<'a> Digest<'a> {
         identified
     }
 
+    /// The record that must take the place of the one that is known of this text; `None` when that one is right, as far as it goes.
+    pub fn corrected(known: Option<&[u8]>, text: &[u8]) -> Option<Vec<u8>> {
+        let digest = known.and_then(Digest::read);
+        let mut truth = match digest {
+            Some(digest) if !digest.is_whole() => Digest::of_header(text),
+            _ => Digest::of(text),
+        };
+        if digest.is_some_and(|digest| !digest.part(Part::EmailId).is_empty()) {
+            truth = Digest::identified(&truth, text);
+        }
+        (known != Some(&truth[..])).then_some(truth)
+    }
+
     /// Reads a record; `None` when it is not one of this version.
     pub fn read(record: &'a [u8]) -> Option<Digest<'a>> {
-        if record.first() != Some(&VERSION) || record.len() < HEAD + 4 * COUNT {
+        let is_ours = matches!(record.first(), Some(&VERSION | &HEADER_VERSION));
+        if !is_ours || record.len() < HEAD + 4 * COUNT {
             return None;
         }
         let digest = Digest { record };
@@ -152,10 +194,19 @@ impl<'a> Digest<'a> {
         self.record.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, |b| u32::from_le_bytes(b) as usize)
     }
 
+    /// True when the record tells of the whole message, not of its header only.
+    pub fn is_whole(&self) -> bool {
+        self.record.first() == Some(&VERSION)
+    }
+
     /// A field.
     pub fn part(&self, part: Part) -> &'a [u8] {
-        let start = HEAD + 4 * COUNT + (0..part as usize).map(|index| self.length(index)).sum::<usize>();
-        self.record.get(start..start + self.length(part as usize)).unwrap_or_default()
+        self.field(part as usize)
+    }
+
+    fn field(&self, at: usize) -> &'a [u8] {
+        let start = HEAD + 4 * COUNT + (0..at).map(|index| self.length(index)).sum::<usize>();
+        self.record.get(start..start + self.length(at)).unwrap_or_default()
     }
 
     /// The sent date in seconds since 1970; `None` when the message has none that can be read.
@@ -192,6 +243,21 @@ impl<'a> Digest<'a> {
     pub fn key(&self, part: Part, line: usize) -> &'a [u8] {
         self.part(part).split(|b| *b == b'\n').nth(line).unwrap_or_default()
     }
+}
+
+/// The fields that a header does not tell.
+fn of_body(text: &[u8]) -> [(Part, Vec<u8>); 3] {
+    let structure = Structure::of(text);
+    let body = |is_extended| printed(|out| bodystructure::body(text, &structure, is_extended, Quoting::Ascii, out));
+    [
+        (Part::Body, body(false)),
+        (Part::BodyStructure, body(true)),
+        (Part::Preview, preview(text, &structure).into_bytes()),
+    ]
+}
+
+fn length_of(field: &[u8]) -> u32 {
+    u32::try_from(field.len()).unwrap_or(u32::MAX)
 }
 
 /// An `objectid` (RFC 8474 §7) that follows from these bytes.
@@ -326,6 +392,54 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_a_header_says_the_same_as_far_as_it_goes() {
+        let header = &TEXT[..header_end(TEXT).unwrap()];
+        let (record, whole) = (Digest::of_header(header), Digest::of(TEXT));
+        assert_eq!(record, Digest::of_header(TEXT));
+        let (short, long) = (Digest::read(&record).unwrap(), Digest::read(&whole).unwrap());
+        assert_eq!((short.is_whole(), long.is_whole()), (false, true));
+        assert_eq!((short.sent(), short.is_reply(), short.thread_id()), (long.sent(), true, long.thread_id()));
+        let of_body = [Part::Body, Part::BodyStructure, Part::Preview];
+        for part in [
+            Part::Envelope,
+            Part::Subject,
+            Part::BaseSubject,
+            Part::From,
+            Part::To,
+            Part::SortKeys,
+            Part::DisplayKeys,
+            Part::MessageId,
+            Part::References,
+        ] {
+            assert!(!long.part(part).is_empty() && short.part(part) == long.part(part), "{part:?}");
+        }
+        assert!(of_body.iter().all(|part| short.part(*part).is_empty() && !long.part(*part).is_empty()));
+        assert_eq!(Digest::completed(&record, TEXT), whole);
+        let (identified, completed) = (Digest::identified(&record, TEXT), Digest::identified(&whole, TEXT));
+        assert_eq!(Digest::completed(&identified, TEXT), completed);
+        // What is no header's record is of no use.
+        for other in [&whole[..], b"?", b""] {
+            assert_eq!(Digest::completed(other, TEXT), whole);
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_right_needs_no_other() {
+        let (header, whole) = (Digest::of_header(TEXT), Digest::of(TEXT));
+        for record in [&header, &whole] {
+            assert_eq!(Digest::corrected(Some(record), TEXT), None);
+            assert_eq!(Digest::corrected(Some(&Digest::identified(record, TEXT)), TEXT), None);
+            // Of another text.
+            let other = [b"X: y\n", TEXT, b"more\n"].concat();
+            let corrected = Digest::corrected(Some(&Digest::identified(record, &other)), TEXT);
+            assert_eq!(corrected, Some(Digest::identified(record, TEXT)));
+        }
+        for damaged in [None, Some(&b"?"[..]), Some(&whole[1..])] {
+            assert_eq!(Digest::corrected(damaged, TEXT).as_ref(), Some(&whole));
+        }
+    }
+
+    #[test]
     fn a_thread_has_the_name_of_its_oldest_message() {
         let thread =
             |header: &str| Digest::read(&Digest::of(format!("{header}\n\nx\n").as_bytes())).unwrap().thread_id();
@@ -366,7 +480,7 @@ mod tests {
             assert!(Digest::read(&record[..end]).is_none(), "{end}");
         }
         let mut other = record.clone();
-        other[0] = VERSION + 1;
+        other[0] = HEADER_VERSION + 1;
         assert!(Digest::read(&other).is_none());
         other = record;
         other[HEAD] ^= 1;

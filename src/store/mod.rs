@@ -27,8 +27,8 @@ mod tree;
 mod usage;
 
 pub use folder::{
-    Append, CacheReader, Cached, Findings, FlagChange, FlagOutcome, Folder, FolderError, How, LOCK_PATIENCE, Measured,
-    Signatures, StoreSettings, Text,
+    Append, CacheReader, Cached, Extent, Findings, FlagChange, FlagOutcome, Folder, FolderError, How, LOCK_PATIENCE,
+    Measured, Signatures, StoreSettings, Text, TextReader,
 };
 pub use maildir::{Arrival, deliver, deliver_into, inbox, name};
 pub use pop::{PopEntry, PopError, PopMailbox};

@@ -80,7 +80,7 @@ fn check_one(tree: &Tree, name: &str, wanted: &CheckMail) -> Result<Findings, Tr
     if wanted.rebuild {
         folder.drop_caches()?;
     }
-    Ok(folder.verify(wanted.read.then_some(Digest::of))?)
+    Ok(folder.verify(wanted.read.then_some(Digest::corrected))?)
 }
 
 fn worse(exit: Exit, findings: &Findings) -> Exit {

@@ -3,9 +3,9 @@
 //! A context knows what its client believes to be the result. Whenever the client is told of changes, the messages that were touched are
 //! tested again, and the difference is told: what is expunged before the EXPUNGE, everything else behind the EXISTS and FETCH.
 
-use super::Trouble;
 use super::find::{self, Wanted};
 use super::selected::Selected;
+use super::{Trouble, sort};
 use crate::clock::Timestamp;
 use crate::mailbox::{SeqSet, Uid, UidSet};
 use crate::proto::imap::response::{self, Code, Esearch, Status};
@@ -125,7 +125,7 @@ impl Selected {
         let mut come = Vec::new();
         if let Some(criteria) = &context.criteria {
             let numbers: UidSet = context.results.iter().map(|uid| number(*uid)).collect();
-            let sorted = find::in_sorted_order(self, &numbers, &UidSet::default(), criteria);
+            let sorted = sort::in_sorted_order(self, &numbers, &UidSet::default(), criteria);
             let sorted = match sorted {
                 Ok(sorted) => sorted,
                 Err(Trouble::Tree(crate::store::TreeError::Folder(error))) => return Err(error),

@@ -5,7 +5,7 @@
 
 use super::changes::begin;
 use super::international::Downgrade;
-use super::selected::{Messages, Record, Selected, TOGETHER};
+use super::selected::{Depth, Messages, Record, Selected, TOGETHER};
 use crate::dot::CrlfWindow;
 use crate::mailbox::{Entry, Uid, UidSet};
 use crate::msg::digest::{Digest, Part};
@@ -137,9 +137,11 @@ impl Fetch {
             if out.len() >= STEP {
                 return Ok(false);
             }
-            if self.prepared == 0 && self.items.iter().any(needs_digest) {
+            if self.prepared == 0
+                && let Some(depth) = self.items.iter().filter_map(digest_depth).max()
+            {
                 let next: Vec<Uid> = self.rest.iter().take(TOGETHER).map(|(_, uid)| *uid).collect();
-                messages.prepare(&next)?;
+                messages.prepare(&next, depth)?;
                 self.prepared = next.len();
             }
             self.prepared = self.prepared.saturating_sub(1);
@@ -223,7 +225,7 @@ impl Fetch {
                 FetchItem::EmailId => fetch.email_id(&mut response.out, &messages.email_id(uid)?),
                 FetchItem::ThreadId => fetch.thread_id(&mut response.out, &messages.thread_id(uid)?),
                 FetchItem::Preview(_) => {
-                    let record = messages.digest(uid)?;
+                    let record = messages.digest(uid, Depth::Text)?;
                     let preview = Digest::read(&record).map(|d| d.part(Part::Preview)).unwrap_or_default();
                     fetch.preview(&mut response.out, Some(&String::from_utf8_lossy(preview)));
                 }
@@ -295,10 +297,14 @@ pub(super) fn ranges(text: &[u8], section: &Section) -> Option<Vec<std::ops::Ran
     }
 }
 
-/// True for what is kept of messages in records.
-pub(super) fn needs_digest(item: &FetchItem) -> bool {
+/// For what is kept of messages in records: how much these must tell.
+pub(super) fn digest_depth(item: &FetchItem) -> Option<Depth> {
     use FetchItem::{Body, BodyStructure, EmailId, Envelope, Preview, ThreadId};
-    matches!(item, Body | BodyStructure | EmailId | Envelope | Preview(_) | ThreadId)
+    match item {
+        EmailId | Envelope | ThreadId => Some(Depth::Header),
+        Body | BodyStructure | Preview(_) => Some(Depth::Text),
+        _ => None,
+    }
 }
 
 fn digest(
@@ -309,7 +315,8 @@ fn digest(
     messages: &mut Messages<'_>,
     response: &mut Response,
 ) -> Result<(), FolderError> {
-    let mut record = messages.digest(uid)?;
+    let depth = if part == Part::Envelope { Depth::Header } else { Depth::Text };
+    let mut record = messages.digest(uid, depth)?;
     if response.downgrade.concerns(&record, part) {
         record = Record::Fresh(Digest::of(&response.text(uid, messages)?));
     }

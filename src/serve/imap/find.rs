@@ -1,4 +1,4 @@
-//! SEARCH and SORT: running a prepared test over the mailbox, and printing what was found.
+//! SEARCH: running a prepared test over the mailbox, and printing what was found.
 
 use super::context::Context;
 use super::hunt::Hunt;
@@ -7,13 +7,9 @@ use super::selected::Selected;
 use super::{Run, Trouble, limit};
 use crate::clock::Timestamp;
 use crate::mailbox::{ModSeq, UidSet};
-use crate::msg::digest::{Digest, Part};
 use crate::proto::imap::response::{self, Code, Esearch, Status};
-use crate::proto::imap::{
-    Enabled, Extension, FetchItem, Outcome, PartialRange, Returns, Search, SearchKey, Sort, SortCriterion,
-};
+use crate::proto::imap::{Enabled, Extension, FetchItem, Outcome, PartialRange, Returns, Search, SearchKey};
 use crate::store::FolderError;
-use std::cmp::Ordering;
 
 /// What a search looks for.
 #[derive(Clone, Copy)]
@@ -30,9 +26,9 @@ pub(super) struct Wanted<'a> {
 pub(super) struct Matches {
     pub(super) numbers: UidSet,
     /// Those that match without FUZZY, where scores are asked for.
-    exact: UidSet,
+    pub(super) exact: UidSet,
     /// Not all messages were looked at.
-    limit: Option<Code>,
+    pub(super) limit: Option<Code>,
 }
 
 /// Searches.
@@ -65,7 +61,7 @@ pub(super) fn matching(
 }
 
 /// A search that has not begun to read.
-fn hunt(
+pub(super) fn hunt(
     selected: &mut Selected,
     wanted: Wanted<'_>,
     is_exact: bool,
@@ -96,7 +92,7 @@ const EXACT: u8 = 100;
 const FUZZY: u8 = 50;
 
 /// The scores of these messages, in their order.
-fn scores(exact: &UidSet, numbers: impl IntoIterator<Item = u32>) -> Vec<u8> {
+pub(super) fn scores(exact: &UidSet, numbers: impl IntoIterator<Item = u32>) -> Vec<u8> {
     numbers.into_iter().map(|number| if exact.contains(number) { EXACT } else { FUZZY }).collect()
 }
 
@@ -220,7 +216,7 @@ pub(super) fn context(
 }
 
 /// UPDATE's items.
-fn items(returns: Option<&Returns>) -> Vec<FetchItem> {
+pub(super) fn items(returns: Option<&Returns>) -> Vec<FetchItem> {
     returns.and_then(|returns| returns.update.clone()).unwrap_or_default()
 }
 
@@ -277,7 +273,7 @@ pub(super) fn tell(
     }
 }
 
-fn tells(returns: &Returns) -> bool {
+pub(super) fn tells(returns: &Returns) -> bool {
     // UPDATE alone has an empty answer, which names the tag that its notices will have (RFC 5267 §4.3).
     let has_updates = returns.update.is_some();
     returns.min
@@ -296,7 +292,7 @@ fn ends(numbers: &UidSet, returns: &Returns) -> UidSet {
     first.into_iter().chain(last).collect()
 }
 
-fn highest(selected: &Selected, numbers: &UidSet) -> Option<ModSeq> {
+pub(super) fn highest(selected: &Selected, numbers: &UidSet) -> Option<ModSeq> {
     let snapshot = selected.view.snapshot();
     numbers.iter().filter_map(|n| snapshot.at(n)).map(|e| e.modseq).max()
 }
@@ -307,7 +303,7 @@ pub(super) fn window(numbers: &UidSet, range: PartialRange) -> UidSet {
     slice(&list, range).iter().copied().collect()
 }
 
-fn slice(list: &[u32], range: PartialRange) -> &[u32] {
+pub(super) fn slice(list: &[u32], range: PartialRange) -> &[u32] {
     let (from, to) = (range.from.min(range.to) as usize, range.from.max(range.to) as usize);
     let length = list.len();
     if from == 0 || from > length {
@@ -321,7 +317,7 @@ fn slice(list: &[u32], range: PartialRange) -> &[u32] {
 }
 
 /// Numbers in their own order, as ranges of neighbours that follow each other.
-fn in_order(numbers: &[u32]) -> Vec<(u32, u32)> {
+pub(super) fn in_order(numbers: &[u32]) -> Vec<(u32, u32)> {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for number in numbers {
         match ranges.last_mut() {
@@ -330,155 +326,6 @@ fn in_order(numbers: &[u32]) -> Vec<(u32, u32)> {
         }
     }
     ranges
-}
-
-/// SORT and UID SORT (RFC 5256 §3, RFC 5267 §3).
-pub(super) fn sort(
-    selected: &mut Selected,
-    sort: &Sort,
-    tag: &str,
-    enabled: Enabled,
-    now: Timestamp,
-    out: &mut Vec<u8>,
-) -> Run {
-    let wanted = Wanted { key: &sort.key, charset: Some(&sort.charset), now, is_limited: false };
-    let updates = sort.returns.as_ref().is_some_and(|returns| returns.update.is_some());
-    if updates && selected.has_context(tag) {
-        return Ok(super::not_now("this tag is in use"));
-    }
-    let needs = |wanted: SortCriterion| sort.criteria.iter().any(|(criterion, _)| *criterion == wanted);
-    let is_scored = sort.returns.as_ref().is_some_and(|returns| returns.relevancy);
-    let Matches { numbers, exact, .. } =
-        matches(selected, wanted, is_scored || needs(SortCriterion::Relevancy), enabled, out)?;
-    if needs(SortCriterion::Arrival) || needs(SortCriterion::Size) {
-        selected.measure(&numbers, needs(SortCriterion::Size), enabled, out)?;
-    }
-    let sorted = in_sorted_order(selected, &numbers, &exact, &sort.criteria)?;
-    let snapshot = selected.view.snapshot().clone();
-    let is_uid = sort.is_uid || enabled.has(Extension::UidOnly);
-    let shown: Vec<u32> = match is_uid {
-        true => sorted.iter().filter_map(|n| snapshot.at(*n)).map(|e| e.uid.number()).collect(),
-        false => sorted.clone(),
-    };
-    let top = sort.key.has_modseq().then(|| highest(selected, &numbers)).flatten();
-    match &sort.returns {
-        None => response::sort(out, shown.iter().copied(), top),
-        Some(returns) => {
-            let all = in_order(&shown);
-            let window = returns.partial.map(|range| (range, in_order(slice(&shown, range))));
-            let scored = returns.partial.map_or(&sorted[..], |range| slice(&sorted, range));
-            let scores = returns.relevancy.then(|| scores(&exact, scored.iter().copied()));
-            let found = Esearch {
-                tag,
-                is_uid,
-                min: returns.min.then(|| shown.first().copied()).flatten(),
-                max: returns.max.then(|| shown.last().copied()).flatten(),
-                count: returns.count.then_some(shown.len() as u32),
-                all: returns.all.then_some(&all[..]),
-                partial: window.as_ref().map(|(range, numbers)| (*range, &numbers[..])),
-                relevancy: scores.as_deref(),
-                modseq: top,
-                ..Esearch::default()
-            };
-            if tells(returns) {
-                response::esearch(out, &found, enabled);
-            }
-            if returns.save {
-                selected.saved = numbers.iter().filter_map(|n| snapshot.at(n)).map(|e| e.uid).collect();
-            }
-            if updates {
-                let context = Context {
-                    tag: tag.into(),
-                    key: sort.key.clone(),
-                    charset: Some(sort.charset.clone()),
-                    criteria: Some(sort.criteria.clone()),
-                    is_uid,
-                    items: items(sort.returns.as_ref()),
-                    names_mailbox: false,
-                    now,
-                    results: sorted.iter().filter_map(|n| snapshot.at(*n)).map(|e| e.uid.number()).collect(),
-                };
-                selected.keep_up(context, out);
-            }
-        }
-    }
-    Ok(Outcome::ok("sorted"))
-}
-
-/// What one criterion compares.
-enum Key {
-    Number(i64),
-    Text(Box<[u8]>),
-}
-
-impl Key {
-    fn compare(&self, other: &Key) -> Ordering {
-        match (self, other) {
-            (Key::Number(a), Key::Number(b)) => a.cmp(b),
-            (Key::Text(a), Key::Text(b)) => a.cmp(b),
-            (Key::Number(_), Key::Text(_)) => Ordering::Less,
-            (Key::Text(_), Key::Number(_)) => Ordering::Greater,
-        }
-    }
-}
-
-pub(super) fn in_sorted_order(
-    selected: &Selected,
-    numbers: &UidSet,
-    exact: &UidSet,
-    criteria: &[(SortCriterion, bool)],
-) -> Result<Vec<u32>, Trouble> {
-    let mut messages = selected.messages();
-    let snapshot = messages.snapshot().clone();
-    let needs_digest = criteria.iter().any(|(c, _)| !matches!(c, SortCriterion::Arrival | SortCriterion::Size));
-    if needs_digest {
-        messages.prepare(&selected.uids(numbers).uids().collect::<Vec<_>>())?;
-    }
-    let mut rows: Vec<(u32, Box<[Key]>)> = Vec::with_capacity(numbers.len() as usize);
-    for number in numbers.iter() {
-        let Some(entry) = snapshot.at(number) else { continue };
-        let record = match needs_digest.then(|| messages.digest(entry.uid)) {
-            Some(Err(FolderError::Expunged)) => continue,
-            Some(record) => Some(record?),
-            None => None,
-        };
-        let digest = record.as_deref().and_then(Digest::read);
-        let part = |part: Part| Key::Text(digest.map(|d| d.part(part)).unwrap_or_default().into());
-        let line = |part: Part, n: usize| Key::Text(digest.map(|d| d.key(part, n)).unwrap_or_default().into());
-        let mut keys = Vec::with_capacity(criteria.len());
-        for (criterion, _) in criteria {
-            keys.push(match criterion {
-                SortCriterion::Arrival => Key::Number(messages.internal_date(entry)?.0),
-                SortCriterion::Size => Key::Number(i64::try_from(messages.size(entry)?).unwrap_or(i64::MAX)),
-                SortCriterion::Date => match digest.and_then(|d| d.sent()) {
-                    Some(sent) => Key::Number(sent),
-                    // RFC 5256 §2.2: INTERNALDATE stands in for a Date that can't be read.
-                    None => Key::Number(messages.internal_date(entry)?.seconds()),
-                },
-                SortCriterion::Subject => part(Part::BaseSubject),
-                SortCriterion::From => line(Part::SortKeys, 0),
-                SortCriterion::To => line(Part::SortKeys, 1),
-                SortCriterion::Cc => line(Part::SortKeys, 2),
-                SortCriterion::DisplayFrom => line(Part::DisplayKeys, 0),
-                SortCriterion::DisplayTo => line(Part::DisplayKeys, 1),
-                // The best first (RFC 6203 §6).
-                SortCriterion::Relevancy => Key::Number(if exact.contains(number) { 0 } else { 1 }),
-            });
-        }
-        rows.push((number, keys.into()));
-    }
-    rows.sort_by(|(number_a, a), (number_b, b)| {
-        for ((key_a, key_b), (_, is_reverse)) in a.iter().zip(b.iter()).zip(criteria) {
-            let order = key_a.compare(key_b);
-            let order = if *is_reverse { order.reverse() } else { order };
-            if order != Ordering::Equal {
-                return order;
-            }
-        }
-        number_a.cmp(number_b)
-    });
-    let _ = selected.folder.flush_cache();
-    Ok(rows.into_iter().map(|(number, _)| number).collect())
 }
 
 #[cfg(test)]

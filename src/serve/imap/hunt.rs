@@ -4,7 +4,7 @@
 //! entry and its record; what that leaves open is asked of the texts. Each [`Hunt::step`] reads about [`TOGETHER`] messages; the result is the same however many steps it takes.
 
 use super::search::Prepared;
-use super::selected::{Messages, Selected, TOGETHER};
+use super::selected::{Depth, Messages, Selected, TOGETHER};
 use super::texts::{self, Question};
 use crate::mailbox::{Entry, Uid, UidSet};
 use crate::store::FolderError;
@@ -88,7 +88,12 @@ impl Hunt {
         }
     }
 
-    /// The sequence numbers that match.
+    /// The sequence numbers that match, in no order, once the search is done.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.found.iter().copied()
+    }
+
+    /// The same, in order.
     pub(super) fn found(mut self) -> UidSet {
         self.found.sort_unstable();
         self.found.into_iter().collect()
@@ -112,7 +117,7 @@ impl Hunt {
                 None => selected.folder.uncached(&entries().map(|(_, entry)| entry.uid).collect::<Vec<_>>()),
             };
             let next = &missing[self.recorded..missing.len().min(self.recorded + TOGETHER)];
-            messages.prepare(next)?;
+            messages.prepare(next, Depth::Header)?;
             self.recorded += next.len();
             let is_more = self.recorded < missing.len();
             self.missing = Some(missing);

@@ -1,6 +1,7 @@
 //! Commands that go on: their output is made piece by piece, as the peer takes it.
 
-use super::fetch::{Fetch, needs_digest};
+use super::arrange::Arranging;
+use super::fetch::{Fetch, digest_depth};
 use super::find::{self, Searching};
 use super::international::Downgrade;
 use super::notify::Told;
@@ -26,6 +27,7 @@ pub(super) struct Job {
 pub(super) enum Work {
     Fetch(Box<Fetch>),
     Search(Box<Searching>),
+    Arrange(Box<Arranging>),
 }
 
 impl ImapService {
@@ -47,8 +49,10 @@ impl ImapService {
         }
         let (numbers, limit) = selected.limited(numbers);
         let wants = |wanted: &FetchItem| fetch.items.contains(wanted);
-        if wants(&FetchItem::Size) && fetch.items.iter().any(needs_digest) && numbers.len() <= TOGETHER as u64 {
-            selected.measure_with_records(&numbers, enabled, out)?;
+        if let (true, Some(depth)) = (wants(&FetchItem::Size), fetch.items.iter().filter_map(digest_depth).max())
+            && numbers.len() <= TOGETHER as u64
+        {
+            selected.measure_with_records(&numbers, depth, enabled, out)?;
         }
         if wants(&FetchItem::InternalDate) || wants(&FetchItem::Size) {
             selected.measure(&numbers, wants(&FetchItem::Size), enabled, out)?;
@@ -83,6 +87,7 @@ impl ImapService {
         let stepped = match &mut job.work {
             Work::Fetch(fetch) => fetch.step(selected, self.enabled, &mut out),
             Work::Search(search) => search.step(selected),
+            Work::Arrange(arranging) => arranging.step(selected),
         };
         match stepped {
             Ok(false) => {
@@ -100,10 +105,14 @@ impl ImapService {
 
     /// RFC 9585 §3: a client that waits for a search hears from time to time that it goes on. A FETCH shows it by its own output.
     pub(super) fn tell_progress(&self, job: &mut Job, now: Instant, out: &mut Vec<u8>) {
-        let Work::Search(search) = &job.work else { return };
+        let code = match &job.work {
+            Work::Search(search) => search.progress(),
+            Work::Arrange(arranging) => arranging.progress(),
+            Work::Fetch(_) => return,
+        };
         let every = self.desk.site.settings.imap.progress;
         if !every.is_zero() && now.saturating_duration_since(job.told) >= every {
-            response::untagged(out, Status::Ok, Some(&search.progress()), "still searching");
+            response::untagged(out, Status::Ok, Some(&code), "still searching");
             job.told = now;
         }
     }
@@ -112,6 +121,7 @@ impl ImapService {
         let enabled = self.enabled;
         let mut fetch = match work {
             Work::Search(search) => return search.finish(self.selected()?, enabled, out),
+            Work::Arrange(arranging) => return arranging.finish(self.selected()?, enabled, out),
             Work::Fetch(fetch) => fetch,
         };
         // RFC 2180 §4.1.2: the client learns that it did not get everything.

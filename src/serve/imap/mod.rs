@@ -1,12 +1,13 @@
 //! Answers the IMAP machine's questions from the mailboxes of an account.
 //!
 //! One [`ImapDesk`] serves a process; an [`ImapService`] serves a connection. A command runs to its end in one answer, but for FETCH, which goes
-//! on piece by piece as the peer takes it, and SEARCH, which may take long. Before each tagged reply the client is told what has
+//! on piece by piece as the peer takes it, and SEARCH, SORT and THREAD, which may take long. Before each tagged reply the client is told what has
 //! changed in the selected mailbox (RFC 9051 §5.2).
 
 mod access;
 mod acl;
 mod append;
+mod arrange;
 mod batches;
 mod catenate;
 mod changes;
@@ -27,6 +28,7 @@ mod notify;
 mod search;
 mod select;
 mod selected;
+mod sort;
 mod texts;
 mod thread;
 mod trouble;
@@ -46,6 +48,7 @@ use crate::users::{self, LoggedIn};
 pub use desk::ImapDesk;
 
 use append::Appending;
+use arrange::{Arrangement, Arranging};
 use find::Searching;
 use job::{Job, Work};
 use notify::{Notifying, Told};
@@ -277,8 +280,8 @@ impl ImapService {
                 self.job = Some(Box::new(Job { work: Work::Search(Box::new(work)), may_expunge, told: now.instant }));
                 Ok(Outcome::ok("searched"))
             }
-            Command::Sort(sort) => find::sort(self.selected()?, sort, &request.tag, enabled, now.time, out),
-            Command::Thread(thread) => thread::thread(self.selected()?, thread, enabled, now.time, out),
+            Command::Sort(sort) => self.arrange(Arrangement::Sort(sort.clone()), request, now, out),
+            Command::Thread(thread) => self.arrange(Arrangement::Thread(thread.clone()), request, now, out),
             Command::Fetch(fetch) => self.fetch(fetch, now.instant, out),
             Command::Store(store) => message::store(self.selected()?, store, enabled, out),
             Command::Copy(messages, name) => self.copy(messages, name, false, out),
@@ -305,6 +308,14 @@ impl ImapService {
             Command::UrlFetch(urls) => self.url_fetch(urls, now.time),
             Command::ResetKey(mailbox, mechanisms) => self.reset_key(mailbox.as_ref(), mechanisms),
         }
+    }
+
+    fn arrange(&mut self, command: Arrangement, request: &Request, now: Moment, out: &mut Vec<u8>) -> Run {
+        let enabled = self.enabled;
+        let work = Arranging::begin(self.selected()?, command, &request.tag, enabled, now.time, out)?;
+        let may_expunge = request.command.may_expunge();
+        self.job = Some(Box::new(Job { work: Work::Arrange(Box::new(work)), may_expunge, told: now.instant }));
+        Ok(Outcome::ok("arranged"))
     }
 
     fn copy(&mut self, messages: &Messages, name: &MailboxName, is_move: bool, out: &mut Vec<u8>) -> Run {

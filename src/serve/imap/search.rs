@@ -3,7 +3,7 @@
 //! A key is prepared once: texts are decoded from the client's charset and folded, cheap tests are put before dear ones. Each message is
 //! then looked at as far as needed (`hunt`): its entry, its digest; and what these leave open is decided by its text (`texts`).
 
-use super::selected::Messages;
+use super::selected::{Depth, Messages};
 use super::texts::{TextKey, Where};
 use crate::clock::Timestamp;
 use crate::mailbox::{Entry, Flags, ModSeq, System, Uid, UidSet};
@@ -360,7 +360,7 @@ fn local_day(moment: Timestamp) -> Option<Day> {
 
 /// Asks a message's digest; one that is gone meanwhile matches nothing.
 fn ask(messages: &mut Messages<'_>, uid: Uid, ask: impl FnOnce(&Digest<'_>) -> bool) -> Result<bool, FolderError> {
-    match messages.digest(uid) {
+    match messages.digest(uid, Depth::Header) {
         Ok(record) => Ok(Digest::read(&record).is_some_and(|digest| ask(&digest))),
         Err(FolderError::Expunged) => Ok(false),
         Err(e) => Err(e),

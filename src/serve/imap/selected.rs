@@ -8,8 +8,9 @@ use crate::clock::Timestamp;
 use crate::log;
 use crate::mailbox::{Entry, Flags, ModSeq, Rights, Snapshot, System, Uid, UidSet, View};
 use crate::msg::digest::{Digest, Part};
+use crate::msg::header_end;
 use crate::proto::imap::{Enabled, MailboxName, Messages as Chosen, Set};
-use crate::store::{CacheReader, Cached, Folder, FolderError, Measured, Text, UrlKeyMark};
+use crate::store::{CacheReader, Cached, Extent, Folder, FolderError, Measured, Text, TextReader, UrlKeyMark};
 use std::sync::Arc;
 
 /// A selected mailbox.
@@ -96,6 +97,7 @@ impl Selected {
             saved: &self.saved,
             recent: &self.recent,
             reader: self.folder.cache_reader(),
+            texts: self.folder.text_reader(),
         }
     }
 
@@ -134,6 +136,7 @@ impl Selected {
     pub(super) fn measure_with_records(
         &mut self,
         numbers: &UidSet,
+        depth: Depth,
         enabled: Enabled,
         out: &mut Vec<u8>,
     ) -> Result<(), FolderError> {
@@ -146,9 +149,10 @@ impl Selected {
             return Ok(());
         }
         let make = |made: &mut Vec<_>, index: usize, text: Option<Text<'_>>| {
-            made.extend(text.map(|text| (index, Measured::of(unknown[index], text), Digest::of(text.octets))));
+            made.extend(text.map(|text| (index, Measured::of(unknown[index], text), depth.record(text.octets))));
         };
-        let mut made: Vec<_> = self.folder.read_texts(&unknown, Vec::new, make)?.into_iter().flatten().collect();
+        let made = self.folder.read_texts(&unknown, Extent::Whole, Vec::new, make)?;
+        let mut made: Vec<_> = made.into_iter().flatten().collect();
         made.sort_unstable_by_key(|(index, ..)| *index);
         made.iter().for_each(|(index, _, record)| self.folder.cache(unknown[*index], record));
         let latest = self.folder.keep_measures(made.into_iter().map(|(_, measured, _)| measured).collect())?;
@@ -169,6 +173,37 @@ pub(super) struct Messages<'a> {
     saved: &'a UidSet,
     recent: &'a UidSet,
     reader: CacheReader<'a>,
+    texts: TextReader<'a>,
+}
+
+/// How much of a message a record tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Depth {
+    /// What its header says: one that tells more does as well.
+    Header,
+    /// The body's structure and its beginning, too.
+    Text,
+}
+
+impl Depth {
+    /// The record of a message that is read as [`Depth::extent`] says.
+    fn record(self, text: &[u8]) -> Vec<u8> {
+        match self {
+            Depth::Header => Digest::of_header(text),
+            Depth::Text => Digest::of(text),
+        }
+    }
+
+    fn extent(self) -> Extent {
+        match self {
+            Depth::Header => Extent::Until(|text| header_end(text).is_some()),
+            Depth::Text => Extent::Whole,
+        }
+    }
+
+    fn is_in(self, record: &[u8]) -> bool {
+        Digest::read(record).is_some_and(|digest| self == Depth::Header || digest.is_whole())
+    }
 }
 
 /// A digest's bytes.
@@ -224,7 +259,7 @@ impl Messages<'_> {
             let id = Digest::read(record)?.part(Part::EmailId);
             (!id.is_empty()).then(|| String::from_utf8_lossy(id).into_owned())
         };
-        let record = self.digest(uid)?;
+        let record = self.digest(uid, Depth::Header)?;
         if let Some(id) = id(&record) {
             return Ok(id);
         }
@@ -235,42 +270,49 @@ impl Messages<'_> {
 
     /// THREADID. A message that has no identifier is a thread of its own.
     pub(super) fn thread_id(&mut self, uid: Uid) -> Result<String, FolderError> {
-        match Digest::read(&self.digest(uid)?).and_then(|digest| digest.thread_id()) {
+        match Digest::read(&self.digest(uid, Depth::Header)?).and_then(|digest| digest.thread_id()) {
             Some(id) => Ok(id),
             None => Ok(self.email_id(uid)?.replacen('M', "T", 1)),
         }
     }
 
-    /// The record of a message: the kept one, or a new one, which is kept then.
-    pub(super) fn digest(&mut self, uid: Uid) -> Result<Record, FolderError> {
-        if let Some(cached) = self.reader.cached(uid)
-            && Digest::read(&cached).is_some()
-        {
-            return Ok(Record::Cached(cached));
-        }
-        Ok(self.keep_digest(uid, &self.text(uid)?))
+    /// The record of a message, which tells at least so much: the kept one, or a new one, which is kept then.
+    pub(super) fn digest(&mut self, uid: Uid, depth: Depth) -> Result<Record, FolderError> {
+        let known = self.reader.cached(uid);
+        let record = match known {
+            Some(known) if depth.is_in(&known) => return Ok(Record::Cached(known)),
+            Some(known) if depth == Depth::Text => Digest::completed(&known, &self.text(uid)?),
+            _ => depth.record(&self.text(uid)?),
+        };
+        self.folder.cache(uid, &record);
+        Ok(Record::Fresh(record))
     }
 
-    /// Makes the records that are missing of these messages, all at once.
-    pub(super) fn prepare(&mut self, uids: &[Uid]) -> Result<(), FolderError> {
-        let missing = self.folder.uncached(uids);
+    /// Makes the records that are missing of these messages, or tell too little, all at once.
+    pub(super) fn prepare(&mut self, uids: &[Uid], depth: Depth) -> Result<(), FolderError> {
+        // With those that tell something already.
+        let missing: Vec<(Uid, Option<Cached>)> = match depth {
+            Depth::Header => self.folder.uncached(uids).into_iter().map(|uid| (uid, None)).collect(),
+            Depth::Text => {
+                let known = uids.iter().map(|uid| (*uid, self.reader.cached(*uid)));
+                known.filter(|(_, record)| !record.as_ref().is_some_and(|record| depth.is_in(record))).collect()
+            }
+        };
         for chunk in missing.chunks(TOGETHER) {
+            let uids: Vec<Uid> = chunk.iter().map(|(uid, _)| *uid).collect();
             let make = |made: &mut Vec<_>, index: usize, text: Option<Text<'_>>| {
-                made.extend(text.map(|text| (index, Digest::of(text.octets))));
+                let record = |text: Text<'_>| match &chunk[index].1 {
+                    Some(known) => Digest::completed(known, text.octets),
+                    None => depth.record(text.octets),
+                };
+                made.extend(text.map(|text| (index, record(text))));
             };
-            let mut made = self.folder.read_texts(chunk, Vec::new, make)?.concat();
+            let mut made = self.folder.read_texts(&uids, depth.extent(), Vec::new, make)?.concat();
             // In order they are read again much faster.
             made.sort_unstable_by_key(|(index, _)| *index);
-            made.into_iter().for_each(|(index, record)| self.folder.cache(chunk[index], &record));
+            made.into_iter().for_each(|(index, record)| self.folder.cache(uids[index], &record));
         }
         Ok(())
-    }
-
-    /// Makes the record of a message whose text is at hand, and keeps it.
-    fn keep_digest(&self, uid: Uid, text: &[u8]) -> Record {
-        let record = Digest::of(text);
-        self.folder.cache(uid, &record);
-        Record::Fresh(record)
     }
 
     /// A message's stored text.
@@ -280,7 +322,7 @@ impl Messages<'_> {
 
     /// The same in a buffer that held another one.
     pub(super) fn text_in(&self, uid: Uid, mut buffer: Vec<u8>) -> Result<Vec<u8>, FolderError> {
-        self.folder.text_into(uid, &mut buffer)?;
+        self.texts.read(uid, &mut buffer)?;
         Ok(buffer)
     }
 }

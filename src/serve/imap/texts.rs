@@ -11,7 +11,7 @@ use crate::msg::structure::Structure;
 use crate::msg::text::{any_body_text, header_text};
 use crate::msg::words::decode_text;
 use crate::msg::{all_fields, header_end};
-use crate::store::{Folder, FolderError, Signatures};
+use crate::store::{Extent, Folder, FolderError, Signatures};
 use memchr::memmem::Finder;
 
 /// The index is looked through when at least one message of so many is in question.
@@ -131,6 +131,7 @@ pub(super) fn ask(
     let asked = &*questions;
     let readers = folder.read_texts(
         &uids,
+        Extent::Whole,
         || Reader::new(folder),
         |reader, index, text| {
             let answers = match text {

@@ -1,10 +1,10 @@
 //! THREAD: conversations among the messages that a search finds (RFC 5256).
+//!
+//! What matches has been searched for before, and its records are made (`arrange`).
 
 use super::Run;
-use super::find::{Wanted, matching};
-use super::selected::Selected;
-use crate::clock::Timestamp;
-use crate::mailbox::{Threadable, Threads};
+use super::selected::{Depth, Selected};
+use crate::mailbox::{Threadable, Threads, UidSet};
 use crate::msg::digest::{Digest, Part};
 use crate::proto::imap::response;
 use crate::proto::imap::{Enabled, Extension, Outcome, Thread, ThreadAlgorithm};
@@ -62,25 +62,22 @@ impl Letters {
     }
 }
 
-/// THREAD and UID THREAD (RFC 5256 §3).
-pub(super) fn thread(
-    selected: &mut Selected,
+/// Threads what matches, and tells it (RFC 5256 §3).
+pub(super) fn threaded(
+    selected: &Selected,
     thread: &Thread,
+    numbers: &UidSet,
     enabled: Enabled,
-    now: Timestamp,
     out: &mut Vec<u8>,
 ) -> Run {
-    selected.check_thread()?;
-    let wanted = Wanted { key: &thread.key, charset: Some(&thread.charset), now, is_limited: false };
-    let (numbers, _) = matching(selected, wanted, false, enabled, out)?;
     let mut messages = selected.messages();
     let snapshot = messages.snapshot().clone();
-    messages.prepare(&selected.uids(&numbers).uids().collect::<Vec<_>>())?;
+    messages.prepare(&selected.uids(numbers).uids().collect::<Vec<_>>(), Depth::Header)?;
     let is_uid = thread.is_uid || enabled.has(Extension::UidOnly);
     let mut letters = Letters::default();
     for number in numbers.iter() {
         let Some(entry) = snapshot.at(number) else { continue };
-        let record = match messages.digest(entry.uid) {
+        let record = match messages.digest(entry.uid, Depth::Header) {
             Err(FolderError::Expunged) => continue,
             other => other?,
         };

@@ -4,7 +4,7 @@
 
 use super::look::path;
 use super::record::Record;
-use super::{Folder, FolderError, Text};
+use super::{Extent, Folder, FolderError, Text};
 use crate::clock::Timestamp;
 use crate::mailbox::{Entry, Snapshot, Uid, UidSet};
 use std::io;
@@ -23,7 +23,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Of a message whose text was read.
+    /// Of a message whose text was read, all of it.
     pub fn of(uid: Uid, Text { octets, metadata }: Text<'_>) -> Measured {
         let date = metadata.modified().map_or(Entry::UNKNOWN_DATE, Timestamp::from);
         Measured { uid, size: crate::dot::crlf_size(octets), file_size: metadata.len(), date }
@@ -80,7 +80,7 @@ impl Folder {
         let of = |measured: &mut Vec<_>, index: usize, text: Option<Text<'_>>| {
             measured.extend(text.map(|text| Measured::of(uids[index], text)));
         };
-        Ok(self.read_texts(uids, Vec::new, of)?.concat())
+        Ok(self.read_texts(uids, Extent::Whole, Vec::new, of)?.concat())
     }
 
     fn measure_files(&self, uids: &[Uid]) -> Result<Vec<Measured>, FolderError> {

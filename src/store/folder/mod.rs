@@ -67,7 +67,7 @@ pub use fulltext::Signatures;
 pub(super) use look::TICK_NS;
 pub use measure::Measured;
 pub(super) use name::{delivery_time, escape, size, unescape, unescape_octets};
-pub use reading::Text;
+pub use reading::{Extent, Text, TextReader};
 pub use store::{FlagChange, FlagOutcome, How};
 pub use verify::Findings;
 
@@ -283,8 +283,8 @@ impl Folder {
         self.find_text(uid, crate::fsx::open_read)
     }
 
-    /// A message's text, into a buffer as [`crate::fsx::read_into`] uses it.
-    pub fn text_into(&self, uid: Uid, buffer: &mut Vec<u8>) -> Result<(), FolderError> {
+    /// A message's text, into a buffer as [`crate::fsx::read_into`] uses it, wherever other programs have moved it.
+    fn text_into(&self, uid: Uid, buffer: &mut Vec<u8>) -> Result<(), FolderError> {
         self.find_text(uid, |path| crate::fsx::read_into(path, buffer))
     }
 

@@ -22,8 +22,8 @@ const DRAFT_AGE: Duration = Duration::from_secs(36 * 3600);
 const CHECKPOINT: &str = "em-index";
 const CACHE: &str = "em-cache";
 
-/// What the service keeps in the cache of a message's text.
-pub type RecordOf = fn(&[u8]) -> Vec<u8>;
+/// Looks whether what the service keeps in the cache is of this text; gives what should stand there instead.
+pub type Correct = fn(Option<&[u8]>, &[u8]) -> Option<Vec<u8>>;
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -103,9 +103,9 @@ impl Folder {
         }
     }
 
-    /// Compares all that is known of this mailbox with its files, and mends what can be mended. With `record_of` every message is read, and
-    /// its cached record compared with what that makes of its text.
-    pub fn verify(&self, record_of: Option<RecordOf>) -> Result<Findings, FolderError> {
+    /// Compares all that is known of this mailbox with its files, and mends what can be mended. With `correct` every message is read, and
+    /// its cached record compared with its text.
+    pub fn verify(&self, correct: Option<Correct>) -> Result<Findings, FolderError> {
         let mut findings = Findings::default();
         let damaged = self.dir.join(log::NAME).with_extension("damaged");
         let old_damage = inode(&damaged);
@@ -114,7 +114,7 @@ impl Folder {
         let after = self.rescan()?;
         findings.arrived = after.entries.iter().filter(|e| before.find(e.uid).is_none()).count() as u64;
         findings.gone = before.entries.iter().filter(|e| after.find(e.uid).is_none()).count() as u64;
-        self.compare_files(record_of, &mut findings)?;
+        self.compare_files(correct, &mut findings)?;
         findings.unsettled =
             self.with_state(|state| (0..state.rows.len()).filter(|index| state.is_pending(*index)).count() as u64)?;
         self.settle(usize::MAX)?;
@@ -123,7 +123,7 @@ impl Folder {
         Ok(findings)
     }
 
-    fn compare_files(&self, record_of: Option<RecordOf>, findings: &mut Findings) -> Result<(), FolderError> {
+    fn compare_files(&self, correct: Option<Correct>, findings: &mut Findings) -> Result<(), FolderError> {
         let messages = self.with_state(|state| {
             let known = |index: usize| {
                 let base = state.base(index);
@@ -136,7 +136,7 @@ impl Folder {
         let mut records = Vec::new();
         for message in messages {
             let uid = message.entry.uid;
-            match self.compare_file(&message, record_of, findings) {
+            match self.compare_file(&message, correct, findings) {
                 Ok(record) => records.extend(record),
                 // Renamed or removed this moment.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -162,7 +162,7 @@ impl Folder {
     fn compare_file(
         &self,
         message: &Message,
-        record_of: Option<RecordOf>,
+        correct: Option<Correct>,
         findings: &mut Findings,
     ) -> io::Result<Option<Record>> {
         let Message { entry, file_size, path, named } = message;
@@ -175,7 +175,7 @@ impl Folder {
         let is_new = entry.size == Entry::UNKNOWN_SIZE
             || *file_size == Entry::UNKNOWN_SIZE
             || entry.internal_date == Entry::UNKNOWN_DATE;
-        if !(is_suspect || is_new || record_of.is_some()) {
+        if !(is_suspect || is_new || correct.is_some()) {
             return Ok(None);
         }
         let mut text = Vec::with_capacity(usize::try_from(octets).unwrap_or(0) + 1);
@@ -185,9 +185,9 @@ impl Folder {
             findings.wrong_names.push(uid.number());
         }
         let is_log_wrong = is_wrong(*file_size, octets) || is_wrong(entry.size, size);
-        if let Some(record_of) = record_of {
-            let (known, truth) = (self.cached(uid), record_of(&text));
-            if known.as_deref() != Some(&truth[..]) {
+        if let Some(correct) = correct {
+            let known = self.cached(uid);
+            if let Some(truth) = correct(known.as_deref(), &text) {
                 self.cache(uid, &truth);
                 if known.is_some() {
                     findings.wrong_records.push(uid.number());
@@ -314,7 +314,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         fill(home.path());
         let folder = open(home.path());
-        let of: RecordOf = |text| text.to_vec();
+        let of: Correct = |known, text| (known != Some(text)).then(|| text.to_vec());
         assert!(folder.verify(Some(of)).unwrap().wrong_records.is_empty(), "none is missing");
         let uid = Uid::new(7).unwrap();
         folder.cache(uid, b"of another");

@@ -285,7 +285,20 @@ fn a_long_search_says_that_it_goes_on() {
          d OK …
          A: e FETCH $ (UID)
          * 1 FETCH (UID 1)
-         e OK …",
+         e OK …
+         A: f SORT (SUBJECT) UTF-8 TEXT two
+         * OK [INPROGRESS (\"f\" 0 3)] still searching
+         ~
+         * SORT 2
+         f OK …
+         A: g THREAD REFERENCES UTF-8 TEXT two
+         * OK [INPROGRESS (\"g\" 0 3)] still searching
+         ~
+         * THREAD (2)
+         g OK …
+         A: h SORT (REVERSE ARRIVAL) UTF-8 ALL
+         * SORT …
+         h OK …",
     );
     let silent = World::with(|settings| settings.imap.progress = std::time::Duration::ZERO);
     silent.three();
