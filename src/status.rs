@@ -61,6 +61,14 @@ impl Reply {
         self.code >= 500
     }
 
+    /// The same as if it were for now only: 450 for 550.
+    pub fn softened(&self) -> Reply {
+        let is_permanent = self.is_permanent();
+        let soften = |Enhanced(class, subject, detail)| Enhanced(if class == 5 { 4 } else { class }, subject, detail);
+        let code = if is_permanent { self.code - 100 } else { self.code };
+        Reply { code, enhanced: self.enhanced.map(soften), lines: self.lines.clone() }
+    }
+
     /// Appends the wire form (RFC 5321 §4.2.1); control characters in the text become blanks.
     pub fn print(&self, wire: &mut Vec<u8>) {
         for (i, line) in self.lines.iter().enumerate() {

@@ -14,6 +14,14 @@ pub struct Mailbox {
     pub address: Address,
 }
 
+/// A list as people wrote them who knew no commas: blanks separate where nothing else does.
+pub fn old_style_list(text: &str) -> Cow<'_, str> {
+    match text.contains([',', ';', ':', '<', '(', '"']) {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(text.split_whitespace().collect::<Vec<_>>().join(", ")),
+    }
+}
+
 /// Reads a comma-separated address list with groups, display names, comments and route addresses.
 ///
 /// An address without a domain gets `default_domain`; with an empty `default_domain` it is an error.

@@ -10,7 +10,7 @@ mod list;
 mod path;
 pub(crate) mod token;
 
-pub use list::{Mailbox, parse_list};
+pub use list::{Mailbox, old_style_list, parse_list};
 pub use path::{parse_path, parse_path_prefix};
 
 use std::fmt;

@@ -231,12 +231,12 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Run { which, as_sendmail: true, print_all } => {
             as_sendmail::run(&site, &choose(&spool, &which)?, print_all)
         }
-        Action::Run { which, .. } if which_is_empty(&which) => attempt(&site, |spool| {
+        Action::Run { which, .. } if which_is_empty(&which) => attempt(&site, true, |spool| {
             let now = Timestamp::now();
             let is_due = |id: &Id| spool.progress(id, 0).is_ok_and(|p| p.is_due(now));
             Ok(spool.scan()?.into_iter().filter(is_due).collect())
         }),
-        Action::Run { which, .. } => attempt(&site, |spool| choose(spool, &which)),
+        Action::Run { which, .. } => attempt(&site, false, |spool| choose(spool, &which)),
         Action::Flush { which } => {
             let ids = if which_is_empty(&which) { spool.scan()? } else { choose(&spool, &which)? };
             // What an administrator or a sender has held waits for a release.
@@ -292,6 +292,7 @@ fn count(root: &Root) -> super::Done {
 fn mailq(root: &Root, selection: &Selection) -> super::Done {
     super::become_em(root)?;
     let site = super::site("mailq", root)?;
+    as_sendmail::may_see_queue(&site)?;
     let spool = Spool::of(&site);
     let domain = site.default_domain();
     let bare = site.settings.cf.is_some().then_some(&*domain);
@@ -306,7 +307,7 @@ fn run_for_sendmail(root: &Root, selection: Selection, every: Option<Duration>) 
     super::become_em(root)?;
     let site = Arc::new(super::site("emqueue", root)?);
     loop {
-        let done = attempt(&site, |spool| Ok(selection.find(spool)?));
+        let done = attempt(&site, selection.is_empty(), |spool| Ok(selection.find(spool)?));
         // To sendmail a message that waits on is no failure.
         let Some(span) = every else {
             return if site.settings.cf.is_some() { done.map(|_| Exit::Ok) } else { done };
@@ -382,12 +383,13 @@ fn network(site: &Arc<Site>) -> (Arc<ClientTls>, NextHops) {
     (tls, NextHops::new(site.clone(), resolver, drive::own(site)).with_sts(fetch))
 }
 
-/// Attempts, here and now, for the messages chosen once the drop folder is taken over.
-fn attempt(site: &Arc<Site>, choose: impl FnOnce(&Spool) -> Result<Vec<Id>, Ended>) -> super::Done {
+/// Attempts, here and now, for the messages chosen once the drop folder is taken over. `is_routine` when nobody has asked for these
+/// above others.
+fn attempt(site: &Arc<Site>, is_routine: bool, choose: impl FnOnce(&Spool) -> Result<Vec<Id>, Ended>) -> super::Done {
     let gate = Arc::new(crate::cli::gate(site.clone()));
     queue::take_dropped(&gate, Timestamp::now())?;
     let ids = choose(&gate.spool)?;
-    let runner = Arc::new(runner(gate));
+    let runner = Arc::new(runner(gate).holding_on_demand(is_routine));
     let bar = progress_bar(ids.len());
     let waiting = Arc::new(AtomicUsize::new(0));
     let (shown, counted) = (bar.clone(), waiting.clone());

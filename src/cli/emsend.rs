@@ -59,7 +59,8 @@ Takes a message from standard input, as sendmail does.
   -oe MODE         m, w: return errors by mail; p: print them; q: exit code only
   -v               say what is done
   -O OPTION=VALUE  the long names of the same; others have no effect
-  -A -c -D -d -G -h -L -M -m -n -p -s -T -U -X -x: taken for compatibility, without effect
+  -d[WHAT]         with -bt: trace, -d21.12 each rule tried; elsewhere without effect
+  -A -c -D -G -h -L -M -m -n -p -s -T -U -X -x: taken for compatibility, without effect
       --root DIR   one folder with etc, spool and mail below it (also EM_ROOT)
       --help       this text
       --version    the version
@@ -112,7 +113,7 @@ fn command_of(mode: &Mode) -> Option<&'static str> {
         Mode::Mailq(_) | Mode::Queue(..) | Mode::Count => Some("emqueue"),
         Mode::Smtp => Some("emsmtp"),
         Mode::Daemon | Mode::Foreground => Some("emd"),
-        Mode::Check | Mode::Newaliases | Mode::Test(_) | Mode::Explain(_) => Some("emconf"),
+        Mode::Check | Mode::Newaliases | Mode::Test(..) | Mode::Explain(_) => Some("emconf"),
         _ => None,
     }
 }
@@ -177,13 +178,24 @@ fn run(arguments: Arguments, gate: fn(Arc<Site>) -> Gate) -> super::Done {
 
 /// -bv: where does it go, and why.
 fn verify(gate: &Gate, arguments: &Arguments) -> super::Done {
-    let addresses = recipients_of(&arguments.recipients, &gate.site)?;
+    let is_old = gate.site.settings.cf.is_some();
+    if is_old && arguments.recipients.is_empty() {
+        say("Recipient names must be specified\n")?;
+        return Ok(Exit::Usage);
+    }
+    let addresses = match recipients_of(&arguments.recipients, &gate.site) {
+        Err(ended) if is_old => {
+            say(&format!("{}\n", ended.text))?;
+            return Ok(ended.exit);
+        }
+        read => read?,
+    };
     if addresses.is_empty() {
         return Err(Ended::new(Exit::Usage, "-bv wants addresses"));
     }
     let form = if arguments.question.json { Form::Json } else { Form::Words };
-    if gate.site.settings.cf.is_some() && form == Form::Words {
-        return old_file::verify(gate, &addresses, arguments.verbose);
+    if is_old && form == Form::Words {
+        return old_file::verify(gate, &addresses, &arguments.recipients, arguments.verbose);
     }
     let mut exit = Exit::Ok;
     for address in addresses {
@@ -198,5 +210,10 @@ fn verify(gate: &Gate, arguments: &Arguments) -> super::Done {
 }
 
 fn recipients_of(recipients: &[String], site: &Site) -> Result<Vec<Address>, Ended> {
-    crate::submit::command_line_recipients(recipients, site).map_err(|text| Ended::new(Exit::Usage, text))
+    let read = |words: &[String]| crate::submit::command_line_recipients(words, site);
+    let wrong = || recipients.iter().find(|word| read(std::slice::from_ref(word)).is_err());
+    read(recipients).map_err(|text| match wrong().filter(|_| site.settings.cf.is_some()) {
+        Some(word) => Ended::new(Exit::Usage, old_file::unusable(word)),
+        None => Ended::new(Exit::Usage, text),
+    })
 }

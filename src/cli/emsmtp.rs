@@ -6,10 +6,10 @@ use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::drive::{Conn, TlsSource, peer_of_stdin, run_stdio, stdin_is_network};
 use crate::policy::{Connections, plaintext_allowed};
-use crate::proto::smtp::{Config, Context, Extensions, Kind, Limits, SmtpSession};
+use crate::proto::smtp::{Config, Context, Extensions, Kind, Limits, Manners, Names, SmtpSession};
 use crate::sasl::Mechanism;
 use crate::serve::{Gate, LoginDesk, SmtpDesk, SmtpService};
-use crate::settings::Root;
+use crate::settings::{Cf, Root};
 use crate::status::Exit;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -140,6 +140,21 @@ impl House {
     }
 }
 
+/// What a sendmail.cf wants to be done otherwise.
+fn manners(cf: &Cf) -> Manners {
+    Manners {
+        names: if cf.any_helo { Names::Any } else { Names::Hosts },
+        hello_before_mail: cf.is_private("needmailhelo"),
+        // What is switched off is so for everybody.
+        hello_before_vrfy: cf.is_private("needvrfyhelo") && !cf.is_private("novrfy"),
+        hello_before_expn: cf.is_private("needexpnhelo") && !cf.is_private("noexpn"),
+        etrn: Some(!cf.is_private("noetrn")),
+        hides_dsn: cf.is_private("noreceipts"),
+        softens: cf.soft_bounce,
+        bad_recipients: cf.bad_recipients,
+    }
+}
+
 /// What all sessions of a port are told.
 pub(super) fn config(site: &Site, kind: Kind, mechanisms: Vec<Mechanism>, starttls: bool) -> Config {
     let smtp = &site.settings.smtp;
@@ -167,5 +182,6 @@ pub(super) fn config(site: &Site, kind: Kind, mechanisms: Vec<Mechanism>, startt
             priority: smtp.priorities.then(|| smtp.priorities_policy.clone()),
             requires_tls: smtp.require_tls,
         },
+        manners: site.settings.cf.as_ref().map(manners).unwrap_or_default(),
     }
 }

@@ -7,6 +7,8 @@
 mod options;
 mod values;
 
+pub use values::span;
+
 use super::{ConfigError, Machine, Site};
 use crate::fsx::{self, Seen};
 use crate::rules::dollars::expand;
@@ -62,7 +64,7 @@ pub(super) fn load(root: &Root, file: &CfFile) -> Result<Site, ConfigError> {
     }
     let mut root = root.clone();
     let mut settings = defaults();
-    let mut cf = Cf { from_line: rules_text(b"From $g $d"), ..Cf::default() };
+    let mut cf = Cf { from_line: rules_text(b"From $g $d"), alias_depth: ALIAS_DEPTH, ..Cf::default() };
     settings.server.hostname = expanded(&rules, &[meta::MACRO, b'j']);
     for setting in &rules.options {
         let mut target = options::Target { root: &mut root, settings: &mut settings, cf: &mut cf };
@@ -79,6 +81,8 @@ pub(super) fn load(root: &Root, file: &CfFile) -> Result<Site, ConfigError> {
     Ok(Site { root, settings })
 }
 
+/// MaxAliasRecursion, where the file has none.
+const ALIAS_DEPTH: usize = 10;
 /// Exit code of a missing file of configuration: EX_OSFILE.
 const FILE_MISSING: u8 = 72;
 
@@ -226,7 +230,7 @@ mod tests {
     fn options_become_settings() {
         let site = site(
             "O QueueDirectory=/q\nO MaxMessageSize=1000\nO MaxHopCount=7\nO DeliveryMode=i\nO Timeout.queuereturn=2d\n\
-             O PrivacyOptions=goaway,authwarnings\nO AliasFile=/a, hash:/b\nO ErrorMode=m\nO MinFreeBlocks=100",
+             O PrivacyOptions=goaway,authwarnings\nO AliasFile=/a, hash:/b\nO ErrorMode=m\nO MinFreeBlocks=100\nO DialDelay=5s",
         )
         .unwrap();
         assert_eq!(site.root.spool, Path::new("/q"));
@@ -237,7 +241,9 @@ mod tests {
         assert_eq!(cf.delivery, crate::settings::DeliveryMode::Queue, "the command line's is the last");
         assert_eq!(cf.aliases, [PathBuf::from("/a"), PathBuf::from("/b")]);
         assert!(cf.is_private("novrfy") && cf.is_private("authwarnings"));
-        assert!(cf.notes.iter().any(|(line, why)| *line == 12 && why.contains("MinFreeBlocks")), "{:?}", cf.notes);
+        assert_eq!((cf.least_free_blocks, cf.alias_depth), (100, 10));
+        assert!(cf.notes.iter().any(|(line, why)| *line == 13 && why.contains("DialDelay")), "{:?}", cf.notes);
+        assert_eq!(cf.notes.len(), 1, "{:?}", cf.notes);
     }
 
     #[test]
@@ -261,6 +267,8 @@ mod tests {
         let error = site("Zwhat").unwrap_err();
         assert_eq!(error.exit, 70);
         assert!(error.to_string().contains("line 4: unknown configuration line \"Zwhat\""), "{error}");
+        let error = site("O EightBitMode=z").unwrap_err();
+        assert!(error.exit == 64 && error.to_string().contains("Unknown 8-bit mode z"), "{error}");
         let error = site("O DeliveryMode=z").unwrap_err();
         assert!(error.exit == 64 && error.to_string().contains("Unknown delivery mode z"), "{error}");
         let missing = CfFile { path: "/nonexistent/sendmail.cf".into(), options: Vec::new() };

@@ -80,6 +80,10 @@ impl Sysexit {
         match said {
             Some(row) => Exit::of_code(row.code),
             None if enhanced.0 == 4 => Exit::Ok,
+            None if text.starts_with("Cannot mail directly to") => Exit::Usage,
+            // What rules refuse, and not a host.
+            None if enhanced.1 == 7 && !text.starts_with(|c: char| c.is_ascii_digit()) => Exit::DataErr,
+            None if text.starts_with("aliasing/forwarding loop") => Exit::Usage,
             None => Failure::permanent((enhanced.1, enhanced.2), "", "").exit(),
         }
     }

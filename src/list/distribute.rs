@@ -116,7 +116,7 @@ impl Desk<'_> {
             handling: Handling { priority: "-1".parse().ok(), ..Handling::default() },
             ..Envelope::local(Some(list.name.role("bounces")), self.now, recipients)
         };
-        let request = Request { id, envelope, received: String::new(), completes: false };
+        let request = Request { id, envelope, received: String::new(), completes: false, is_checked: false };
         let mut incoming = self.gate.open(request)?;
         incoming.chunk(text, self.now)?;
         incoming.commit(self.gate, self.now).into_iter().collect::<Result<Vec<()>, Failure>>().map(|_| ())

@@ -5,7 +5,8 @@
 
 use super::agent_wire::AgentNet;
 use super::attempt::{Attempt, Runner, ours, owner, tls_wish};
-use super::conversation::{Conversation, GOODBYE, Spoken};
+use super::board::Verdict;
+use super::conversation::{Conversation, GOODBYE, Held, Spoken};
 use super::lines::{Lines, Shape};
 use super::opening::{Net, Open};
 use crate::addr::Address;
@@ -22,9 +23,13 @@ use crate::status::{Enhanced, Failure};
 use nix::unistd::{Gid, Group, Uid, User};
 use std::ffi::OsString;
 use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+/// Largest message that is encoded for a mailer that wants seven bits, in octets: it is in memory then.
+const ENCODED: u64 = 32 << 20;
 /// Largest header that is rewritten, in octets.
 const HEADER_LIMIT: usize = 1 << 20;
 
@@ -32,10 +37,14 @@ const HEADER_LIMIT: usize = 1 << 20;
 struct Dressed {
     agent: Agent,
     macros: Macros,
+    /// What stands above the header in a mailbox, with its end; nothing with flag n.
+    from_line: Vec<u8>,
     header: Vec<u8>,
     /// Octets of the header as it lies in the queue, with its empty line.
     skip: u64,
     shape: Shape,
+    /// The whole message in seven bits, where the mailer wants that and the message has more.
+    encoded: Option<Arc<[u8]>>,
 }
 
 impl Runner {
@@ -47,26 +56,44 @@ impl Runner {
         numbers: &[usize],
         kept: &mut Option<Open>,
         now: Timestamp,
-    ) -> Vec<Spoken> {
+    ) -> Held {
         let envelope = attempt.envelope();
-        let Some(first) = numbers.first() else { return Vec::new() };
+        let unknown = |spoken: Vec<Spoken>| Held { spoken, verdict: Verdict::Unknown };
+        let Some(first) = numbers.first() else { return unknown(Vec::new()) };
         let agent = match self.gate.router.agent(&envelope.recipients[*first].delivery) {
             Ok(agent) => agent,
-            Err(failure) => return vec![Spoken::of(ours(failure)); numbers.len()],
+            Err(failure) => return unknown(vec![Spoken::of(ours(failure)); numbers.len()]),
         };
         let limit = usize::try_from(agent.mailer().recipients_limit).ok().filter(|limit| *limit > 0);
         let most = if agent.takes_many() { limit.unwrap_or(usize::MAX) } else { 1 };
-        let mut spoken = Vec::with_capacity(numbers.len());
+        let (mut spoken, mut verdict) = (Vec::with_capacity(numbers.len()), Verdict::Unknown);
         for batch in numbers.chunks(most) {
             let recipients: Vec<&Recipient> = batch.iter().map(|number| &envelope.recipients[*number]).collect();
             let owner = owner(envelope, sender);
             let sender = owner.as_ref().or(envelope.sender.as_ref());
             match self.call(attempt, &agent, sender, &recipients, kept, now) {
-                Ok(said) => spoken.extend(said),
+                Ok(held) => {
+                    spoken.extend(held.spoken);
+                    verdict = verdict.and(held.verdict);
+                }
+                // Nobody was asked: that says nothing about a host.
                 Err(failure) => spoken.extend(vec![Spoken::of(ours(failure)); batch.len()]),
             }
         }
-        spoken
+        Held { spoken, verdict }
+    }
+
+    /// Why a mailer is not called now, if it is not.
+    pub(super) fn held_back(&self, attempt: &Attempt, numbers: &[usize]) -> Option<&'static str> {
+        if !self.holds_expensive && !self.holds_on_demand {
+            return None;
+        }
+        let first = numbers.first().and_then(|number| attempt.envelope().recipients.get(*number))?;
+        let agent = self.gate.router.agent(&first.delivery).ok()?;
+        if self.holds_on_demand && agent.waits_for_demand() && attempt.progress().released.is_none() {
+            return Some("Queued: its mailer waits until it is asked for (ETRN, -qR)");
+        }
+        (self.holds_expensive && agent.is_expensive()).then_some("Queued: its mailer is expensive")
     }
 
     fn call(
@@ -77,7 +104,7 @@ impl Runner {
         recipients: &[&Recipient],
         kept: &mut Option<Open>,
         now: Timestamp,
-    ) -> Result<Vec<Spoken>, Failure> {
+    ) -> Result<Held, Failure> {
         let envelope = attempt.envelope();
         let most = agent.mailer().size_limit;
         if most > 0 && envelope.size > most.unsigned_abs() {
@@ -89,7 +116,8 @@ impl Runner {
             return self.by_network(attempt, &dressed, sender, recipients, kept, now);
         }
         if agent.speaks_lmtp() {
-            return self.by_lmtp(attempt, &dressed, sender, recipients, now);
+            let spoken = self.by_lmtp(attempt, &dressed, sender, recipients, now)?;
+            return Ok(Held { spoken, verdict: Verdict::Unknown });
         }
         let mut text = dressed.text(attempt).map_err(|e| Failure::local(&e))?;
         let result = match agent.is_file() {
@@ -103,7 +131,7 @@ impl Runner {
             Ok(said) => Outcome::new(Enhanced(2, 0, 0), if said.is_empty() { "Sent" } else { &said }, ""),
             Err(failure) => ours(failure),
         };
-        Ok(vec![Spoken::of(outcome); recipients.len()])
+        Ok(Held { spoken: vec![Spoken::of(outcome); recipients.len()], verdict: Verdict::Unknown })
     }
 
     fn dressed(
@@ -131,10 +159,11 @@ impl Runner {
         let cf = self.cf()?;
         // Whoever is spoken with gets the message as a conversation carries it.
         let is_network = agent.is_network() || agent.speaks_lmtp();
-        if !mailer.has(b'n') && !is_network {
-            let line = agent.expanded(&cf.from_line, &macros);
-            header.splice(0..0, [&line[..], b"\n"].concat());
-        }
+        let has_from_line = !mailer.has(b'n') && !is_network;
+        let from_line = match has_from_line {
+            true => [&agent.expanded(&cf.from_line, &macros)[..], b"\n"].concat(),
+            false => Vec::new(),
+        };
         let shape = Shape {
             limit: usize::try_from(mailer.line_limit).unwrap_or(0),
             // The network's driver makes its own line ends and dots.
@@ -142,11 +171,20 @@ impl Runner {
             stuffs_dots: mailer.has(b'X') && !is_network,
             escapes_from: mailer.has(b'E'),
             seven_bit: mailer.has(b'7'),
+            seven_bit_header: mailer.has(b'6'),
+            ends_blank: mailer.has(b'b'),
         };
         let fields: usize = msg::fields(&own).map(|field| field.raw.len()).sum();
         let has_end = own.get(fields) == Some(&b'\n');
         let skip = (fields + usize::from(has_end)) as u64;
-        Ok(Dressed { agent: agent.clone(), macros, header, skip, shape })
+        let mut dressed = Dressed { agent: agent.clone(), macros, from_line, header, skip, shape, encoded: None };
+        if mailer.has(b'7') && attempt.envelope().size <= ENCODED {
+            // Encoded, nothing of it is lost; what can't be encoded loses its eighth bits.
+            let mut whole = Vec::new();
+            dressed.whole(attempt).and_then(|mut text| text.read_to_end(&mut whole)).map_err(|e| Failure::local(&e))?;
+            dressed.encoded = msg::seven_bit::message(&whole).map(Arc::from);
+        }
+        Ok(dressed)
     }
 
     fn cf(&self) -> Result<&Cf, Failure> {
@@ -167,9 +205,13 @@ impl Runner {
         recipients: &[&Recipient],
         kept: &mut Option<Open>,
         now: Timestamp,
-    ) -> Result<Vec<Spoken>, Failure> {
+    ) -> Result<Held, Failure> {
         let (mailer, host) = dressed.agent.hop(&dressed.macros)?;
         let plan = self.hops.plan_for(mailer, &host, tls_wish(attempt.envelope()), now)?;
+        let plan = match self.cf()?.connect_only_to {
+            Some(ip) => Arc::new(at_address(&plan, ip)),
+            None => plan,
+        };
         self.spoken_to(attempt, dressed, sender, recipients, (&*self.net, &plan, kept), now)
     }
 
@@ -186,7 +228,7 @@ impl Runner {
         let (plan, mut kept) = (net.plan(), None);
         let spoken = self.spoken_to(attempt, dressed, sender, recipients, (&net, &plan, &mut kept), now);
         kept.into_iter().for_each(|open| open.quit(GOODBYE));
-        spoken
+        spoken.map(|held| held.spoken)
     }
 
     /// The message by SMTP or LMTP, in the form that the mailer wants.
@@ -198,7 +240,7 @@ impl Runner {
         recipients: &[&Recipient],
         (net, plan, kept): (&dyn Net, &Plan, &mut Option<Open>),
         now: Timestamp,
-    ) -> Result<Vec<Spoken>, Failure> {
+    ) -> Result<Held, Failure> {
         // What the rules have made of the sender; what is no address any more goes as it came.
         let shown = sender.and_then(|_| {
             let text = dressed.agent.expanded(&[crate::rules::meta::MACRO, b'g'], &dressed.macros);
@@ -211,17 +253,17 @@ impl Runner {
         let conversation = Conversation {
             net,
             plan,
-            hello: &self.gate.host,
+            hello: Some(&*self.cf()?.helo_name).filter(|name| !name.is_empty()).unwrap_or(&self.gate.host),
             settings: &self.gate.site.settings.queue,
             source: &self.gate.site.settings.relay.source,
             envelope: &envelope,
             sender: shown.as_ref().or(sender),
+            reverse_path: self.gate.router.reverse_path(&dressed.agent, shown.as_ref().or(sender), &dressed.macros)?,
             recipients,
-            encodes: self.gate.site.settings.relay.encode_8bit,
+            encodes: self.gate.site.settings.relay.encode_8bit && !dressed.agent.mailer().has(b'8'),
             now,
         };
-        let held = conversation.hold(kept, &mut || Ok(Box::new(dressed.text(attempt)?) as Box<dyn Read>));
-        Ok(held.spoken)
+        Ok(conversation.hold(kept, &mut || Ok(Box::new(dressed.text(attempt)?) as Box<dyn Read>)))
     }
 
     /// What is run for these recipients.
@@ -253,7 +295,7 @@ impl Runner {
             rights: rights(agent, self.cf()?)?,
             folders: folders.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect(),
             environment: self.environment(agent)?,
-            timeout: self.gate.site.settings.delivery.program_timeout,
+            timeout: agent.patience().unwrap_or(self.gate.site.settings.delivery.program_timeout),
         })
     }
 
@@ -301,12 +343,35 @@ impl Runner {
 
 impl Dressed {
     /// The message from its start.
-    fn text(&self, attempt: &Attempt) -> io::Result<impl Read + use<>> {
+    fn text(&self, attempt: &Attempt) -> io::Result<Lines<Box<dyn Read>>> {
+        let (text, header): (Box<dyn Read>, usize) = match &self.encoded {
+            None => (self.whole(attempt)?, self.header.len()),
+            Some(encoded) => {
+                let header = msg::header_end(encoded).unwrap_or(encoded.len());
+                (Box::new(io::Cursor::new(encoded.clone())), header)
+            }
+        };
+        let header = self.from_line.len() + header;
+        let text: Box<dyn Read> = Box::new(io::Cursor::new(self.from_line.clone()).chain(text));
+        Ok(Lines::new(text, self.shape.clone(), header))
+    }
+
+    /// The same in the lines it has.
+    fn whole(&self, attempt: &Attempt) -> io::Result<Box<dyn Read>> {
         let mut message = attempt.work().claim.message()?;
         io::copy(&mut (&mut message).take(self.skip), &mut io::sink())?;
-        let head = io::Cursor::new(self.header.clone());
-        Ok(Lines::new(head.chain(message), self.shape.clone(), self.header.len()))
+        Ok(Box::new(io::Cursor::new(self.header.clone()).chain(message)))
     }
+}
+
+/// The plan with one address for all its hosts (ConnectOnlyTo); ports and names stay.
+fn at_address(plan: &Plan, ip: IpAddr) -> Plan {
+    let mut plan = plan.clone();
+    for hop in plan.hops.iter_mut().filter(|hop| hop.socket.is_none()) {
+        let port = hop.addresses.first().map_or(25, SocketAddr::port);
+        hop.addresses = vec![SocketAddr::new(ip, port)];
+    }
+    plan
 }
 
 /// Who a mailer runs as, where we are root: U= with flag S, the recipient's account, U=, DefaultUser.

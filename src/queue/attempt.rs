@@ -36,7 +36,9 @@ pub struct Runner {
     /// Hears what each delivery came to.
     told: Option<Box<Told>>,
     /// Mailers with flag e wait for a run of the queue.
-    holds_expensive: bool,
+    pub(super) holds_expensive: bool,
+    /// Mailers with flag % wait until their mail is asked for.
+    pub(super) holds_on_demand: bool,
     /// What happened and could not be written down. It comes first at the next attempt: a message that was delivered while the
     /// disk was full must not be delivered again at each attempt.
     unwritten: Mutex<HashMap<Id, Unwritten>>,
@@ -156,6 +158,7 @@ impl Runner {
             tool: gate.postman.beside("emqueue"),
             told: None,
             holds_expensive: false,
+            holds_on_demand: false,
             gate,
             net,
             hops,
@@ -173,6 +176,11 @@ impl Runner {
     /// The same; mail for expensive mailers (flag e) stays in the queue.
     pub fn holding_expensive(self, holds_expensive: bool) -> Runner {
         Runner { holds_expensive, ..self }
+    }
+
+    /// The same; mail for mailers with flag % stays in the queue until somebody asks for it.
+    pub fn holding_on_demand(self, holds_on_demand: bool) -> Runner {
+        Runner { holds_on_demand, ..self }
     }
 
     /// The gate it works behind.
@@ -251,22 +259,19 @@ impl Runner {
                 let Held { spoken, verdict } = self.remote(attempt, sender, numbers, kept, now());
                 (spoken, verdict)
             }
-            Way::Agent(_, _, sender) if !self.is_held_back(attempt, numbers) => {
-                (self.by_agent(attempt, sender, numbers, kept, now()), Verdict::Unknown)
-            }
-            Way::Agent(..) => {
-                let outcome = Outcome::new(Enhanced(4, 0, 0), "Queued: its mailer is expensive", "");
-                (vec![Spoken::of(outcome); numbers.len()], Verdict::Unknown)
-            }
+            Way::Agent(_, _, sender) => match self.held_back(attempt, numbers) {
+                None => {
+                    let Held { spoken, verdict } = self.by_agent(attempt, sender, numbers, kept, now());
+                    (spoken, verdict)
+                }
+                Some(why) => {
+                    let outcome = Outcome::new(Enhanced(4, 0, 0), why, "");
+                    (vec![Spoken::of(outcome); numbers.len()], Verdict::Unknown)
+                }
+            },
             Way::Local(number) => (vec![self.local(attempt, *number, now())], Verdict::Unknown),
         };
         (self.way_ended(attempt, numbers, &spoken, now()), verdict)
-    }
-
-    fn is_held_back(&self, attempt: &Attempt, numbers: &[usize]) -> bool {
-        let first = numbers.first().and_then(|number| attempt.envelope.recipients.get(*number));
-        let agent = first.filter(|_| self.holds_expensive).map(|first| self.gate.router.agent(&first.delivery));
-        agent.is_some_and(|agent| agent.is_ok_and(|agent| agent.is_expensive()))
     }
 
     /// The same for a way whose host is known not to answer.
@@ -409,6 +414,7 @@ impl Runner {
             source: &self.gate.site.settings.relay.source,
             envelope,
             sender: owner.as_ref().or(envelope.sender.as_ref()),
+            reverse_path: None,
             recipients: &recipients,
             encodes: self.gate.site.settings.relay.encode_8bit,
             now,

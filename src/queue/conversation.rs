@@ -66,6 +66,8 @@ pub(super) struct Conversation<'a> {
     pub(super) source: &'a [IpAddr],
     pub(super) envelope: &'a Envelope,
     pub(super) sender: Option<&'a Address>,
+    /// The sender as MAIL names it, in brackets, where that is not its address.
+    pub(super) reverse_path: Option<String>,
     pub(super) recipients: &'a [&'a Recipient],
     /// What is outside ASCII is encoded for hosts that do not offer 8BITMIME.
     pub(super) encodes: bool,
@@ -386,7 +388,8 @@ impl Conversation<'_> {
     }
 
     fn mail_command(&self, extensions: &Extensions, has_dsn: bool, size: u64, batch: &[usize]) -> String {
-        let mut command = format!("MAIL FROM:{}", print_path(self.sender));
+        let path = self.reverse_path.clone().unwrap_or_else(|| print_path(self.sender));
+        let mut command = format!("MAIL FROM:{path}");
         if extensions.has("SIZE") {
             command.push_str(&format!(" SIZE={}", size + size / 40));
         }

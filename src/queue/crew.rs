@@ -11,7 +11,6 @@ use super::schedule;
 use crate::clock::Timestamp;
 use crate::envelope::{Delivery, Envelope, Mailer};
 use crate::log;
-use crate::nexthop::HostText;
 use crate::spool::{Hint, Id, Outcome, PackedId, Progress};
 use crate::status::Enhanced;
 use std::collections::HashMap;
@@ -32,10 +31,6 @@ const NEVER: u32 = u32::MAX;
 
 /// A connection that is not used for this time is closed.
 const UNUSED: Duration = Duration::from_secs(2);
-
-/// How long the name of a destination is kept, and how many are.
-const NAME_AGE: Duration = Duration::from_secs(5);
-const NAMES: usize = 10_000;
 
 /// A message's way that one destination is to do.
 pub(super) struct Part {
@@ -368,7 +363,8 @@ impl Crew {
             return Verdict::Unknown;
         }
         let waits: Vec<bool> = attempt.deliveries().map(|delivery| self.waits_for_line(delivery, &progress)).collect();
-        let names: Vec<String> = attempt.deliveries().map(|d| self.runner.destination(d.mailer, &d.host)).collect();
+        let places = attempt.deliveries().map(Hint::place);
+        let names: Vec<String> = places.map(|(mailer, host)| self.runner.destination(mailer, &host)).collect();
         if names.is_empty() {
             // Everything is settled; only the end was not written down.
             self.settle(&attempt);
@@ -445,39 +441,5 @@ impl Crew {
         let mut board = self.board();
         let destination = board.destination(&name);
         board.again(item, destination, due, now);
-    }
-}
-
-impl Runner {
-    /// The name of the destination that a delivery goes to: what is limited together, and unreachable together. It is kept for
-    /// some seconds: each message asks, and where it really goes is found out at its attempt.
-    pub(super) fn destination(&self, mailer: Mailer, host: &str) -> String {
-        if !matches!(mailer, Mailer::Smtp | Mailer::Lmtp) {
-            if mailer == Mailer::Agent {
-                return format!("agent:{host}");
-            }
-            // Programs may take long; mailboxes must not wait for them.
-            return mailer.name().to_string();
-        }
-        let mut names = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((since, name)) = names.get(host)
-            && since.elapsed() < NAME_AGE
-        {
-            return name.clone();
-        }
-        let delivery = Delivery { host: host.to_string(), ..Delivery::new(mailer, format!("postmaster@{host}")) };
-        let name = match self.gate().router.next_hop(&delivery) {
-            // One name however a route writes it.
-            Ok((mailer, host)) => {
-                let key = HostText::parse(&host, mailer).map_or(host, |text| text.key());
-                format!("{}:{key}", mailer.name())
-            }
-            Err(_) => format!("{}:{host}", mailer.name()),
-        };
-        if names.len() >= NAMES {
-            names.clear();
-        }
-        names.insert(host.to_string(), (Instant::now(), name.clone()));
-        name
     }
 }

@@ -22,6 +22,10 @@ pub(super) struct Shape {
     pub(super) escapes_from: bool,
     /// The eighth bit is taken off.
     pub(super) seven_bit: bool,
+    /// It is taken off in the header.
+    pub(super) seven_bit_header: bool,
+    /// A body that does not end with an empty line gets one.
+    pub(super) ends_blank: bool,
 }
 
 /// A text in that shape.
@@ -36,21 +40,35 @@ pub(super) struct Lines<R> {
     column: usize,
     /// The start of a line that may become `From `.
     start: Vec<u8>,
+    /// The last whole line was an empty one, or is the header's.
+    is_blank: bool,
     is_over: bool,
 }
 
 impl<R: Read> Lines<R> {
     /// Reads `inner`, whose first `header` octets are the header.
     pub(super) fn new(inner: R, shape: Shape, header: usize) -> Lines<R> {
-        Lines { inner, shape, header, pending: Vec::new(), at: 0, column: 0, start: Vec::new(), is_over: false }
+        Lines {
+            inner,
+            shape,
+            header,
+            pending: Vec::new(),
+            at: 0,
+            column: 0,
+            start: Vec::new(),
+            is_blank: true,
+            is_over: false,
+        }
     }
 
     fn take(&mut self, byte: u8) {
         let in_header = self.header > 0;
         self.header = self.header.saturating_sub(1);
-        let byte = if self.shape.seven_bit { byte & 0x7f } else { byte };
+        let strips = self.shape.seven_bit || self.shape.seven_bit_header && in_header;
+        let byte = if strips { byte & 0x7f } else { byte };
         if byte == b'\n' {
             self.release(false);
+            self.is_blank = self.column == 0 || in_header;
             self.pending.extend_from_slice(&self.shape.end);
             self.column = 0;
             return;
@@ -80,6 +98,15 @@ impl<R: Read> Lines<R> {
             self.put(b'>');
         }
         start.into_iter().for_each(|byte| self.put(byte));
+    }
+
+    /// The empty line that some mailers want at the end.
+    fn finish(&mut self) {
+        let is_open = self.column > 0;
+        if self.shape.ends_blank && (is_open || !self.is_blank) {
+            let ends = if is_open { 2 } else { 1 };
+            (0..ends).for_each(|_| self.pending.extend_from_slice(&self.shape.end));
+        }
     }
 
     fn put(&mut self, byte: u8) {
@@ -112,6 +139,7 @@ impl<R: Read> Read for Lines<R> {
             if n == 0 {
                 self.is_over = true;
                 self.release(false);
+                self.finish();
             }
             piece[..n].iter().for_each(|byte| self.take(*byte));
         }
@@ -159,7 +187,15 @@ mod tests {
         assert_eq!(shaped("From h\n\nFrom b\nFro\nFrom", &from, 8), "From h\n\n>From b\nFro\nFrom");
         let short = Shape { limit: 5, ..plain.clone() };
         assert_eq!(shaped("123456789\n1234\n", &short, 0), "1234!\n5678!\n9\n1234\n");
-        let bits = Shape { seven_bit: true, ..plain };
+        let bits = Shape { seven_bit: true, ..plain.clone() };
         assert_eq!(shaped("\u{e9}\n", &bits, 0), "C)\n");
+        let head = Shape { seven_bit_header: true, ..plain.clone() };
+        assert_eq!(shaped("\u{e9}\n\n\u{e9}\n", &head, 4), "C)\n\n\u{e9}\n");
+        let blank = Shape { ends_blank: true, ..plain };
+        for (text, wanted) in
+            [("h\n\nb\n", "h\n\nb\n\n"), ("h\n\nb\n\n", "h\n\nb\n\n"), ("h\n\nb", "h\n\nb\n\n"), ("h\n\n", "h\n\n")]
+        {
+            assert_eq!(shaped(text, &blank, 3), wanted, "{text:?}");
+        }
     }
 }

@@ -13,6 +13,7 @@ mod calling;
 mod conversation;
 mod crew;
 mod daemon;
+mod destinations;
 mod drops;
 mod lines;
 pub mod onward;

@@ -130,6 +130,7 @@ fn one(
             settings: &gate.site.settings.queue,
             envelope,
             sender: owner.as_ref().or(envelope.sender.as_ref()),
+            reverse_path: None,
             recipients: &recipients,
             source: &[],
             encodes: gate.site.settings.relay.encode_8bit,

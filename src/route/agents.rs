@@ -19,10 +19,12 @@ use crate::rules::macros::{Layers, Macros};
 use crate::rules::mailer;
 use crate::rules::meta;
 use crate::rules::run::unquoted;
+use crate::rules::token::Token;
 use crate::rules::world::exit;
 use crate::status::Failure;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A mailer, ready to be called.
 #[derive(Debug, Clone)]
@@ -142,19 +144,60 @@ impl Router {
         // A user of this host who sends is known to the rules by his name, as he is to sendmail.
         let is_own = letter.envelope.source.ip.is_none() && sender.domain() == self.site.hostname();
         let text = if is_own { sender.local().to_string() } else { sender.to_string() };
-        self.rewritten(agent, &to_rules(&text), Role { header: false, sender: true }, message)
+        self.rewritten(agent, &to_rules(&text), Role { header: false, sender: true }, message, None)
     }
 
-    /// An address as the mailer wants it.
+    /// The reverse path, where a mailer wants it in another form than the sender's address: flag g has reports come from `$n` and not
+    /// from nobody, flag p names us in front of a stranger's address.
+    pub fn reverse_path(
+        &self,
+        agent: &Agent,
+        sender: Option<&Address>,
+        message: &Macros,
+    ) -> Result<Option<String>, Failure> {
+        let mailer = agent.mailer();
+        match sender {
+            None if mailer.has(b'g') => {
+                let name = expand(&[meta::MACRO, b'n'], &agent.compiled.rules.macros);
+                let role = Role { header: false, sender: true };
+                let text = self.rewritten(agent, &name, role, &mut message.clone(), None)?;
+                let address = Address::parse_loose(from_rules(&text).trim(), &self.site.default_domain());
+                Ok(address.ok().map(|address| format!("<{address}>")))
+            }
+            Some(sender) if mailer.has(b'p') && sender.domain() != self.site.hostname() => {
+                Ok(Some(format!("<@{}:{sender}>", self.site.hostname())))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The domain of a sender whose own mailer has flag C: names in the header that have none get it.
+    pub(super) fn domain_for_names(
+        &self,
+        agent: &Agent,
+        letter: &Letterhead,
+        message: &mut Macros,
+    ) -> Result<Option<Vec<Token>>, Failure> {
+        let mailers = &agent.compiled.rules.mailers;
+        let Some(sender) = letter.sender.filter(|_| mailers.iter().any(|mailer| mailer.has(b'C'))) else {
+            return Ok(None);
+        };
+        self.with_rules(&agent.compiled, &Steps::unwanted(), message, |run| {
+            Ok(run.domain_for_names(&to_rules(&sender.to_string())))
+        })
+    }
+
+    /// An address as the mailer wants it; a name of a header without a domain gets this one.
     pub(super) fn rewritten(
         &self,
         agent: &Agent,
         text: &[u8],
         role: Role,
         message: &mut Macros,
+        domain: Option<&[Token]>,
     ) -> Result<Vec<u8>, Failure> {
         self.with_rules(&agent.compiled, &Steps::unwanted(), message, |run| {
-            let (text, status) = run.address_for(agent.mailer(), text, role, None);
+            let (text, status) = run.address_for(agent.mailer(), text, role, domain);
             match status {
                 exit::TEMPORARY => Err(Failure::temporary((4, 3), "Temporary failure of a table, try again later", "")),
                 _ => Ok(text),
@@ -194,6 +237,11 @@ impl Agent {
         self.mailer().has(b'e')
     }
 
+    /// Flag %: its mail waits until somebody asks for it (ETRN, -qI, -qR, -qS).
+    pub fn waits_for_demand(&self) -> bool {
+        self.mailer().has(b'%')
+    }
+
     /// The account whose rights apply.
     pub fn account(&self) -> Result<Option<nix::unistd::User>, Failure> {
         let Some(login) = &self.login else { return Ok(None) };
@@ -202,12 +250,25 @@ impl Agent {
         found.map(Some).ok_or_else(|| Failure::permanent((1, 1), "User unknown", login))
     }
 
+    /// W=: how long it may run, where that is said.
+    pub fn patience(&self) -> Option<Duration> {
+        let text = String::from_utf8_lossy(&self.mailer().wait).into_owned();
+        Some(crate::config::cf::span(&text, 's')).filter(|span| !span.is_zero())
+    }
+
     /// A text of the file with its macros.
     pub fn expanded(&self, text: &[u8], message: &Macros) -> Vec<u8> {
         let values = Layers { message, file: &self.compiled.rules.macros };
         let text = expand(text, &values);
         // What was made safe for the rules is what it was again.
         if text.is_ascii() { text } else { from_rules(&text).into_bytes() }
+    }
+
+    /// [`Agent::hop`] for any message to this host.
+    pub fn hop_to(&self, host: &str) -> Result<(Mailer, String), Failure> {
+        let mut own = Macros::default();
+        own.set(b"h", to_rules(host));
+        self.hop(&own)
     }
 
     /// What is spoken to a host, and the host as routes write it.
@@ -233,6 +294,10 @@ impl Agent {
         let host = words.get(1).map(|host| host.trim_end_matches('.')).filter(|host| !host.is_empty());
         let host = host.ok_or_else(|| unable("it names no host"))?;
         let kind = if mailer.has(b'z') { Mailer::Lmtp } else { Mailer::Smtp };
+        let unlisted = |host: &str| format!("[{}]", host.trim_end_matches('.'));
+        // Flag 0: no MX records. Several hosts, ports and addresses in brackets are what they are.
+        let named = if mailer.has(b'0') && !host.contains(['[', ':', '/']) { unlisted(host) } else { host.to_string() };
+        let host = named.as_str();
         let port = match words.get(2).map(String::as_str) {
             None | Some("") => return Ok((kind, host.to_string())),
             Some("smtp") => 25,
@@ -266,9 +331,14 @@ impl Agent {
                 for user in users {
                     let mut own = message.clone();
                     // A command's or a path's own quotes went when the alias was read.
-                    let user = match mailer.has(b's') && !matches!(&*mailer.name, "prog" | "*file*") {
-                        true => unquoted(&to_rules(user)),
-                        false => to_rules(user),
+                    let is_written = matches!(&*mailer.name, "prog" | "*file*");
+                    let user = match mailer.has(b'B') && !is_written {
+                        true => without_backslashes(user),
+                        false => user.to_string(),
+                    };
+                    let user = match mailer.has(b's') && !is_written {
+                        true => unquoted(&to_rules(&user)),
+                        false => to_rules(&user),
                     };
                     own.set(b"u", user);
                     words.push(self.expanded(word, &own));
@@ -315,7 +385,6 @@ pub(super) fn notes(rules: &Rules) -> Vec<(usize, String)> {
             (!mailer.root.is_empty(), "/=: its root folder is not changed"),
             (mailer.nice != 0, "N=: its niceness is not changed"),
             (!mailer.charset.is_empty(), "C=: text without a label stays as it came"),
-            (!mailer.wait.is_empty(), "W=: its end is waited for ten minutes"),
             (mailer.messages_limit > 0, "m=: the queue decides how long a connection is kept"),
         ] {
             if is_set {
@@ -327,14 +396,23 @@ pub(super) fn notes(rules: &Rules) -> Vec<(usize, String)> {
             note(&format!("F={flags}: without effect"));
         }
     }
-    for header in rules.headers.iter().filter(|header| header.value.starts_with(&[meta::MACRO, b'>'])) {
-        notes.push((header.line, format!("header {}: rule sets do not check fields", header.name)));
-    }
     notes
 }
 
-/// Flags of mailers that change nothing: escaping, UUCP forms, quoting, queueing of their own, and MIME conversions.
-const UNSERVED: [u8; 18] = *b"0368BCINUbcdgjpy~%";
+/// Flags of mailers that change nothing: characters of EBCDIC, text made of MIME's encodings, SMTP without ESMTP, addresses from a user
+/// database, UUCP's lines, MAIL11, ports below 1024, a line for the length, and homes that must be there.
+const UNSERVED: [u8; 11] = *b"239HNRUijv~";
+
+/// Flag B: a user without the backslashes in front.
+fn without_backslashes(user: &str) -> String {
+    let bare = |local: &str| local.trim_start_matches('\\').to_string();
+    match Address::parse(user) {
+        Ok(address) => {
+            address.with_local(&bare(address.local())).map_or_else(|_| bare(user), |address| address.to_string())
+        }
+        Err(_) => bare(user),
+    }
+}
 
 /// True for a word with `$u`.
 fn holds_user(word: &[u8]) -> bool {

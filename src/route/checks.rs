@@ -192,7 +192,8 @@ impl Client<'_> {
         Told { macros: self.macros(Some(sender)), of: (self.ip, self.is_trusted) }
     }
 
-    fn macros(&self, sender: Option<Option<&Address>>) -> Macros {
+    /// What rules are told of it, and of a sender where there is one.
+    pub(super) fn macros(&self, sender: Option<Option<&Address>>) -> Macros {
         let mut message = Macros::default();
         self.describe(&mut message);
         if let Some(sender) = sender {
@@ -261,7 +262,7 @@ impl Client<'_> {
 }
 
 /// What is done, and whether the rules said in so many words that the client may send there.
-fn settled(verdict: Verdict) -> Result<(Admitted, bool), Failure> {
+pub(super) fn settled(verdict: Verdict) -> Result<(Admitted, bool), Failure> {
     match verdict {
         Verdict::Passed(text) => Ok((Admitted::Yes, text.eq_ignore_ascii_case(b"RELAY"))),
         Verdict::Accepted(_) => Ok((Admitted::Yes, true)),

@@ -9,11 +9,12 @@ use super::Router;
 use super::agents::{Agent, Letterhead};
 use super::senders::members;
 use super::surroundings::{from_rules, to_rules};
+use crate::addr::old_style_list;
 use crate::msg;
 use crate::rules::address::Role;
 use crate::rules::macros::{Macros, Values};
-use crate::rules::meta;
 use crate::rules::read::Header;
+use crate::rules::token::Token;
 use crate::status::Failure;
 
 /// Fields with addresses of senders, which S= rewrites.
@@ -42,6 +43,8 @@ impl Router {
     pub fn dressed(&self, agent: &Agent, letter: &Letterhead, message: &mut Macros) -> Result<Vec<u8>, Failure> {
         let header = letter.header;
         let is_resent = msg::fields(header).any(|f| f.name.get(..7).is_some_and(|n| n.eq_ignore_ascii_case("Resent-")));
+        let domain = self.domain_for_names(agent, letter, message)?;
+        let domain = domain.as_deref();
         let mut out = Vec::new();
         // `for` in Received names the recipient as he was given, and only where he is alone.
         let mut trace = message.clone();
@@ -59,7 +62,7 @@ impl Router {
             let is_forced = is_trace || line.name.eq_ignore_ascii_case("Return-Path");
             let is_for_resent = line.name.get(..7).is_some_and(|n| n.eq_ignore_ascii_case("Resent-"));
             if !wanted(line, agent, message)
-                || line.value.starts_with(&[meta::MACRO, b'>'])
+                || line.check().is_some()
                 || is_for_resent && !is_resent
                 || !is_forced && msg::find(header, &line.name).is_some_and(|_| !is_dropped(&line.name))
             {
@@ -71,7 +74,7 @@ impl Router {
                 continue;
             }
             let raw = [line.name.as_bytes(), b": ", &value, b"\n"].concat();
-            out.extend(self.addressed(agent, &raw, message)?);
+            out.extend(self.addressed(agent, &raw, message, domain)?);
         }
         for field in msg::fields(header) {
             if is_dropped(field.name) {
@@ -81,13 +84,19 @@ impl Router {
                 out.extend_from_slice(format!("{}:\n", field.name).as_bytes());
                 continue;
             }
-            out.extend(self.addressed(agent, field.raw, message)?);
+            out.extend(self.addressed(agent, field.raw, message, domain)?);
         }
         Ok(out)
     }
 
     /// A field with its addresses as the mailer wants them.
-    fn addressed(&self, agent: &Agent, raw: &[u8], message: &mut Macros) -> Result<Vec<u8>, Failure> {
+    fn addressed(
+        &self,
+        agent: &Agent,
+        raw: &[u8],
+        message: &mut Macros,
+        domain: Option<&[Token]>,
+    ) -> Result<Vec<u8>, Failure> {
         let mut own = raw.to_vec();
         if own.last() != Some(&b'\n') {
             own.push(b'\n');
@@ -105,11 +114,24 @@ impl Router {
         if text.contains([';']) || text.trim().is_empty() {
             return Ok(own);
         }
+        let cf = self.site.settings.cf.as_ref();
+        let text = match cf.is_some_and(|cf| cf.old_style_headers) {
+            true => old_style_list(&text).into_owned(),
+            false => text,
+        };
+        if field.is("From") && cf.is_some_and(|cf| cf.single_line_from) {
+            // One author, or several: no line is too long for who wants it so.
+            let shown = members(&text).into_iter().map(str::trim).filter(|member| !member.is_empty());
+            let shown: Result<Vec<_>, Failure> =
+                shown.map(|member| self.rewritten(agent, &to_rules(member), role, message, domain)).collect();
+            let shown: Vec<String> = shown?.iter().map(|text| from_rules(text).trim().replace('\n', " ")).collect();
+            return Ok(format!("{}: {}\n", field.name, shown.join(", ")).into_bytes());
+        }
         let mut list = format!("{}: ", field.name);
         let mut column = list.len();
         let mut is_first = true;
         for member in members(&text).into_iter().map(str::trim).filter(|member| !member.is_empty()) {
-            let shown = from_rules(&self.rewritten(agent, &to_rules(member), role, message)?);
+            let shown = from_rules(&self.rewritten(agent, &to_rules(member), role, message, domain)?);
             let shown = shown.trim();
             if !is_first {
                 list.push(',');

@@ -81,6 +81,18 @@ pub struct CheckSets {
     pub rcpt: Option<usize>,
     /// For a sender and a recipient together.
     pub compat: Option<usize>,
+    /// Before the text comes.
+    pub data: Option<usize>,
+    /// At the end of the header.
+    pub end_of_header: Option<usize>,
+    /// At the end of the text.
+    pub end_of_message: Option<usize>,
+    /// At ETRN.
+    pub etrn: Option<usize>,
+    /// At VRFY.
+    pub vrfy: Option<usize>,
+    /// At EXPN.
+    pub expn: Option<usize>,
     /// Local users that nobody knows.
     pub local: Option<usize>,
 }
@@ -174,6 +186,12 @@ impl EmCf {
             mail: find("check_mail"),
             rcpt: find("check_rcpt"),
             compat: find("check_compat"),
+            data: find("check_data"),
+            end_of_header: find("check_eoh"),
+            end_of_message: find("check_eom"),
+            etrn: find("check_etrn"),
+            vrfy: find("check_vrfy"),
+            expn: find("check_expn"),
             local: find("5"),
         };
         let tables = rules.maps.values().filter_map(|map| Some((map.name[..].into(), self.table(map)?))).collect();

@@ -313,9 +313,9 @@ impl<'a> Expansion<'a> {
 
     fn alias(&mut self, alias: &'a Alias, name: &str, key: &Address) -> Result<(), Failure> {
         let open = open_key(name);
-        if self.open.contains(&open) || self.open.len() >= DEPTH_LIMIT {
+        if self.open.contains(&open) || self.open.len() >= self.deepest() {
             self.say(Decider::Alias, || format!("{key}: alias {name} goes in a circle"));
-            return Err(Failure::permanent((4, 6), "Alias loop", format!("{} -> {name}", self.open.join(" -> "))));
+            return Err(self.circle(name));
         }
         self.steps.set_depth(self.open.len());
         self.steps.say_at(Decider::Alias, || {
@@ -376,7 +376,7 @@ impl<'a> Expansion<'a> {
                 Ok(()) => {}
                 Err(failure) if failure.is_temporary() || targets.len() == 1 => return Err(failure),
                 Err(failure) => {
-                    self.add(Delivery::new(Mailer::Error, format!("{} {}", failure.enhanced, failure.public)))?;
+                    self.add(self.failed_member(target, &failure))?;
                 }
             }
         }

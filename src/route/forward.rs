@@ -5,7 +5,7 @@
 //! or files: these are the administrator's to name, in etc/aliases.
 //! Two people who stand in for each other, and keep copies, get one copy each; when nobody in a circle keeps one, the address is refused.
 
-use super::expand::{DEPTH_LIMIT, Expansion};
+use super::expand::Expansion;
 use super::steps::Decider;
 use crate::addr::Address;
 use crate::envelope::{Delivery, Mailer};
@@ -30,7 +30,7 @@ impl Expansion<'_> {
             self.has_circled = true;
             return Ok(());
         }
-        if self.open.len() >= DEPTH_LIMIT {
+        if self.open.len() >= self.deepest() {
             return Err(Failure::permanent((4, 6), "Forwarded too often", self.open.join(" -> ")));
         }
         let expanded = (open.clone(), key.domain().to_string(), self.owner.clone());

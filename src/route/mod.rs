@@ -19,6 +19,7 @@ pub mod maps;
 mod senders;
 mod steps;
 mod surroundings;
+mod texts;
 mod triple;
 mod users;
 
@@ -27,6 +28,7 @@ pub use checks::{Admitted, Client, Told};
 pub use clients::{ClientName, ClientNames, Standing};
 pub use em_cf::BUILT_IN;
 pub use steps::{Decider, Step, Steps};
+pub use texts::{Query, TextChecks};
 
 use crate::addr::Address;
 use crate::config::{ConfigError, Site};
@@ -172,8 +174,16 @@ impl Router {
             found
                 .push((map.line, format!("map {name}: records of this type are not asked for: look-ups fail for now")));
         }
-        if let Some(header) = rules.headers.first().filter(|_| is_ours) {
+        // Those with a rule set check fields; the others would make some.
+        if let Some(header) = rules.headers.iter().find(|line| is_ours && line.check().is_none()) {
             found.push((header.line, "H lines: headers are completed without them".to_string()));
+        }
+        for header in &rules.headers {
+            let set = header.check().map(|(set, _)| set).filter(|set| rules.find_set(set).is_none());
+            if let Some(set) = set {
+                let set = String::from_utf8_lossy(set);
+                found.push((header.line, format!("header {}: there is no rule set {set}", header.name)));
+            }
         }
         found.sort();
         found.dedup();

@@ -147,7 +147,11 @@ impl Router {
             })),
             Some(Act::Discard) => Ok(Routed::Discard),
             Some(Act::Inside(what)) => {
-                let text = format!("<{asked}>: Cannot mail directly to {what}");
+                let text = match self.site.settings.cf {
+                    None => format!("<{asked}>: Cannot mail directly to {what}"),
+                    // sendmail puts the address in front of what it says.
+                    Some(_) => format!("Cannot mail directly to {what}"),
+                };
                 Err(Failure::permanent((7, 1), text, "an address leads to what only an alias may name"))
             }
             Some(Act::Unable(why)) => {

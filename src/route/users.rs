@@ -5,7 +5,7 @@
 //! that can't be read is not obeyed, and the mail goes to its user, as with sendmail; programs and files that it names are run
 //! and written with its owner's rights.
 
-use super::expand::{Expansion, is_login_name};
+use super::expand::{DEPTH_LIMIT, Expansion, is_login_name};
 use super::surroundings::from_rules;
 use super::triple::Local;
 use super::{Decider, Router};
@@ -89,6 +89,33 @@ impl Expansion<'_> {
         let result = self.targets(&targets, name, key);
         self.open.pop();
         result
+    }
+
+    /// What stands for a member of a list that can't be reached. A sendmail.cf's user is told its name.
+    pub(super) fn failed_member(&self, member: &Target, failure: &Failure) -> Delivery {
+        let by = match member {
+            Target::Address(text) if self.router.site().settings.cf.is_some() => text.clone(),
+            _ => String::new(),
+        };
+        Delivery { by, ..Delivery::new(Mailer::Error, format!("{} {}", failure.enhanced, failure.public)) }
+    }
+
+    /// Deepest nesting of aliases: the file's (MaxAliasRecursion), or our own.
+    pub(super) fn deepest(&self) -> usize {
+        self.router.site().settings.cf.as_ref().map_or(DEPTH_LIMIT, |cf| cf.alias_depth)
+    }
+
+    /// Why an alias is not followed that is open already, or lies too deep.
+    pub(super) fn circle(&self, name: &str) -> Failure {
+        let way = format!("{} -> {name}", self.open.join(" -> "));
+        match &self.router.site().settings.cf {
+            None => Failure::permanent((4, 6), "Alias loop", way),
+            Some(cf) => {
+                let (deep, most) = (self.open.len() + 1, cf.alias_depth);
+                let text = format!("aliasing/forwarding loop broken ({deep} aliases deep; {most} max)");
+                Failure::permanent((4, 6), text, way)
+            }
+        }
     }
 
     /// True when the system has an account of this name.

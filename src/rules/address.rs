@@ -190,7 +190,8 @@ impl Run<'_> {
     ) -> (Vec<u8>, u8) {
         let sets = if role.sender { mailer.sender } else { mailer.recipient };
         let set = if role.header { sets.header } else { sets.envelope };
-        let around = self.cracked(address);
+        // Flag c: nothing but the address.
+        let around = if mailer.has(b'c') { vec![meta::MACRO, b'g'] } else { self.cracked(address) };
         let mut workspace = match self.scan(address) {
             Ok(workspace) if !workspace.is_empty() => workspace,
             _ => return (address.to_vec(), exit::OK),
@@ -217,6 +218,21 @@ impl Run<'_> {
         let mut own = Macros::default();
         own.set(b"g", text);
         (expand(&around, &own), status)
+    }
+
+    /// Where the mailer that a sender is reached by has flag C: what names without a domain get from him, from `@` on.
+    pub fn domain_for_names(&mut self, sender: &[u8]) -> Option<Vec<Token>> {
+        let role = Role { header: false, sender: true };
+        let (Target::Mailer { mailer, .. }, _) = self.parse(sender, role) else { return None };
+        if !self.rules.mailers[mailer].has(b'C') {
+            return None;
+        }
+        let mut workspace = self.scan(sender).ok()?;
+        for set in [place::CANONIFY, place::SENDER, place::FINAL] {
+            self.rewrite(set, &mut workspace);
+        }
+        let at = workspace.iter().rposition(|token| &token[..] == b"@")?;
+        Some(workspace.split_off(at))
     }
 
     /// What stands around an address, `$g` in its place.
@@ -256,6 +272,11 @@ impl Run<'_> {
                 }
             }
         }
+        self.judged(set, workspace)
+    }
+
+    /// What a check_ rule set makes of a workspace.
+    pub(super) fn judged(&mut self, set: usize, mut workspace: Vec<Token>) -> Verdict {
         if self.rewrite(set, &mut workspace) == exit::TEMPORARY {
             let reply = Reply {
                 code: 451,

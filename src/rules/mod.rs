@@ -20,6 +20,7 @@
 pub mod address;
 mod crack;
 pub mod dollars;
+pub mod fields;
 pub mod lines;
 pub mod listing;
 pub mod macros;

@@ -2,7 +2,7 @@
 //!
 //! Pure: a line in, text out; look-ups go to the [`World`]. The prompt and the reading of lines are the caller's.
 
-use super::address::{Role, Target, place, unusable};
+use super::address::{Role, Target, Verdict, place, unusable};
 use super::macros::{Layers, Macros, Values};
 use super::map;
 use super::meta;
@@ -13,7 +13,7 @@ use super::scan::Style;
 use super::token::Token;
 use super::trace::Trace;
 use super::world::{MailHosts, Watch, World, exit};
-use super::{dollars, run};
+use super::{dollars, fields, run};
 
 /// What is printed before the first prompt.
 pub const BANNER: &str = "ADDRESS TEST MODE (ruleset 3 NOT automatically invoked)\nEnter <ruleset> <address>\n";
@@ -39,6 +39,7 @@ $=c              :print the contents of class $=c.
 /canon hostname  :try to canonify hostname.
 /map mapname key :look up `key' in the indicated `mapname'.
 /expand string   :expand macros.
+/header field    :check a field of a header, `Name: text', by the rule set of its H line.
 /quit            :quit address test mode.
 rules addr       :run the indicated address through the named rules, a comma separated list of sets.
 ";
@@ -70,6 +71,11 @@ impl TestMode {
     pub fn new(rules: Rules) -> TestMode {
         let status = rules.status();
         TestMode { rules, message: Macros::default(), role: Role::default(), status, trace: Trace::default() }
+    }
+
+    /// Turns traces on, as a line with `-d` does.
+    pub fn trace(&mut self, words: &[u8]) {
+        self.trace.set(words);
     }
 
     /// What the program ends with: what reading the file came to, else the first failure of the session.
@@ -236,6 +242,7 @@ impl TestMode {
                     }
                 }
             }
+            b"header" => self.header(rest, world, printer),
             b"expand" if rest.is_empty() => printer.line("Usage: /expand string"),
             b"expand" => {
                 let macros = Layers { message: &self.message, file: &self.rules.macros };
@@ -290,6 +297,24 @@ impl TestMode {
             None => text.extend(format!("no match ({})", looked.status).into_bytes()),
         }
         printer.line(text);
+    }
+
+    /// `/header`: a field, before the rule set that checks it.
+    fn header(&mut self, field: &[u8], world: &mut dyn World, printer: &mut Printer) {
+        let colon = field.iter().position(|b| *b == b':');
+        let name = colon.map(|colon| field[..colon].trim_ascii());
+        let name = name.filter(|name| !name.is_empty() && name.iter().all(u8::is_ascii_graphic));
+        let (Some(colon), Some(name)) = (colon, name) else {
+            printer.line([b"header syntax error, line \"", field, b"\""].concat());
+            return printer.line("ul = 00000000");
+        };
+        let name = String::from_utf8_lossy(name).into_owned();
+        let mut run = Run::new(&self.rules, &mut self.message, world, printer);
+        if let Some(Verdict::Refused(reply)) = run.check_field(&name, &field[colon + 1..]) {
+            printer.fails(reply.status, &reply.text);
+        }
+        let bits = fields::bits(&name, self.rules.field_check(&name));
+        printer.line(format!("ul = {bits:#010x}"));
     }
 
     fn role_text(&self) -> &'static str {

@@ -8,19 +8,19 @@
 //! streams through.
 
 use super::fast::Fast;
-use super::{Forwarding, wishes};
+use super::{Forwarding, old_file, wishes};
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::deliver::{Postman, Rule, loops, stamp};
 use crate::dot;
-use crate::envelope::{Envelope, Mailer};
+use crate::envelope::{Delivery, Envelope, Mailer};
 use crate::fsx;
 use crate::list;
 use crate::lists::Lists;
 use crate::log;
 use crate::msg::{self, Facts};
 use crate::nexthop::Resolver;
-use crate::route::Router;
+use crate::route::{Admitted, Router, TextChecks};
 use crate::spool::{self, Id, Spool};
 use crate::status::Failure;
 use crate::store::Arrival;
@@ -78,8 +78,11 @@ impl Gate {
     }
 
     fn open_as(&self, request: Request, hold: Option<String>) -> Result<Incoming, Failure> {
-        let Request { id, envelope, received, completes } = request;
+        let Request { id, envelope, received, completes, is_checked } = request;
+        let checks = if is_checked { self.router.text_checks(id.as_str(), &envelope)? } else { None };
+        // What its text leads to, the envelope is to say.
         let is_fast = hold.is_none()
+            && checks.is_none()
             && envelope.handling.hold.is_none()
             && envelope
                 .recipients
@@ -111,9 +114,11 @@ impl Gate {
             size: 0,
             size_limit: settings.message_size.0,
             header_limit: settings.header_size.0 as usize,
+            checks,
             hop_limit: settings.hops,
             checks_quotas: false,
             reads_priority: settings.priorities,
+            reads_receipts: old_file::reads_receipts(&self.site),
             trusts_priority: false,
             host: self.host.clone(),
             message_id: None,
@@ -151,6 +156,8 @@ pub struct Request {
     pub received: String,
     /// Add Date and Message-ID where they are missing (RFC 6409 §8).
     pub completes: bool,
+    /// The rules of em.cf see its text: it comes from outside, or from a user.
+    pub is_checked: bool,
 }
 
 #[derive(Debug)]
@@ -181,9 +188,12 @@ pub struct Incoming {
     size: u64,
     size_limit: u64,
     header_limit: usize,
+    /// The rules that are to see the text.
+    checks: Option<TextChecks>,
     hop_limit: u32,
     checks_quotas: bool,
     reads_priority: bool,
+    reads_receipts: bool,
     trusts_priority: bool,
     host: String,
     message_id: Option<String>,
@@ -214,8 +224,8 @@ impl Incoming {
     /// True when taking this many more octets will touch the disk.
     pub fn would_block(&self, more: usize) -> bool {
         let held = self.head.as_ref().map_or(0, Vec::len);
-        // When its header is complete, the members of a list are read.
-        if self.head.is_some() && self.is_for_lists {
+        // When its header is complete, the members of a list are read, and rules may ask what takes its time.
+        if self.head.is_some() && (self.is_for_lists || self.checks.is_some()) {
             return true;
         }
         match &self.sink {
@@ -273,7 +283,13 @@ impl Incoming {
             let cause = format!("Delivered-To: {}", own.delivery.user);
             return Err(Failure::permanent((4, 6), "Mail forwarding loop", cause).with_code(554));
         }
+        let admitted = self.checks.as_mut().map(|checks| checks.header(header)).transpose()?;
+        self.admit(admitted.unwrap_or(Admitted::Yes));
         wishes::add_header(&mut self.envelope.handling, &facts, self.reads_priority, self.trusts_priority);
+        if self.reads_receipts && msg::find(header, "Return-Receipt-To").is_some() {
+            let usual = self.envelope.recipients.iter_mut().filter(|recipient| recipient.notify.is_default());
+            usual.for_each(|recipient| recipient.notify.success = true);
+        }
         if let Sink::Waiting(spool) = &self.sink {
             let draft = spool.draft(self.id.clone(), &self.envelope).map_err(|e| Failure::local(&e))?;
             self.sink = Sink::Queue(draft);
@@ -315,6 +331,25 @@ impl Incoming {
         self.write(&text)
     }
 
+    /// Does what the rules say of the message. Its text is on its way to the queue, and its envelope not written yet.
+    fn admit(&mut self, admitted: Admitted) {
+        match admitted {
+            Admitted::Yes => {}
+            Admitted::Quarantine(reason) => drop(self.hold.get_or_insert(reason)),
+            Admitted::Discard => {
+                self.hold = None;
+                log::event("discarded")
+                    .id(&self.id)
+                    .maybe("ip", self.envelope.source.ip)
+                    .field("reason", "em.cf")
+                    .write();
+                for recipient in &mut self.envelope.recipients {
+                    recipient.delivery = Delivery::new(Mailer::Discard, "");
+                }
+            }
+        }
+    }
+
     fn write(&mut self, text: &[u8]) -> Result<(), Failure> {
         let written = match &mut self.sink {
             Sink::Fast { draft, wire_size, .. } => {
@@ -334,6 +369,27 @@ impl Incoming {
             && let Err(failure) = self.header_done(now)
         {
             return self.all(failure);
+        }
+        match self.checks.as_mut().map(|checks| checks.end(self.size)).transpose() {
+            Ok(None | Some(Admitted::Yes)) => {}
+            Ok(Some(Admitted::Quarantine(reason))) => drop(self.hold.get_or_insert(reason)),
+            // Nobody has been promised anything yet.
+            Ok(Some(Admitted::Discard)) => {
+                log::event("discarded")
+                    .id(&self.id)
+                    .maybe("ip", self.envelope.source.ip)
+                    .field("reason", "em.cf")
+                    .write();
+                return self.envelope.recipients.iter().map(|_| Ok(())).collect();
+            }
+            Err(failure) => {
+                log::event("rejected")
+                    .id(&self.id)
+                    .maybe("ip", self.envelope.source.ip)
+                    .field("reason", &failure)
+                    .write();
+                return self.all(failure);
+            }
         }
         let Incoming { id, envelope, sink, size, message_id, checks_quotas, hold, .. } = self;
         let mut story = Vec::new();

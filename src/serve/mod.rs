@@ -9,6 +9,7 @@ mod imap;
 mod login;
 mod managesieve;
 mod odmr;
+mod old_file;
 mod own;
 mod pop3;
 mod poppass;

@@ -44,7 +44,8 @@ impl Gate {
     }
 
     fn take(&self, id: &Id, envelope: Envelope, text: &mut dyn Read, now: Timestamp) -> Result<(), Failure> {
-        let request = Request { id: id.clone(), envelope, received: String::new(), completes: false };
+        let request =
+            Request { id: id.clone(), envelope, received: String::new(), completes: false, is_checked: false };
         let mut incoming = self.open(request)?;
         let mut buffer = vec![0; 64 << 10];
         loop {

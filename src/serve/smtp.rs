@@ -3,14 +3,14 @@
 use super::accept::{Gate, Incoming, Request};
 use super::login::LoginDesk;
 use super::odmr::Turned;
-use super::{Moment, Service, received, recipients, wishes};
+use super::{Moment, Service, old_file, received, recipients, wishes};
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::envelope::{Delivery, Envelope, Mailer, Recipient, Source};
 use crate::log;
 use crate::policy::{self, Admission, Connections};
 use crate::proto::smtp::{Answer, Ask, Begin, Kind, Rcpt, Said, Then};
-use crate::route::{Admitted, Client, ClientName, Steps, Told};
+use crate::route::{Admitted, Client, ClientName, Query, Steps, Told};
 use crate::spool::Id;
 use crate::status::{Enhanced, Failure, Reply};
 use crate::users::LoggedIn;
@@ -136,7 +136,10 @@ impl SmtpService {
 
     /// Begins a transaction; gives what the client is told beside the yes.
     fn admit(&mut self, mut begin: Begin, now: Moment) -> Result<Option<Reply>, Reply> {
-        let note = wishes::grant(&mut begin.mail.handling, self.is_trusted());
+        let site = &self.desk.gate.site;
+        old_file::check_room(site)?;
+        let sent_ok = || old_file::taken(site, Enhanced(2, 1, 0), begin.mail.sender.as_ref(), "Sender");
+        let note = wishes::grant(&mut begin.mail.handling, self.is_trusted()).or_else(sent_ok);
         let id = Id::new(now.time);
         let mut fate = self.fate.clone();
         let mut told = None;
@@ -152,7 +155,7 @@ impl SmtpService {
                     .maybe("ip", self.ip)
                     .field("reason", &failure)
                     .write();
-                failure.reply()
+                old_file::about(&self.desk.gate.site, begin.mail.sender.as_ref(), failure).reply()
             })?;
             fate.join(verdict);
         }
@@ -169,7 +172,15 @@ impl SmtpService {
         Ok(note)
     }
 
-    fn recipient(&mut self, rcpt: Rcpt, now: Timestamp) -> Result<(), Reply> {
+    fn recipient(&mut self, rcpt: Rcpt, now: Timestamp) -> Answer {
+        let note = old_file::taken(&self.desk.gate.site, Enhanced(2, 1, 5), Some(&rcpt.address), "Recipient");
+        match (self.add_recipient(rcpt, now), note) {
+            (Ok(()), Some(note)) => Answer::Begun(note),
+            (verdict, _) => Answer::Verdict(verdict),
+        }
+    }
+
+    fn add_recipient(&mut self, rcpt: Rcpt, now: Timestamp) -> Result<(), Reply> {
         let desk = self.desk.clone();
         let gate = &desk.gate;
         let Some(mut txn) = self.txn.take() else {
@@ -207,7 +218,8 @@ impl SmtpService {
             }
             None => gate.router.resolve(&rcpt.address).map(|deliveries| (Admitted::Yes, deliveries)),
         };
-        let (admitted, mut deliveries) = routed.map_err(|f| f.reply()).inspect_err(refused)?;
+        let told = |failure| old_file::about(&gate.site, Some(&rcpt.address), failure).reply();
+        let (admitted, mut deliveries) = routed.map_err(told).inspect_err(refused)?;
         let is_forwarded = gate.router.is_local(back.as_ref().unwrap_or(&rcpt.address).domain());
         gate.forwarding.outgoing(sender, is_forwarded, &mut deliveries, now);
         // One full mailbox among the members of a list must not stop the others: its own delivery fails later.
@@ -218,7 +230,8 @@ impl SmtpService {
         }
         txn.fate.join(admitted);
         let mut indexes = Vec::with_capacity(deliveries.len());
-        for recipient in recipients(&rcpt.address, rcpt.notify, rcpt.orcpt.as_ref(), deliveries) {
+        let notify = old_file::granted(&gate.site, rcpt.notify);
+        for recipient in recipients(&rcpt.address, notify, rcpt.orcpt.as_ref(), deliveries) {
             let next = txn.recipients.len();
             let index = *txn.known.entry(recipient.delivery.clone()).or_insert(next);
             if index == next {
@@ -230,11 +243,31 @@ impl SmtpService {
         Ok(())
     }
 
+    /// Asks check_data, as the last rule set before the text.
+    fn check_data(&self) -> Result<Admitted, Reply> {
+        let Some(txn) = self.txn.as_ref().filter(|_| self.desk.kind != Kind::Lmtp) else { return Ok(Admitted::Yes) };
+        let client = self.client(Some(&txn.begin));
+        let sender = txn.begin.mail.sender.as_ref();
+        let verdict = self.desk.gate.router.check_text(&client, sender, txn.accepted.len());
+        verdict.map_err(|failure| {
+            log::event("rejected").id(&txn.id).maybe("ip", self.ip).field("reason", &failure).write();
+            failure.reply()
+        })
+    }
+
+    /// Asks check_etrn and its like.
+    fn check_query(&self, query: Query, argument: &str) -> Result<(), Reply> {
+        let verdict = self.desk.gate.router.check_query(&self.client(None), query, argument);
+        verdict.map_err(|failure| failure.reply())
+    }
+
     fn open(&mut self, now: Moment) -> Result<(), Reply> {
         let is_trusted = self.is_trusted();
+        let checked = self.check_data()?;
         let gate = &self.desk.gate;
         let Some(txn) = &mut self.txn else { return Err(Reply::new(503, Enhanced(5, 5, 1), "MAIL first")) };
         let Begin { mail, helo, protocol, tls } = &txn.begin;
+        txn.fate.join(checked);
         let source = Source {
             ip: self.ip,
             name: self.name.as_ref().and_then(ClientName::believed).map(str::to_string),
@@ -269,7 +302,8 @@ impl SmtpService {
             recipients: std::mem::take(&mut txn.recipients),
         };
         let completes = self.desk.kind == Kind::Submission;
-        let mut request = Request { id: txn.id.clone(), envelope, received, completes };
+        let is_checked = self.desk.kind != Kind::Lmtp;
+        let mut request = Request { id: txn.id.clone(), envelope, received, completes, is_checked };
         let opened = match &txn.fate {
             Admitted::Yes => gate.open(request),
             Admitted::Quarantine(reason) => gate.open_held(request, reason.clone()),
@@ -289,7 +323,8 @@ impl SmtpService {
         let Some(incoming) = self.txn.as_mut().and_then(|t| t.incoming.as_mut()) else {
             return Err(Reply::new(451, Enhanced(4, 3, 0), "The message was lost, send it again"));
         };
-        match incoming.chunk(text, now.time) {
+        let checked = old_file::check_text(&self.desk.gate.site, text);
+        match checked.and_then(|()| incoming.chunk(text, now.time)) {
             Ok(()) => Ok(()),
             Err(failure) => {
                 log::event("rejected").id(incoming.id()).maybe("ip", self.ip).field("reason", &failure).write();
@@ -314,7 +349,7 @@ impl SmtpService {
             return all(Reply::new(451, Enhanced(4, 3, 0), "The message was lost, send it again"));
         };
         let results = incoming.commit(&self.desk.gate, now.time);
-        let ok = Reply::new(250, Enhanced(2, 0, 0), format!("Ok: {id}"));
+        let ok = old_file::accepted(&self.desk.gate.site, &id);
         let reply_for = |failure: Option<&Failure>| failure.map_or_else(|| ok.clone(), Failure::reply);
         if is_lmtp {
             let failure = |indexes: &[usize]| indexes.iter().find_map(|i| results.get(*i)?.as_ref().err());
@@ -341,8 +376,26 @@ impl SmtpService {
         said.unwrap_or(Said { bytes: Vec::new(), then: Then::End })
     }
 
+    /// ETRN.
+    fn flush(&self, domain: &str, now: Timestamp) -> Reply {
+        if let Err(reply) = self.check_query(Query::Etrn, domain) {
+            return reply;
+        }
+        match crate::queue::flush_domain(&self.desk.gate.spool, domain, now) {
+            Ok(_) if self.desk.gate.site.settings.cf.is_some() => {
+                Reply::new(250, Enhanced(2, 0, 0), format!("Queuing for node {domain} started"))
+            }
+            Ok(0) => Reply::new(251, Enhanced(2, 0, 0), "No messages waiting"),
+            Ok(count) => Reply::new(253, Enhanced(2, 0, 0), format!("{count} messages are being tried")),
+            Err(e) => Failure::local(&e).reply(),
+        }
+    }
+
     fn verify(&self, argument: &str) -> Reply {
         let gate = &self.desk.gate;
+        if let Err(reply) = self.check_query(Query::Vrfy, argument) {
+            return reply;
+        }
         if !gate.site.settings.smtp.vrfy {
             return Reply::new(252, Enhanced(2, 5, 0), "Send some mail, it will be tried");
         }
@@ -358,6 +411,9 @@ impl SmtpService {
 
     fn expand(&self, argument: &str) -> Reply {
         let gate = &self.desk.gate;
+        if let Err(reply) = self.check_query(Query::Expn, argument) {
+            return reply;
+        }
         if !gate.site.settings.smtp.expn {
             return Reply::new(502, Enhanced(5, 7, 0), "EXPN is switched off");
         }
@@ -369,7 +425,7 @@ impl SmtpService {
             Ok(Some(members)) if !members.is_empty() => Reply {
                 code: 250,
                 enhanced: Some(Enhanced(2, 1, 5)),
-                lines: members.iter().map(|m| format!("<{m}>")).collect(),
+                lines: members.iter().map(|m| old_file::member(&gate.site, m)).collect(),
             },
             Ok(_) => Reply::new(550, Enhanced(5, 1, 1), "That is no list"),
             Err(failure) => failure.reply(),
@@ -414,7 +470,7 @@ impl Service for SmtpService {
                 }
             }
             Ask::Sender(begin) => self.sender(*begin, now),
-            Ask::Recipient(rcpt) => Answer::Verdict(self.recipient(*rcpt, now.time)),
+            Ask::Recipient(rcpt) => self.recipient(*rcpt, now.time),
             Ask::Open => Answer::Verdict(self.open(now)),
             Ask::Chunk(text) => Answer::Verdict(self.chunk(&text, now)),
             Ask::Commit(text) => Answer::Replies(self.commit(&text, now)),
@@ -426,13 +482,7 @@ impl Service for SmtpService {
             }
             Ask::Verify(argument) => Answer::Replies(vec![self.verify(&argument)]),
             Ask::Expand(argument) => Answer::Replies(vec![self.expand(&argument)]),
-            Ask::Etrn(domain) => {
-                Answer::Replies(vec![match crate::queue::flush_domain(&self.desk.gate.spool, &domain, now.time) {
-                    Ok(0) => Reply::new(251, Enhanced(2, 0, 0), "No messages waiting"),
-                    Ok(count) => Reply::new(253, Enhanced(2, 0, 0), format!("{count} messages are being tried")),
-                    Err(e) => Failure::local(&e).reply(),
-                }])
-            }
+            Ask::Etrn(domain) => Answer::Replies(vec![self.flush(&domain, now.time)]),
         }
     }
 

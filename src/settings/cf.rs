@@ -3,6 +3,7 @@
 //! Made by `config::cf` from the file's O lines; `None` in [`super::Settings`] for a site of our own.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// A sendmail.cf in the place of em.toml, and what a command line says above it.
@@ -122,6 +123,28 @@ pub struct Cf {
     pub safe_folder: Option<PathBuf>,
     /// ServiceSwitchFile: names of hosts come from files alone.
     pub hosts_by_files: bool,
+    /// MaxAliasRecursion: so deep may aliases lead.
+    pub alias_depth: usize,
+    /// OldStyleHeaders: blanks separate addresses where nothing else does.
+    pub old_style_headers: bool,
+    /// SingleLineFromHeader: From goes out on one line.
+    pub single_line_from: bool,
+    /// RrtImpliesDsn: Return-Receipt-To asks for a notification of success.
+    pub receipts_imply_dsn: bool,
+    /// HeloName: our name in EHLO, where it is not the host's.
+    pub helo_name: String,
+    /// ConnectOnlyTo: the one address that all mail goes to.
+    pub connect_only_to: Option<IpAddr>,
+    /// SoftBounce: what is refused for good is refused for now.
+    pub soft_bounce: bool,
+    /// AllowBogusHELO: any name is taken.
+    pub any_helo: bool,
+    /// BadRcptShutdown: after so many unknown recipients a client is sent away; 0 for no limit.
+    pub bad_recipients: u32,
+    /// RejectNUL: no message with octets of value 0.
+    pub rejects_nul: bool,
+    /// MinFreeBlocks: with fewer left in the queue's file system nothing is taken.
+    pub least_free_blocks: u64,
     /// What has no effect: the line, from 1, and why.
     pub notes: Vec<(usize, String)>,
 }

@@ -6,6 +6,7 @@
 use super::Id;
 use crate::addr::Address;
 use crate::envelope::{Delivery, Envelope, Mailer};
+use std::borrow::Cow;
 
 /// A new message, in short.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,16 +27,21 @@ impl Hint {
 
     /// The hint for these deliveries of a message.
     pub fn of(id: &Id, envelope: &Envelope, deliveries: &[&Delivery]) -> Hint {
-        let place = |delivery: &Delivery| (delivery.mailer, host(delivery).to_string());
         let is_one = |first: &&&Delivery| deliveries.iter().all(|d| d.mailer == first.mailer && host(d) == host(first));
         let sender = envelope.sender.as_ref().map(Address::to_string).unwrap_or_default();
         Hint {
             id: id.clone(),
-            delivery: deliveries.first().filter(is_one).map(|d| place(d)),
+            delivery: deliveries.first().filter(is_one).map(|d| Hint::place(d)),
             sender: crc32fast::hash(sender.as_bytes()),
             // The highest first (RFC 6710 §5.1).
             priority: Hint::NORMAL.saturating_add_signed(-envelope.handling.rank()),
         }
+    }
+
+    /// Where a delivery goes: its mailer, and what tells the places of that mailer apart. For a mailer of a sendmail.cf that is its
+    /// name, `/` and the host.
+    pub fn place(delivery: &Delivery) -> (Mailer, String) {
+        (delivery.mailer, host(delivery).into_owned())
     }
 
     /// The line, without its end.
@@ -67,8 +73,15 @@ impl Hint {
 }
 
 /// The host that matters for the mailer.
-fn host(delivery: &Delivery) -> &str {
-    if matches!(delivery.mailer, Mailer::Smtp | Mailer::Lmtp) { &delivery.host } else { "" }
+fn host(delivery: &Delivery) -> Cow<'_, str> {
+    match delivery.mailer {
+        Mailer::Smtp | Mailer::Lmtp => Cow::Borrowed(&delivery.host),
+        Mailer::Agent => {
+            let name = delivery.by.split(':').next().unwrap_or_default();
+            Cow::Owned(format!("{name}/{}", delivery.host).replace(char::is_whitespace, ""))
+        }
+        _ => Cow::Borrowed(""),
+    }
 }
 
 #[cfg(test)]
@@ -84,6 +97,12 @@ mod tests {
             let hint = Hint { id: id.clone(), delivery, sender: 0xfeed, priority: 3 };
             assert_eq!(Hint::parse(&hint.print()), Some(hint));
         }
+        let agent = Delivery {
+            by: "relay:root".to_string(),
+            host: "[a b]".to_string(),
+            ..Delivery::new(Mailer::Agent, "x".to_string())
+        };
+        assert_eq!(Hint::place(&agent), (Mailer::Agent, "relay/[ab]".to_string()));
         for bad in ["", "x", "0123456789abcdef", "0123456789abcdef smtp a zz 1", "0123456789abcdef uucp a 1 1"] {
             assert_eq!(Hint::parse(bad), None, "{bad}");
         }

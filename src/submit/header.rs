@@ -1,13 +1,14 @@
 //! The header of a submitted message: recipients for -t, fields that are added, fields that are taken out.
 
 use super::Submission;
-use crate::addr::{Address, parse_list};
+use crate::addr::{Address, old_style_list, parse_list};
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::msg;
 use crate::settings::{Cf, NoRecipient};
 use crate::spool::Id;
 use crate::status::Failure;
+use std::borrow::Cow;
 
 /// What is added.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,9 +32,11 @@ pub(super) fn recipients(head: &[u8], site: &Site) -> Result<Vec<Address>, Failu
         false => &["To", "Cc", "Bcc", "Apparently-To"],
     };
     let domain = site.default_domain();
+    let is_old_style = site.settings.cf.as_ref().is_some_and(|cf| cf.old_style_headers);
     let mut found: Vec<Address> = Vec::new();
     for field in msg::fields(head).filter(|f| names.iter().any(|n| f.is(n))) {
         let value = field.value();
+        let value = if is_old_style { old_style_list(&value) } else { Cow::Borrowed(&*value) };
         let list = parse_list(&value, &domain).map_err(|e| {
             Failure::permanent(
                 (1, 3),

@@ -18,7 +18,6 @@ use crate::msg;
 use crate::serve::{Gate, Request, received, recipients};
 use crate::spool::{Handed, Id};
 use crate::status::Failure;
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 
@@ -237,7 +236,7 @@ pub fn take_message(
         recipients: deliveries,
     };
     // A user of this host is as good as one who has logged in.
-    let request = Request { id: id.clone(), envelope, received, completes: false };
+    let request = Request { id: id.clone(), envelope, received, completes: false, is_checked: true };
     let mut incoming = gate.open(request)?.trusting_priority(true);
     incoming.chunk(&header, now)?;
     if !rest.is_empty() {
@@ -333,12 +332,8 @@ pub fn command_line_recipients(arguments: &[String], site: &Site) -> Result<Vec<
     let mut found = Vec::new();
     let mut seen = HashSet::new();
     for argument in arguments {
-        let commas = match argument.contains([',', ';', ':', '<', '(', '"']) {
-            true => Cow::Borrowed(argument.as_str()),
-            // sendmail's old style.
-            false => Cow::Owned(argument.split_whitespace().collect::<Vec<_>>().join(",")),
-        };
-        let list = addr::parse_list(&commas, &domain).map_err(|e| format!("{argument:?}: {e}"))?;
+        let list =
+            addr::parse_list(&addr::old_style_list(argument), &domain).map_err(|e| format!("{argument:?}: {e}"))?;
         found.extend(list.into_iter().map(|mailbox| mailbox.address).filter(|a| seen.insert(a.clone())));
     }
     Ok(found)

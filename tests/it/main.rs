@@ -36,6 +36,8 @@ mod name_server;
 mod next_hops;
 mod odmr;
 mod old_cf;
+mod old_mailers;
+mod old_smtp;
 mod opensmtpd;
 mod pace;
 mod pair;

@@ -12,14 +12,14 @@ use std::process::{Command, Output};
 const FILE: &str = include_str!("old_cf/sendmail.cf");
 
 /// A folder with a sendmail.cf, an agent that writes down what it gets, and an empty queue.
-struct Old {
+pub struct Old {
     dir: tempfile::TempDir,
     port: u16,
-    server: Option<TcpListener>,
+    pub server: Option<TcpListener>,
 }
 
 impl Old {
-    fn new() -> Old {
+    pub fn new() -> Old {
         let dir = tempfile::tempdir().unwrap();
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let old = Old { port: server.local_addr().unwrap().port(), server: Some(server), dir };
@@ -35,20 +35,20 @@ impl Old {
         old
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         let text = text.replace("DIR", &self.dir.path().display().to_string()).replace("PORT", &self.port.to_string());
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    fn read(&self, name: &str) -> String {
+    pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    fn run(&self, arguments: &[&str], input: &str) -> (i32, String) {
+    pub fn run(&self, arguments: &[&str], input: &str) -> (i32, String) {
         let mut command = Command::new(bin("emsend"));
         command.env_remove("EM_ROOT").arg("-C").arg(self.path("sendmail.cf")).args(arguments);
         let out = feed(&mut command, input.as_bytes());
@@ -60,11 +60,11 @@ impl Old {
         (out.status.code().unwrap_or(-1), text(&out.stdout) + &log)
     }
 
-    fn send(&self, arguments: &[&str]) -> (i32, String) {
+    pub fn send(&self, arguments: &[&str]) -> (i32, String) {
         self.run(arguments, "Subject: hello\n\nbody\nFrom here\n.\n")
     }
 
-    fn queued(&self) -> usize {
+    pub fn queued(&self) -> usize {
         let said = self.run(&["-bP"], "").1;
         said.trim().trim_start_matches("Total requests: ").parse().unwrap()
     }
@@ -79,8 +79,8 @@ fn addresses_are_verified_in_sendmails_words() {
     let old = Old::new();
     let (code, said) = old.run(&["-bv", "root", "nobodyx", "list", "prog", "x@far.test", "a@script.test"], "");
     let expected = format!(
-        "nobodyx... User unknown\nroot... deliverable: mailer local, user root\nsync... deliverable: mailer local, user sync\n\
-         games... deliverable: mailer local, user games\n\
+        "nobodyx... User unknown\nroot... deliverable: mailer local, user root\ngames... deliverable: mailer local, user games\n\
+         sync... deliverable: mailer local, user sync\n\
          \"|cat > {0}/prog; exit 0\"... deliverable: mailer prog, user \"|cat > {0}/prog; exit 0\"\n\
          x@far.test... deliverable: mailer relay, host [127.0.0.1], user x@far.test\n\
          a@script.test... deliverable: mailer script, host thehost, user a@script.test\n",
@@ -322,7 +322,10 @@ fn smtp_on_standard_input_takes_mail_for_the_files_mailers() {
     let (code, said) = old.run(&["-bs"], dialogue);
     assert_eq!(code, 0, "{said}");
     assert!(said.starts_with("220 mail.example.test ESMTP hello from ExpressMail-"), "{said}");
-    assert!(said.contains("\n550 5.1.1 User unknown") && said.contains("\n354 "), "{said}");
+    assert!(
+        said.contains("\n550 5.1.1 <nobodyx@mail.example.test>... User unknown") && said.contains("\n354 "),
+        "{said}"
+    );
     old.run(&["-q"], "");
     let log = old.read("log");
     assert!(log.contains("ARGS local root\n") && log.contains("Return-Path: <me@here.test>\n"), "{log}");
@@ -354,8 +357,8 @@ fn what_has_no_effect_is_named_once_with_its_line() {
     let old = Old::new();
     let (code, said) = old.run(&["-bC"], "");
     assert_eq!(code, 0, "{said}");
-    let line = 1 + FILE.lines().position(|line| line.starts_with("O MinFreeBlocks")).unwrap();
-    let note = format!("{}:{line}: option MinFreeBlocks: ", old.path("sendmail.cf").display());
+    let line = 1 + FILE.lines().position(|line| line.starts_with("O DialDelay")).unwrap();
+    let note = format!("{}:{line}: option DialDelay: ", old.path("sendmail.cf").display());
     assert_eq!(said.matches(&note).count(), 1, "{said}");
     assert!(!said.contains("option QueueDirectory") && !said.contains("H lines"), "{said}");
     let mut command = Command::new(bin("emconf"));
@@ -394,8 +397,11 @@ fn a_generated_file_gives_sendmails_answers_and_exit_codes() {
     let agent = old.read("agent").replace(&old.dir.path().display().to_string(), &dir);
     std::fs::write(bed.path().join("agent"), agent).unwrap();
     std::fs::set_permissions(bed.path().join("agent"), std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::fs::write(bed.path().join("aliases"), format!("list: root, games\nprog: \"|cat > {dir}/prog; exit 0\"\n"))
-        .unwrap();
+    std::fs::write(
+        bed.path().join("aliases"),
+        format!("list: root, games\nprog: \"|cat > {dir}/prog; exit 0\"\npartly: root, nobodyx\n"),
+    )
+    .unwrap();
     std::fs::write(bed.path().join("mailertable"), "script.test script:thehost\n").unwrap();
     let made = |queue: &str| {
         std::fs::create_dir(bed.path().join(queue)).unwrap();
@@ -417,6 +423,17 @@ fn a_generated_file_gives_sendmails_answers_and_exit_codes() {
     let message = "Subject: x\n\nbody\n";
     for arguments in [
         &["-bv", "root", "nobodyx", "list", "prog", "someone@far.test", "a@script.test", "root+x"][..],
+        &["-bv", "list"],
+        &["-bv", "b@y.test", "root", "list", "a@x.test", "root@mail.example.com"],
+        &["-bv", "partly"],
+        &["-bv", "root@"],
+        &["-bv", "@x"],
+        &["-bv", "a@@b"],
+        &["-bv", "|x"],
+        &["-bv", "/tmp/x"],
+        &["-bv"],
+        &["partly"],
+        &["a@@b"],
         &["-bi"],
         &["-bp"],
         &["root"],

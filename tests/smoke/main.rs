@@ -144,6 +144,7 @@ fn smtp_sessions() {
         let kind = [smtp::Kind::Smtp, smtp::Kind::Submission, smtp::Kind::Lmtp][random.below(3)];
         let config = smtp::Config {
             extensions: Default::default(),
+            manners: Default::default(),
             host: "h.test".into(),
             kind,
             limits: limits.clone(),

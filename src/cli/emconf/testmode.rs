@@ -26,8 +26,8 @@ use std::sync::Arc;
 /// Largest file read, in octets.
 const FILE_LIMIT: u64 = 64 << 20;
 
-/// Runs the test mode over `file`, or over etc/em.cf.
-pub(super) fn run(root: &Root, file: Option<&Path>) -> super::super::Done {
+/// Runs the test mode over `file`, or over etc/em.cf; with these traces from the start.
+pub(super) fn run(root: &Root, file: Option<&Path>, traces: &[String]) -> super::super::Done {
     let path = file.map_or_else(|| root.etc.join("em.cf"), Path::to_path_buf);
     let shown = path.display().to_string();
     let text = match fsx::read(&path, FILE_LIMIT) {
@@ -56,6 +56,7 @@ pub(super) fn run(root: &Root, file: Option<&Path>) -> super::super::Done {
     }
     machine.maps = machine.maps.with_options(&rules.options);
     let mut test = TestMode::new(rules);
+    traces.iter().for_each(|words| test.trace(words.as_bytes()));
     session(&mut test, &mut machine)?;
     Ok(exit_of(test.status()))
 }

@@ -9,7 +9,9 @@ use crate::deliver::{Sysexit, append_file};
 use crate::envelope::Recipient;
 use crate::spool::{Id, Outcome};
 use crate::status::Exit;
+use nix::unistd::{getgid, getgroups, getuid};
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,7 +35,7 @@ pub(super) fn run(site: &Arc<Site>, ids: &[Id], prints_all: bool) -> Done {
         }
     };
     let holds = site.settings.cf.as_ref().is_some_and(|cf| cf.holds_expensive);
-    let runner = super::runner(gate).telling(Box::new(told)).holding_expensive(holds);
+    let runner = super::runner(gate).telling(Box::new(told)).holding_expensive(holds).holding_on_demand(true);
     for id in ids {
         runner.run(id, Timestamp::now)?;
     }
@@ -49,6 +51,22 @@ pub(super) fn run(site: &Arc<Site>, ids: &[Id], prints_all: bool) -> Done {
     }
     let exit = *exit.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(exit)
+}
+
+/// restrictmailq: the queue is shown to its owner and its group alone.
+pub(super) fn may_see_queue(site: &Site) -> Result<(), Ended> {
+    let is_restricted = site.settings.cf.as_ref().is_some_and(|cf| cf.is_private("restrictmailq"));
+    let caller = getuid();
+    if !is_restricted || caller.is_root() {
+        return Ok(());
+    }
+    let dir = std::fs::metadata(&site.root.spool)?;
+    let groups = getgroups().unwrap_or_default();
+    let is_of_group = groups.iter().chain([&getgid()]).any(|group| group.as_raw() == dir.gid());
+    match is_of_group || caller.as_raw() == dir.uid() {
+        true => Ok(()),
+        false => Err(Ended::new(Exit::NoPerm, "You are not permitted to see the queue")),
+    }
 }
 
 fn shown(address: &Address, domain: &str) -> String {

@@ -42,7 +42,7 @@ pub(super) fn daemon(site: Arc<Site>) -> Done {
     let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
     poll.registry().register(&mut mio::unix::SourceFd(&fd), Token(1), Interest::READABLE)?;
     let gate = Arc::new(crate::cli::gate(site));
-    let runner = Arc::new(runner(gate));
+    let runner = Arc::new(runner(gate).holding_on_demand(true));
     let mut events = Events::with_capacity(8);
     let mut torn = String::new();
     Daemon::new(runner).run(Timestamp::now, |patience| {

@@ -218,7 +218,10 @@ pub(super) fn mailq(spool: &Spool, ids: impl ExactSizeIterator<Item = Id>, bare:
         say(&format!("{id}{mark}{:>8} {when} {sender}\n", envelope.size))?;
         let reason = progress.states.iter().filter(|s| s.is_owed()).find_map(|s| s.last.as_ref());
         if let Some(outcome) = reason {
-            say(&format!("                 ({})\n", one_line(&outcome.reason())))?;
+            let reason = one_line(&outcome.reason());
+            let is_told = bare.is_none() || outcome.enhanced.0 != 4 || reason.starts_with("Deferred");
+            let word = if is_told { "" } else { "Deferred: " };
+            say(&format!("                 ({word}{reason})\n"))?;
         }
         for (recipient, _) in envelope.recipients.iter().zip(&progress.states).filter(|(_, s)| s.is_owed()) {
             let margin = if bare.is_some() { " " } else { "   " };

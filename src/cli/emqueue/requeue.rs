@@ -48,7 +48,8 @@ fn one(gate: &Gate, claim: Claim) -> Result<(), Ended> {
         let mut envelope = Envelope::clone(claim.envelope());
         envelope.recipients = recipients;
         let new = Id::new(now);
-        let request = Request { id: new.clone(), envelope, received: String::new(), completes: false };
+        let request =
+            Request { id: new.clone(), envelope, received: String::new(), completes: false, is_checked: false };
         let mut incoming = gate.open(request)?;
         let mut text = claim.message()?;
         let mut buffer = vec![0; 64 << 10];

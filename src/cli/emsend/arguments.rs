@@ -25,8 +25,8 @@ pub(in crate::cli) enum Mode {
     Check,
     /// -bh, -bH: the status of hosts, which is not kept.
     HostStatus,
-    /// -bt: test the rules, of the file of -C if there is one.
-    Test(Option<PathBuf>),
+    /// -bt: test the rules, of the file of -C if there is one, with the traces of each -d.
+    Test(Option<PathBuf>, Vec<String>),
     /// --explain: why an address goes where it goes.
     Explain(Question),
     Queue(Selection, Option<Duration>),
@@ -70,6 +70,8 @@ pub(super) struct Arguments {
     /// -od, where it was said.
     pub(super) delivery: Option<DeliveryMode>,
     pub(super) verbose: bool,
+    /// The words of each -d.
+    pub(super) traces: Vec<String>,
     /// --explain and what belongs to it.
     pub(super) question: Question,
     pub(super) recipients: Vec<String>,
@@ -78,9 +80,9 @@ pub(super) struct Arguments {
 /// Flags that take no value and change nothing here.
 const IGNORED: &str = "cGmnsTUx";
 /// Flags with a value that change nothing here.
-const IGNORED_WITH_VALUE: &str = "ADdhLMpX";
+const IGNORED_WITH_VALUE: &str = "ADhLMpX";
 /// Flags that do something, for the suggestion of a right spelling.
-const OBEYED: &str = "bBCeFfiINOoqrRtvV";
+const OBEYED: &str = "bBCdeFfiINOoqrRtvV";
 
 /// Longest envelope id, in octets (RFC 3461 §4.4).
 const ENVID_LIMIT: usize = 100;
@@ -108,6 +110,7 @@ pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, St
         errors: None,
         delivery: None,
         verbose: false,
+        traces: Vec::new(),
         question: Question::default(),
         recipients: Vec::new(),
     };
@@ -125,13 +128,16 @@ pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, St
     }
     let question = &arguments.question;
     match &mut arguments.mode {
-        Mode::Test(_) | Mode::Deliver if !question.address.is_empty() => {
+        Mode::Test(..) | Mode::Deliver if !question.address.is_empty() => {
             arguments.mode = Mode::Explain(question.clone());
         }
         _ if question.from.is_some() || question.client.is_some() => {
             return Err("--from and --client belong to --explain ADDRESS".to_string());
         }
-        Mode::Test(file) => *file = arguments.rules.take(),
+        Mode::Test(file, traces) => {
+            *file = arguments.rules.take();
+            *traces = std::mem::take(&mut arguments.traces);
+        }
         _ => {}
     }
     Ok(arguments)
@@ -243,6 +249,8 @@ fn short_flags(arguments: &mut Arguments, flags: &str, words: &mut impl Iterator
                 arguments.options.push(format!(" {text}"));
             }
             'e' => errors(arguments, &value()?)?,
+            // A word behind it is none of its own.
+            'd' => arguments.traces.push(std::mem::take(&mut rest).to_string()),
             flag if IGNORED.contains(flag) => {}
             flag if IGNORED_WITH_VALUE.contains(flag) => {
                 value()?;
@@ -288,7 +296,7 @@ fn mode(letter: &str, before: &Mode) -> Result<Mode, String> {
         "D" => Mode::Foreground,
         "C" => Mode::Check,
         "h" | "H" => Mode::HostStatus,
-        "t" => Mode::Test(None),
+        "t" => Mode::Test(None, Vec::new()),
         other => return Err(format!("-b{other}: one of -bm -bs -bv -bt -bp -bP -bi -bd -bD -bC -bh -bH")),
     })
 }
@@ -431,6 +439,11 @@ mod tests {
         assert_eq!(read("-oi -O MaxHopCount=3 x").options, ["i", " MaxHopCount=3"]);
         assert_eq!(read("-VQQ+2B1 x").envid.as_deref(), Some("QQ+1"));
         assert!(read("x").eight_bit && !read("-B7BIT x").eight_bit);
+        for line in ["-d x", "-d0 x", "-d21.12 x", "-d0-5.3 x", "-dANSI x", "-d99.100 -d21 x"] {
+            assert_eq!(read(line).recipients, ["x"], "{line}");
+        }
+        let traces = ["21.12", "", "ANSI"].map(str::to_string).to_vec();
+        assert_eq!(read("-d21.12 -C /a -bt -d -dANSI").mode, Mode::Test(Some("/a".into()), traces));
         assert_eq!(read("-bh").mode, Mode::HostStatus);
         assert_eq!(read("-bP").mode, Mode::Count);
         assert_eq!(read("-I").mode, Mode::Newaliases);

@@ -28,9 +28,13 @@ pub(super) fn run(arguments: &Arguments, gate: &Gate, caller: Uid) -> super::sup
         }
         return Err(Ended::new(Exit::Usage, "no recipients: name them, or take them from the header with -t"));
     }
+    let exit_of = |failure: &Failure| match is_old && !failure.is_temporary() {
+        true => old_file::exit_of(failure),
+        false => failure.exit(),
+    };
     let refused = |failure: Failure| match modes.errors {
-        ErrorMode::Quiet => Ended::new(failure.exit(), ""),
-        _ => Ended::new(failure.exit(), failure.public),
+        ErrorMode::Quiet => Ended::new(exit_of(&failure), ""),
+        _ => Ended::new(exit_of(&failure), failure.public),
     };
     let limits = &gate.site.settings.smtp;
     let mut text = TextReader::new(std::io::stdin().lock(), modes.dot_ends).up_to(limits.message_size.0);

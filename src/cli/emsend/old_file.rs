@@ -9,12 +9,13 @@ use super::deliver::start_delivery;
 use crate::addr::Address;
 use crate::config::Site;
 use crate::deliver::Sysexit;
-use crate::envelope::{Delivery, Mailer};
+use crate::envelope::{Delivery, Envelope, Mailer, Recipient};
 use crate::route::{Decider, Steps};
 use crate::serve::Gate;
 use crate::settings::{DeliveryMode, ErrorMode};
-use crate::status::{Exit, Failure};
+use crate::status::{Enhanced, Exit, Failure};
 use crate::submit::Taken;
+use std::collections::HashSet;
 use std::process::{Command, Stdio};
 
 /// How a message is taken and told about: by the command line, else by the file, else as sendmail does.
@@ -40,15 +41,16 @@ impl Modes {
     }
 }
 
-/// Why a message was not taken, where sendmail says it: on standard output. With -oee the exit code is 0 in any case.
+/// Why a message was not taken, where sendmail says it: on standard output. Nobody gets mail about it, whatever -oe says, so that the exit
+/// code tells it in any case.
 pub(super) fn told(done: Done, arguments: &Arguments, gate: &Gate) -> Done {
     let modes = Modes::of(arguments, &gate.site);
     match done {
         Err(ended) => {
-            if modes.errors == ErrorMode::Print && !ended.text.is_empty() {
+            if modes.errors != ErrorMode::Quiet && !ended.text.is_empty() {
                 say(&format!("{}\n", ended.text))?;
             }
-            Ok(if modes.errors == ErrorMode::Always { Exit::Ok } else { ended.exit })
+            Ok(ended.exit)
         }
         done => done,
     }
@@ -62,6 +64,9 @@ pub(super) fn deliver(gate: &Gate, taken: &Taken, modes: &Modes) -> Done {
         exit = worse(exit, exit_of(failure));
     }
     if gate.spool.is_queued(&taken.id) {
+        if let Ok(Some((envelope, _))) = gate.spool.peek(&taken.id) {
+            exit = worse(exit, tell_members(&envelope, modes)?);
+        }
         match modes.delivery {
             DeliveryMode::Queue => {}
             DeliveryMode::Background => start_delivery(gate, &taken.id, false)?,
@@ -85,6 +90,24 @@ fn wait(gate: &Gate, taken: &Taken, modes: &Modes) -> Result<Exit, Ended> {
         Some(75) | None => Exit::Ok,
         Some(code) => Exit::of_code(u8::try_from(code).unwrap_or(70)),
     })
+}
+
+/// Prints which members of lists can't be reached, where errors are printed.
+fn tell_members(envelope: &Envelope, modes: &Modes) -> Result<Exit, Ended> {
+    let mut exit = Exit::Ok;
+    for Recipient { delivery, .. } in envelope.recipients.iter().filter(|r| r.delivery.mailer == Mailer::Error) {
+        let (code, text) = told_of(delivery);
+        if modes.errors == ErrorMode::Print && !delivery.by.is_empty() {
+            say(&format!("{}... {text}\n", delivery.by))?;
+        }
+        exit = worse(exit, Sysexit::of_outcome(code, text));
+    }
+    Ok(exit)
+}
+
+/// What an error in the place of a delivery says.
+fn told_of(delivery: &Delivery) -> (Enhanced, &str) {
+    Enhanced::parse_prefix(&delivery.user).unwrap_or((Enhanced(5, 1, 1), &delivery.user))
 }
 
 /// Prints why a recipient is refused, where errors are printed.
@@ -113,12 +136,16 @@ fn address_of(gate: &Gate, address: &Address) -> String {
     }
 }
 
-/// -bv: what can't be delivered first, as it is found, then a line for each delivery.
-pub(super) fn verify(gate: &Gate, addresses: &[Address], verbose: bool) -> Done {
+/// -bv: what can't be delivered first, as it is found, then a line for each delivery, by hosts. Of a list the last member comes first.
+/// `typed` is how addresses were written.
+pub(super) fn verify(gate: &Gate, addresses: &[Address], typed: &[String], verbose: bool) -> Done {
     let mut exit = Exit::Ok;
-    let mut lines: Vec<String> = Vec::new();
+    let (mut lines, mut seen): (Vec<(String, String)>, HashSet<String>) = Default::default();
     for address in addresses {
-        let asked = address_of(gate, address);
+        let (whole, short) = (address.to_string(), address_of(gate, address));
+        let mut words = typed.iter().flat_map(|words| words.split([',', ' ']));
+        let is_whole = words.find(|word| **word == whole || **word == short).is_some_and(|word| *word == whole);
+        let asked = if is_whole { whole } else { short };
         let steps = if verbose { Steps::with_rules() } else { Steps::wanted() };
         let found = gate.router.explain(address, &steps);
         let steps = steps.into_list();
@@ -128,21 +155,43 @@ pub(super) fn verify(gate: &Gate, addresses: &[Address], verbose: bool) -> Done 
         match found {
             Ok(deliveries) => {
                 let is_alias = steps.iter().any(|step| step.decider == Decider::Alias);
-                for delivery in &deliveries {
-                    let line = line(if is_alias { None } else { Some(&asked) }, delivery);
-                    if !lines.contains(&line) {
-                        lines.push(line);
+                for delivery in deliveries.iter().rev() {
+                    if delivery.mailer == Mailer::Error {
+                        let (code, text) = told_of(delivery);
+                        let who = if delivery.by.is_empty() { &asked } else { &delivery.by };
+                        say(&format!("{who}... {text}\n"))?;
+                        exit = worse(exit, Sysexit::of_outcome(code, text));
+                        continue;
+                    }
+                    let shown = line(if is_alias { None } else { Some(&asked) }, delivery);
+                    if seen.insert(line(None, delivery)) {
+                        lines.push((delivery.host.to_ascii_lowercase().chars().rev().collect(), shown));
                     }
                 }
             }
             Err(failure) => {
-                say(&format!("{asked}... {}\n", failure.public))?;
+                let text = &failure.public;
+                match text.starts_with("aliasing/") {
+                    true => say(&format!("{text}\n"))?,
+                    false => say(&format!("{asked}... {text}\n"))?,
+                }
                 exit = worse(exit, exit_of(&failure));
             }
         }
     }
-    say(&lines.concat())?;
+    lines.sort_by(|(one, _), (other, _)| one.cmp(other));
+    lines.iter().try_for_each(|(_, line)| say(line))?;
     Ok(exit)
+}
+
+/// Why a word of the command line is no address, as sendmail says it.
+pub(super) fn unusable(word: &str) -> String {
+    let why = match word.trim() {
+        word if word.starts_with('@') && !word.contains(':') => "User address required",
+        word if word.ends_with('@') => "Hostname required",
+        _ => "Invalid route address",
+    };
+    format!("{word}... {why}")
 }
 
 fn line(asked: Option<&str>, delivery: &Delivery) -> String {

@@ -25,11 +25,13 @@ enum Row {
     Rules,
     /// It would be done anyway, whatever it says.
     Anyway,
+    /// It would be done anyway, unless it says something else: then nothing is done; why.
+    Only(fn(&str) -> bool, &'static str),
     /// Nothing is done; why.
     Idle(&'static str),
 }
 
-use Row::{Acts, Anyway, Idle, Rules as OfRules};
+use Row::{Acts, Anyway, Idle, Only, Rules as OfRules};
 
 const LOAD: &str = "the load is not asked for: deliveries are limited in number";
 const ORDER: &str = "the queue has its own order: the oldest first";
@@ -95,40 +97,63 @@ const ROWS: &[(&str, Row)] = &[
     ("CACertFile", Acts(|t, v| { t.settings.relay.ca_file = v.to_string(); Ok(()) })),
     ("BlankSub", OfRules), ("OperatorChars", OfRules), ("MaxRuleRecursion", OfRules), ("MustQuoteChars", OfRules),
     ("ColonOkInAddr", OfRules),
-    ("SuperSafe", Anyway), ("SendMimeErrors", Anyway), ("OldStyleHeaders", Anyway), ("RequiresDirfsync", Anyway),
-    ("EightBitMode", Anyway), ("TempFileMode", Anyway), ("UseErrorsTo", Anyway), ("CheckAliases", Anyway),
-    ("AliasWait", Anyway), ("MaxMimeHeaderLength", Anyway), ("RrtImpliesDsn", Anyway), ("AllowBogusHELO", Anyway),
+    ("MaxAliasRecursion", Acts(|t, v| { t.cf.alias_depth = alias_depth(number(v)); Ok(()) })),
+    ("OldStyleHeaders", Acts(|t, v| { t.cf.old_style_headers = boolean(v); Ok(()) })),
+    ("SingleLineFromHeader", Acts(|t, v| { t.cf.single_line_from = boolean(v); Ok(()) })),
+    ("RrtImpliesDsn", Acts(|t, v| { t.cf.receipts_imply_dsn = boolean(v); Ok(()) })),
+    ("HeloName", Acts(|t, v| { t.cf.helo_name = v.to_string(); Ok(()) })),
+    ("ConnectOnlyTo", Acts(|t, v| {
+        t.cf.connect_only_to = Some(v.trim_matches(['[', ']']).parse().map_err(|_| format!("bad address {v}"))?);
+        Ok(())
+    })),
+    ("SoftBounce", Acts(|t, v| { t.cf.soft_bounce = boolean(v); Ok(()) })),
+    ("AllowBogusHELO", Acts(|t, v| { t.cf.any_helo = boolean(v); Ok(()) })),
+    ("BadRcptShutdown", Acts(|t, v| { t.cf.bad_recipients = u32::try_from(number(v)).unwrap_or(u32::MAX); Ok(()) })),
+    ("RejectNUL", Acts(|t, v| { t.cf.rejects_nul = boolean(v); Ok(()) })),
+    ("MinFreeBlocks", Acts(|t, v| { t.cf.least_free_blocks = number(v); Ok(()) })),
+    ("MaxQueueChildren", Acts(|t, v| {
+        let most = u32::try_from(or_no_limit(number(v))).unwrap_or(u32::MAX);
+        t.settings.queue.concurrency = t.settings.queue.concurrency.min(most);
+        Ok(())
+    })),
+    ("SuperSafe", Anyway), ("RequiresDirfsync", Anyway),
+    ("SendMimeErrors", Only(boolean, "reports are MIME in any case")),
+    ("EightBitMode", Only(passes_eight_bits, "text of eight bits is passed on as it is")),
+    ("TempFileMode", Only(|v| u32::from_str_radix(v, 8) == Ok(0o600), MODES)),
+    ("UseErrorsTo", Only(is_no, "reports go to the sender of the envelope")),
+    ("CheckAliases", Only(is_no, "the members of aliases are looked at when mail comes for them")),
+    ("AliasWait", Idle("aliases are read from their text: there is no database to be waited for")),
+    ("MaxMimeHeaderLength", Only(|v| number(v) == 0, "fields of MIME are passed on in full length")),
+    ("MeToo", Only(boolean, "a sender who is on a list gets the list's mail")),
+    ("SaveFromLine", Only(is_no, "the separator of a mailbox is no part of a message")),
+    ("DontPruneRoutes", Only(is_no, "source routes are dropped (RFC 5321 §4.1.1.3)")),
+    ("MaxQueueRunSize", Only(|v| number(v) == 0, "a run looks at the whole queue")),
     ("DontProbeInterfaces", Idle("the addresses of this machine's interfaces are ours in any case")),
     ("SevenBitInput", Idle("bytes come in as they are")),
-    ("MinFreeBlocks", Idle("a full disk is noticed when it is written to: 452")),
     ("CheckpointInterval", Idle("each outcome is written down at once")),
-    ("SaveFromLine", Idle("the separator of a mailbox is no part of a message")),
     ("MatchGECOS", Idle("accounts are known by their login names alone")),
     ("HelpFile", Idle("HELP has a text of its own")),
     ("ResolverOptions", Idle("the resolver has its own timeouts")),
     ("ConnectionCacheSize", Idle(CACHE)), ("ConnectionCacheTimeout", Idle(CACHE)),
     ("SingleThreadDelivery", Idle(CACHE)), ("HostStatusDirectory", Idle("the status of hosts is kept in memory alone")),
-    ("MeToo", Idle("a sender who is on a list gets the list's mail")),
     ("QueueFactor", Idle(ORDER)), ("RecipientFactor", Idle(ORDER)), ("ClassFactor", Idle(ORDER)), ("RetryFactor", Idle(ORDER)),
-    ("QueueSortOrder", Idle(ORDER)), ("MaxQueueRunSize", Idle("a run looks at the whole queue")),
+    ("QueueSortOrder", Idle(ORDER)),
     ("QueueLA", Idle(LOAD)), ("RefuseLA", Idle(LOAD)), ("DelayLA", Idle(LOAD)), ("ForkEachJob", Idle("runs use threads")),
-    ("DontPruneRoutes", Idle("source routes are dropped (RFC 5321 §4.1.1.3)")),
     ("StatusFile", Idle("there are no statistics in a file: emqueue trace reads the log")),
     ("UserDatabaseSpec", Idle("there is no user database")), ("LDAPDefaultSpec", Idle("maps of class ldap fail for now")),
     ("TryNullMXList", Idle("a host without MX records is tried at its own address in any case")),
     ("MaxQueueAge", Idle("pauses grow with a message's age, up to queue.retry_max")),
     ("DefaultCharSet", Idle("text without a label stays as it came")),
     ("DialDelay", Idle("a failed connection is tried again by the queue")),
-    ("MaxRunnersPerQueue", Idle(DAEMON)), ("MaxQueueChildren", Idle(DAEMON)), ("NiceQueueRun", Idle(DAEMON)),
-    ("DirectSubmissionModifiers", Idle(DAEMON)), ("ConnectionRateThrottle", Idle(DAEMON)), ("MaxNOOPCommands", Idle(DAEMON)),
-    ("BadRcptThrottle", Idle(DAEMON)), ("BadRcptShutdown", Idle(DAEMON)), ("BadRcptShutdownGood", Idle(DAEMON)),
+    ("MaxRunnersPerQueue", Idle(DAEMON)), ("NiceQueueRun", Idle(DAEMON)),
+    ("DirectSubmissionModifiers", Idle(DAEMON)), ("ConnectionRateThrottle", Idle(DAEMON)), ("MaxNOOPCommands", Idle("NOOP counts as any other command")),
+    ("BadRcptThrottle", Idle("replies are not delayed")),
+    ("BadRcptShutdownGood", Idle("unknown recipients alone are counted")),
     ("ConnectionRateWindowSize", Idle(DAEMON)), ("MaxMessagesPerConnection", Idle(DAEMON)), ("RejectLogInterval", Idle(DAEMON)),
     ("ControlSocketName", Idle("emd is controlled by its own command")), ("PidFile", Idle("emd keeps its own below the queue")),
     ("ProcessTitlePrefix", Idle("processes keep their names")),
-    ("MaxAliasRecursion", Idle("aliases may lead 20 deep")),
     ("TrustedUser", Idle("nobody but the owner is trusted with the aliases")),
     ("DontInitGroups", Idle("programs get all groups of their user")),
-    ("SingleLineFromHeader", Idle("a folded From field stays folded")),
     ("UnsafeGroupWrites", Idle(FILES)), ("DontBlameSendmail", Idle(FILES)), ("QueueFileMode", Idle(MODES)),
     ("DontExpandCnames", Idle("names of hosts are not expanded")),
     ("DeadLetterDrop", Idle("what nobody can be told of is kept below bad in the queue")),
@@ -141,20 +166,22 @@ const ROWS: &[(&str, Row)] = &[
     ("TLSFallbacktoClear", Idle("a host whose TLS fails is tried without, where nobody demands it")),
     ("CipherSuites", Idle(TLS)), ("SetCertAltnames", Idle(TLS)),
     ("UseCompressedIPv6Addresses", Idle("addresses are compressed in names of clients, and whole in answers of maps")),
-    ("SmtpUTF8", Idle("SMTPUTF8 is offered in any case")), ("RejectNUL", Idle("octets of value 0 are taken as they come")),
+    ("SmtpUTF8", Only(boolean, "SMTPUTF8 is offered in any case")),
     ("InputMailFilters", Idle(MILTER)), ("Milter", Idle(MILTER)),
     ("UseMSP", Idle("the queue is that of QueueDirectory, whoever calls")),
     ("SharedMemoryKey", Idle("there is no shared memory")), ("SharedMemoryKeyFile", Idle("there is no shared memory")),
     ("FastSplit", Idle("a message is one file whatever the number of its recipients")),
     ("MailboxDatabase", Idle("users are those of the system")),
-    ("HeloName", Idle("HELO says $j")), ("SoftBounce", Idle("refusals are final")),
-    ("ConnectOnlyTo", Idle("mail goes where its rules say")), ("UserSubmission", Idle("senders are checked by the rules alone")),
+    ("UserSubmission", Idle("senders are checked by the rules alone")),
 ];
 
 /// Acts on one O line; gives why it has no effect, if it has none.
 pub(super) fn act(setting: &Setting, target: &mut Target) -> Result<Option<String>, String> {
     let value = String::from_utf8_lossy(&setting.value).into_owned();
     match setting.name {
+        "EightBitMode" if !value.trim().starts_with(['p', 'm', 's', 'P', 'M', 'S']) => {
+            return Err(format!("Unknown 8-bit mode {}", first(value.trim())));
+        }
         "Timeout" => return Ok(timeout(target, &setting.part, &value)),
         // A file's level of the log is that of its system's log: what is logged is not graded here, but may be switched off.
         "LogLevel" if number(&value) > 0 => return Ok(None),
@@ -178,9 +205,25 @@ pub(super) fn act(setting: &Setting, target: &mut Target) -> Result<Option<Strin
     match ROWS.iter().find(|(name, _)| *name == setting.name).map(|(_, row)| row) {
         Some(Acts(doing)) => doing(target, value.trim()).map(|()| None),
         Some(OfRules | Anyway) => Ok(None),
+        Some(Only(is_so, why)) => Ok(Some(why.to_string()).filter(|_| !is_so(value.trim()))),
         Some(Idle(why)) => Ok(Some(why.to_string())),
         None => Ok(Some("nothing is done for it".to_string())),
     }
+}
+
+fn is_no(text: &str) -> bool {
+    !boolean(text)
+}
+
+/// `pass8` is what happens.
+fn passes_eight_bits(text: &str) -> bool {
+    text.starts_with(['p', 'P'])
+}
+
+/// A nesting that the stack of a thread can hold.
+fn alias_depth(number: u64) -> usize {
+    const MOST: u64 = 100;
+    usize::try_from(number.clamp(1, MOST)).unwrap_or(1)
 }
 
 fn first(text: &str) -> String {
@@ -205,14 +248,38 @@ fn alias_files(text: &str) -> Vec<PathBuf> {
 
 /// Gives the words that have no effect, if there are any.
 fn privacy(target: &mut Target, text: &str) -> Option<String> {
-    const OBEYED: [&str; 6] = ["authwarnings", "goaway", "nobodyreturn", "noexpn", "novrfy", "public"];
+    /// What goaway stands for; its DSN and ETRN stay.
+    const GOAWAY: [&str; 8] = [
+        "authwarnings",
+        "needmailhelo",
+        "needexpnhelo",
+        "needvrfyhelo",
+        "noexpn",
+        "novrfy",
+        "noverb",
+        "noactualrecipient",
+    ];
+    // VERB is not known, and reports do not say where a recipient was led to.
+    const OBEYED: [&str; 14] = [
+        "authwarnings",
+        "goaway",
+        "needmailhelo",
+        "needexpnhelo",
+        "needvrfyhelo",
+        "noactualrecipient",
+        "nobodyreturn",
+        "noetrn",
+        "noexpn",
+        "noreceipts",
+        "noverb",
+        "novrfy",
+        "public",
+        "restrictmailq",
+    ];
     for word in words(text).map(str::to_ascii_lowercase) {
         match word.as_str() {
             "public" => target.cf.privacy.clear(),
-            "goaway" => {
-                let all = ["needmailhelo", "needexpnhelo", "needvrfyhelo", "noexpn", "novrfy", "noetrn", "noverb"];
-                target.cf.privacy.extend(all.map(str::to_string));
-            }
+            "goaway" => target.cf.privacy.extend(GOAWAY.map(str::to_string)),
             _ => drop(target.cf.privacy.insert(word)),
         }
     }

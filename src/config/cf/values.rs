@@ -15,7 +15,7 @@ pub(super) fn number(text: &str) -> u64 {
 }
 
 /// A span such as `1h30m`; a number alone counts in `unit`. `now` is none.
-pub(super) fn span(text: &str, unit: char) -> Duration {
+pub fn span(text: &str, unit: char) -> Duration {
     let mut total = 0u64;
     let mut digits = 0u64;
     let mut pending = false;

@@ -58,7 +58,7 @@ pub struct Begin {
 pub enum Answer {
     /// To Connect, Sender, Recipient, Open, Chunk, Turn: go on, or refuse with this reply.
     Verdict(Result<(), Reply>),
-    /// To Sender: go on, with this reply instead of the usual one.
+    /// To Sender, Recipient: go on, with this reply instead of the usual one.
     Begun(Reply),
     /// To Look.
     Found(Found),

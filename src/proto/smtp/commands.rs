@@ -99,6 +99,9 @@ impl SmtpSession {
         if self.helo.is_none() && self.config.kind != Kind::Smtp {
             return self.refuse_with(503, (5, 5, 1), "Say EHLO first");
         }
+        if self.helo.is_none() && self.config.manners.hello_before_mail {
+            return self.refuse_with(503, (5, 0, 0), "Polite people say HELO first");
+        }
         if self.config.kind == Kind::Submission && self.user.is_none() {
             // RFC 4954 §6.
             return self.refuse_with(530, (5, 7, 0), "Authentication required");
@@ -173,19 +176,41 @@ impl SmtpSession {
         }
     }
 
-    pub(super) fn rcpt_answered(&mut self, address: Address, verdict: Result<(), Reply>) {
+    /// `verdict` has the reply where it is not the usual one.
+    pub(super) fn rcpt_answered(&mut self, address: Address, verdict: Result<Option<Reply>, Reply>) {
         match (verdict, &mut self.txn) {
-            (Ok(()), Some(txn)) => {
+            (Ok(reply), Some(txn)) => {
                 txn.accepted.push(address);
                 // Counted by the limit on recipients.
                 self.commands = self.commands.saturating_sub(1);
-                self.say(250, (2, 1, 5), "Recipient ok");
+                self.reply(&reply.unwrap_or_else(|| Reply::new(250, Enhanced(2, 1, 5), "Recipient ok")));
             }
-            (Ok(()), None) => self.refuse_with(503, (5, 5, 1), "MAIL first"),
+            (Ok(_), None) => self.refuse_with(503, (5, 5, 1), "MAIL first"),
             // Our own trouble is no error of the client's.
             (Err(reply), _) if !reply.is_permanent() => self.reply(&reply),
-            (Err(reply), _) => self.refuse(&reply),
+            (Err(reply), _) => self.refuse_recipient(&reply),
         }
+    }
+
+    /// A client that guesses names is sent away sooner than one that makes mistakes, where a file says so.
+    fn refuse_recipient(&mut self, reply: &Reply) {
+        let most = self.config.manners.bad_recipients;
+        self.bad_recipients += 1;
+        if most == 0 || self.bad_recipients <= most {
+            return self.refuse(reply);
+        }
+        let text = format!("{} Too many bad recipients; closing connection", self.config.host);
+        self.say(421, (4, 7, 0), &text);
+        self.close();
+    }
+
+    /// True where HELO has to come first, and has not: it is refused then.
+    fn wants_hello(&mut self, is_wanted: bool) -> bool {
+        let wants = is_wanted && self.helo.is_none();
+        if wants {
+            self.refuse_with(503, (5, 0, 0), "I demand that you introduce yourself first");
+        }
+        wants
     }
 
     /// What DATA and BDAT get when no recipient was accepted: RFC 5321 §3.3; RFC 2033 §4.2 fixes the code for LMTP.
@@ -228,15 +253,24 @@ impl SmtpSession {
     }
 
     fn vrfy(&mut self, argument: &str) {
+        if self.wants_hello(self.config.manners.hello_before_vrfy) {
+            return;
+        }
         self.ask(Ask::Verify(argument.to_string()), Wait::Query);
     }
 
     fn expn(&mut self, argument: &str) {
+        if self.wants_hello(self.config.manners.hello_before_expn) {
+            return;
+        }
         self.ask(Ask::Expand(argument.to_string()), Wait::Query);
     }
 
     fn etrn(&mut self, argument: &str) {
-        if !self.is_from(&self.config.etrn) {
+        if self.config.manners.etrn == Some(false) {
+            return self.refuse_with(502, (5, 7, 0), "Sorry, we do not allow this operation");
+        }
+        if !self.may_etrn() {
             // RFC 1985 §5.3.
             return self.refuse_with(459, (4, 7, 1), "ETRN is not for you");
         }

@@ -51,6 +51,39 @@ pub struct Extensions {
     pub requires_tls: bool,
 }
 
+/// Names that are taken in HELO and EHLO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Names {
+    /// Any that have no blanks.
+    #[default]
+    Usual,
+    /// Those of hosts and addresses.
+    Hosts,
+    /// Any; what stands behind a blank is dropped.
+    Any,
+}
+
+/// How sendmail speaks, where its file says so; the default is how we speak.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Manners {
+    /// Names in HELO (AllowBogusHELO).
+    pub names: Names,
+    /// MAIL wants HELO first (needmailhelo).
+    pub hello_before_mail: bool,
+    /// VRFY does (needvrfyhelo).
+    pub hello_before_vrfy: bool,
+    /// EXPN does (needexpnhelo).
+    pub hello_before_expn: bool,
+    /// ETRN is for everybody, a pipe's other end too; `Some(false)`: for nobody (noetrn).
+    pub etrn: Option<bool>,
+    /// DSN is not offered (noreceipts).
+    pub hides_dsn: bool,
+    /// What is refused for good is refused for now (SoftBounce).
+    pub softens: bool,
+    /// So many refused recipients, and the client is sent away (BadRcptShutdown); 0 for no limit.
+    pub bad_recipients: u32,
+}
+
 /// What is fixed for all sessions of a port.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -70,6 +103,8 @@ pub struct Config {
     pub xclient_from: Vec<Network>,
     /// By when, not before, how urgent, how secret.
     pub extensions: Extensions,
+    /// What a sendmail.cf wants to be done otherwise.
+    pub manners: Manners,
 }
 
 /// What differs between two connections.

@@ -1,6 +1,6 @@
 //! HELO, EHLO, LHLO and XCLIENT: who the peer says it is, and what we offer.
 
-use super::config::Kind;
+use super::config::{Kind, Names};
 use super::params;
 use super::server::SmtpSession;
 use crate::sasl::{Channel, Mechanism};
@@ -55,7 +55,7 @@ impl SmtpSession {
             let names: Vec<&str> = mechanisms.iter().map(|m| m.name()).collect();
             lines.push(format!("AUTH {}", names.join(" ")));
         }
-        if self.is_from(&self.config.etrn) {
+        if self.may_etrn() {
             lines.push("ETRN".to_string());
         }
         if self.is_from(&self.config.xclient_from) {
@@ -81,6 +81,9 @@ impl SmtpSession {
             "ENHANCEDSTATUSCODES".to_string(),
             format!("LIMITS RCPTMAX={}", self.config.limits.recipients),
         ];
+        if self.config.manners.hides_dsn {
+            lines.retain(|line| line != "DSN");
+        }
         lines.extend(self.offer().keywords());
         lines
     }
@@ -105,8 +108,22 @@ impl SmtpSession {
         }
     }
 
+    /// True when the peer may use ETRN.
+    pub(super) fn may_etrn(&self) -> bool {
+        self.config.manners.etrn.unwrap_or_else(|| self.is_from(&self.config.etrn))
+    }
+
     /// Checks and keeps the name. EHLO also resets (RFC 5321 §4.1.4).
     fn take_name(&mut self, name: &str) -> bool {
+        let name = match self.config.manners.names {
+            Names::Any => name.split_whitespace().next().unwrap_or(name),
+            _ => name,
+        };
+        let is_of_host = |c: char| c.is_ascii_alphanumeric() || "[].-_#:".contains(c);
+        if self.config.manners.names == Names::Hosts && !name.chars().all(is_of_host) {
+            self.refuse_with(501, (5, 0, 0), "Invalid domain name");
+            return false;
+        }
         let is_good = name.len() <= NAME_LIMIT && !name.chars().any(|c| c.is_control() || c.is_whitespace());
         if !is_good {
             self.refuse_with(501, (5, 5, 4), "That is no name of a host");

@@ -13,7 +13,7 @@ mod server;
 mod turn;
 
 pub use ask::{Answer, Ask, Begin};
-pub use config::{Config, Context, Extensions, Kind, Limits};
+pub use config::{Config, Context, Extensions, Kind, Limits, Manners, Names};
 pub use params::{Mail, Rcpt};
 pub use server::SmtpSession;
 pub use turn::{Said, Then};

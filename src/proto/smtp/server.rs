@@ -101,6 +101,8 @@ pub struct SmtpSession {
     /// The decoder of a BDAT sequence between its pieces.
     pub(super) bdat: Option<CrlfDecoder>,
     pub(super) errors: u32,
+    /// Recipients that were refused.
+    pub(super) bad_recipients: u32,
     pub(super) commands: u32,
     pub(super) attempts: u32,
     pub(super) nonces: u32,
@@ -136,6 +138,7 @@ impl SmtpSession {
             txn: None,
             bdat: None,
             errors: 0,
+            bad_recipients: 0,
             commands: 0,
             attempts: 0,
             nonces: 0,
@@ -169,7 +172,10 @@ impl SmtpSession {
     }
 
     pub(super) fn reply(&mut self, reply: &Reply) {
-        reply.print(&mut self.out);
+        match self.config.manners.softens && reply.is_permanent() {
+            true => reply.softened().print(&mut self.out),
+            false => reply.print(&mut self.out),
+        }
     }
 
     pub(super) fn say(&mut self, code: u16, enhanced: (u8, u16, u16), text: &str) {
@@ -389,7 +395,8 @@ impl Session for SmtpSession {
             (Wait::Auth, Answer::Login(result)) => self.auth_done(now, result),
             (Wait::Mail(smtputf8), Answer::Verdict(verdict)) => self.mail_answered(smtputf8, verdict.map(|()| None)),
             (Wait::Mail(smtputf8), Answer::Begun(reply)) => self.mail_answered(smtputf8, Ok(Some(reply))),
-            (Wait::Rcpt(address), Answer::Verdict(verdict)) => self.rcpt_answered(address, verdict),
+            (Wait::Rcpt(address), Answer::Verdict(verdict)) => self.rcpt_answered(address, verdict.map(|()| None)),
+            (Wait::Rcpt(address), Answer::Begun(reply)) => self.rcpt_answered(address, Ok(Some(reply))),
             (Wait::OpenData, Answer::Verdict(verdict)) => self.data_opened(verdict),
             (Wait::OpenBdat | Wait::Chunk, Answer::Verdict(verdict)) => self.chunk_answered(verdict),
             (Wait::Commit, Answer::Replies(replies)) => {

@@ -1,4 +1,4 @@
-use super::{Answer, Ask, Config, Context, Extensions, Kind, Limits, SmtpSession};
+use super::{Answer, Ask, Config, Context, Extensions, Kind, Limits, Manners, SmtpSession};
 use crate::proto::{Session, Step, TlsFacts};
 use crate::sasl::{Evidence, Mechanism};
 use crate::status::{Enhanced, Reply};
@@ -23,6 +23,7 @@ fn config(kind: Kind) -> Config {
         etrn: vec![],
         xclient_from: vec!["192.0.2.9".parse().unwrap()],
         extensions: Extensions::default(),
+        manners: Manners::default(),
     }
 }
 

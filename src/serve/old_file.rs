@@ -1,0 +1,79 @@
+//! SMTP as a sendmail.cf wants it: the limits of its options, and sendmail's words.
+//!
+//! Called by `smtp` where `-C FILE` stands in the place of our settings; for a site of our own each of these does nothing. What concerns
+//! the conversation alone is the machine's ([`crate::proto::smtp::Manners`]).
+
+use crate::addr::{Address, print_path};
+use crate::config::Site;
+use crate::envelope::Notify;
+use crate::settings::Cf;
+use crate::spool::Id;
+use crate::status::{Enhanced, Failure, Reply};
+use nix::sys::statvfs::statvfs;
+
+fn cf(site: &Site) -> Option<&Cf> {
+    site.settings.cf.as_ref()
+}
+
+/// Refuses a message when the queue's file system is nearly full (MinFreeBlocks). What can't be asked is no reason to refuse.
+pub(super) fn check_room(site: &Site) -> Result<(), Reply> {
+    let least = cf(site).map_or(0, |cf| cf.least_free_blocks);
+    let has_room = least == 0 || statvfs(&site.root.spool).map_or(true, |there| there.blocks_available() >= least);
+    match has_room {
+        true => Ok(()),
+        false => Err(Reply::new(452, Enhanced(4, 4, 5), "Insufficient disk space; try again later")),
+    }
+}
+
+/// Nobody hears of success where the file says so (noreceipts).
+pub(super) fn granted(site: &Site, notify: Notify) -> Notify {
+    let refuses = cf(site).is_some_and(|cf| cf.is_private("noreceipts"));
+    Notify { success: notify.success && !refuses, ..notify }
+}
+
+/// Refuses a text with octets of value 0 (RejectNUL).
+pub(super) fn check_text(site: &Site, text: &[u8]) -> Result<(), Failure> {
+    match cf(site).is_some_and(|cf| cf.rejects_nul) && memchr::memchr(0, text).is_some() {
+        true => Err(Failure::permanent((6, 1), "NUL byte not allowed", "").with_code(554)),
+        false => Ok(()),
+    }
+}
+
+/// True where a request for a receipt in the header is one for a notification, too (RrtImpliesDsn).
+pub(super) fn reads_receipts(site: &Site) -> bool {
+    cf(site).is_some_and(|cf| cf.receipts_imply_dsn && !cf.is_private("noreceipts"))
+}
+
+/// What is said of an address that is taken; `None` for our own words.
+pub(super) fn taken(site: &Site, enhanced: Enhanced, address: Option<&Address>, what: &str) -> Option<Reply> {
+    cf(site).map(|_| Reply::new(250, enhanced, format!("{}... {what} ok", print_path(address))))
+}
+
+/// A member of a list as EXPN shows it.
+pub(super) fn member(site: &Site, member: &str) -> String {
+    match cf(site).is_some() && !member.contains('@') {
+        true => format!("{member} <{member}@{}>", site.hostname()),
+        false => format!("<{member}>"),
+    }
+}
+
+/// What is said of a message that is taken.
+pub(super) fn accepted(site: &Site, id: &Id) -> Reply {
+    let text = match cf(site) {
+        Some(_) => format!("{id} Message accepted for delivery"),
+        None => format!("Ok: {id}"),
+    };
+    Reply::new(250, Enhanced(2, 0, 0), text)
+}
+
+/// A refused address as sendmail shows it: in front of the text.
+pub(super) fn about(site: &Site, address: Option<&Address>, failure: Failure) -> Failure {
+    match cf(site) {
+        // A trouble of the moment is told without the address.
+        Some(_) if !failure.is_temporary() => {
+            let public = format!("{}... {}", print_path(address), failure.public);
+            Failure { public, ..failure }
+        }
+        _ => failure,
+    }
+}
