@@ -158,7 +158,7 @@ fn a_conversation_is_sendmails_whatever_the_options_say() {
         ("O BadRcptShutdown=2\n", [&begin[..], &unknown, &["RCPT TO:<root@mail.example.com>"]].concat()),
         ("O PrivacyOptions=needmailhelo,needvrfyhelo,needexpnhelo,noetrn\n", impolite.to_vec()),
         ("O PrivacyOptions=goaway\n", [&impolite[..4], &words[..]].concat()),
-        ("O MinFreeBlocks=100000000000\n", [&begin[..], &end].concat()),
+        ("O MinFreeBlocks=100000000000\n", [&begin[..], &["QUIT"]].concat()),
         ("", names.to_vec()),
         ("O AllowBogusHELO=True\n", names.to_vec()),
         ("O RejectNUL=True\n", nul.clone()),
