@@ -107,7 +107,10 @@ impl<'a> Expansion<'a> {
         }
         // Most addresses come to one delivery: it is compared with when there is another one.
         match self.found.as_slice() {
-            [] => return Ok(self.found.push(delivery)),
+            [] => {
+                self.found.push(delivery);
+                return Ok(());
+            }
             [only] => drop(self.seen.insert(mark(only))),
             _ => {}
         }

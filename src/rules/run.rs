@@ -298,7 +298,7 @@ impl<'a> Run<'a> {
         let key = &inner[..inner.iter().position(is_mark).unwrap_or(inner.len())];
         // The parts behind the key, each with the mark before it.
         let parts = || inner[key.len()..].chunk_by(|_, next| !is_mark(next)).filter_map(|part| part.split_first());
-        let default = parts().filter(|(mark, _)| mark.is(meta::USER)).last().map(|(_, tokens)| tokens);
+        let default = parts().rfind(|(mark, _)| mark.is(meta::USER)).map(|(_, tokens)| tokens);
         let looked = match rules.maps.get(name) {
             None => {
                 self.watch.fails(exit::SOFTWARE, &[b"rewrite: map ", name, b" not found"].concat());
