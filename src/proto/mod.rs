@@ -10,6 +10,7 @@
 
 pub mod imap;
 pub mod imap_client;
+pub mod ldap;
 pub mod managesieve;
 pub mod pop3;
 pub mod poppass;

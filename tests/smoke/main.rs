@@ -4,6 +4,7 @@
 //! longer. A panic, or an input that takes a second, fails.
 
 mod imap;
+mod ldap;
 mod managesieve;
 mod properties;
 
