@@ -1,6 +1,8 @@
-//! Classes that come from a file or a program: the F line, and the words of the text it names.
+//! Classes that come from a file, a program or a map: the F line, and the words of the text it names.
 //!
 //! The text itself is the caller's to fetch.
+
+use super::map::Map;
 
 /// What an F line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,51 @@ pub struct Listing {
 pub trait Source {
     /// The text; or why there is none, in the words of the system (`No such file or directory`).
     fn fetch(&mut self, listing: &Listing) -> Result<Vec<u8>, String>;
+
+    /// What a map finds for a key, if it finds anything; or why there is no answer.
+    fn look_up(&mut self, _map: &Map, _key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        Err("map open failed".to_string())
+    }
+}
+
+/// A class whose words a map finds: `F{class}key@map class:flags`, or `F{class}@LDAP` with flags that everybody has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The key, mostly empty.
+    pub key: Vec<u8>,
+    /// The class of the map.
+    pub class: Vec<u8>,
+    /// Its flags, where the line has them.
+    pub flags: Option<Vec<u8>>,
+    /// True when a map that gives no answer is one that has nothing.
+    pub optional: bool,
+}
+
+impl Asked {
+    /// Reads an F line behind the class name; `None` when it names a file or a program.
+    pub fn read(text: &[u8]) -> Option<Asked> {
+        let (optional, rest) = without_option(text);
+        if matches!(rest.first(), Some(b'/' | b'|')) {
+            return None;
+        }
+        let at = rest.iter().position(|b| *b == b'@')?;
+        let (key, map) = (rest[..at].to_vec(), &rest[at + 1..]);
+        if map.trim_ascii_end() == b"LDAP" {
+            return Some(Asked { key, class: b"ldap".to_vec(), flags: None, optional });
+        }
+        let colon = map.iter().position(|b| *b == b':').filter(|colon| *colon > 0)?;
+        Some(Asked { key, class: map[..colon].to_vec(), flags: Some(map[colon + 1..].to_vec()), optional })
+    }
+}
+
+/// The rest of an F line, and whether -o stood before it.
+fn without_option(text: &[u8]) -> (bool, &[u8]) {
+    let rest = text.trim_ascii_start();
+    if !rest.starts_with(b"-o") {
+        return (false, rest);
+    }
+    let length = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
+    (true, rest[length..].trim_ascii_start())
 }
 
 /// A source that has nothing.
@@ -33,12 +80,7 @@ impl Source for NoFiles {
 impl Listing {
     /// Reads an F line behind the class name.
     pub fn read(text: &[u8]) -> Listing {
-        let mut rest = text.trim_ascii_start();
-        let optional = rest.starts_with(b"-o");
-        if optional {
-            let length = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
-            rest = rest[length..].trim_ascii_start();
-        }
+        let (optional, rest) = without_option(text);
         if let Some(command) = rest.strip_prefix(b"|") {
             return Listing { name: command.to_vec(), is_program: true, optional, format: b"%s".to_vec() };
         }
@@ -134,6 +176,30 @@ fn in_set(set: &[u8], byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_map_is_told_from_a_file() {
+        let read = |line: &str| {
+            let asked = Asked::read(line.as_bytes())?;
+            let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+            Some((text(&asked.key), text(&asked.class), asked.flags.as_deref().map(text), asked.optional))
+        };
+        let some = |key: &str, class: &str, flags: Option<&str>, optional| {
+            Some((key.to_string(), class.to_string(), flags.map(str::to_string), optional))
+        };
+        for (line, wanted) in [
+            ("@LDAP", some("", "ldap", None, false)),
+            ("@ldap:-k (x) -v a:DN", some("", "ldap", Some("-k (x) -v a:DN"), false)),
+            (" -o key@hash:/x", some("key", "hash", Some("/x"), true)),
+            ("@ldap", None),
+            ("x@:y", None),
+            ("/etc/a@b:c", None),
+            ("|/bin/echo a@b:c", None),
+            ("-o /etc/mail/x", None),
+        ] {
+            assert_eq!(read(line), wanted, "{line}");
+        }
+    }
 
     #[test]
     fn words_are_taken_by_the_format() {

@@ -2,6 +2,7 @@
 //!
 //! Classes that need nothing but their definition answer here ([`super::pure`], [`super::pattern`]); the others ask the [`World`].
 
+use super::ldap::Inquiry;
 use super::macros::Macros;
 use super::pattern::Pattern;
 use super::pure;
@@ -34,6 +35,8 @@ pub enum Class {
     Text,
     /// `syslog`: writes the key to the log; finds the empty text.
     Log,
+    /// `ldap`: a directory is asked.
+    Ldap(Box<Inquiry>),
     /// All others are asked.
     Asked,
 }
@@ -81,7 +84,6 @@ const CLASSES: &[(&str, bool)] = &[
     ("nis", true),
     ("nisplus", true),
     ("null", false),
-    ("ph", false),
     ("program", false),
     ("regex", false),
     ("sequence", false),
@@ -103,6 +105,11 @@ const RECORDS: &[&str] = &["A", "AAAA", "AFSDB", "CNAME", "MX", "NS", "PTR", "SR
 impl Map {
     /// Reads a K line behind the K, its macros expanded. `None` in the answer when there is no map to keep.
     pub fn read(text: &[u8], line: usize) -> (Option<Map>, Vec<String>) {
+        Map::read_with(text, line, &Inquiry::default())
+    }
+
+    /// The same, with what LDAPDefaultSpec has said before.
+    pub fn read_with(text: &[u8], line: usize, directory: &Inquiry) -> (Option<Map>, Vec<String>) {
         let mut faults = Vec::new();
         let mut words = Words { text, at: 0 };
         let name = words.next();
@@ -117,18 +124,12 @@ impl Map {
         if !CLASSES.iter().any(|(known, _)| *known == class) {
             return (None, vec![format!("readcf: map {shown}: class {class} not available")]);
         }
-        let mut map = Map {
-            name: name.to_vec(),
-            kind: Class::Asked,
-            class,
-            flags: Vec::new(),
-            values: Vec::new(),
-            append: Vec::new(),
-            append_later: None,
-            blank: None,
-            rest: Vec::new(),
-            line,
-        };
+        let mut map = Map::blank(name, &class, line);
+        if map.class == "ldap" {
+            let (inquiry, faults) = Inquiry::read(words.rest(), &mut map, directory);
+            map.kind = inquiry.map_or(Class::Null, |inquiry| Class::Ldap(Box::new(inquiry)));
+            return (Some(map), faults);
+        }
         while let Some(flag) = words.flag() {
             // A column or a record type may stand apart from its flag.
             let apart = matches!(flag, b"k" | b"v") || (flag == b"R" && map.class == "dns");
@@ -142,6 +143,27 @@ impl Map {
         (Some(map), faults)
     }
 
+    /// A map without flags, which the world answers.
+    pub(super) fn blank(name: &[u8], class: &str, line: usize) -> Map {
+        Map {
+            name: name.to_vec(),
+            kind: Class::Asked,
+            class: class.to_string(),
+            flags: Vec::new(),
+            values: Vec::new(),
+            append: Vec::new(),
+            append_later: None,
+            blank: None,
+            rest: Vec::new(),
+            line,
+        }
+    }
+
+    /// True when its line was so wrong that it is never asked.
+    pub fn is_broken(&self) -> bool {
+        matches!(self.kind, Class::Null) && self.class != "null"
+    }
+
     /// One word of flags: a letter, and its value glued to it.
     fn flag(&mut self, word: &[u8]) -> Result<(), char> {
         let Some((&letter, value)) = word.split_first() else { return Err(' ') };
@@ -151,7 +173,6 @@ impl Map {
             "regex" => b"abdDfmnsST",
             "dns" => b"aABRdrmtoTDSNOfqzZ",
             "program" | "text" | "host" => b"aADfkmNoOqStTvzd",
-            "ldap" => b"1aADdbcfhHkKlmMnNoOPpqrRsStTvVwxXz_",
             "syslog" => b"DLST",
             _ => b"aADdfhkmNoOPqRsStTvzl",
         };
@@ -163,7 +184,7 @@ impl Map {
             b'T' => self.append_later = Some(value.to_vec()),
             b'S' => self.blank = value.first().copied(),
             b's' | b'd' => self.values.push((letter, value.to_vec())),
-            b'k' | b'v' | b'z' | b'Z' | b'B' | b'R' | b'h' | b'b' | b'L' | b'r' if self.class != "regex" => {
+            b'k' | b'v' | b'z' | b'Z' | b'B' | b'R' | b'h' | b'L' | b'r' if self.class != "regex" => {
                 self.values.push((letter, value.to_vec()));
             }
             _ => self.flags.push(letter),
@@ -278,20 +299,25 @@ pub struct Call<'c> {
 impl Call<'_> {
     /// Looks a key up, with all that the map's flags ask for.
     pub fn look_up(&mut self, map: &Map, key: &[u8], arguments: &[Vec<u8>]) -> Looked {
-        self.nested(map, key, arguments, NESTING_LIMIT)
+        let keeps =
+            map.has(b'q') || matches!(map.kind, Class::Dequote) || !key.iter().any(|b| matches!(b, b'"' | b'\\'));
+        let key = if keeps { Cow::Borrowed(key) } else { Cow::Owned(unquoted(key)) };
+        self.nested(map, &key, arguments, NESTING_LIMIT)
+    }
+
+    /// The same as a map by itself does it: quotes in the key stay, and a temporary failure shows whatever the map's -t says.
+    pub fn look_up_plainly(&mut self, map: &Map, key: &[u8], arguments: &[Vec<u8>]) -> Looked {
+        self.plain(map, key, arguments, NESTING_LIMIT)
     }
 
     fn nested(&mut self, map: &Map, key: &[u8], arguments: &[Vec<u8>], depth: usize) -> Looked {
-        let unquoted_key;
-        let keeps =
-            map.has(b'q') || matches!(map.kind, Class::Dequote) || !key.iter().any(|b| matches!(b, b'"' | b'\\'));
-        let key = match keeps {
-            true => key,
-            false => {
-                unquoted_key = unquoted(key);
-                &unquoted_key[..]
-            }
-        };
+        match self.plain(map, key, arguments, depth) {
+            Looked { value: None, status: exit::TEMPORARY } if map.has(b't') => Looked::missing(),
+            looked => looked,
+        }
+    }
+
+    fn plain(&mut self, map: &Map, key: &[u8], arguments: &[Vec<u8>], depth: usize) -> Looked {
         let looked = match &map.kind {
             Class::Arith => return pure::arith(key, arguments, self.world.random()),
             Class::Dequote => pure::dequote(map, key),
@@ -300,13 +326,12 @@ impl Call<'_> {
             Class::Macro => return self.set_macro(key, arguments),
             Class::Regex(pattern) => return pattern.look_up(map, key),
             Class::Sequence(names) => return self.sequence(names, key, arguments, depth),
-            Class::Text | Class::Asked => self.asked(map, key, arguments),
+            Class::Text | Class::Asked | Class::Ldap(_) => self.asked(map, key, arguments),
         };
         match looked {
             Looked { value: Some(value), status } => {
                 Looked { value: Some(map.finished(key, &value, arguments)), status }
             }
-            Looked { value: None, status: exit::TEMPORARY } if map.has(b't') => Looked::missing(),
             looked => looked,
         }
     }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `lines`, `dollars`, `listing` | logical lines, `$` and conditionals, class files |
 //! | `read`, `read_rule`, `mailer`, `option`, `map`, `sets` | the kinds of lines |
+//! | `ldap` | what maps and classes ask of a directory |
 //! | `scan`, `token`, `meta`, `names` | text to tokens and back, operators as bytes, tables by names |
 //! | `rule`, `run` | matching, rewriting |
 //! | `pure`, `pattern`, `posix` | maps that need nothing but their key |
@@ -21,6 +22,7 @@ pub mod address;
 mod crack;
 pub mod dollars;
 pub mod fields;
+pub mod ldap;
 pub mod lines;
 pub mod listing;
 pub mod macros;

@@ -3,11 +3,12 @@
 //! The first mistake does not stop the reading. Class files and programs are asked of a [`Source`]; nothing is opened here.
 
 use super::dollars::{self, expand, translate};
+use super::ldap::Inquiry;
 use super::lines::{Fault, Line, lines};
-use super::listing::{Listing, Source};
+use super::listing::{Asked, Listing, Source};
 use super::macros::{Classes, Macros, Values};
 use super::mailer::{self, MAILER_LIMIT, Mailer};
-use super::map::Map;
+use super::map::{Class, Map};
 use super::meta;
 use super::names::ByName;
 use super::option::{self, Setting};
@@ -56,6 +57,8 @@ pub struct Rules {
     pub recursion_limit: usize,
     /// What was wrong.
     pub faults: Vec<Fault>,
+    /// LDAPDefaultSpec as far as it has been read.
+    directory: Inquiry,
     alphabet: OnceLock<Alphabet>,
 }
 
@@ -187,7 +190,7 @@ impl Reader<'_> {
             b'F' => self.class_file(line, rest),
             b'H' => self.header(line, rest),
             b'K' => {
-                let (map, faults) = Map::read(&self.expanded(rest), line.last);
+                let (map, faults) = Map::read_with(&self.expanded(rest), line.last, &self.rules.directory);
                 faults.into_iter().for_each(|text| self.fault(line, b"", text));
                 if let Some(map) = map {
                     let shown = String::from_utf8_lossy(&map.name).into_owned();
@@ -257,13 +260,24 @@ impl Reader<'_> {
         let members = self.expanded(members);
         self.rules.classes.id(&name);
         for word in members.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()) {
-            self.rules.classes.add(&name, word);
+            match word.strip_prefix(&[meta::CLASS]) {
+                // `$=y`: what is in that class now.
+                Some(other) => {
+                    let others: Vec<Vec<u8>> = self.rules.classes.members(other).map(<[u8]>::to_vec).collect();
+                    others.iter().for_each(|member| self.rules.classes.add(&name, member));
+                }
+                None => self.rules.classes.add(&name, word),
+            }
         }
     }
 
     fn class_file(&mut self, line: &Line, text: &[u8]) {
         let Some((name, rest)) = self.name(line, text) else { return };
-        let listing = Listing::read(&self.expanded(rest));
+        let rest = self.expanded(rest);
+        if let Some(asked) = Asked::read(&rest) {
+            return self.class_of_map(line, &name, &asked);
+        }
+        let listing = Listing::read(&rest);
         match self.source.fetch(&listing) {
             Ok(text) => {
                 for word in listing.words(&text) {
@@ -275,6 +289,38 @@ impl Reader<'_> {
                 let shown = String::from_utf8_lossy(&listing.name).into_owned();
                 let text = format!("fileclass: cannot open '{shown}': {why}");
                 let fault = Fault::new(self.file, line, &listing.name, text);
+                self.rules.faults.push(Fault { status: exit::SYSTEM, ..fault });
+            }
+        }
+    }
+
+    /// A class whose words a directory knows.
+    fn class_of_map(&mut self, line: &Line, name: &[u8], asked: &Asked) {
+        let bare = name.strip_prefix(b"{").and_then(|name| name.strip_suffix(b"}")).unwrap_or(name);
+        let shown = String::from_utf8_lossy(bare).into_owned();
+        if asked.class != b"ldap" {
+            let class = String::from_utf8_lossy(&asked.class);
+            return self.fault(line, &asked.class, format!("fileclass: F{{{shown}}}: class {class} not available"));
+        }
+        let flags = asked.flags.clone().unwrap_or_else(|| {
+            let cluster = self.rules.macros.value(b"{sendmailMTACluster}").unwrap_or_default().to_vec();
+            Inquiry::of_class(bare, &self.expanded(&cluster), &self.expanded(&[meta::MACRO, b'j']))
+        });
+        let mut map = Map::blank(bare, "ldap", line.last);
+        let (inquiry, faults) = Inquiry::read(&flags, &mut map, &self.rules.directory);
+        faults.into_iter().for_each(|text| self.fault(line, b"", text));
+        let Some(inquiry) = inquiry else { return };
+        map.kind = Class::Ldap(Box::new(Inquiry { separator: inquiry.separator.or(Some(b' ')), ..inquiry }));
+        match self.source.look_up(&map, &asked.key) {
+            Ok(found) => {
+                let found = found.unwrap_or_default();
+                for word in found.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
+                    self.rules.classes.add(name, word);
+                }
+            }
+            Err(_) if asked.optional || map.has(b'o') => {}
+            Err(why) => {
+                let fault = Fault::new(self.file, line, b"@", format!("fileclass: F{{{shown}}}: {why}"));
                 self.rules.faults.push(Fault { status: exit::SYSTEM, ..fault });
             }
         }
@@ -337,6 +383,11 @@ impl Reader<'_> {
             "MaxRuleRecursion" => {
                 let number = String::from_utf8_lossy(&setting.value).trim().parse().unwrap_or(RECURSION);
                 self.rules.recursion_limit = number.min(RECURSION_LIMIT);
+            }
+            "LDAPDefaultSpec" => {
+                let (directory, faults) = Inquiry::defaults(&setting.value);
+                faults.into_iter().for_each(|text| self.fault(line, b"", text));
+                self.rules.directory = directory;
             }
             "OperatorChars" => {
                 let fixed = self.rules.alphabet.get().is_some();

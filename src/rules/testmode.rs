@@ -284,7 +284,7 @@ impl TestMode {
             return printer.line([b"Map named \"", name, b"\" not open"].concat());
         }
         let mut call = map::Call { rules: &self.rules, message: &mut self.message, world };
-        let looked = call.look_up(map, key, &[]);
+        let looked = call.look_up_plainly(map, key, &[]);
         if let Some(complaint) = world.complaint() {
             printer.fails(exit::SYSTEM, complaint.as_bytes());
         }

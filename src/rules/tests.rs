@@ -31,6 +31,44 @@ fn rewritten(cf: &str, address: &str) -> String {
 }
 
 #[test]
+fn a_class_may_be_put_into_another_one() {
+    let cf = "C{A}one two\nCB$={A} three\nC{A}four\nS9\nR$=B\t$: yes\n";
+    for (word, wanted) in [("one", "yes"), ("two", "yes"), ("three", "yes"), ("four", "four")] {
+        assert_eq!(rewritten(cf, word), wanted, "{word}");
+    }
+}
+
+#[test]
+fn classes_of_a_directory_are_asked_of_the_source() {
+    use super::listing::{Listing, Source};
+    struct Directory(Vec<String>);
+    impl Source for Directory {
+        fn fetch(&mut self, _: &Listing) -> Result<Vec<u8>, String> {
+            Err("No such file or directory".to_string())
+        }
+        fn look_up(&mut self, map: &map::Map, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+            let map::Class::Ldap(inquiry) = &map.kind else { return Err("no directory".to_string()) };
+            let filter = String::from_utf8_lossy(&inquiry.filter).into_owned();
+            self.0.push(format!("{} {filter}", String::from_utf8_lossy(key)));
+            if filter.contains("down") { Err("map open failed".to_string()) } else { Ok(Some(b"one two".to_vec())) }
+        }
+    }
+    let cf = "Djh.test\nD{sendmailMTACluster}c1\nF{A}@LDAP\nFBkey@ldap:-k (x=%0) -v y\nFC-o @ldap:-k (down=1) -v y\nFD@foo:x\n\
+        FE@ldap:-k (down=2) -v y\nS9\nR$={A}\t$: yes\n";
+    let mut rules = Rules::new();
+    let mut directory = Directory(Vec::new());
+    rules.read(format!("{HEAD}{cf}").as_bytes(), "x.cf", &mut directory);
+    let faults: Vec<&str> = rules.faults.iter().map(|fault| &fault.message[..]).collect();
+    assert_eq!(faults, ["fileclass: F{D}: class foo not available", "fileclass: F{E}: map open failed"]);
+    let class =
+        "(&(objectClass=sendmailMTAClass)(sendmailMTAClassName=A)(|(sendmailMTACluster=c1)(sendmailMTAHost=h.test)))";
+    assert_eq!(directory.0, [format!(" {class}"), "key (x=%0)".into(), " (down=1)".into(), " (down=2)".into()]);
+    for class in [b"A", b"B"] {
+        assert_eq!(rules.classes.members(class).collect::<Vec<_>>(), [&b"one"[..], b"two"]);
+    }
+}
+
+#[test]
 fn a_header_without_an_address_stays_as_it_is() {
     let mut test = session("S3\nR$*\t$: never\n");
     assert!(answer(&mut test, b"/try net (c)").ends_with("\nRcode = 0, addr = (c)\n"));
