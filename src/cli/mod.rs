@@ -16,10 +16,11 @@ mod server;
 
 use crate::config::{self, Site};
 use crate::deliver;
-use crate::drive::Dns;
+use crate::drive::{ClientTls, Dns, Outgoing};
 use crate::log;
 use crate::nexthop::Resolver;
 use crate::nexthop::cache::Cached;
+use crate::queue::Net;
 use crate::route::Router;
 use crate::serve::Gate;
 use crate::settings::{CfFile, Root};
@@ -283,16 +284,21 @@ pub(crate) fn resolver(site: &Site) -> Arc<dyn Resolver> {
     Arc::new(Cached::new(Dns::of(site)))
 }
 
+/// Connections to directories that the rules ask.
+fn net(site: &Site) -> Arc<dyn Net> {
+    Arc::new(Outgoing::new(Arc::new(ClientTls::of(site))))
+}
+
 /// The gate of a site.
 pub(crate) fn gate(site: Arc<Site>) -> Gate {
-    let resolver = resolver(&site);
-    Gate::new(site, emlocal_path()).with_resolver(resolver)
+    let (resolver, net) = (resolver(&site), net(&site));
+    Gate::new(site, emlocal_path()).with_network(resolver, net)
 }
 
 /// The router of a site.
 pub(crate) fn router(site: Arc<Site>) -> Router {
-    let resolver = resolver(&site);
-    Router::new(site).with_resolver(resolver)
+    let (resolver, net) = (resolver(&site), net(&site));
+    Router::new(site).with_network(resolver, net)
 }
 
 /// The delivery agent for system accounts.

@@ -13,6 +13,7 @@ use super::{ConfigError, Machine, Site};
 use crate::fsx::{self, Seen};
 use crate::rules::dollars::expand;
 use crate::rules::listing::{Listing, Source};
+use crate::rules::map::Map;
 use crate::rules::option::{self, Setting};
 use crate::rules::world::exit;
 use crate::rules::{Rules, meta};
@@ -32,13 +33,17 @@ const QUEUE_FILES: [&str; 6] = ["qf", "df", "xf", "hf", "Qf", "tf"];
 /// The folders of our queue.
 pub const QUEUE_FOLDERS: [&str; 6] = ["tmp", "queue", "log", "bad", "run", "drop"];
 
-/// Reads the rules of a sendmail.cf, with the options of the command line behind its own. `files` hears which files were read.
-pub fn read_rules(file: &CfFile, files: &mut Vec<Seen>) -> io::Result<Rules> {
+/// Asks what a directory knows for a class.
+pub type ClassWords<'a> = &'a dyn Fn(&Map, &[u8]) -> Result<Option<Vec<u8>>, String>;
+
+/// Reads the rules of a sendmail.cf, with the options of the command line behind its own. `files` hears which files were read; `words`
+/// is asked for classes that come from a directory.
+pub fn read_rules(file: &CfFile, files: &mut Vec<Seen>, words: ClassWords) -> io::Result<Rules> {
     files.push(Seen::of(&file.path));
     let text = fsx::read(&file.path, SIZE_LIMIT)?;
     let mut rules = Rules::new();
     Machine::read().describe(&mut rules);
-    rules.read(&text, &file.path.display().to_string(), &mut ClassFiles { files });
+    rules.read(&text, &file.path.display().to_string(), &mut ClassFiles { files, words });
     for text in &file.options {
         match option::read(text.as_bytes(), 0) {
             option::Read::Known(setting) | option::Read::Shortened(setting, _) => rules.options.push(setting),
@@ -52,7 +57,8 @@ pub fn read_rules(file: &CfFile, files: &mut Vec<Seen>) -> io::Result<Rules> {
 /// The site of a sendmail.cf.
 pub(super) fn load(root: &Root, file: &CfFile) -> Result<Site, ConfigError> {
     let whole = |exit: u8, message: String| ConfigError { exit, ..ConfigError::whole(file.path.clone(), message, "") };
-    let rules = read_rules(file, &mut Vec::new()).map_err(|e| {
+    // Its options are wanted, not its classes: no directory is asked.
+    let rules = read_rules(file, &mut Vec::new(), &|_, _| Ok(None)).map_err(|e| {
         let why = if file.path.is_dir() { "not a plain file".to_string() } else { plain(&e) };
         whole(FILE_MISSING, format!("line 0: cannot open: {why}"))
     })?;
@@ -190,6 +196,7 @@ fn plain(error: &io::Error) -> String {
 /// Reads the files of classes, runs their programs, and remembers the files.
 struct ClassFiles<'a> {
     files: &'a mut Vec<Seen>,
+    words: ClassWords<'a>,
 }
 
 impl Source for ClassFiles<'_> {
@@ -200,6 +207,10 @@ impl Source for ClassFiles<'_> {
         let path = Path::new(OsStr::from_bytes(&listing.name));
         self.files.push(Seen::of(path));
         fsx::read(path, SIZE_LIMIT).map_err(|error| plain(&error))
+    }
+
+    fn look_up(&mut self, map: &Map, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        (self.words)(map, key)
     }
 }
 

@@ -83,8 +83,8 @@ impl Router {
         let cf = self.rules.current().map_err(broken_table)?;
         let Some(set) = cf.sets.relay else { return Ok(Admitted::Yes) };
         let (name, address) = (client.name(), client.address());
-        let verdict = self.verdict(&cf, set, client, None, &[name.as_bytes(), address.as_bytes()], steps)?;
-        settled(verdict).map(|(admitted, _)| admitted)
+        let texts: [&[u8]; 2] = [name.as_bytes(), address.as_bytes()];
+        self.verdict(&cf, set, client, None, &texts, steps).map(|(admitted, _)| admitted)
     }
 
     /// May it send from this address?
@@ -102,7 +102,7 @@ impl Router {
         let cf = self.rules.current().map_err(broken_table)?;
         let Some(set) = cf.sets.mail else { return Ok(Admitted::Yes) };
         let text = to_rules(&print_path(sender));
-        settled(self.verdict(&cf, set, client, Some(sender), &[&text], steps)?).map(|(admitted, _)| admitted)
+        self.verdict(&cf, set, client, Some(sender), &[&text], steps).map(|(admitted, _)| admitted)
     }
 
     /// May it send to this address? Where it leads then.
@@ -121,19 +121,19 @@ impl Router {
         if let Some(set) = cf.sets.rcpt {
             let sender = Some(sender);
             let asking = Client { is_trusted: relays, ..*client };
-            let mut outcome = settled(self.verdict(&cf, set, &asking, sender, &[&text], steps)?);
+            let mut outcome = self.verdict(&cf, set, &asking, sender, &[&text], steps);
             if outcome.is_err() && is_fetched && !client.is_trusted {
                 // A file of rules may know nothing of such domains. What it would refuse this client for a domain of ours as well is no
                 // matter of relaying.
                 let ours = to_rules(&format!("<{}@{}>", address.local(), self.site.default_domain()));
-                if settled(self.verdict(&cf, set, client, sender, &[&ours], steps)?).is_ok() {
+                if self.verdict(&cf, set, client, sender, &[&ours], steps).is_ok() {
                     let program = Client { ip: None, ..asking };
-                    outcome = settled(self.verdict(&cf, set, &program, sender, &[&text], steps)?);
+                    outcome = self.verdict(&cf, set, &program, sender, &[&text], steps);
                 }
             }
             if outcome.is_err() && client.is_trusted {
                 let program = Client { ip: None, ..*client };
-                outcome = settled(self.verdict(&cf, set, &program, sender, &[&text], steps)?);
+                outcome = self.verdict(&cf, set, &program, sender, &[&text], steps);
             }
             let (what, by_rules) = outcome.inspect_err(|failure| {
                 steps.say(Decider::Policy, || format!("check_rcpt refuses: {} {}", failure.code, failure.public));
@@ -161,7 +161,7 @@ impl Router {
         let deliveries = self.explain(address, steps)?;
         if let Some(set) = cf.sets.compat {
             let from = to_rules(&print_path(sender));
-            match settled(self.verdict(&cf, set, client, Some(sender), &[&from, &text], steps)?)?.0 {
+            match self.verdict(&cf, set, client, Some(sender), &[&from, &text], steps)?.0 {
                 Admitted::Yes => {}
                 // Here it is for one recipient, not for the message.
                 Admitted::Discard => return Ok((admitted, vec![Delivery::new(Mailer::Discard, "")])),
@@ -171,6 +171,7 @@ impl Router {
         Ok((admitted, deliveries))
     }
 
+    /// What a check_ set says, and whether that lets the client send there.
     fn verdict(
         &self,
         cf: &Compiled,
@@ -179,10 +180,10 @@ impl Router {
         sender: Option<Option<&Address>>,
         texts: &[&[u8]],
         steps: &Steps,
-    ) -> Result<Verdict, Failure> {
+    ) -> Result<(Admitted, bool), Failure> {
         let ready = client.told.filter(|told| sender.is_some() && told.of == (client.ip, client.is_trusted));
         let mut message = ready.map_or_else(|| client.macros(sender), |told| told.macros.clone());
-        self.with_rules(cf, steps, &mut message, |run| Ok(run.check(set, texts)))
+        self.with_rules(cf, steps, &mut message, |run| settled(run.check(set, texts)))
     }
 }
 

@@ -1,9 +1,11 @@
 //! The rules in force: etc/em.cf, compiled once and again when it or a file it names changes; the built-in copy when there is none.
 //!
 //! Called by `route` for every address. A broken file is not taken: a running process keeps the last good one and says so once; one
-//! that has none yet answers "try again later". The site's names go into macros and class w before the file is read.
+//! that has none yet answers "try again later". So it is with a directory that gives no words for a class, but then the file is
+//! read again after a minute: a class from a directory is as old as the reading. The site's names go into macros and class w before the file is read.
 
 use super::mailers::Act;
+use super::maps::Maps;
 use crate::config::{ConfigError, Site, cf};
 use crate::fsx::{self, Seen};
 use crate::log;
@@ -14,11 +16,13 @@ use crate::rules::map::{Class, Map};
 use crate::rules::meta;
 use crate::rules::names::ByName;
 use crate::tables::{Kind, Search, TextTable};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 /// The rules of a site that has no etc/em.cf.
 pub const BUILT_IN: &str = include_str!("../../etc/em.cf");
@@ -30,6 +34,9 @@ const SIZE_LIMIT: u64 = 64 << 20;
 /// `$v` of a sendmail.cf, in greetings and Received fields.
 const PROGRAM: &str = concat!("ExpressMail-", env!("CARGO_PKG_VERSION"));
 
+/// How long rules are kept whose directory gave no words for a class, before they are read again.
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// Files, each in the state in which it was read.
 type Files = Vec<Seen>;
 
@@ -39,6 +46,7 @@ pub struct EmCf {
     site: Arc<Site>,
     path: PathBuf,
     smart_host: Option<String>,
+    maps: Arc<Maps>,
     /// Tables by path: they outlive a change of the rules.
     tables: Mutex<HashMap<PathBuf, TextTable>>,
     held: RwLock<Option<Held>>,
@@ -49,6 +57,22 @@ struct Held {
     /// The files that the rules were made of, in the state in which they were, or in which they were refused.
     files: Files,
     compiled: Arc<Compiled>,
+    /// When the files are read again, although they are as they were: a directory had no answer.
+    again: Option<Instant>,
+}
+
+impl Held {
+    fn is_current(&self) -> bool {
+        self.files.iter().all(Seen::is_current) && self.again.is_none_or(|again| Instant::now() < again)
+    }
+}
+
+/// What a reading of the file came to.
+struct Reading {
+    files: Files,
+    /// A directory had no answer for a class.
+    was_unanswered: bool,
+    compiled: Result<Compiled, ConfigError>,
 }
 
 /// Rules ready for use.
@@ -98,37 +122,44 @@ pub struct CheckSets {
 }
 
 impl EmCf {
-    /// The rules of a site; `smart_host` is the macro of that name.
-    pub fn new(site: Arc<Site>, smart_host: Option<String>) -> EmCf {
+    /// The rules of a site; `smart_host` is the macro of that name. Classes that come from a directory are asked of `maps`.
+    pub fn new(site: Arc<Site>, smart_host: Option<String>, maps: Arc<Maps>) -> EmCf {
         let path = site.root.cf.as_ref().map_or_else(|| site.root.etc.join("em.cf"), |file| file.path.clone());
-        EmCf { site, path, smart_host, tables: Mutex::default(), held: RwLock::default() }
+        EmCf { site, path, smart_host, maps, tables: Mutex::default(), held: RwLock::default() }
+    }
+
+    /// The same rules, not read yet, with other maps.
+    pub fn with_maps(&self, maps: Arc<Maps>) -> EmCf {
+        EmCf::new(self.site.clone(), self.smart_host.clone(), maps)
     }
 
     /// The rules as they are now.
     pub fn current(&self) -> Result<Arc<Compiled>, ConfigError> {
         // A panic while it was held leaves rules that are as good as before.
         if let Some(held) = &*self.held.read().unwrap_or_else(PoisonError::into_inner)
-            && held.files.iter().all(Seen::is_current)
+            && held.is_current()
         {
             return Ok(held.compiled.clone());
         }
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         // Another one may have been faster.
         if let Some(held) = &*held
-            && held.files.iter().all(Seen::is_current)
+            && held.is_current()
         {
             return Ok(held.compiled.clone());
         }
-        let (files, read) = self.read();
-        match (read, &mut *held) {
+        let Reading { files, was_unanswered, compiled } = self.read();
+        let again = was_unanswered.then(|| Instant::now() + AGAIN);
+        match (compiled, &mut *held) {
             (Ok(compiled), held) => {
                 let compiled = Arc::new(compiled);
-                *held = Some(Held { files, compiled: compiled.clone() });
+                *held = Some(Held { files, compiled: compiled.clone(), again });
                 Ok(compiled)
             }
             (Err(error), Some(held)) => {
                 log::event("rules-refused").field("file", self.path.display()).field("reason", &error).error().write();
                 held.files = files;
+                held.again = again;
                 Ok(held.compiled.clone())
             }
             (Err(error), None) => Err(error),
@@ -137,27 +168,35 @@ impl EmCf {
 
     /// Reads the file without regard to what is held: gives the first mistake, if there is one. Warnings are in the rules' faults.
     pub fn check(&self) -> Result<Compiled, ConfigError> {
-        self.read().1
+        self.read().compiled
     }
 
-    fn read(&self) -> (Files, Result<Compiled, ConfigError>) {
-        if let Some(file) = &self.site.root.cf {
-            let mut files = Vec::new();
-            let read = cf::read_rules(file, &mut files);
-            let read = read.map_err(|e| ConfigError::whole(self.path.clone(), e.to_string(), ""));
-            return (files, read.and_then(|rules| self.checked(rules, file.path.display().to_string())));
-        }
-        let mut files = vec![Seen::of(&self.path)];
+    fn read(&self) -> Reading {
+        let mut files = Vec::new();
+        let was_unanswered = Cell::new(false);
+        let words = |map: &Map, key: &[u8]| self.maps.class_words(map, key).inspect_err(|_| was_unanswered.set(true));
+        let compiled = match &self.site.root.cf {
+            Some(file) => {
+                let read = cf::read_rules(file, &mut files, &words);
+                let read = read.map_err(|e| ConfigError::whole(self.path.clone(), e.to_string(), ""));
+                read.and_then(|rules| self.checked(rules, file.path.display().to_string()))
+            }
+            None => self.read_ours(&mut files, &words),
+        };
+        Reading { files, was_unanswered: was_unanswered.get(), compiled }
+    }
+
+    fn read_ours(&self, files: &mut Files, words: cf::ClassWords) -> Result<Compiled, ConfigError> {
+        files.push(Seen::of(&self.path));
         let (text, name) = match fsx::read(&self.path, SIZE_LIMIT) {
             Ok(text) => (text, self.path.display().to_string()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => (BUILT_IN.into(), BUILT_IN_NAME.to_string()),
-            Err(e) => return (files, Err(ConfigError::whole(self.path.clone(), e.to_string(), ""))),
+            Err(e) => return Err(ConfigError::whole(self.path.clone(), e.to_string(), "")),
         };
         let mut rules = Rules::new();
         self.describe(&mut rules);
-        let mut source = ClassFiles { etc: &self.site.root.etc, files: &mut files };
-        rules.read(&text, &name, &mut source);
-        (files, self.checked(rules, name))
+        rules.read(&text, &name, &mut ClassFiles { etc: &self.site.root.etc, files, words });
+        self.checked(rules, name)
     }
 
     /// The first mistake of a file that was read, or what is made of it.
@@ -262,7 +301,10 @@ impl Compiled {
 /// The maps that need the world. The one of `$[ $]` is always there and counts where a rule has those.
 fn outside(rules: &Rules) -> Vec<Map> {
     let has_brackets = rules.sets.all().any(|rule| rule.right.iter().any(|token| token.is(meta::HOST_BEGIN)));
-    let maps = rules.maps.values().filter(|map| matches!(map.kind, Class::Asked) && (map.line > 0 || has_brackets));
+    let maps = rules
+        .maps
+        .values()
+        .filter(|map| matches!(map.kind, Class::Asked | Class::Ldap(_)) && (map.line > 0 || has_brackets));
     maps.cloned().collect()
 }
 
@@ -276,6 +318,7 @@ fn text_of(path: &Path) -> PathBuf {
 struct ClassFiles<'a> {
     etc: &'a Path,
     files: &'a mut Files,
+    words: cf::ClassWords<'a>,
 }
 
 impl Source for ClassFiles<'_> {
@@ -289,5 +332,9 @@ impl Source for ClassFiles<'_> {
             std::io::ErrorKind::NotFound => "No such file or directory".to_string(),
             _ => error.to_string(),
         })
+    }
+
+    fn look_up(&mut self, map: &Map, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        (self.words)(map, key)
     }
 }

@@ -35,6 +35,7 @@ use crate::config::{ConfigError, Site};
 use crate::envelope::{Delivery, Mailer};
 use crate::lists::Lists;
 use crate::nexthop::{NoDns, Resolver};
+use crate::queue::Net;
 use crate::status::{Enhanced, Failure};
 use crate::tables::old_aliases::OldAliases;
 use crate::tables::{Aliases, Watched};
@@ -90,17 +91,18 @@ impl Router {
             Some(cf) => cf.aliases.iter().map(|path| AliasFile::Old(Watched::new(path.clone()))).collect(),
             None => [AliasFile::Ours(Watched::new(site.root.etc.join("aliases")))].into(),
         };
-        let rules = Arc::new(EmCf::new(site.clone(), smart_host));
-        let lists = Lists::of(&site);
         let maps = Arc::new(Maps::new(&site.settings, Arc::new(NoDns)));
+        let rules = Arc::new(EmCf::new(site.clone(), smart_host, maps.clone()));
+        let lists = Lists::of(&site);
         let names = Arc::new(ClientNames::new(&site.settings, Arc::new(NoDns)));
         Router { site, users, aliases, rules, lists, maps, names }
     }
 
-    /// The same with names looked up in DNS, where the rules ask for them.
-    pub fn with_resolver(mut self, resolver: Arc<dyn Resolver>) -> Router {
+    /// The same with names looked up in DNS, and directories asked, where the rules want them.
+    pub fn with_network(mut self, resolver: Arc<dyn Resolver>, net: Arc<dyn Net>) -> Router {
         self.names = Arc::new(ClientNames::new(&self.site.settings, resolver.clone()));
-        self.maps = Arc::new(Maps::new(&self.site.settings, resolver));
+        self.maps = Arc::new(Maps::new(&self.site.settings, resolver).with_net(net));
+        self.rules = Arc::new(self.rules.with_maps(self.maps.clone()));
         self
     }
 
@@ -145,9 +147,10 @@ impl Router {
     /// The mistake for which em.cf can't be used; or what in it has no effect here, with file, line and reason.
     pub fn check_rules(&self) -> Result<Vec<String>, ConfigError> {
         /// Options that shape the rules themselves.
-        const OBEYED: [&str; 5] = ["BlankSub", "MaxRuleRecursion", "OperatorChars", "MustQuoteChars", "ColonOkInAddr"];
+        const OBEYED: [&str; 6] =
+            ["BlankSub", "MaxRuleRecursion", "OperatorChars", "MustQuoteChars", "ColonOkInAddr", "LDAPDefaultSpec"];
         /// Classes of maps that nothing answers.
-        const UNSERVED: [&str; 4] = ["ldap", "nis", "nisplus", "ph"];
+        const UNSERVED: [&str; 2] = ["nis", "nisplus"];
         let cf = self.rules.check()?;
         let rules = &cf.rules;
         let mut found: Vec<(usize, String)> = rules.faults.iter().map(|f| (f.line, f.message.clone())).collect();
@@ -168,6 +171,10 @@ impl Router {
         for map in rules.maps.values().filter(|map| UNSERVED.contains(&map.class.as_str())) {
             let name = String::from_utf8_lossy(&map.name);
             found.push((map.line, format!("map {name}: class {} is not served: look-ups fail for now", map.class)));
+        }
+        for map in rules.maps.values() {
+            let name = String::from_utf8_lossy(&map.name);
+            found.extend(maps::notes(map).into_iter().map(|note| (map.line, format!("map {name}: {note}"))));
         }
         for map in rules.maps.values().filter(|map| maps::lacks_type(map)) {
             let name = String::from_utf8_lossy(&map.name);

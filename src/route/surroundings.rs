@@ -26,11 +26,16 @@ const ESCAPE: u8 = 0xf5;
 
 /// Text as the engine takes it.
 pub fn to_rules(text: &str) -> Vec<u8> {
+    octets_to_rules(text.as_bytes())
+}
+
+/// The same for what need not be text.
+fn octets_to_rules(text: &[u8]) -> Vec<u8> {
     if text.is_ascii() {
-        return text.into();
+        return text.to_vec();
     }
     let mut out = Vec::with_capacity(text.len());
-    for byte in text.bytes() {
+    for &byte in text {
         match byte {
             0x80..=0x9f => out.extend([ESCAPE, byte + 0x20]),
             _ => out.push(byte),
@@ -75,7 +80,7 @@ impl Surroundings<'_> {
     /// A canonical name. Where there is no DNS a name is taken as it stands, and where DNS does not answer, too, unless the map has a
     /// word for that (-T): no mail is refused for want of a prettier name, and that the host exists shows when mail is sent there.
     fn host(&mut self, map: &Map, key: &[u8]) -> Looked {
-        let looked = match self.maps.look_up(map, &key_of(key)) {
+        let looked = match self.maps.look_up(map, &key_of(key), &[]) {
             Some(heard) => heard.looked,
             None => Looked::missing(),
         };
@@ -179,7 +184,7 @@ fn code_of(text: &str) -> &'static str {
 }
 
 impl World for Surroundings<'_> {
-    fn look_up(&mut self, map: &Map, key: &[u8], _arguments: &[Vec<u8>]) -> Looked {
+    fn look_up(&mut self, map: &Map, key: &[u8], arguments: &[Vec<u8>]) -> Looked {
         match map.class.as_str() {
             "table" | "hash" | "btree" | "dbm" | "cdb" | "lmdb" => self.table(map, key),
             "host" => self.host(map, key),
@@ -188,9 +193,10 @@ impl World for Surroundings<'_> {
             "user" => Looked::missing(),
             "stab" | "implicit" | "userdb" => Looked::missing(),
             class => {
-                if let Some(heard) = self.maps.look_up(map, &key_of(key)) {
+                let arguments: Vec<Vec<u8>> = arguments.iter().map(|argument| key_of(argument)).collect();
+                if let Some(heard) = self.maps.look_up(map, &key_of(key), &arguments) {
                     self.complaint = heard.cause;
-                    return heard.looked;
+                    return Looked { value: heard.looked.value.map(|value| octets_to_rules(&value)), ..heard.looked };
                 }
                 self.complaint = Some(format!("map {}: class {class} is not served here", map_name(map)));
                 Looked::failed(exit::TEMPORARY)

@@ -114,8 +114,9 @@ impl Router {
         let mut listener = Listener { steps, file: &cf.name, complaint: None };
         let done = work(&mut Run::new(&cf.rules, message, &mut world, &mut listener));
         done.map_err(|mut failure| {
-            if failure.cause.is_empty() {
-                failure.cause = listener.complaint.unwrap_or_default();
+            // Rules that put somebody off because a map has failed do not know why.
+            if failure.cause.is_empty() || failure.enhanced.0 == 4 && failure.cause == BY_RULES {
+                failure.cause = listener.complaint.unwrap_or(failure.cause);
             }
             failure
         })
@@ -231,6 +232,9 @@ fn away(mailer: Mailer, port: Option<u16>, host: &[u8], user: &[u8]) -> Result<R
     Ok(Routed::Away { mailer, host, user })
 }
 
+/// The cause of what the rules refuse.
+const BY_RULES: &str = "the rules say so";
+
 /// A refusal of the rules as a failure.
 pub(super) fn refused(reply: &Reply) -> Failure {
     let whole = |text: &str| Enhanced::parse_prefix(text).filter(|(_, rest)| rest.is_empty()).map(|(code, _)| code);
@@ -250,7 +254,7 @@ pub(super) fn refused(reply: &Reply) -> Failure {
     };
     enhanced.0 = if code < 500 { 4 } else { 5 };
     let text: String = from_rules(&reply.text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    Failure { code, enhanced, public: text.trim().to_string(), cause: "the rules say so".to_string() }
+    Failure { code, enhanced, public: text.trim().to_string(), cause: BY_RULES.to_string() }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::lists::Lists;
 use crate::log;
 use crate::msg::{self, Facts};
 use crate::nexthop::Resolver;
+use crate::queue::Net;
 use crate::route::{Admitted, Router, TextChecks};
 use crate::spool::{self, Id, Spool};
 use crate::status::Failure;
@@ -61,9 +62,9 @@ impl Gate {
         }
     }
 
-    /// The same with names looked up in DNS, where the rules ask for them.
-    pub fn with_resolver(mut self, resolver: Arc<dyn Resolver>) -> Gate {
-        self.router = self.router.with_resolver(resolver);
+    /// The same with names looked up in DNS, and directories asked, where the rules want them.
+    pub fn with_network(mut self, resolver: Arc<dyn Resolver>, net: Arc<dyn Net>) -> Gate {
+        self.router = self.router.with_network(resolver, net);
         self
     }
 

@@ -5,7 +5,7 @@
 
 use super::super::{Ended, say};
 use crate::config::{Machine, Site};
-use crate::drive::Dns;
+use crate::drive::{ClientTls, Dns, Outgoing};
 use crate::fsx;
 use crate::nexthop::cache::Cached;
 use crate::route::maps::Maps;
@@ -142,7 +142,9 @@ impl Desk {
         if site.is_none() {
             settings.delivery.program_user = "daemon".to_string();
         }
+        let tls = Arc::new(site.map_or_else(ClientTls::default, ClientTls::of));
         let maps = Maps::new(&settings, Arc::new(Cached::new(Dns::with(settings.dns.clone()))));
+        let maps = maps.with_net(Arc::new(Outgoing::new(tls)));
         Desk {
             machine: Machine::read(),
             tables: HashMap::new(),
@@ -234,10 +236,14 @@ impl Source for Desk {
         let path = self.folder.join(std::ffi::OsStr::from_bytes(&listing.name));
         fsx::read(&path, FILE_LIMIT).map_err(|error| plain(&error))
     }
+
+    fn look_up(&mut self, map: &Map, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        self.maps.class_words(map, key)
+    }
 }
 
 impl World for Desk {
-    fn look_up(&mut self, map: &Map, key: &[u8], _arguments: &[Vec<u8>]) -> Looked {
+    fn look_up(&mut self, map: &Map, key: &[u8], arguments: &[Vec<u8>]) -> Looked {
         match map.class.as_str() {
             "table" => self.text_table(map, key),
             "hash" | "btree" | "dbm" | "cdb" | "lmdb" | "implicit" | "stab" => match self.table(map) {
@@ -245,12 +251,21 @@ impl World for Desk {
                 None if map.has(b'o') => Looked::missing(),
                 None => Looked::failed(exit::TEMPORARY),
             },
-            _ => match self.maps.look_up(map, key) {
+            _ => match self.maps.look_up(map, key, arguments) {
                 Some(heard) => {
                     self.notice = heard.notice;
+                    if heard.complaint.is_some() && self.told.insert(map.name.clone()) {
+                        self.complaint = heard.complaint;
+                    }
                     heard.looked
                 }
-                None => Looked::failed(exit::TEMPORARY),
+                None => {
+                    if map.class == "nis" && !map.has(b'o') && self.told.insert(map.name.clone()) {
+                        let table = String::from_utf8_lossy(&map.rest);
+                        self.complaint = Some(format!("NIS map {table} specified, but NIS not running"));
+                    }
+                    Looked::failed(exit::TEMPORARY)
+                }
             },
         }
     }
@@ -261,7 +276,7 @@ impl World for Desk {
             "hash" | "btree" | "dbm" | "cdb" | "lmdb" | "text" | "table" | "stab" | "implicit" => {
                 !map.has(b'o') || Desk::file(map).exists()
             }
-            _ => true,
+            _ => self.maps.is_open(map),
         }
     }
 

@@ -46,7 +46,6 @@ const FILES: &str = "file modes are checked in our own way: nobody else may writ
 /// Names with what they do; a name that stands nowhere is a row that is missing, which a test finds.
 #[rustfmt::skip]
 const ROWS: &[(&str, Row)] = &[
-    ("AliasFile", Acts(|t, v| { t.cf.aliases = alias_files(v); Ok(()) })),
     ("QueueDirectory", Acts(|t, v| { t.root.spool = PathBuf::from(v); Ok(()) })),
     ("DeliveryMode", Acts(|t, v| {
         t.cf.delivery = DeliveryMode::parse(v).ok_or_else(|| format!("Unknown delivery mode {}", first(v)))?;
@@ -96,7 +95,7 @@ const ROWS: &[(&str, Row)] = &[
     ("ClientKeyFile", Acts(|t, v| { t.settings.relay.key = v.to_string(); Ok(()) })),
     ("CACertFile", Acts(|t, v| { t.settings.relay.ca_file = v.to_string(); Ok(()) })),
     ("BlankSub", OfRules), ("OperatorChars", OfRules), ("MaxRuleRecursion", OfRules), ("MustQuoteChars", OfRules),
-    ("ColonOkInAddr", OfRules),
+    ("ColonOkInAddr", OfRules), ("LDAPDefaultSpec", OfRules),
     ("MaxAliasRecursion", Acts(|t, v| { t.cf.alias_depth = alias_depth(number(v)); Ok(()) })),
     ("OldStyleHeaders", Acts(|t, v| { t.cf.old_style_headers = boolean(v); Ok(()) })),
     ("SingleLineFromHeader", Acts(|t, v| { t.cf.single_line_from = boolean(v); Ok(()) })),
@@ -140,7 +139,7 @@ const ROWS: &[(&str, Row)] = &[
     ("QueueSortOrder", Idle(ORDER)),
     ("QueueLA", Idle(LOAD)), ("RefuseLA", Idle(LOAD)), ("DelayLA", Idle(LOAD)), ("ForkEachJob", Only(is_no, "runs use threads")),
     ("StatusFile", Idle("there are no statistics in a file: emqueue trace reads the log")),
-    ("UserDatabaseSpec", Idle("there is no user database")), ("LDAPDefaultSpec", Idle("maps of class ldap fail for now")),
+    ("UserDatabaseSpec", Idle("there is no user database")),
     ("TryNullMXList", Idle("a host without MX records is tried at its own address in any case")),
     ("MaxQueueAge", Idle("pauses grow with a message's age, up to queue.retry_max")),
     ("DefaultCharSet", Idle("text without a label stays as it came")),
@@ -187,6 +186,11 @@ pub(super) fn act(setting: &Setting, target: &mut Target) -> Result<Option<Strin
         "LogLevel" if number(&value) > 0 => return Ok(None),
         "LogLevel" => return Ok(Some("the log can't be switched off".to_string())),
         "PrivacyOptions" => return Ok(privacy(target, &value)),
+        "AliasFile" => {
+            target.cf.aliases = alias_files(&value);
+            let others: Vec<&str> = words(&value).filter(|word| !word.contains('/')).collect();
+            return Ok((!others.is_empty()).then(|| format!("{}: aliases come from files alone", others.join(", "))));
+        }
         // These hold macros that are read when they are used.
         "ForwardPath" => {
             target.cf.forward = setting.value.clone();
@@ -404,7 +408,15 @@ mod tests {
 
     #[test]
     fn every_option_of_sendmail_has_its_row() {
-        let elsewhere = ["PrivacyOptions", "Timeout", "LogLevel", "ForwardPath", "SmtpGreetingMessage", "UnixFromLine"];
+        let elsewhere = [
+            "AliasFile",
+            "PrivacyOptions",
+            "Timeout",
+            "LogLevel",
+            "ForwardPath",
+            "SmtpGreetingMessage",
+            "UnixFromLine",
+        ];
         for (_, name) in NAMES {
             let rows = ROWS.iter().filter(|(known, _)| known == name).count();
             assert_eq!(rows + usize::from(elsewhere.contains(name)), 1, "{name}");

@@ -1,26 +1,29 @@
-//! Maps that the world answers: programs, socketmap servers, names of hosts and other records of DNS.
+//! Maps that the world answers: programs, socketmap servers, directories, names of hosts and other records of DNS.
 //!
 //! Called by the rules of a running service ([`super::surroundings`]) and by `emsend -bt`, so that both get the same answers. Tables of
 //! keys and values are not here: each of the two has its own way to them.
-//! Trust: keys come from addresses and are hostile. They reach a program as one argument and never a shell, a server as one netstring, and
-//! DNS as a name; what comes back is bounded in size and in time, and the engine reads it as the text of an address.
+//! Trust: keys come from addresses and are hostile. They reach a program as one argument and never a shell, a server as one netstring, a
+//! directory as one value of a filter, and DNS as a name; what comes back is bounded in size and in time, and the engine reads it as the text of an address.
 
+mod ldap;
 mod names;
 mod program;
 mod socket;
 
 use crate::nexthop::resolver::Resolver;
-use crate::rules::map::Map;
+use crate::queue::Net;
+use crate::rules::map::{Class, Map};
 use crate::rules::option::Setting;
 use crate::rules::world::{Looked, exit};
 use crate::settings::Settings;
+use ldap::Directories;
 use socket::Sockets;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Classes that are answered here.
-const SERVED: [&str; 6] = ["bestmx", "dns", "host", "program", "socket", "socketmap"];
+const SERVED: [&str; 7] = ["bestmx", "dns", "host", "ldap", "program", "socket", "socketmap"];
 
 /// What a look-up came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,21 +32,23 @@ pub struct Heard {
     pub looked: Looked,
     /// What sendmail says of it to whoever looks on.
     pub notice: Option<String>,
+    /// What it complains of before it answers, once for a map.
+    pub complaint: Option<String>,
     /// Why there is no answer, for the log.
     pub cause: Option<String>,
 }
 
 impl Heard {
     fn found(value: impl Into<Vec<u8>>) -> Heard {
-        Heard { looked: Looked::found(value), notice: None, cause: None }
+        Heard { looked: Looked::found(value), notice: None, complaint: None, cause: None }
     }
 
     fn missing() -> Heard {
-        Heard { looked: Looked::missing(), notice: None, cause: None }
+        Heard { looked: Looked::missing(), notice: None, complaint: None, cause: None }
     }
 
     fn failed(status: u8, cause: impl Into<String>) -> Heard {
-        Heard { looked: Looked::failed(status), notice: None, cause: Some(cause.into()) }
+        Heard { looked: Looked::failed(status), notice: None, complaint: None, cause: Some(cause.into()) }
     }
 }
 
@@ -56,6 +61,7 @@ pub struct Maps {
     patience: Duration,
     program_user: String,
     sockets: Sockets,
+    directories: Directories,
 }
 
 impl std::fmt::Debug for Maps {
@@ -76,7 +82,14 @@ impl Maps {
             patience: settings.dns.time,
             program_user: user.unwrap_or(&settings.delivery.program_user).to_string(),
             sockets: Sockets::default(),
+            directories: Directories::default(),
         }
+    }
+
+    /// The same, with directories that are reached by this network.
+    pub fn with_net(mut self, net: Arc<dyn Net>) -> Maps {
+        self.directories = Directories::new(net);
+        self
     }
 
     /// The same, with what a file's options say of it.
@@ -106,8 +119,31 @@ impl Maps {
         }
     }
 
+    /// True when a map can be asked at all: its line is whole, and a directory that may be missing (-o) is there.
+    pub fn is_open(&self, map: &Map) -> bool {
+        match &map.kind {
+            Class::Ldap(inquiry) if map.has(b'o') => self.directories.opens(inquiry),
+            _ => !map.is_broken(),
+        }
+    }
+
+    /// What a directory knows for a class of the rules' file.
+    pub fn class_words(&self, map: &Map, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        let Class::Ldap(inquiry) = &map.kind else { return Err("map open failed".to_string()) };
+        match self.directories.ask_for_class(map, inquiry, key) {
+            Heard { looked: Looked { value, status: exit::OK | exit::NOT_FOUND }, .. } => Ok(value),
+            heard => {
+                let failed = if heard.complaint.is_some() { "map open failed" } else { "map lookup failed" };
+                Err(format!("{failed}: {}", heard.cause.unwrap_or_default()))
+            }
+        }
+    }
+
     /// Looks a key up; `None` where the class is none of ours.
-    pub fn look_up(&self, map: &Map, key: &[u8]) -> Option<Heard> {
+    pub fn look_up(&self, map: &Map, key: &[u8], arguments: &[Vec<u8>]) -> Option<Heard> {
+        if let Class::Ldap(inquiry) = &map.kind {
+            return Some(self.directories.ask(map, inquiry, key, arguments));
+        }
         Some(match map.class.as_str() {
             "host" => self.host(key),
             "bestmx" => self.best_hosts(map, key),
@@ -122,6 +158,14 @@ impl Maps {
 /// True for a map of DNS whose records are none that we ask for.
 pub fn lacks_type(map: &Map) -> bool {
     map.class == "dns" && names::kind_of(map).is_none()
+}
+
+/// What is worth knowing of a map before it is asked.
+pub fn notes(map: &Map) -> Vec<String> {
+    match &map.kind {
+        Class::Ldap(inquiry) => ldap::notes(inquiry),
+        _ => Vec::new(),
+    }
 }
 
 /// `user:group` or `user.group`, as DefaultUser has it.

@@ -160,7 +160,7 @@ pub(super) fn kind_of(map: &Map) -> Option<Kind> {
 
 /// There is no answer, and all is well.
 fn nothing() -> Heard {
-    Heard { looked: Looked::failed(exit::OK), notice: None, cause: None }
+    Heard { looked: Looked::failed(exit::OK), ..Heard::missing() }
 }
 
 fn first_name(answer: &Answer) -> Option<String> {

@@ -86,7 +86,7 @@ fn said(program: &str, status: ExitStatus, output: Vec<u8>) -> Heard {
         }
         Some(code) => Looked::failed(u8::try_from(code).unwrap_or(exit::UNAVAILABLE)),
     };
-    Heard { looked, notice: None, cause: None }
+    Heard { looked, ..Heard::missing() }
 }
 
 /// Reads the output to its end and waits for the program, both at most until then.
