@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the mail clients that the tests drive, as root on Debian; elsewhere names what the tests will skip.
-# xinetd conflicts with openbsd-inetd as a package, and sendmail, Exim, Postfix and OpenSMTPD with any mail server, so they are unpacked below target/ instead; Exim and Postfix want their users. IMAPClient and imapflow come from the
+# xinetd conflicts with openbsd-inetd as a package, and sendmail, Exim, Postfix and OpenSMTPD with any mail server, and OpenLDAP's server would be set up, so they are unpacked below target/ instead; Exim and Postfix want their users. IMAPClient and imapflow come from the
 # registries of their languages, for whichever python3 and node are first on the path, and stay below target/ too.
 set -u
 cd "$(dirname "$0")/.."
@@ -27,6 +27,7 @@ sendmail=target/clients/sendmail
 exim=target/clients/exim
 postfix=target/clients/postfix
 opensmtpd=target/clients/opensmtpd
+openldap=target/clients/openldap
 want=$(missing | sort -u | tr '\n' ' ')
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   export DEBIAN_FRONTEND=noninteractive
@@ -73,6 +74,12 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     (cd $opensmtpd && apt-get download -q opensmtpd >/dev/null 2>&1 && dpkg -x opensmtpd_*.deb . ) || echo "clients: OpenSMTPD could not be fetched"
   fi
 fi
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && [ ! -x $openldap/usr/sbin/slapd ] && [ ! -x /usr/sbin/slapd ]; then
+  mkdir -p $openldap
+  # With the libraries of that package alone.
+  (cd $openldap && apt-get download -q slapd $(apt-cache depends slapd | awk '/Depends: lib(ldap|ltdl|odbc|sasl2|wrap)/{print $2}') >/dev/null 2>&1 &&
+    for package in *.deb; do dpkg -x "$package" . || exit 1; done) || echo "clients: OpenLDAP's slapd could not be fetched"
+fi
 python=target/clients/python
 if [ ! -d $python/imapclient ] && command -v python3 >/dev/null; then
   python3 -m pip install -q --disable-pip-version-check --target $python IMAPClient >/dev/null 2>&1
@@ -90,6 +97,7 @@ want=$(missing | sort -u | tr '\n' ' ')
   echo "clients: missing, its test is skipped: sendmail (sendmail-bin sendmail-cf m4, unpacked below $sendmail)"
 [ -x $postfix/usr/lib/postfix/sbin/master ] || [ -x /usr/lib/postfix/sbin/master ] ||
   echo "clients: missing, its test is skipped: Postfix (postfix, unpacked below $postfix)"
+[ -x $openldap/usr/sbin/slapd ] || [ -x /usr/sbin/slapd ] || echo "clients: missing, its tests are skipped: slapd (slapd, unpacked below $openldap)"
 [ -x $opensmtpd/usr/sbin/smtpd ] || echo "clients: missing, its test is skipped: OpenSMTPD (opensmtpd, unpacked below $opensmtpd)"
 [ -x $exim/usr/sbin/exim4 ] || [ -x /usr/sbin/exim4 ] || echo "clients: missing, its test is skipped: Exim (exim4-daemon-light, unpacked below $exim)"
 exit 0

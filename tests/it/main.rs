@@ -27,6 +27,7 @@ mod imap_wire;
 mod imaptest;
 mod inetd;
 mod james;
+mod ldap;
 mod list_archive;
 mod lists;
 mod main_job;
