@@ -400,8 +400,8 @@ pub(super) fn notes(rules: &Rules) -> Vec<(usize, String)> {
 }
 
 /// Flags of mailers that change nothing: characters of EBCDIC, text made of MIME's encodings, SMTP without ESMTP, addresses from a user
-/// database, UUCP's lines, MAIL11, ports below 1024, a line for the length, and homes that must be there.
-const UNSERVED: [u8; 11] = *b"239HNRUijv~";
+/// database, UUCP's lines, MAIL11, the command VERB, ports below 1024, a line for the length, and homes that must be there.
+const UNSERVED: [u8; 12] = *b"239HINRUijv~";
 
 /// Flag B: a user without the backslashes in front.
 fn without_backslashes(user: &str) -> String {
