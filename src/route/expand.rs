@@ -8,8 +8,7 @@ use crate::envelope::{Delivery, Mailer};
 use crate::lists::{ListError, ListName, Role};
 use crate::status::{Enhanced, Failure};
 use crate::tables::aliases::Alias;
-use crate::tables::aliases::{Aliases, Target, parse_targets};
-use crate::tables::old_aliases;
+use crate::tables::aliases::{Aliases, Target};
 use crate::users::Account;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -386,48 +385,6 @@ impl<'a> Expansion<'a> {
         Ok(())
     }
 
-    fn include(&mut self, path: &std::path::Path, name: &str, key: &Address) -> Result<(), Failure> {
-        self.say(Decider::Alias, || format!("include {}", path.display()));
-        let (bytes, is_safe) = read_include(path)
-            .map_err(|e| Failure::temporary((2, 4), "Mailing list is not readable, try again later", e))?;
-        let text = String::from_utf8_lossy(&bytes);
-        let mut targets = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            if line.trim().is_empty() || line.trim_start().starts_with('#') {
-                continue;
-            }
-            if self.router.site().settings.cf.is_some() {
-                targets.extend(old_aliases::targets(line, true));
-                continue;
-            }
-            match parse_targets(line, false) {
-                Ok(found) => targets.extend(found),
-                // One mistyped member must not stop the list; the log says where.
-                Err(wrong) => crate::log::event("include-line-skipped")
-                    .field("file", path.display())
-                    .field("line", number + 1)
-                    .field("reason", wrong.message)
-                    .error()
-                    .write(),
-            }
-        }
-        if !is_safe {
-            for target in &mut targets {
-                if matches!(target, Target::Program(_) | Target::File(_)) {
-                    let reason = "others may write the list: no programs and files from it";
-                    crate::log::event("include-not-obeyed")
-                        .field("file", path.display())
-                        .field("reason", reason)
-                        .error()
-                        .write();
-                    *target =
-                        Target::Error(Enhanced(5, 7, 1), "Programs and files are not allowed in this list".into());
-                }
-            }
-        }
-        self.targets(&targets, name, key)
-    }
-
     /// `\user`: the mailbox, without further aliasing.
     fn own_mailbox(&mut self, text: &str, key: &Address) -> Result<(), Failure> {
         let address = self.parse(text, key)?;
@@ -459,16 +416,6 @@ impl<'a> Expansion<'a> {
             || self.router.users().find(&here).is_ok_and(|found| found.is_some());
         if is_known { Ok(here) } else { Address::parse_loose(text, &default).map_err(wrong) }
     }
-}
-
-/// An :include: file, and whether it may name programs and files: not when somebody else than the administrator may write it.
-fn read_include(path: &std::path::Path) -> std::io::Result<(Vec<u8>, bool)> {
-    use std::os::unix::fs::MetadataExt;
-    let file = crate::fsx::open_read(path)?;
-    let metadata = file.metadata()?;
-    let is_ours = metadata.uid() == 0 || metadata.uid() == nix::unistd::geteuid().as_raw();
-    let is_safe = is_ours && metadata.mode() & 0o022 == 0;
-    Ok((crate::fsx::read_opened(file, path, INCLUDE_LIMIT)?, is_safe))
 }
 
 /// What two deliveries to one place have in common.

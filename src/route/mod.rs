@@ -14,6 +14,7 @@ mod dress;
 mod em_cf;
 mod expand;
 mod forward;
+mod include;
 mod mailers;
 pub mod maps;
 mod senders;
