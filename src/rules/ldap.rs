@@ -12,7 +12,7 @@ const ATTRIBUTE_LIMIT: usize = 64;
 pub const PORT: u16 = 389;
 
 /// How deep a search goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// The entry itself.
     Base,

@@ -5,6 +5,8 @@
 use super::ber::{self, Elements, put, put_nested, put_number};
 use super::{Filter, ServerError};
 
+pub use crate::rules::ldap::{Deref, Scope};
+
 const BIND: u8 = 0x60;
 const UNBIND: u8 = 0x42;
 const SEARCH: u8 = 0x63;
@@ -19,30 +21,6 @@ const SIMPLE: u8 = 0x80;
 const REFERRAL: u8 = 0xa3;
 /// The version we speak.
 const VERSION: u32 = 3;
-
-/// How deep a search goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// The entry itself.
-    Base,
-    /// The entries right below it.
-    One,
-    /// It and all below.
-    Sub,
-}
-
-/// Where aliases in the tree are followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Deref {
-    /// Nowhere.
-    Never,
-    /// Below the start.
-    Searching,
-    /// On the way to the start.
-    Finding,
-    /// Everywhere.
-    Always,
-}
 
 /// What a search asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,8 +73,8 @@ pub fn search(id: u32, search: &Search) -> Vec<u8> {
     };
     let deref = match search.deref {
         Deref::Never => 0,
-        Deref::Searching => 1,
-        Deref::Finding => 2,
+        Deref::Search => 1,
+        Deref::Find => 2,
         Deref::Always => 3,
     };
     request(id, |out| {

@@ -6,7 +6,7 @@
 
 use super::line::{Found, Trouble};
 use crate::proto::ldap::{self, Entry, Filter, Search, Url};
-use crate::rules::ldap::{Attribute, Deref, Inquiry, Kind, Scope};
+use crate::rules::ldap::{Attribute, Inquiry, Kind, Scope};
 use std::collections::BTreeMap;
 
 /// Most searches of one look-up: a list of so many members may be one by their names.
@@ -105,17 +105,8 @@ impl Gathering<'_> {
     fn question(&self, base: Vec<u8>, filter: Filter) -> Search {
         Search {
             base,
-            scope: match self.inquiry.scope {
-                Scope::Base => ldap::Scope::Base,
-                Scope::One => ldap::Scope::One,
-                Scope::Sub => ldap::Scope::Sub,
-            },
-            deref: match self.inquiry.deref {
-                Deref::Never => ldap::Deref::Never,
-                Deref::Always => ldap::Deref::Always,
-                Deref::Search => ldap::Deref::Searching,
-                Deref::Find => ldap::Deref::Finding,
-            },
+            scope: self.inquiry.scope,
+            deref: self.inquiry.deref,
             size_limit: self.inquiry.size_limit,
             time_limit: self.inquiry.time_limit,
             names_only: self.inquiry.names_only,
@@ -302,5 +293,5 @@ fn url_search(text: &[u8], like: Search) -> Result<Search, String> {
     if !attributes.is_empty() && !asks_class {
         attributes.push(b"objectClass".to_vec());
     }
-    Ok(Search { base: url.dn, scope: url.scope.unwrap_or(ldap::Scope::Base), filter, attributes, ..like })
+    Ok(Search { base: url.dn, scope: url.scope.unwrap_or(Scope::Base), filter, attributes, ..like })
 }
