@@ -2,7 +2,9 @@
 //!
 //! Called by `route` for every address. A broken file is not taken: a running process keeps the last good one and says so once; one
 //! that has none yet answers "try again later". So it is with a directory that gives no words for a class, but then the file is
-//! read again after a minute: a class from a directory is as old as the reading. The site's names go into macros and class w before the file is read.
+//! read again after a minute: a class from a directory is as old as the reading. Rules that ask directories are read anew on a thread of
+//! their own, and the last good ones serve meanwhile: no connection waits for a directory that is slow. The site's names go into macros
+//! and class w before the file is read.
 
 use super::mailers::Act;
 use super::maps::Maps;
@@ -59,6 +61,10 @@ struct Held {
     compiled: Arc<Compiled>,
     /// When the files are read again, although they are as they were: a directory had no answer.
     again: Option<Instant>,
+    /// To read them is to ask a directory.
+    asks: bool,
+    /// A thread reads them.
+    renewing: bool,
 }
 
 impl Held {
@@ -70,7 +76,9 @@ impl Held {
 /// What a reading of the file came to.
 struct Reading {
     files: Files,
-    /// A directory had no answer for a class.
+    /// A directory was asked for a class.
+    asked: bool,
+    /// It had no answer.
     was_unanswered: bool,
     compiled: Result<Compiled, ConfigError>,
 }
@@ -134,7 +142,7 @@ impl EmCf {
     }
 
     /// The rules as they are now.
-    pub fn current(&self) -> Result<Arc<Compiled>, ConfigError> {
+    pub fn current(self: &Arc<EmCf>) -> Result<Arc<Compiled>, ConfigError> {
         // A panic while it was held leaves rules that are as good as before.
         if let Some(held) = &*self.held.read().unwrap_or_else(PoisonError::into_inner)
             && held.is_current()
@@ -142,24 +150,44 @@ impl EmCf {
             return Ok(held.compiled.clone());
         }
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        // Another one may have been faster.
-        if let Some(held) = &*held
-            && held.is_current()
-        {
-            return Ok(held.compiled.clone());
+        match &mut *held {
+            // Another one may have been faster.
+            Some(held) if held.is_current() => return Ok(held.compiled.clone()),
+            Some(held) if held.asks => {
+                if !held.renewing {
+                    let own = self.clone();
+                    let work = move || own.renew();
+                    // Without a thread to be had, the next one tries.
+                    held.renewing = std::thread::Builder::new().name("rules".to_string()).spawn(work).is_ok();
+                }
+                return Ok(held.compiled.clone());
+            }
+            _ => {}
         }
-        let Reading { files, was_unanswered, compiled } = self.read();
+        self.take(&mut held, self.read())
+    }
+
+    /// Reads them anew, while the old ones serve.
+    fn renew(&self) {
+        let reading = self.read();
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        // What is wrong was logged.
+        let _ = self.take(&mut held, reading);
+    }
+
+    /// Puts what was read in the place of what is held; with a mistake in it, the last good rules stay.
+    fn take(&self, held: &mut Option<Held>, reading: Reading) -> Result<Arc<Compiled>, ConfigError> {
+        let Reading { files, asked, was_unanswered, compiled } = reading;
         let again = was_unanswered.then(|| Instant::now() + AGAIN);
-        match (compiled, &mut *held) {
+        match (compiled, held) {
             (Ok(compiled), held) => {
                 let compiled = Arc::new(compiled);
-                *held = Some(Held { files, compiled: compiled.clone(), again });
+                *held = Some(Held { files, compiled: compiled.clone(), again, asks: asked, renewing: false });
                 Ok(compiled)
             }
             (Err(error), Some(held)) => {
                 log::event("rules-refused").field("file", self.path.display()).field("reason", &error).error().write();
-                held.files = files;
-                held.again = again;
+                *held = Held { files, compiled: held.compiled.clone(), again, asks: asked, renewing: false };
                 Ok(held.compiled.clone())
             }
             (Err(error), None) => Err(error),
@@ -173,8 +201,11 @@ impl EmCf {
 
     fn read(&self) -> Reading {
         let mut files = Vec::new();
-        let was_unanswered = Cell::new(false);
-        let words = |map: &Map, key: &[u8]| self.maps.class_words(map, key).inspect_err(|_| was_unanswered.set(true));
+        let (asked, was_unanswered) = (Cell::new(false), Cell::new(false));
+        let words = |map: &Map, key: &[u8]| {
+            asked.set(true);
+            self.maps.class_words(map, key).inspect_err(|_| was_unanswered.set(true))
+        };
         let compiled = match &self.site.root.cf {
             Some(file) => {
                 let read = cf::read_rules(file, &mut files, &words);
@@ -183,7 +214,7 @@ impl EmCf {
             }
             None => self.read_ours(&mut files, &words),
         };
-        Reading { files, was_unanswered: was_unanswered.get(), compiled }
+        Reading { files, asked: asked.get(), was_unanswered: was_unanswered.get(), compiled }
     }
 
     fn read_ours(&self, files: &mut Files, words: cf::ClassWords) -> Result<Compiled, ConfigError> {

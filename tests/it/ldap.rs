@@ -280,6 +280,18 @@ fn mail_waits_while_a_class_has_no_answer() {
     drop(running);
     // What was read is kept.
     assert_eq!(answer_to(&world, "x@indirect.test"), "550 5.7.1 routed");
+    // The file is read anew, and its directory takes connections but says nothing: nobody waits for it.
+    let mut silent = None;
+    wait_until("the port", || {
+        silent = TcpListener::bind(("127.0.0.1", directory.port)).ok();
+        silent.is_some()
+    });
+    em_cf(&world, &class, "R< $+ @ $={Routed} >\t$#error $@ 5.7.1 $: \"550 routed anew\"\n");
+    let start = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(answer_to(&world, "x@indirect.test"), "550 5.7.1 routed");
+    }
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
 }
 
 #[test]
