@@ -18,9 +18,8 @@ use crate::config::{self, Site};
 use crate::deliver;
 use crate::drive::{ClientTls, Dns, Outgoing};
 use crate::log;
-use crate::nexthop::Resolver;
 use crate::nexthop::cache::Cached;
-use crate::queue::Net;
+use crate::nexthop::{Net, Resolver};
 use crate::route::Router;
 use crate::serve::Gate;
 use crate::settings::{CfFile, Root};
@@ -105,9 +104,16 @@ impl From<std::io::Error> for Ended {
             std::io::ErrorKind::WouldBlock | std::io::ErrorKind::StorageFull => Exit::TempFail,
             _ => Exit::IoErr,
         };
-        Ended::new(exit, error.to_string())
+        let mut text = error.to_string();
+        if exit == Exit::NoPerm && !nix::unistd::geteuid().is_root() {
+            text.push_str(NEEDS_RIGHTS);
+        }
+        Ended::new(exit, text)
     }
 }
+
+/// Said below "Permission denied", which names a file but not who may read it.
+const NEEDS_RIGHTS: &str = "\n hint: the mail system's files are for root and for the user that owns the spool";
 
 impl From<crate::status::Failure> for Ended {
     fn from(failure: crate::status::Failure) -> Ended {

@@ -3,9 +3,9 @@
 //! Called by `emqueue atrn`. Blocking, one connection: the machine and the service are those of every SMTP session, the wire is the queue's.
 
 use super::conn::present;
+use crate::nexthop::{NetError, Wire};
 use crate::proto::smtp::{Answer, Ask, SmtpSession};
 use crate::proto::{Session, Step};
-use crate::queue::{NetError, Wire};
 use crate::serve::{Service, SmtpService};
 use std::time::{Duration, Instant};
 

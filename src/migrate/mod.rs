@@ -17,8 +17,8 @@ mod state;
 pub use session::Protection;
 
 use crate::clock::Timestamp;
+use crate::nexthop::{NetError, Wire};
 use crate::proto::imap_client::ServerError;
-use crate::queue::{NetError, Wire};
 use crate::store::{FolderError, Tree, TreeError};
 use names::{Namespaces, Remote};
 use session::Session;

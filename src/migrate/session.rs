@@ -4,8 +4,8 @@
 
 use super::MigrateError;
 use crate::nexthop::Security;
+use crate::nexthop::Wire;
 use crate::proto::imap_client::{Event, Reader, ServerError, Status, Value, quoted};
-use crate::queue::Wire;
 use crate::sasl::ClientDialog;
 use std::time::Duration;
 

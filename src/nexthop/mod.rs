@@ -24,6 +24,7 @@ mod security;
 mod sts;
 mod sts_store;
 pub mod tls_report;
+mod wire;
 
 pub use host::{Host, HostText, Target};
 pub use login::Login;
@@ -32,6 +33,7 @@ pub use resolver::{NoDns, Resolver};
 pub use security::{Security, TlsError, TlsFault, Trust};
 pub use sts::{Mode, StsPolicy};
 pub use sts_store::{Fetch, POLICY_LIMIT, StsStore};
+pub use wire::{Net, NetError, Wire};
 
 use crate::clock::Timestamp;
 use crate::config::Site;

@@ -4,10 +4,9 @@
 //! two ends are one socket, so that a program that neither reads nor writes ends like a host that does not.
 //! RFC 2033.
 
-use super::opening::{Net, NetError, Wire};
 use crate::deliver::{AgentCall, start_agent};
 use crate::envelope::Mailer;
-use crate::nexthop::{Hop, Plan, Security, TlsError, TlsFault};
+use crate::nexthop::{Hop, Net, NetError, Plan, Security, TlsError, TlsFault, Wire};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::io::{ErrorKind, Read, Write};

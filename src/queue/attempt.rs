@@ -7,7 +7,7 @@
 
 use super::board::Verdict;
 use super::conversation::{Conversation, GOODBYE, Held, Spoken};
-use super::opening::{Net, Open};
+use super::opening::Open;
 use super::schedule::{self, Ending};
 use crate::addr::Address;
 use crate::clock::Timestamp;
@@ -15,7 +15,7 @@ use crate::deliver::Letter;
 use crate::envelope::{Delivery, Envelope, Mailer, Recipient, TlsWish};
 use crate::list;
 use crate::log;
-use crate::nexthop::NextHops;
+use crate::nexthop::{Net, NextHops};
 use crate::serve::Gate;
 use crate::spool::{Claim, ClaimError, Id, Outcome, Progress, Record};
 use crate::status::{Enhanced, Failure};

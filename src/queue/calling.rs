@@ -3,8 +3,8 @@
 //! Called by `emqueue`. The host is reached as mail would reach it: addresses, TLS and login are a plan's.
 
 use super::conversation::GOODBYE;
-use super::opening::{Net, Open, Opening, Stop, Wire};
-use crate::nexthop::Plan;
+use super::opening::{Open, Opening, Stop};
+use crate::nexthop::{Net, Plan, Wire};
 use crate::settings;
 use crate::status::{Enhanced, Failure, Reply};
 use std::net::SocketAddr;

@@ -9,13 +9,13 @@
 
 use super::board::Verdict;
 use super::onward::{self, NextHost};
-use super::opening::{Extensions, Line, Net, Open, Opening, Stop, reply_outcome};
+use super::opening::{Extensions, Line, Open, Opening, Stop, reply_outcome};
 use crate::addr::{Address, print_path};
 use crate::clock::Timestamp;
 use crate::dot::DotEncoder;
 use crate::envelope::{Envelope, Mailer, Recipient, TlsWish};
 use crate::msg::seven_bit;
-use crate::nexthop::Plan;
+use crate::nexthop::{Net, Plan};
 use crate::settings;
 use crate::spool::Outcome;
 use crate::status::{Enhanced, Reply};

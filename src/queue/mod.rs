@@ -27,7 +27,6 @@ pub use attempt::{Attempted, Runner, Told};
 pub use calling::Call;
 pub use daemon::{Daemon, Wake, try_all};
 pub use drops::take_dropped;
-pub use opening::{Net, NetError, Wire};
 pub use schedule::{Ending, Late, Spans, born, expiry, held_until, late, next_attempt, spans};
 pub use select::{Selection, Selector};
 pub use turned::{send as send_over, waiting as waiting_for};

@@ -1,12 +1,12 @@
 //! Attempts against a network that says what the test wants.
 
-use super::{Attempted, Net, NetError, Runner, Wire};
+use super::{Attempted, Runner};
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::envelope::{Delivery, Envelope, Handling, Mailer, Notify, Recipient, Source};
 use crate::fsx::fault::{Plan, with_plan};
-use crate::nexthop::{NextHops, NoDns, Own, Security, TlsError, TlsFault};
+use crate::nexthop::{Net, NetError, NextHops, NoDns, Own, Security, TlsError, TlsFault, Wire};
 use crate::serve::Gate;
 use crate::settings::{Root, Settings};
 use crate::spool::Id;

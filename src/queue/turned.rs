@@ -6,13 +6,13 @@
 //! All messages go over the one connection; when it breaks, the rest stays for the next time.
 
 use super::conversation::{Conversation, GOODBYE, Spoken};
-use super::opening::{Net, NetError, Open, Opening, Wire};
+use super::opening::{Open, Opening};
 use super::schedule::held_until;
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::envelope::{Envelope, Mailer, Recipient};
 use crate::log;
-use crate::nexthop::{Hop, Plan, Security};
+use crate::nexthop::{Hop, Net, NetError, Plan, Security, Wire};
 use crate::serve::Gate;
 use crate::spool::{Claim, Id, Progress, Record, Spool};
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! The expansion of one address through aliases to deliveries.
 
 use super::em_cf::Compiled;
+use super::mailboxes::Mailboxes;
 use super::triple::{Routed, hop_words};
 use super::{Decider, Router, Steps, refusal};
 use crate::addr::Address;
@@ -9,9 +10,7 @@ use crate::lists::{ListError, ListName, Role};
 use crate::status::{Enhanced, Failure};
 use crate::tables::aliases::Alias;
 use crate::tables::aliases::{Aliases, Target};
-use crate::users::Account;
 use std::collections::HashSet;
-use std::sync::Arc;
 
 /// Deepest nesting of aliases.
 pub(super) const DEPTH_LIMIT: usize = 20;
@@ -170,10 +169,10 @@ impl<'a> Expansion<'a> {
             }
         } else if let Some((name, role)) = self.router.lists().role_of(&key) {
             return self.list(&name, role, &key);
-        } else if let Some((account, found_by)) = self.account_of(&key)? {
-            let own = self.own_delivery(&account, &found_by, &key)?;
+        } else if let Some((account, found_by)) = self.mailboxes().account(&key)? {
+            let own = self.mailboxes().own(&account, &found_by, &key)?;
             return self.deliver_to_account(&account, own, &key);
-        } else if let Some(delivery) = self.system_account(&key)? {
+        } else if let Some(delivery) = self.mailboxes().system(&key)? {
             return self.add(delivery);
         }
         if key.local() == "postmaster" && self.router.site().settings.cf.is_none() {
@@ -252,46 +251,10 @@ impl<'a> Expansion<'a> {
             && (self.router.users().find(key).is_ok_and(|found| found.is_some()) || self.is_login(key.local()))
     }
 
-    /// A mailbox of ours, or a system account; where its mail is sent on says nothing.
-    pub(super) fn mailbox(&mut self, key: &Address) -> Result<Option<Delivery>, Failure> {
-        match self.account_of(key)? {
-            Some((account, found_by)) => self.own_delivery(&account, &found_by, key).map(Some),
-            None => self.system_account(key),
-        }
-    }
-
-    /// The account of an address, and the address that it was found by: with or without the detail.
-    fn account_of(&self, key: &Address) -> Result<Option<(Arc<Account>, Address)>, Failure> {
-        if let Some(account) = self.router.users().find(key)? {
-            return Ok(Some((account, key.clone())));
-        }
-        let base = self.without_detail(key)?;
-        if base == *key {
-            return Ok(None);
-        }
-        Ok(self.router.users().find(&base)?.map(|account| (account, base)))
-    }
-
-    fn without_detail(&self, key: &Address) -> Result<Address, Failure> {
-        let separator = self.router.site().separator();
-        match separator.map_or((key.local(), None), |s| key.split_detail(s)) {
-            (user, Some(_)) => key.with_local(user).map_err(|e| Failure::permanent((1, 3), e.to_string(), e)),
-            (_, None) => Ok(key.clone()),
-        }
-    }
-
-    fn system_account(&self, key: &Address) -> Result<Option<Delivery>, Failure> {
-        let base = self.without_detail(key)?;
-        let user = base.local();
-        if self.router.site().settings.accounts.system && is_login_name(user) {
-            let found = nix::unistd::User::from_name(user)
-                .map_err(|e| Failure::temporary((3, 0), "Local error in processing, try again later", e))?;
-            if found.is_some_and(|u| u.uid.as_raw() > 0) {
-                self.say(Decider::Account, || format!("{key}: system account {user}"));
-                return Ok(Some(Delivery::new(Mailer::System, key.local())));
-            }
-        }
-        Ok(None)
+    /// The mailboxes that addresses have, told of at the place where we are.
+    fn mailboxes(&self) -> Mailboxes<'a> {
+        self.steps.set_depth(self.open.len());
+        Mailboxes::new(self.router, self.steps)
     }
 
     /// RFC 5321 §4.5.1: postmaster is always there.
@@ -394,7 +357,7 @@ impl<'a> Expansion<'a> {
         if self.router.site().settings.cf.is_some() {
             return self.own_user(&address);
         }
-        match self.mailbox(&address.to_key())? {
+        match self.mailboxes().of(&address.to_key())? {
             Some(delivery) => self.add(delivery),
             None if address.to_key().local() == "postmaster" => self.postmaster(&address.to_key()),
             None => Err(Failure::permanent((1, 1), format!("<{address}>: User unknown"), "no such user")),
@@ -442,12 +405,4 @@ fn mailer_name(delivery: &Delivery) -> &str {
         Mailer::Agent => &delivery.by,
         mailer => mailer.name(),
     }
-}
-
-/// Names that may be asked of the system's account database.
-pub(super) fn is_login_name(user: &str) -> bool {
-    !user.is_empty()
-        && user.len() <= 32
-        && user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-        && !user.starts_with('-')
 }

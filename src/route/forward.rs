@@ -8,7 +8,7 @@
 use super::expand::Expansion;
 use super::steps::Decider;
 use crate::addr::Address;
-use crate::envelope::{Delivery, Mailer};
+use crate::envelope::Delivery;
 use crate::status::Failure;
 use crate::tables::aliases::Target;
 use crate::users::Account;
@@ -52,38 +52,5 @@ impl Expansion<'_> {
             self.done.insert(expanded);
         }
         result
-    }
-
-    /// The delivery into an account's own mailbox, for an address that led to it.
-    pub(super) fn own_delivery(
-        &self,
-        account: &Account,
-        found_by: &Address,
-        key: &Address,
-    ) -> Result<Delivery, Failure> {
-        if account.is_disabled() {
-            self.say(Decider::Account, || format!("{key}: account {} is disabled", account.address));
-            let text = format!("<{key}>: Mailbox is disabled");
-            return Err(Failure::permanent((2, 1), text, "disabled in etc/users"));
-        }
-        if account.is_moving() {
-            let text = format!("<{key}>: Mailbox is being moved, try again later");
-            return Err(Failure::temporary((2, 1), text, "emuser rename").with_code(450));
-        }
-        let is_alias = account.address != *found_by;
-        let kind = if is_alias { "alias of account" } else { "account" };
-        self.say(Decider::Account, || format!("{key}: {kind} {}", account.address));
-        let mut user = key.clone();
-        if is_alias {
-            // As an alias: the mailbox has one name, and gets one copy.
-            let detail = key.local().strip_prefix(found_by.local()).unwrap_or_default();
-            let local = format!("{}{detail}", account.address.local());
-            user = account.address.with_local(&local).map_err(|e| Failure::permanent((1, 3), e.to_string(), e))?;
-        }
-        let mut delivery = Delivery::new(Mailer::Mailbox, user.to_string());
-        if account.address != user {
-            delivery.host = account.address.to_string();
-        }
-        Ok(delivery)
     }
 }

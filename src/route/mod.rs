@@ -15,6 +15,7 @@ mod em_cf;
 mod expand;
 mod forward;
 mod include;
+mod mailboxes;
 mod mailers;
 pub mod maps;
 mod senders;
@@ -35,14 +36,14 @@ use crate::addr::Address;
 use crate::config::{ConfigError, Site};
 use crate::envelope::{Delivery, Mailer};
 use crate::lists::Lists;
-use crate::nexthop::{NoDns, Resolver};
-use crate::queue::Net;
+use crate::nexthop::{Net, NoDns, Resolver};
 use crate::status::{Enhanced, Failure};
 use crate::tables::old_aliases::OldAliases;
 use crate::tables::{Aliases, Watched};
 use crate::users::Accounts;
 use em_cf::EmCf;
 use expand::Expansion;
+use mailboxes::Mailboxes;
 use mailers::Act;
 use maps::Maps;
 use std::sync::Arc;
@@ -217,9 +218,7 @@ impl Router {
         if !self.is_local(address.domain()) {
             return Ok(None);
         }
-        let (aliases, steps) = (Aliases::default(), Steps::unwanted());
-        let rules = self.rules.current().map_err(broken_table)?;
-        Expansion::new(self, &aliases, &rules, &steps).mailbox(&address.to_key())
+        Mailboxes::new(self, &Steps::unwanted()).of(&address.to_key())
     }
 
     /// The members behind an alias, for EXPN; `None` when it is no alias.

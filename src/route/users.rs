@@ -5,7 +5,8 @@
 //! that can't be read is not obeyed, and the mail goes to its user, as with sendmail; programs and files that it names are run
 //! and written with its owner's rights.
 
-use super::expand::{DEPTH_LIMIT, Expansion, is_login_name};
+use super::expand::{DEPTH_LIMIT, Expansion};
+use super::mailboxes::is_login_name;
 use super::surroundings::from_rules;
 use super::triple::Local;
 use super::{Decider, Router};

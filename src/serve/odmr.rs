@@ -9,9 +9,10 @@
 use super::Gate;
 use crate::clock::Timestamp;
 use crate::log;
+use crate::nexthop::{NetError, Wire};
 use crate::nexthop::{Security, TlsError, TlsFault};
 use crate::proto::smtp::{Said, Then};
-use crate::queue::{NetError, Wire, send_over, waiting_for};
+use crate::queue::{send_over, waiting_for};
 use crate::settings::Settings;
 use crate::status::{Enhanced, Failure, Reply};
 use std::net::IpAddr;

@@ -3,7 +3,7 @@
 use super::world::PATIENCE;
 use expressmail::drive::Outgoing;
 use expressmail::nexthop::Security;
-use expressmail::queue::{Net, Wire};
+use expressmail::nexthop::{Net, Wire};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;

@@ -10,8 +10,8 @@ mod names;
 mod program;
 mod socket;
 
+use crate::nexthop::Net;
 use crate::nexthop::resolver::Resolver;
-use crate::queue::Net;
 use crate::rules::map::{Class, Map};
 use crate::rules::option::Setting;
 use crate::rules::world::{Looked, exit};

@@ -6,9 +6,8 @@
 
 use super::servers::Server;
 use crate::fsx;
-use crate::nexthop::{Security, Trust};
+use crate::nexthop::{Net, Security, Trust, Wire};
 use crate::proto::ldap::{self, Entry, Outcome, Reader, Response, Search};
-use crate::queue::{Net, Wire};
 use crate::rules::ldap::Inquiry;
 use std::ffi::OsStr;
 use std::net::{SocketAddr, ToSocketAddrs};

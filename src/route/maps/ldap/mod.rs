@@ -12,8 +12,8 @@ mod referral;
 mod servers;
 
 use super::Heard;
+use crate::nexthop::Net;
 use crate::proto::ldap::{Filter, FilterError, Search, escape};
-use crate::queue::Net;
 use crate::rules::ldap::Inquiry;
 use crate::rules::map::Map;
 use crate::rules::world::{Looked, exit};

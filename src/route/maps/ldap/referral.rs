@@ -8,8 +8,8 @@
 
 use super::line::{Found, Line};
 use super::servers::referred;
+use crate::nexthop::Net;
 use crate::proto::ldap::{Filter, Search, Url};
-use crate::queue::Net;
 use crate::rules::ldap::Inquiry;
 use std::time::{Duration, Instant};
 
