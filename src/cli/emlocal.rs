@@ -12,6 +12,7 @@ use crate::config::Site;
 use crate::deliver::{Exec, Letter, alias_argv, run_program};
 use crate::envelope::{Delivery, Mailer};
 use crate::route::Router;
+use crate::serve::Gate;
 use crate::settings::Root;
 use crate::spool::Id;
 use crate::status::{Exit, Failure};
@@ -74,9 +75,11 @@ fn run(arguments: Arguments) -> super::Done {
     }
     let sender = sender(&arguments.sender, &site)?;
     let text = read_all()?;
+    // It lasts as long as the process: to take it apart at the end would be a tenth of all the work.
+    let gate: &Gate = Box::leak(Box::new(crate::cli::gate(site)));
     let mut worst: Option<Failure> = None;
     for recipient in recipients {
-        if let Err(failure) = deliver(&site, sender.as_ref(), recipient, &text, arguments.quota_is_final) {
+        if let Err(failure) = deliver(gate, sender.as_ref(), recipient, &text, arguments.quota_is_final) {
             let _ = writeln!(std::io::stderr(), "emlocal: {recipient}: {failure}");
             // A recipient that can be tried again decides: the others have their copy.
             if worst.as_ref().is_none_or(|w| !w.is_temporary()) {
@@ -112,25 +115,24 @@ fn read_all() -> Result<Vec<u8>, Ended> {
 }
 
 fn deliver(
-    site: &Arc<Site>,
+    gate: &Gate,
     sender: Option<&Address>,
     recipient: &str,
     text: &[u8],
     quota_is_final: bool,
 ) -> Result<(), Failure> {
     let now = Timestamp::now();
-    let address = Address::parse_loose(recipient, &site.default_domain())
+    let address = Address::parse_loose(recipient, &gate.site.default_domain())
         .map_err(|e| Failure::permanent((1, 1), format!("{recipient}: {e}"), ""))?;
-    let gate = crate::cli::gate(site.clone());
     let delivery = mailbox(&gate.router, &address)?;
     if delivery.mailer == Mailer::System {
-        return system::deliver(site, &delivery.user, sender, text);
+        return system::deliver(&gate.site, &delivery.user, sender, text);
     }
     let id = Id::new(now);
     let mut reader = text;
     let mut letter = Letter { sender, original: &address, text: &mut reader };
     let draft = gate.spool.plain_draft(&id);
-    match gate.postman.deliver(&delivery, &mut letter, draft, &gate, now) {
+    match gate.postman.deliver(&delivery, &mut letter, draft, gate, now) {
         Ok(_) => {
             crate::log::event("delivered")
                 .id(&id)

@@ -166,13 +166,14 @@ fn run(arguments: Arguments, gate: fn(Arc<Site>) -> Gate) -> super::Done {
     super::become_em(&root)?;
     let load = if arguments.mode == Mode::Verify { super::site_without_queue } else { super::site };
     let site = Arc::new(load("emsend", &root)?);
-    let gate = gate(site);
+    // It lasts as long as the process: to take it apart at the end would be a tenth of all the work.
+    let gate: &Gate = Box::leak(Box::new(gate(site)));
     match arguments.mode {
-        Mode::Verify => verify(&gate, &arguments),
+        Mode::Verify => verify(gate, &arguments),
         _ if gate.site.settings.cf.is_some() => {
-            old_file::told(deliver::run(&arguments, &gate, caller), &arguments, &gate)
+            old_file::told(deliver::run(&arguments, gate, caller), &arguments, gate)
         }
-        _ => deliver::run(&arguments, &gate, caller),
+        _ => deliver::run(&arguments, gate, caller),
     }
 }
 

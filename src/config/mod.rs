@@ -221,6 +221,33 @@ pub fn load(root: &Root) -> Result<Site, ConfigError> {
 
 /// Reads settings from text; the first mistake in the order of the file is reported.
 pub fn parse(text: &str, path: &std::path::Path) -> Result<Settings, ConfigError> {
+    // The sample file is nearly all comments, and each command reads it at its start.
+    match without_comments(text).and_then(|bare| parse_whole(&bare, path).ok()) {
+        Some(settings) => Ok(settings),
+        // The mistake is shown as it stands in the file.
+        None => parse_whole(text, path),
+    }
+}
+
+/// The text without its lines of comment; `None` where a string may span lines, so that a `#` need not begin one.
+fn without_comments(text: &str) -> Option<String> {
+    if [&b"\"\"\""[..], b"'''"].iter().any(|quotes| memchr::memmem::find(text.as_bytes(), quotes).is_some()) {
+        return None;
+    }
+    let mut bare = String::with_capacity(text.len() / 4);
+    let mut start = 0;
+    while start < text.len() {
+        let end = memchr::memchr(b'\n', &text.as_bytes()[start..]).map_or(text.len(), |at| start + at + 1);
+        let line = &text[start..end];
+        if !line.starts_with(['#', '\n']) && !line.trim_ascii_start().starts_with('#') {
+            bare.push_str(line);
+        }
+        start = end;
+    }
+    Some(bare)
+}
+
+fn parse_whole(text: &str, path: &std::path::Path) -> Result<Settings, ConfigError> {
     let fail = |span: Option<Range<usize>>, message: String, hint: String| {
         ConfigError::spanned(path.to_path_buf(), text, span.unwrap_or(0..0), message, hint)
     };
@@ -358,6 +385,20 @@ mod tests {
 
     fn error(text: &str) -> String {
         parse(text, Path::new("em.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn comments_cost_nothing_and_move_nothing() {
+        let text = "# one\n\n[smtp] # two\n  # three\nrecipients = 7\n\t# four\nhops = \"x\" # five\n";
+        assert!(error(text).starts_with("em.toml:7:8: smtp.hops"), "{}", error(text));
+        let text = text.replace("\"x\"", "9");
+        assert_eq!(without_comments(&text).unwrap(), "[smtp] # two\nrecipients = 7\nhops = 9 # five\n");
+        let settings = parse(&text, Path::new("em.toml")).unwrap();
+        assert_eq!((settings.smtp.recipients, settings.smtp.hops), (7, 9));
+        // What looks like a comment is a text's line.
+        let text = "[server]\npostmaster = \"\"\"\\\n  # x\"\"\"\n";
+        assert_eq!(without_comments(text), None);
+        assert_eq!(parse(text, Path::new("em.toml")).unwrap().server.postmaster, "# x");
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl Postman {
         let (delivery, now) = (mail.delivery, mail.now);
         let local = |e: std::io::Error| Failure::local(&e);
         let mut wire_size = 0;
-        let mut buffer = vec![0; 64 << 10];
+        let mut buffer = vec![0; 16 << 10];
         loop {
             let n = text.read(&mut buffer).map_err(local)?;
             if n == 0 {

@@ -26,9 +26,13 @@ pub struct Translated {
 
 /// Reads the dollars of a logical line; with `comments`, a `#` that is not escaped and not part of `$#` ends a line.
 pub fn translate(line: &[u8], comments: bool) -> Translated {
-    let mut done = Translated::default();
+    let mut done = Translated { text: Vec::with_capacity(line.len()), faults: Vec::new() };
     let mut at = 0;
-    while let Some(&byte) = line.get(at) {
+    while at < line.len() {
+        let plain = memchr::memchr2(b'$', b'#', &line[at..]).unwrap_or(line.len() - at);
+        done.text.extend_from_slice(&line[at..at + plain]);
+        at += plain;
+        let Some(&byte) = line.get(at) else { break };
         match byte {
             b'#' if comments && at > 0 => {
                 if done.text.last() == Some(&b'\\') {
@@ -110,7 +114,7 @@ pub fn name(text: &[u8], at: usize) -> (Vec<u8>, usize, Option<String>) {
 
 /// Expands macros and conditionals of a text in inner form.
 pub fn expand(text: &[u8], values: &dyn Values) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(text.len());
     let mut state = Conditions::default();
     expand_into(text, values, DEPTH_LIMIT, &mut state, &mut out);
     out
@@ -129,17 +133,19 @@ struct Conditions {
 
 fn expand_into(text: &[u8], values: &dyn Values, depth: usize, state: &mut Conditions, out: &mut Vec<u8>) {
     let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        at += 1;
-        if out.len() >= EXPANSION_LIMIT {
+    while at < text.len() {
+        let room = EXPANSION_LIMIT.saturating_sub(out.len());
+        if room == 0 {
             return;
         }
-        if byte != meta::MACRO {
-            if !state.skips {
-                out.push(byte);
+        let plain = memchr::memchr(meta::MACRO, &text[at..]).unwrap_or(text.len() - at);
+        if !state.skips {
+            out.extend_from_slice(&text[at..at + plain.min(room)]);
+            if plain >= room {
+                return;
             }
-            continue;
         }
+        at += plain + 1;
         let Some(&sign) = text.get(at) else { return };
         match sign {
             b'?' => {

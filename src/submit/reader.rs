@@ -11,6 +11,10 @@ enum At {
     End,
 }
 
+/// Octets of a read, at first and at most: most messages are short, and memory that nobody touches costs nothing.
+const FIRST_READ: usize = 8 << 10;
+const LARGEST_READ: usize = 64 << 10;
+
 /// Wraps standard input.
 pub struct TextReader<R> {
     inner: R,
@@ -36,7 +40,7 @@ impl<R: Read> TextReader<R> {
             cr: false,
             ready: Vec::new(),
             taken: 0,
-            input: vec![0; 64 << 10],
+            input: vec![0; FIRST_READ],
             left: u64::MAX,
             limit: u64::MAX,
         }
@@ -105,7 +109,12 @@ impl<R: Read> Read for TextReader<R> {
                     self.taken = 0;
                     self.finish();
                 }
-                n => self.convert(n),
+                n => {
+                    self.convert(n);
+                    if n == self.input.len() && n < LARGEST_READ {
+                        self.input.resize(LARGEST_READ, 0);
+                    }
+                }
             }
         }
         let n = buffer.len().min(self.ready.len() - self.taken);
