@@ -306,6 +306,7 @@ fn mailq(root: &Root, selection: &Selection) -> super::Done {
 fn run_for_sendmail(root: &Root, selection: Selection, every: Option<Duration>) -> super::Done {
     super::become_em(root)?;
     let site = Arc::new(super::site("emqueue", root)?);
+    as_sendmail::may_run_queue(&site)?;
     loop {
         let done = attempt(&site, selection.is_empty(), |spool| Ok(selection.find(spool)?));
         // To sendmail a message that waits on is no failure.

@@ -149,7 +149,7 @@ fn manners(cf: &Cf) -> Manners {
         hello_before_vrfy: cf.is_private("needvrfyhelo") && !cf.is_private("novrfy"),
         hello_before_expn: cf.is_private("needexpnhelo") && !cf.is_private("noexpn"),
         etrn: Some(!cf.is_private("noetrn")),
-        hides_dsn: cf.is_private("noreceipts"),
+        hides_dsn: !cf.gives_receipts(),
         softens: cf.soft_bounce,
         bad_recipients: cf.bad_recipients,
     }

@@ -26,9 +26,9 @@ pub(super) fn check_room(site: &Site) -> Result<(), Reply> {
 }
 
 /// Nobody hears of success where the file says so (noreceipts).
-pub(super) fn granted(site: &Site, notify: Notify) -> Notify {
-    let refuses = cf(site).is_some_and(|cf| cf.is_private("noreceipts"));
-    Notify { success: notify.success && !refuses, ..notify }
+pub fn granted_receipts(site: &Site, notify: Notify) -> Notify {
+    let gives = cf(site).is_none_or(Cf::gives_receipts);
+    Notify { success: notify.success && gives, ..notify }
 }
 
 /// Refuses a text with octets of value 0 (RejectNUL).
@@ -41,7 +41,7 @@ pub(super) fn check_text(site: &Site, text: &[u8]) -> Result<(), Failure> {
 
 /// True where a request for a receipt in the header is one for a notification, too (RrtImpliesDsn).
 pub(super) fn reads_receipts(site: &Site) -> bool {
-    cf(site).is_some_and(|cf| cf.receipts_imply_dsn && !cf.is_private("noreceipts"))
+    cf(site).is_some_and(|cf| cf.receipts_imply_dsn && cf.gives_receipts())
 }
 
 /// What is said of an address that is taken; `None` for our own words.

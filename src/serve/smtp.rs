@@ -230,7 +230,7 @@ impl SmtpService {
         }
         txn.fate.join(admitted);
         let mut indexes = Vec::with_capacity(deliveries.len());
-        let notify = old_file::granted(&gate.site, rcpt.notify);
+        let notify = old_file::granted_receipts(&gate.site, rcpt.notify);
         for recipient in recipients(&rcpt.address, notify, rcpt.orcpt.as_ref(), deliveries) {
             let next = txn.recipients.len();
             let index = *txn.known.entry(recipient.delivery.clone()).or_insert(next);

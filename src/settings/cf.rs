@@ -145,6 +145,8 @@ pub struct Cf {
     pub rejects_nul: bool,
     /// MinFreeBlocks: with fewer left in the queue's file system nothing is taken.
     pub least_free_blocks: u64,
+    /// PidFile: where the daemon writes its process and how it is started again; empty for nowhere.
+    pub pid_file: PathBuf,
     /// What has no effect: the line, from 1, and why.
     pub notes: Vec<(usize, String)>,
 }
@@ -153,6 +155,11 @@ impl Cf {
     /// True when the privacy options name this.
     pub fn is_private(&self, word: &str) -> bool {
         self.privacy.contains(word)
+    }
+
+    /// True when who asks to hear of success does (noreceipts).
+    pub fn gives_receipts(&self) -> bool {
+        !self.is_private("noreceipts")
     }
 }
 

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::envelope::{Delivery, Envelope, Handling, Mailer, Notify, Recipient, Source};
 use crate::msg;
-use crate::serve::{Gate, Request, received, recipients};
+use crate::serve::{Gate, Request, granted_receipts, received, recipients};
 use crate::spool::{Handed, Id};
 use crate::status::Failure;
 use std::collections::{BTreeMap, HashSet};
@@ -242,7 +242,7 @@ pub fn take_message(
     if !rest.is_empty() {
         incoming.chunk(&rest, now)?;
     }
-    let mut buffer = vec![0; 64 << 10];
+    let mut buffer = vec![0; 16 << 10];
     loop {
         match text.read(&mut buffer).map_err(|e| unreadable(&e))? {
             0 => break,
@@ -287,7 +287,7 @@ fn route(gate: &Gate, submission: &Submission, named: &[Address], now: Timestamp
             Ok(mut list) => {
                 // A program that sends for somebody else forwards: a .forward file, a filter.
                 gate.forwarding.outgoing(submission.sender.as_ref(), true, &mut list, now);
-                let made = recipients(original, submission.notify, None, list);
+                let made = recipients(original, granted_receipts(&gate.site, submission.notify), None, list);
                 deliveries.extend(made.into_iter().filter(|made| seen.insert(made.delivery.clone())));
             }
             Err(failure) => refused.push((original.clone(), failure)),

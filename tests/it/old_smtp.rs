@@ -3,7 +3,7 @@
 
 use super::old_cf::Old;
 use super::rules::sendmail::Bed;
-use super::world::{World, bin};
+use super::world::{World, bin, wait_until};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -197,6 +197,112 @@ fn fields_decide_what_becomes_of_a_message() {
     let (code, said) = old.run(&["-bt", "-d21.12"], "/header Subject: so bad\n/header nothing\n");
     assert!(code == 65 && said.contains("a bad subject\nul = 0x00058000\n> header syntax error"), "{code} {said}");
     assert!(said.contains("-----trying rule: $* bad $*\n"), "{said}");
+}
+
+/// The deliveries that the agent wrote down.
+fn delivered(old: &Old) -> usize {
+    old.read("log").matches("ARGS local ").count()
+}
+
+#[test]
+fn receipts_are_given_as_the_file_says() {
+    let with_receipt = "Return-Receipt-To: root\nSubject: x\n\nbody\n";
+    for (option, asked, text, deliveries) in [
+        ("", "success", "Subject: x\n\nbody\n", 2),
+        ("", "never", "Subject: x\n\nbody\n", 1),
+        ("O PrivacyOptions=noreceipts\n", "success", "Subject: x\n\nbody\n", 1),
+        ("", "", with_receipt, 1),
+        ("O RrtImpliesDsn=True\n", "", with_receipt, 2),
+        ("O RrtImpliesDsn=True\nO PrivacyOptions=noreceipts\n", "", with_receipt, 1),
+    ] {
+        let old = Old::new();
+        old.write("sendmail.cf", &format!("{option}{}", old.read("sendmail.cf")));
+        let words: &[&str] = if asked.is_empty() { &["-froot", "bin2"] } else { &["-froot", "-N", asked, "bin2"] };
+        old.write("aliases", "bin2: root\n");
+        assert_eq!(old.run(words, text).0, 0, "{option} {asked}");
+        old.run(&["-q"], "");
+        assert_eq!(
+            (delivered(&old), old.queued()),
+            (deliveries, 0),
+            "{option:?} {asked:?} {text:?}: {}",
+            old.read("log")
+        );
+    }
+}
+
+#[test]
+fn the_queue_is_for_whom_the_file_says() {
+    use std::os::unix::process::CommandExt;
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: only root can be somebody else");
+        return;
+    }
+    let old = Old::new();
+    let file = old.read("sendmail.cf");
+    assert_eq!(old.send(&["-odq", "root"]), (0, String::new()));
+    std::fs::set_permissions(old.path("q"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let by_nobody = |option: &str, argument: &str| {
+        old.write("sendmail.cf", &format!("{option}{file}"));
+        let mut command = Command::new(bin("emsend"));
+        command.env_remove("EM_ROOT").arg("-C").arg(old.path("sendmail.cf")).arg(argument).current_dir("/");
+        let out = command.uid(65534).gid(65534).output().unwrap();
+        (out.status.code().unwrap_or(-1), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    for (option, argument, said) in [
+        ("O PrivacyOptions=restrictmailq\n", "-bp", "You are not permitted to see the queue"),
+        ("O PrivacyOptions=restrictqrun\n", "-q", "You do not have permission to process the queue"),
+    ] {
+        let (code, text) = by_nobody(option, argument);
+        assert!(code == 77 && text.contains(said), "{option}{argument}: {code} {text}");
+        // The other word says nothing about it, and root may do both.
+        assert!(!by_nobody("O PrivacyOptions=restrictexpand\n", argument).1.contains(said));
+        old.write("sendmail.cf", &format!("{option}{file}"));
+        assert_eq!(old.run(&[argument], "").0, 0);
+    }
+    assert_eq!(old.queued(), 0);
+}
+
+#[test]
+fn a_daemon_runs_by_the_file_alone() {
+    let old = Old::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let file = old.read("sendmail.cf");
+    let options = format!(
+        "O DaemonPortOptions=Addr=127.0.0.1, Port={port}\nO PidFile=DIR/pid\nO DeliveryMode=background\nO RunAsUser=daemon\n"
+    );
+    old.write("sendmail.cf", &(options + &file.replace("O DeliveryMode=interactive\n", "")));
+    old.write("log", "");
+    if nix::unistd::geteuid().is_root() {
+        for name in ["log", "q"] {
+            nix::unistd::chown(&old.path(name), Some(nix::unistd::Uid::from_raw(1)), None).unwrap();
+        }
+    }
+    assert_eq!(old.run(&["-bd", "-O", "MaxHopCount=20"], ""), (0, String::new()));
+    let pid_file = old.read("pid");
+    let (pid, command) = pid_file.trim_end().split_once('\n').unwrap();
+    let shown = format!("{} -C {} -bd -OMaxHopCount=20", bin("emsend").display(), old.path("sendmail.cf").display());
+    assert_eq!(command, shown);
+    let mut peer = BufReader::new(std::net::TcpStream::connect(("127.0.0.1", port)).unwrap());
+    let mut heard = String::new();
+    for line in ["", "EHLO x", "MAIL FROM:<root@mail.example.test>", "RCPT TO:<root@mail.example.test>", "DATA"] {
+        if !line.is_empty() {
+            peer.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        }
+        heard.clear();
+        while heard.as_bytes().get(3) != Some(&b' ') {
+            heard.clear();
+            assert!(peer.read_line(&mut heard).unwrap() > 0);
+        }
+    }
+    assert!(heard.starts_with("354"), "{heard}");
+    peer.get_mut().write_all(b"Subject: by the daemon\r\n\r\nbody\r\n.\r\n").unwrap();
+    heard.clear();
+    peer.read_line(&mut heard).unwrap();
+    assert!(heard.starts_with("250 2.0.0 ") && heard.contains("Message accepted for delivery"), "{heard}");
+    wait_until("the delivery", || old.read("log").contains("\nSubject: by the daemon\n"));
+    let pid = nix::unistd::Pid::from_raw(pid.parse().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    wait_until("the daemon's end", || !old.path("pid").exists());
 }
 
 #[test]

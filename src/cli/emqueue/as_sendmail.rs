@@ -55,17 +55,27 @@ pub(super) fn run(site: &Arc<Site>, ids: &[Id], prints_all: bool) -> Done {
 
 /// restrictmailq: the queue is shown to its owner and its group alone.
 pub(super) fn may_see_queue(site: &Site) -> Result<(), Ended> {
-    let is_restricted = site.settings.cf.as_ref().is_some_and(|cf| cf.is_private("restrictmailq"));
+    check_restriction(site, "restrictmailq", true, "You are not permitted to see the queue")
+}
+
+/// restrictqrun: the queue is run by its owner alone.
+pub(super) fn may_run_queue(site: &Site) -> Result<(), Ended> {
+    check_restriction(site, "restrictqrun", false, "You do not have permission to process the queue")
+}
+
+/// Refuses a caller whom a word of PrivacyOptions keeps from the queue: neither root nor its owner, nor, where that counts, of its group.
+fn check_restriction(site: &Site, word: &str, is_for_group: bool, refusal: &str) -> Result<(), Ended> {
+    let is_restricted = site.settings.cf.as_ref().is_some_and(|cf| cf.is_private(word));
     let caller = getuid();
     if !is_restricted || caller.is_root() {
         return Ok(());
     }
     let dir = std::fs::metadata(&site.root.spool)?;
     let groups = getgroups().unwrap_or_default();
-    let is_of_group = groups.iter().chain([&getgid()]).any(|group| group.as_raw() == dir.gid());
-    match is_of_group || caller.as_raw() == dir.uid() {
+    let is_of_group = || groups.iter().chain([&getgid()]).any(|group| group.as_raw() == dir.gid());
+    match caller.as_raw() == dir.uid() || (is_for_group && is_of_group()) {
         true => Ok(()),
-        false => Err(Ended::new(Exit::NoPerm, "You are not permitted to see the queue")),
+        false => Err(Ended::new(Exit::NoPerm, refusal)),
     }
 }
 

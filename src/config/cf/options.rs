@@ -115,6 +115,7 @@ const ROWS: &[(&str, Row)] = &[
         t.settings.queue.concurrency = t.settings.queue.concurrency.min(most);
         Ok(())
     })),
+    ("PidFile", Acts(|t, v| { t.cf.pid_file = PathBuf::from(v); Ok(()) })),
     ("SuperSafe", Anyway), ("RequiresDirfsync", Anyway),
     ("SendMimeErrors", Only(boolean, "reports are MIME in any case")),
     ("EightBitMode", Only(passes_eight_bits, "text of eight bits is passed on as it is")),
@@ -149,7 +150,7 @@ const ROWS: &[(&str, Row)] = &[
     ("BadRcptThrottle", Idle("replies are not delayed")),
     ("BadRcptShutdownGood", Idle("unknown recipients alone are counted")),
     ("ConnectionRateWindowSize", Idle(DAEMON)), ("MaxMessagesPerConnection", Idle(DAEMON)), ("RejectLogInterval", Idle(DAEMON)),
-    ("ControlSocketName", Idle("emd is controlled by its own command")), ("PidFile", Idle("emd keeps its own below the queue")),
+    ("ControlSocketName", Idle("emd is controlled by its own command")),
     ("ProcessTitlePrefix", Idle("processes keep their names")),
     ("TrustedUser", Idle("nobody but the owner is trusted with the aliases")),
     ("DontInitGroups", Only(is_no, "programs get all groups of their user")),
@@ -263,8 +264,8 @@ fn privacy(target: &mut Target, text: &str) -> Option<String> {
         "noverb",
         "noactualrecipient",
     ];
-    // VERB is not known, and reports do not say where a recipient was led to.
-    const OBEYED: [&str; 14] = [
+    // VERB is not known, reports do not say where a recipient was led to, and members of lists are read with the caller's rights.
+    const OBEYED: [&str; 16] = [
         "authwarnings",
         "goaway",
         "needmailhelo",
@@ -278,7 +279,9 @@ fn privacy(target: &mut Target, text: &str) -> Option<String> {
         "noverb",
         "novrfy",
         "public",
+        "restrictexpand",
         "restrictmailq",
+        "restrictqrun",
     ];
     for word in words(text).map(str::to_ascii_lowercase) {
         match word.as_str() {
