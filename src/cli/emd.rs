@@ -13,6 +13,7 @@ use crate::status::Exit;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -108,20 +109,25 @@ fn lock_file(root: &Root) -> std::path::PathBuf {
     root.run().join("emd.lock")
 }
 
-fn pid(root: &Root) -> Option<Pid> {
-    match Lock::try_existing(&lock_file(root)) {
+/// The supervisor's process, if it runs. Who may not ask is told so, rather than that nothing runs.
+fn pid(root: &Root) -> Result<Option<Pid>, Ended> {
+    let lock = lock_file(root);
+    match Lock::try_existing(&lock) {
         Err(LockError::Held) => {
-            let text = std::fs::read_to_string(root.run().join("emd.pid")).ok()?;
-            text.trim().parse().ok().map(Pid::from_raw)
+            let text = std::fs::read_to_string(root.run().join("emd.pid"));
+            Ok(text.ok().and_then(|text| text.trim().parse().ok()).map(Pid::from_raw))
         }
-        _ => None,
+        Err(LockError::Io(e)) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(std::io::Error::new(e.kind(), format!("lock {}: {e}", lock.display())).into())
+        }
+        _ => Ok(None),
     }
 }
 
 fn start(root: &Root) -> super::Done {
     // Mistakes are shown here, not in a log.
     crate::config::load(root)?;
-    if let Some(pid) = pid(root) {
+    if let Some(pid) = pid(root)? {
         say(&format!("emd runs already (process {pid})\n"))?;
         return Ok(Exit::Ok);
     }
@@ -173,11 +179,11 @@ fn error_file(root: &Root) -> std::io::Result<std::fs::File> {
 }
 
 fn stop(root: &Root) -> super::Done {
-    let Some(pid) = pid(root) else { return Ok(Exit::Ok) };
+    let Some(pid) = pid(root)? else { return Ok(Exit::Ok) };
     let _ = kill(pid, Signal::SIGTERM);
     let until = Instant::now() + STOP_PATIENCE;
     while Instant::now() < until {
-        if self::pid(root).is_none() {
+        if self::pid(root)?.is_none() {
             return Ok(Exit::Ok);
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -186,7 +192,7 @@ fn stop(root: &Root) -> super::Done {
 }
 
 fn signal(root: &Root, which: Signal) -> Result<(), Ended> {
-    let pid = pid(root).ok_or_else(|| Ended::new(Exit::No, "emd does not run"))?;
+    let pid = pid(root)?.ok_or_else(|| Ended::new(Exit::No, "emd does not run"))?;
     kill(pid, which).map_err(|e| Ended::new(Exit::NoPerm, format!("process {pid}: {e}")))
 }
 
@@ -231,7 +237,7 @@ fn request(site: &Site, text: &str) -> Result<(), Ended> {
     signal(&site.root, Signal::SIGUSR1)?;
     let until = Instant::now() + STOP_PATIENCE;
     while question.exists() {
-        if Instant::now() >= until || pid(&site.root).is_none() {
+        if Instant::now() >= until || pid(&site.root)?.is_none() {
             let _ = std::fs::remove_file(&question);
             return Err(Ended::new(Exit::No, "the supervisor does not answer"));
         }
@@ -263,7 +269,7 @@ fn await_answers(site: &Site, programs: &[&Status]) -> super::Done {
 }
 
 fn read_status(root: &Root) -> Result<Vec<Status>, Ended> {
-    if pid(root).is_none() {
+    if pid(root)?.is_none() {
         return Err(Ended::new(Exit::No, "emd does not run"));
     }
     let text = std::fs::read_to_string(root.run().join("emd.status"))?;
@@ -314,11 +320,35 @@ fn supervise_inner(root: &Root, detached: bool) -> super::Done {
     // An end in order removes it.
     let after_crash = status_file.exists();
     fsx::replace(&pid_file, format!("{}\n", std::process::id()).as_bytes(), 0o644)?;
+    let old_pid_file = write_old_pid_file(&site);
     let result = supervise_locked(site, detached, after_crash);
+    if let Some(file) = old_pid_file {
+        let _ = std::fs::remove_file(file);
+    }
     let _ = std::fs::remove_file(status_file);
     let _ = std::fs::remove_file(pid_file);
     drop(lock);
     result
+}
+
+/// Writes the PidFile of a sendmail.cf: the process, and below it the command that starts it again, for `kill $(head -1 FILE)` and the like.
+/// Gives its path. One that can't be written is logged: mail does not wait for it.
+fn write_old_pid_file(site: &Site) -> Option<PathBuf> {
+    let file = site.settings.cf.as_ref().map(|cf| cf.pid_file.clone()).filter(|file| file.is_absolute())?;
+    let old = site.root.cf.as_ref()?;
+    let mut command = format!("{} -C {} -bd", super::bin_dir().join("emsend").display(), old.path.display());
+    for option in &old.options {
+        // As they stand behind the O of a line: a long name has a blank in front.
+        let (flag, option) = option.strip_prefix(' ').map_or((" -o", option.as_str()), |long| (" -O", long));
+        command.extend([flag, option]);
+    }
+    match fsx::replace(&file, format!("{}\n{command}\n", std::process::id()).as_bytes(), 0o644) {
+        Ok(()) => Some(file),
+        Err(e) => {
+            log::event("pid-file-failed").field("reason", e.to_string()).error().write();
+            None
+        }
+    }
 }
 
 /// Makes the folders of a sendmail.cf's queue, and gives them to RunAsUser.
