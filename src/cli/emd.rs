@@ -356,12 +356,30 @@ fn own_queue(site: &Site) -> Result<(), Ended> {
     crate::config::cf::open_queue(site)?;
     let user = site.run_as().map_err(|text| Ended::new(Exit::Config, text))?;
     let Some(user) = user.filter(|_| nix::unistd::geteuid().is_root()) else { return Ok(()) };
+    if !may_enter(&site.root.spool, &user)? {
+        let shown = site.root.spool.display();
+        let text =
+            format!("cannot chdir({shown}/): Permission denied\n hint: RunAsUser {} has no right to it", user.name);
+        return Err(Ended::new(Exit::Config, text));
+    }
     for name in crate::config::cf::QUEUE_FOLDERS {
         let path = site.root.spool.join(name);
         std::os::unix::fs::lchown(&path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
             .map_err(|e| fsx::context("chown", &path, e))?;
     }
     Ok(())
+}
+
+/// True when the modes of a folder let a user in.
+fn may_enter(dir: &std::path::Path, user: &nix::unistd::User) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let there = std::fs::metadata(dir)?;
+    let shift = match (there.uid() == user.uid.as_raw(), there.gid() == user.gid.as_raw()) {
+        (true, _) => 6,
+        (_, true) => 3,
+        _ => 0,
+    };
+    Ok(there.mode() >> shift & 1 == 1)
 }
 
 fn supervise_locked(site: Site, detached: bool, after_crash: bool) -> super::Done {

@@ -273,6 +273,8 @@ fn a_daemon_runs_by_the_file_alone() {
     old.write("sendmail.cf", &(options + &file.replace("O DeliveryMode=interactive\n", "")));
     old.write("log", "");
     if nix::unistd::geteuid().is_root() {
+        let (code, said) = old.run(&["-bd"], "");
+        assert!(code != 0 && said.contains("/q/): Permission denied\n hint: RunAsUser daemon "), "{code} {said}");
         for name in ["log", "q"] {
             nix::unistd::chown(&old.path(name), Some(nix::unistd::Uid::from_raw(1)), None).unwrap();
         }
