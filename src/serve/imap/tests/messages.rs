@@ -295,3 +295,32 @@ fn a_message_is_put_together_from_parts() {
          j OK …",
     );
 }
+
+#[test]
+fn of_many_texts_each_is_its_own() {
+    let world = World::new();
+    let text = |n: u32| format!("Subject: {n}\n\n{}\n", format!("line {n}\n").repeat(n as usize % 700));
+    let paths: Vec<_> = (1..=600).map(|n| world.mail("", "", &text(n))).collect();
+    let mut client = world.client();
+    client.say(b"s SELECT INBOX\r\nz FETCH 1:* RFC822.SIZE\r\n");
+    client.heard();
+    // Another program removes some meanwhile, in the first batch and behind it.
+    for gone in [2, 300, 599] {
+        std::fs::remove_file(&paths[gone - 1]).unwrap();
+    }
+    let mut ask = |what: &str, order: &mut dyn Iterator<Item = u32>| {
+        client.say(format!("f {what}\r\n").as_bytes());
+        let heard = client.heard();
+        let mut rest = heard.as_str();
+        for n in order.filter(|n| ![2, 300, 599].contains(n)) {
+            let text = text(n).replace('\n', "\r\n");
+            let literal = format!("BODY[] {{{}}}\r\n{text})\r\n", text.len());
+            let at = rest.find(&literal).unwrap_or_else(|| panic!("{n} in {}", &rest[..rest.len().min(400)]));
+            assert!(at < 80, "{n} comes next: {}", &rest[..at]);
+            rest = &rest[at + literal.len()..];
+        }
+        assert!(rest.lines().any(|line| line.starts_with("f OK") || line.starts_with("f NO")), "{rest}");
+    };
+    ask("UID FETCH 1:* BODY.PEEK[]", &mut (1..=600));
+    ask("UID FETCH 100:450 (FLAGS BODY.PEEK[])", &mut (100..=450));
+}
