@@ -143,6 +143,12 @@ fn a_caller_without_rights_hands_in_and_the_queue_takes_over() {
     assert_eq!(out.status.code(), Some(64), "nobody reads an answer later: {out:?}");
     let out = super::world::feed(&mut call(&["-bs"]), b"EHLO x\r\n");
     assert_eq!(out.status.code(), Some(77), "{out:?}");
+    // Who may not look says why it can't be told, and not only that.
+    open("etc/users", 0o600);
+    let out = super::world::feed(&mut call(&["-bv", "bob@example.test"]), b"");
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(said.contains("/etc/users: Permission denied") && said.contains("... 451 4.3.0 "), "{said}");
+    open("etc/users", 0o644);
     assert!(world.mailbox("bob").is_empty());
     world.ok("emqueue", &["run"]);
     let text = &world.await_mail("bob", 1)[0];

@@ -137,6 +137,10 @@ pub(in crate::cli) fn tell(
         Err(failure) => {
             match form {
                 Form::Words => {
+                    // What stands in the way here and now: peers are not told, whoever asks at the command line should be.
+                    if failure.is_temporary() && !failure.cause.is_empty() {
+                        say(&format!("    {}\n", failure.cause.replace(char::is_control, " ")))?;
+                    }
                     say(&format!("{address}... {} {} {}\n", failure.code, failure.enhanced, failure.public))?;
                 }
                 Form::Json => {
