@@ -25,6 +25,11 @@ both() {
   fi
 }
 
+# What is in the way is moved, and deleted when all is measured.
+set_aside() { # path
+  [ ! -e "$1" ] || mv "$1" "$(mktemp -d "$OUT/aside.XXXXXX")/"
+}
+
 # Gives the users empty `new` folders and lets the disk come to rest. The old ones are moved aside, not deleted: ext4 looks at each
 # inode that was deleted in the last minutes before it gives out a new one, and would slow down whoever is measured next, the more so
 # the more messages were delivered before.

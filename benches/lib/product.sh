@@ -24,7 +24,7 @@ free_port() {
 # (argon2id); the others, which log in once each, a cheap one.
 product_setup() {
   local users=$PRODUCT_ROOT/etc/users
-  rm -rf "$PRODUCT_ROOT"
+  set_aside "$PRODUCT_ROOT"
   em emconf init --domain example.test --port-base 21000 --free-ports >>"$OUT/product.log" 2>&1 &&
     em emconf set smtp.connections_per_client 10000 >>"$OUT/product.log" 2>&1 &&
     em emconf set server.networks_trusted 127.0.0.0/8 >>"$OUT/product.log" 2>&1 &&
