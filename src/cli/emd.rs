@@ -360,7 +360,7 @@ fn own_queue(site: &Site) -> Result<(), Ended> {
         let shown = site.root.spool.display();
         let text =
             format!("cannot chdir({shown}/): Permission denied\n hint: RunAsUser {} has no right to it", user.name);
-        return Err(Ended::new(Exit::Config, text));
+        return Err(Ended::new(Exit::OsErr, text));
     }
     for name in crate::config::cf::QUEUE_FOLDERS {
         let path = site.root.spool.join(name);
@@ -370,7 +370,7 @@ fn own_queue(site: &Site) -> Result<(), Ended> {
     Ok(())
 }
 
-/// True when the modes of a folder let a user in.
+/// True when the modes of a folder let a service in that runs as this user: it has the user's own group, and no others.
 fn may_enter(dir: &std::path::Path, user: &nix::unistd::User) -> std::io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let there = std::fs::metadata(dir)?;

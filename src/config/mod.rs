@@ -239,12 +239,18 @@ fn without_comments(text: &str) -> Option<String> {
     while start < text.len() {
         let end = memchr::memchr(b'\n', &text.as_bytes()[start..]).map_or(text.len(), |at| start + at + 1);
         let line = &text[start..end];
-        if !line.starts_with(['#', '\n']) && !line.trim_ascii_start().starts_with('#') {
+        if line != "\n" && !is_comment(line) {
             bare.push_str(line);
         }
         start = end;
     }
     Some(bare)
+}
+
+/// True for a line that says nothing to TOML. One with octets that no comment may hold is left for the reader to complain about.
+fn is_comment(line: &str) -> bool {
+    let is_forbidden = |byte: u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r');
+    line.trim_start_matches([' ', '\t']).starts_with('#') && !line.bytes().any(is_forbidden)
 }
 
 fn parse_whole(text: &str, path: &std::path::Path) -> Result<Settings, ConfigError> {
@@ -395,6 +401,9 @@ mod tests {
         assert_eq!(without_comments(&text).unwrap(), "[smtp] # two\nrecipients = 7\nhops = 9 # five\n");
         let settings = parse(&text, Path::new("em.toml")).unwrap();
         assert_eq!((settings.smtp.recipients, settings.smtp.hops), (7, 9));
+        // What no comment may hold is told of, as `emconf set` would.
+        assert!(error("# a\u{1}b\n[smtp]\n").starts_with("em.toml:1:4"), "{}", error("# a\u{1}b\n[smtp]\n"));
+        assert!(error("\u{c}# form feed\n").starts_with("em.toml:1:"));
         // What looks like a comment is a text's line.
         let text = "[server]\npostmaster = \"\"\"\\\n  # x\"\"\"\n";
         assert_eq!(without_comments(text), None);
