@@ -55,7 +55,7 @@ fn run(arguments: Arguments) -> super::Done {
         is_check: arguments.check,
     };
     let open = |site: Arc<Site>, tls| {
-        let gate = Arc::new(crate::cli::gate(site.clone()));
+        let gate = Arc::new(crate::cli::gate(site.clone()).vouching());
         House::new(site, gate, false, tls)
     };
     server::run(call, open, House::connection)

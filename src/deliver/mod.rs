@@ -26,10 +26,10 @@ use crate::envelope::{Delivery, Mailer};
 use crate::fsx;
 use crate::mailbox::Quota;
 use crate::status::Failure;
-use crate::store::{self, Arrival};
+use crate::store::{self, Arrival, Linked};
 use crate::users::{self, Account, Accounts};
 use filter::Filters;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -116,6 +116,13 @@ impl Postman {
         }
         let results = store::deliver_into(arrival, dirs, now, &self.host);
         results.into_iter().map(|r| r.map_err(|e| Failure::local(&e))).collect()
+    }
+
+    /// The same for a caller who has the message durable elsewhere until what comes with the results is finished, where the draft
+    /// [may be named first](fsx::Draft::may_name_first).
+    pub fn link(&self, arrival: &mut Arrival, dirs: &[PathBuf], now: Timestamp) -> io::Result<Linked<Failure>> {
+        let (results, unsynced) = store::link_into(arrival, dirs, now, &self.host)?;
+        Ok((results.into_iter().map(|r| r.map_err(|e| Failure::local(&e))).collect(), unsynced))
     }
 
     /// Delivers a queued message to one local recipient. The text says how it went, for the journal.

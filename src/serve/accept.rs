@@ -8,6 +8,7 @@
 //! streams through.
 
 use super::fast::Fast;
+use super::vouched::Settler;
 use super::{Forwarding, old_file, wishes};
 use crate::clock::Timestamp;
 use crate::config::Site;
@@ -45,6 +46,8 @@ pub struct Gate {
     pub forwarding: Forwarding,
     /// Our name.
     pub host: String,
+    /// Makes deliveries durable behind the answer; `None` for who has no more to do than one message.
+    pub(super) settler: Option<Settler>,
 }
 
 impl Gate {
@@ -57,8 +60,15 @@ impl Gate {
             spool: Spool::of(&site),
             host: site.hostname(),
             forwarding: Forwarding::new(site.clone()),
+            settler: None,
             site,
         }
+    }
+
+    /// The same for a server: a delivery into many mailboxes is promised when the queue vouches for it, and made durable behind the
+    /// answer. Dropped, the gate waits for that.
+    pub fn vouching(self) -> Gate {
+        Gate { settler: Some(Settler::default()), ..self }
     }
 
     /// The same with names looked up in DNS, and directories asked, where the rules want them.
@@ -436,9 +446,9 @@ impl Incoming {
             },
             Sink::Fast { draft, skip, wire_size, rules } => {
                 let size = draft.size();
-                let mut arrival = Arrival { draft, size, wire_size };
+                let arrival = Arrival { draft, size, wire_size };
                 let fast = Fast { gate, id: &id, envelope: &envelope, skip, checks_quotas, rules: &rules };
-                fast.deliver(&mut arrival, now, &mut story)
+                fast.deliver(arrival, now, &mut story)
             }
         };
         for (recipient, result) in envelope.recipients.iter().zip(&results) {

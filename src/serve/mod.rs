@@ -16,6 +16,7 @@ mod poppass;
 mod received;
 mod recipients;
 mod smtp;
+mod vouched;
 mod wishes;
 
 pub use accept::{Gate, Incoming, Request};

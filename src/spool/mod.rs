@@ -86,6 +86,27 @@ impl Draft {
     }
 }
 
+/// A queued message in the hands of who wrote it. Dropped, it is left to whoever runs the queue.
+#[derive(Debug)]
+pub struct Owed {
+    spool: Spool,
+    id: Id,
+    /// The same lock as a [`Claim`]'s.
+    _lock: std::fs::File,
+}
+
+impl Owed {
+    /// The message's id.
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// Forgets the message, as [`Claim::retire`] does.
+    pub fn retire(self) -> io::Result<()> {
+        fsx::remove(&self.spool.queue_file(&self.id))
+    }
+}
+
 impl Spool {
     /// The queue of a site.
     pub fn of(site: &Site) -> Spool {
@@ -99,7 +120,17 @@ impl Spool {
 
     /// Begins a queue file; the envelope is complete, the text follows.
     pub fn draft(&self, id: Id, envelope: &Envelope) -> io::Result<Draft> {
-        let mut file = self.plain_draft(&id);
+        let file = self.plain_draft(&id);
+        self.begin(id, envelope, file)
+    }
+
+    /// The same beside a draft of plain text for the same message.
+    pub fn second_draft(&self, id: Id, envelope: &Envelope) -> io::Result<Draft> {
+        let file = fsx::Draft::new(self.dir.join("tmp").join(format!("{id}.2")), 0o600);
+        self.begin(id, envelope, file)
+    }
+
+    fn begin(&self, id: Id, envelope: &Envelope, mut file: fsx::Draft) -> io::Result<Draft> {
         let head = text::print(envelope);
         if head.len() > text::LIMIT {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the envelope is larger than its limit"));
@@ -118,14 +149,22 @@ impl Spool {
         Ok(draft.id)
     }
 
-    /// Publishes a message that nobody tries until it is released.
+    /// Publishes a message that its writer is about to deliver: durable and owed on return, and claimed.
     ///
-    /// The draft is locked, as a claim locks it, from before it has its name until its journal says so: a runner that finds it in
-    /// between leaves it alone.
-    pub fn publish_held(&self, mut draft: Draft, now: Timestamp) -> io::Result<Id> {
+    /// It is locked from before it has its name: no runner is faster.
+    pub fn publish_claimed(&self, mut draft: Draft) -> io::Result<Owed> {
         let lock = draft.file.file()?.try_clone()?;
         fs2::FileExt::lock_exclusive(&lock)?;
         let id = self.publish(draft)?;
+        Ok(Owed { spool: self.clone(), id, _lock: lock })
+    }
+
+    /// Publishes a message that nobody tries until it is released.
+    ///
+    /// It is claimed until its journal says so: a runner that finds it in between leaves it alone.
+    pub fn publish_held(&self, draft: Draft, now: Timestamp) -> io::Result<Id> {
+        let owed = self.publish_claimed(draft)?;
+        let id = owed.id.clone();
         if let Err(error) = journal::append(&self.journal_file(&id), now, &[Record::Held]) {
             // The sender is told to try again: it must not go out as if nobody had held it.
             fsx::remove(&self.queue_file(&id))?;

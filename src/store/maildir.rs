@@ -97,29 +97,59 @@ pub fn deliver_into(arrival: &mut Arrival, dirs: &[PathBuf], now: Timestamp, hos
 
 /// Links into many mailboxes; one sync of the file system makes the data and all names durable.
 fn deliver_batch(draft: &mut fsx::Draft, dirs: &[PathBuf], targets: &[PathBuf]) -> Vec<io::Result<()>> {
-    let begun = match draft.path().parent().map(fsx::FilesystemSync::begin) {
-        Some(Ok(begun)) => begun,
-        other => {
-            let error = other.and_then(Result::err).unwrap_or_else(|| io::Error::other("a draft without a folder"));
-            return dirs.iter().map(|_| Err(again(&error))).collect();
-        }
+    let (mut results, unsynced) = match link_batch(draft, dirs, targets) {
+        Ok(linked) => linked,
+        Err(error) => return dirs.iter().map(|_| Err(again(&error))).collect(),
     };
-    if let Err(error) = draft.start_sync() {
-        return dirs.iter().map(|_| Err(again(&error))).collect();
+    let numbers = unsynced.numbers.clone();
+    if let Err(error) = unsynced.finish() {
+        numbers.into_iter().for_each(|number| results[number] = Err(again(&error)));
     }
-    let linked = link_all(draft.path(), dirs, targets);
-    // A link proves that the mailbox lies on the draft's file system, so that this sync is for it too.
-    let synced = begun.finish();
-    let settle = |(linked, (dir, target)): (io::Result<()>, (&PathBuf, &PathBuf))| match (linked, &synced) {
-        (Ok(()), Ok(())) => Ok(()),
-        (Ok(()), Err(error)) => undo(target, again(error)),
-        (Err(error), Ok(())) if is_elsewhere(&error) => {
-            copy(draft, dir, target)?;
-            sync(dir, target)
+    results
+}
+
+/// Names in mailboxes that are there, but not durable yet, nor is their text.
+#[derive(Debug)]
+pub struct Unsynced {
+    begun: fsx::FilesystemSync,
+    /// Which of the mailboxes, and the names in them.
+    numbers: Vec<usize>,
+    names: Vec<PathBuf>,
+}
+
+impl Unsynced {
+    /// Makes all of them durable; on an error none of them is left.
+    pub fn finish(self) -> io::Result<()> {
+        let Unsynced { begun, names, .. } = self;
+        begun.finish().inspect_err(|_| names.iter().for_each(|name| drop(fsx::remove(name))))
+    }
+}
+
+/// One result for each mailbox, in order, and what is to be finished.
+pub type Linked<E> = (Vec<Result<(), E>>, Unsynced);
+
+/// Links one message into these Maildirs, for a caller who has it durable elsewhere: returns one result for each, in order, and what
+/// is to be finished before that other copy may go. Only where [`fsx::Draft::may_name_first`]. Until it is finished, the draft must stay.
+pub fn link_into(arrival: &mut Arrival, dirs: &[PathBuf], now: Timestamp, host: &str) -> io::Result<Linked<io::Error>> {
+    let Arrival { draft, size, wire_size } = arrival;
+    let targets: Vec<PathBuf> = dirs.iter().map(|dir| new_of(dir).join(name(now, host, *size, *wire_size))).collect();
+    link_batch(draft, dirs, &targets)
+}
+
+fn link_batch(draft: &mut fsx::Draft, dirs: &[PathBuf], targets: &[PathBuf]) -> io::Result<Linked<io::Error>> {
+    let folder = draft.path().parent().ok_or_else(|| io::Error::other("a draft without a folder"))?;
+    let begun = fsx::FilesystemSync::begin(folder)?;
+    draft.start_sync()?;
+    let mut results = link_all(draft.path(), dirs, targets);
+    // A link proves that the mailbox lies on the draft's file system, so that a sync of that is for it too.
+    let numbers: Vec<usize> = results.iter().enumerate().filter(|(_, r)| r.is_ok()).map(|(number, _)| number).collect();
+    let names = numbers.iter().map(|number| targets[*number].clone()).collect();
+    for ((result, dir), target) in results.iter_mut().zip(dirs).zip(targets) {
+        if result.as_ref().is_err_and(is_elsewhere) {
+            *result = copy(draft, dir, target).and_then(|()| sync(dir, target));
         }
-        (Err(error), _) => Err(error),
-    };
-    linked.into_iter().zip(dirs.iter().zip(targets)).map(settle).collect()
+    }
+    Ok((results, Unsynced { begun, numbers, names }))
 }
 
 /// Links into each of these mailboxes. Most of the work of a link is finding its place: the way that all have in common is gone once, and

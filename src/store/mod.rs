@@ -30,7 +30,7 @@ pub use folder::{
     Append, CacheReader, Cached, Extent, Findings, FlagChange, FlagOutcome, Folder, FolderError, How, LOCK_PATIENCE,
     Measured, Signatures, StoreSettings, Text, TextReader,
 };
-pub use maildir::{Arrival, deliver, deliver_into, inbox, name};
+pub use maildir::{Arrival, Linked, Unsynced, deliver, deliver_into, inbox, link_into, name};
 pub use pop::{PopEntry, PopError, PopMailbox};
 pub use realm::Realm;
 pub use registry::Registry;

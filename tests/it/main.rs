@@ -32,6 +32,7 @@ mod list_archive;
 mod lists;
 mod main_job;
 mod managesieve;
+mod many_mailboxes;
 mod migrate;
 mod name_server;
 mod next_hops;
