@@ -11,6 +11,7 @@ use crate::status::{Enhanced, Failure};
 use crate::tables::aliases::Alias;
 use crate::tables::aliases::{Aliases, Target};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Deepest nesting of aliases.
 pub(super) const DEPTH_LIMIT: usize = 20;
@@ -24,7 +25,7 @@ pub(super) const INCLUDE_LIMIT: u64 = 64 << 20;
 pub(super) struct Expansion<'a> {
     pub(super) router: &'a Router,
     pub(super) aliases: &'a Aliases,
-    pub(super) rules: &'a Compiled,
+    pub(super) rules: &'a Arc<Compiled>,
     steps: &'a Steps,
     /// Names being expanded, outermost first: an alias that comes back to one of them has gone in a circle.
     pub(super) open: Vec<String>,
@@ -49,7 +50,7 @@ impl<'a> Expansion<'a> {
     pub(super) fn new(
         router: &'a Router,
         aliases: &'a Aliases,
-        rules: &'a Compiled,
+        rules: &'a Arc<Compiled>,
         steps: &'a Steps,
     ) -> Expansion<'a> {
         Expansion {

@@ -18,6 +18,7 @@ mod include;
 mod mailboxes;
 mod mailers;
 pub mod maps;
+mod remembered;
 mod senders;
 mod steps;
 mod surroundings;
@@ -46,6 +47,7 @@ use expand::Expansion;
 use mailboxes::Mailboxes;
 use mailers::Act;
 use maps::Maps;
+use remembered::Remembered;
 use std::sync::Arc;
 
 /// A file of aliases.
@@ -75,6 +77,7 @@ pub struct Router {
     lists: Lists,
     maps: Arc<Maps>,
     names: Arc<ClientNames>,
+    remembered: Arc<Remembered>,
 }
 
 impl Router {
@@ -97,7 +100,7 @@ impl Router {
         let rules = Arc::new(EmCf::new(site.clone(), smart_host, maps.clone()));
         let lists = Lists::of(&site);
         let names = Arc::new(ClientNames::new(&site.settings, Arc::new(NoDns)));
-        Router { site, users, aliases, rules, lists, maps, names }
+        Router { site, users, aliases, rules, lists, maps, names, remembered: Arc::default() }
     }
 
     /// The same with names looked up in DNS, and directories asked, where the rules want them.

@@ -5,6 +5,7 @@
 
 use super::em_cf::Compiled;
 use super::maps::Maps;
+use super::remembered::Asked;
 use super::steps::{Decider, Steps};
 use crate::fsx;
 use crate::rules::map::Map;
@@ -74,9 +75,17 @@ pub(super) struct Surroundings<'a> {
     pub(super) system: bool,
     pub(super) steps: &'a Steps,
     pub(super) complaint: Option<String>,
+    /// Notes what is asked, for who wants to remember the answer.
+    pub(super) asked: Option<&'a mut Asked>,
 }
 
 impl Surroundings<'_> {
+    fn note_other(&mut self) {
+        if let Some(asked) = &mut self.asked {
+            asked.others = true;
+        }
+    }
+
     /// A canonical name. Where there is no DNS a name is taken as it stands, and where DNS does not answer, too, unless the map has a
     /// word for that (-T): no mail is refused for want of a prettier name, and that the host exists shows when mail is sent there.
     fn host(&mut self, map: &Map, key: &[u8]) -> Looked {
@@ -96,6 +105,9 @@ impl Surroundings<'_> {
 
     fn table(&mut self, map: &Map, key: &[u8]) -> Looked {
         let Some((table, search)) = self.compiled.tables.get(&map.name[..]) else { return Looked::missing() };
+        if let Some(asked) = &mut self.asked {
+            asked.table(table);
+        }
         let key = spelled(key);
         let hit = match table.find(*search, &key) {
             Ok(hit) => hit,
@@ -186,12 +198,15 @@ fn code_of(text: &str) -> &'static str {
 impl World for Surroundings<'_> {
     fn look_up(&mut self, map: &Map, key: &[u8], arguments: &[Vec<u8>]) -> Looked {
         match map.class.as_str() {
-            "table" | "hash" | "btree" | "dbm" | "cdb" | "lmdb" => self.table(map, key),
+            "table" | "hash" | "btree" | "dbm" | "cdb" | "lmdb" => return self.table(map, key),
+            "stab" | "implicit" | "userdb" => return Looked::missing(),
+            _ => self.note_other(),
+        }
+        match map.class.as_str() {
             "host" => self.host(map, key),
             "bestmx" if !self.maps.has_dns() => Looked::missing(),
             "user" if self.system => system_account(map, key),
             "user" => Looked::missing(),
-            "stab" | "implicit" | "userdb" => Looked::missing(),
             class => {
                 let arguments: Vec<Vec<u8>> = arguments.iter().map(|argument| key_of(argument)).collect();
                 if let Some(heard) = self.maps.look_up(map, &key_of(key), &arguments) {
@@ -209,18 +224,22 @@ impl World for Surroundings<'_> {
     }
 
     fn text(&mut self, file: &[u8]) -> Option<Vec<u8>> {
+        self.note_other();
         fsx::read(&self.etc.join(OsStr::from_bytes(file)), TEXT_LIMIT).ok()
     }
 
     fn mail_hosts(&mut self, host: &[u8]) -> MailHosts {
+        self.note_other();
         self.maps.mail_hosts(&from_rules(host))
     }
 
     fn canonical(&mut self, host: &[u8]) -> Option<Vec<u8>> {
+        self.note_other();
         self.maps.canonical(&from_rules(host)).ok().flatten().map(String::into_bytes)
     }
 
     fn random(&mut self) -> u64 {
+        self.note_other();
         let mut bytes = [0; 8];
         // Without randomness the number is 0, which is as good as any other here.
         let _ = getrandom::fill(&mut bytes);

@@ -196,3 +196,48 @@ fn the_owner_of_a_list_with_a_domain_is_an_address() {
     let router = router(dir.path(), aliases, "");
     assert_eq!(resolve(&router, "list@other.test"), "mailbox:alice@example.test from owner-list@other.test");
 }
+
+#[test]
+fn what_the_rules_said_is_remembered_until_a_table_or_a_rule_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let router = router(dir.path(), "", "remote.test esmtp:[192.0.2.1]\n");
+    let etc = dir.path().join("etc");
+    let known = |address: &str| {
+        let rules = router.rules.current().unwrap();
+        router.remembered.find(&rules, &Address::parse(address).unwrap()).is_some()
+    };
+    for address in ["carol@example.test", "x@remote.test"] {
+        assert!(!known(address));
+        let first = resolve(&router, address);
+        assert!(known(address), "{address}");
+        assert_eq!(resolve(&router, address), first);
+    }
+    let hop = |address: &str| {
+        let delivery = router.resolve(&Address::parse(address).unwrap()).unwrap().remove(0);
+        router.next_hop(&delivery).unwrap().1
+    };
+    assert_eq!(hop("x@remote.test"), "[192.0.2.1]");
+    // One that was asked, and one that was not there.
+    std::fs::write(etc.join("routes"), "remote.test esmtp:[192.0.2.99]\n").unwrap();
+    assert!(!known("x@remote.test") && known("carol@example.test"));
+    assert_eq!(hop("x@remote.test"), "[192.0.2.99]");
+    std::fs::write(etc.join("virtusers"), "carol@example.test alice@example.test\n").unwrap();
+    assert_eq!(resolve(&router, "carol@example.test"), "mailbox:alice@example.test");
+    assert!(known("carol@example.test"));
+    // A refusal is found out anew each time, and who wants to know why is told.
+    std::fs::write(etc.join("routes"), "remote.test error:5.7.1 no\n").unwrap();
+    assert_eq!((resolve(&router, "x@remote.test"), known("x@remote.test")), ("550 5.7.1".into(), false));
+    let steps = Steps::wanted();
+    router.explain(&Address::parse("carol@example.test").unwrap(), &steps).unwrap();
+    assert!(steps.into_list().iter().any(|step| step.decider == Decider::Table));
+    // Another file of rules; and rules that ask more than tables.
+    std::fs::write(etc.join("em.cf"), BUILT_IN).unwrap();
+    assert!(!known("carol@example.test"));
+    let ours = "R$+ < @ $=w >\t\t$#local";
+    assert!(BUILT_IN.contains(ours));
+    let asking = format!("R$+ < @ $=w >\t\t$: $(user $1 $) < @ $2 >\n{ours}");
+    let asking = BUILT_IN.replace("Sparse=0", "Kuser user\nSparse=0").replace(ours, &asking);
+    std::fs::write(etc.join("em.cf"), asking).unwrap();
+    assert_eq!(resolve(&router, "carol@example.test"), "mailbox:alice@example.test");
+    assert!(!known("carol@example.test") && !known("alice@example.test"));
+}

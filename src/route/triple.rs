@@ -2,6 +2,7 @@
 
 use super::em_cf::Compiled;
 use super::mailers::Act;
+use super::remembered::Asked;
 use super::steps::{Decider, Steps};
 use super::surroundings::{Listener, Surroundings, from_rules, to_rules};
 use super::{Router, broken_table};
@@ -12,6 +13,7 @@ use crate::rules::macros::Macros;
 use crate::rules::world::exit;
 use crate::rules::{Run, meta};
 use crate::status::{Enhanced, Failure};
+use std::sync::Arc;
 
 /// What an address is, for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,16 +59,25 @@ impl Local {
 
 impl Router {
     /// Routes one address, without aliases and accounts.
-    pub(super) fn routed(&self, cf: &Compiled, address: &Address, steps: &Steps) -> Result<Routed, Failure> {
+    pub(super) fn routed(&self, cf: &Arc<Compiled>, address: &Address, steps: &Steps) -> Result<Routed, Failure> {
+        let remembers = cf.may_be_remembered && !steps.are_wanted();
+        if remembers && let Some(routed) = self.remembered.find(cf, address) {
+            return Ok(routed);
+        }
         let text = to_rules(&address.to_string());
         let mut message = Macros::default();
-        self.with_rules(cf, steps, &mut message, |run| {
+        let mut asked = Asked::default();
+        let routed = self.with_rules_noting(cf, steps, &mut message, Some(&mut asked), |run| {
             let (target, status) = run.parse(&text, Role::default());
             if status == exit::TEMPORARY {
                 return Err(Failure::temporary((4, 3), "Temporary failure of a table, try again later", ""));
             }
             self.meant(cf, target, address)
-        })
+        })?;
+        if remembers {
+            self.remembered.keep(cf, address, &routed, asked);
+        }
+        Ok(routed)
     }
 
     /// True when the rules send an address to another host; aliases and accounts are not asked.
@@ -108,9 +119,20 @@ impl Router {
         message: &mut Macros,
         work: impl FnOnce(&mut Run) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        self.with_rules_noting(cf, steps, message, None, work)
+    }
+
+    fn with_rules_noting<T>(
+        &self,
+        cf: &Compiled,
+        steps: &Steps,
+        message: &mut Macros,
+        asked: Option<&mut Asked>,
+        work: impl FnOnce(&mut Run) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let system = self.site.settings.accounts.system;
         let (maps, etc) = (&*self.maps, &*self.site.root.etc);
-        let mut world = Surroundings { compiled: cf, maps, etc, system, steps, complaint: None };
+        let mut world = Surroundings { compiled: cf, maps, etc, system, steps, complaint: None, asked };
         let mut listener = Listener { steps, file: &cf.name, complaint: None };
         let done = work(&mut Run::new(&cf.rules, message, &mut world, &mut listener));
         done.map_err(|mut failure| {

@@ -23,7 +23,7 @@ pub use kind::{KINDS, Kind};
 pub use routes::parse_host;
 pub use rows::{Row, rows};
 pub use search::{Hit, Search};
-pub use text::TextTable;
+pub use text::{TableState, TextTable};
 pub use tls_policies::{TlsPolicies, TlsPolicy};
 
 use crate::config::ConfigError;

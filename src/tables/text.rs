@@ -61,6 +61,16 @@ struct State {
     told: bool,
 }
 
+/// One state of a table's rows, to be compared with another one.
+#[derive(Debug, Clone)]
+pub struct TableState(Arc<Store>);
+
+impl PartialEq for TableState {
+    fn eq(&self, other: &TableState) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 /// The rows, wherever they are.
 #[derive(Debug)]
 enum Store {
@@ -87,6 +97,16 @@ impl TextTable {
     /// True when the file is there, or was when the process last looked.
     pub fn exists(&self) -> bool {
         self.inner.path.exists() || self.inner.state().held.as_ref().is_some_and(|(seen, _)| seen.identity().is_some())
+    }
+
+    /// True for the same table in another hand.
+    pub fn is_same(&self, other: &TextTable) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// The rows that a look-up would find now.
+    pub fn state(&self) -> Result<TableState, ConfigError> {
+        self.inner.current().map(TableState)
     }
 
     /// Looks a key up, as [`Kind::key`] spells it.
