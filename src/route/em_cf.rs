@@ -100,8 +100,6 @@ pub struct Compiled {
     pub own: Option<ClassId>,
     /// The rule sets that are called by name.
     pub sets: CheckSets,
-    /// To ask them has no other effect than their answer.
-    pub may_be_remembered: bool,
 }
 
 /// Numbers of the check_ sets that the file has rules for.
@@ -268,9 +266,7 @@ impl EmCf {
         };
         let tables = rules.maps.values().filter_map(|map| Some((map.name[..].into(), self.table(map)?))).collect();
         let outside = outside(&rules);
-        // It writes to the log each time.
-        let may_be_remembered = !rules.maps.values().any(|map| map.class == "syslog");
-        Compiled { rules, name, acts, tables, outside, own, sets, may_be_remembered }
+        Compiled { rules, name, acts, tables, outside, own, sets }
     }
 
     /// The table of a map that names a file of keys and values.

@@ -8,6 +8,7 @@ use super::maps::Maps;
 use super::remembered::Asked;
 use super::steps::{Decider, Steps};
 use crate::fsx;
+use crate::log;
 use crate::rules::map::Map;
 use crate::rules::meta;
 use crate::rules::token::Token;
@@ -226,6 +227,14 @@ impl World for Surroundings<'_> {
     fn text(&mut self, file: &[u8]) -> Option<Vec<u8>> {
         self.note_other();
         fsx::read(&self.etc.join(OsStr::from_bytes(file)), TEXT_LIMIT).ok()
+    }
+
+    fn record(&mut self, map: &Map, text: &[u8]) {
+        self.note_other();
+        // Who only wants to know where an address goes makes no entries.
+        if !self.steps.are_wanted() {
+            log::event("rules").field("map", map_name(map)).field("text", from_rules(text)).write();
+        }
     }
 
     fn mail_hosts(&mut self, host: &[u8]) -> MailHosts {

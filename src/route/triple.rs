@@ -60,7 +60,7 @@ impl Local {
 impl Router {
     /// Routes one address, without aliases and accounts.
     pub(super) fn routed(&self, cf: &Arc<Compiled>, address: &Address, steps: &Steps) -> Result<Routed, Failure> {
-        let remembers = cf.may_be_remembered && !steps.are_wanted();
+        let remembers = !steps.are_wanted();
         if remembers && let Some(routed) = self.remembered.find(cf, address) {
             return Ok(routed);
         }

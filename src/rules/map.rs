@@ -62,6 +62,8 @@ pub struct Map {
     pub blank: Option<u8>,
     /// What stands behind the flags: a file, a program, a list of names.
     pub rest: Vec<u8>,
+    /// Keys are asked in lower case.
+    folds: bool,
     /// Line of the file, from 1.
     pub line: usize,
 }
@@ -155,6 +157,7 @@ impl Map {
             append_later: None,
             blank: None,
             rest: Vec::new(),
+            folds: CLASSES.iter().any(|(name, folds)| *name == class && *folds),
             line,
         }
     }
@@ -251,7 +254,7 @@ impl Map {
     }
 
     fn folds(&self) -> bool {
-        !self.has(b'f') && CLASSES.iter().any(|(name, folds)| *name == self.class && *folds)
+        self.folds && !self.has(b'f')
     }
 
     /// What was found with %0 … %9 replaced and -a appended; with -m the key itself.
@@ -322,7 +325,10 @@ impl Call<'_> {
             Class::Arith => return pure::arith(key, arguments, self.world.random()),
             Class::Dequote => pure::dequote(map, key),
             Class::Null => return Looked::missing(),
-            Class::Log => return Looked::found(""),
+            Class::Log => {
+                self.world.record(map, key);
+                return Looked::found("");
+            }
             Class::Macro => return self.set_macro(key, arguments),
             Class::Regex(pattern) => return pattern.look_up(map, key),
             Class::Sequence(names) => return self.sequence(names, key, arguments, depth),

@@ -22,6 +22,22 @@ pub const STEP_LIMIT: u64 = 4_000_000;
 /// What a look-up costs of these steps.
 const LOOK_UP_STEPS: u64 = 1000;
 
+thread_local! {
+    /// Room of workspaces for the next run of this thread.
+    static ROOM: RefCell<Vec<Vec<Token>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Workspaces that are empty, and stay for the next run.
+#[derive(Debug)]
+struct Spare(Vec<Vec<Token>>);
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        // A run within another one, by a map, has left its own.
+        ROOM.set(std::mem::take(&mut self.0));
+    }
+}
+
 /// Engine and surroundings for the addresses of one message.
 pub struct Run<'a> {
     /// The compiled file.
@@ -35,7 +51,7 @@ pub struct Run<'a> {
     depth: usize,
     steps: Cell<u64>,
     /// Room of workspaces that are done with, for the next ones.
-    spare: Vec<Vec<Token>>,
+    spare: Spare,
     /// Room for the key of a look-up.
     key: Vec<u8>,
 }
@@ -49,7 +65,8 @@ impl<'a> Run<'a> {
         watch: &'a mut dyn Watch,
     ) -> Run<'a> {
         let steps = Cell::new(STEP_LIMIT);
-        Run { rules, message, world, watch, depth: 0, steps, spare: Vec::new(), key: Vec::new() }
+        let spare = Spare(ROOM.take());
+        Run { rules, message, world, watch, depth: 0, steps, spare, key: Vec::new() }
     }
 
     /// Both layers of macros.
@@ -232,16 +249,18 @@ impl<'a> Run<'a> {
 
     /// An empty workspace.
     fn room(&mut self) -> Vec<Token> {
-        self.spare.pop().unwrap_or_default()
+        self.spare.0.pop().unwrap_or_default()
     }
 
     /// Keeps the room of a workspace.
     fn give_back(&mut self, mut tokens: Vec<Token>) {
         /// More are never in use at once, but for deep calls.
         const KEPT: usize = 8;
-        if self.spare.len() < KEPT {
+        /// Workspaces of most addresses have fewer tokens.
+        const ROOMY: usize = 256;
+        if self.spare.0.len() < KEPT && tokens.capacity() <= ROOMY {
             tokens.clear();
-            self.spare.push(tokens);
+            self.spare.0.push(tokens);
         }
     }
 

@@ -93,6 +93,9 @@ pub trait World {
         None
     }
 
+    /// Writes down what a `syslog` map was given.
+    fn record(&mut self, _map: &Map, _text: &[u8]) {}
+
     /// The mail hosts of a name.
     fn mail_hosts(&mut self, host: &[u8]) -> MailHosts;
 

@@ -256,3 +256,25 @@ fn rules_of_a_service_ask_names_programs_and_servers() {
     }
     assert!(smtp.ask("MAIL FROM:<x@other.test>").starts_with("250"));
 }
+
+#[test]
+fn a_map_of_class_syslog_writes_to_the_log_each_time() {
+    let world = World::new();
+    em_cf(&world, "Knote syslog -LNOTICE -D\n", "R$+\t$: $1 $(note seen $1 $)\n");
+    let parse = "Sparse=0\nR$+ < @ $+ >\t$: $1 < @ $2 > $(note routed $1 $)";
+    let text = std::fs::read_to_string(world.path("etc/em.cf")).unwrap();
+    std::fs::write(world.path("etc/em.cf"), text.replace("Sparse=0", parse)).unwrap();
+    assert_eq!(world.ok("emconf", &["check"]), "");
+    let message = "MAIL FROM:<x@other.test>\r\nRCPT TO:<alice@example.test>\r\nRSET\r\n";
+    let talk = format!("EHLO c.test\r\n{message}{message}QUIT\r\n");
+    let out = super::super::world::feed(&mut world.command("emsmtp"), talk.as_bytes());
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert_eq!(said.matches("250 2.1.5 ").count(), 2, "{said}");
+    let log = world.log();
+    for text in ["text=seen<x@other.test>", "text=\"routed alice\""] {
+        assert_eq!(log.matches(&format!("event=rules map=note {text}")).count(), 2, "{text}: {log}");
+    }
+    // Who only asks makes no entry.
+    world.ok("emsend", &["-bv", "alice@example.test"]);
+    assert_eq!(world.log().matches("event=rules").count(), 4);
+}
