@@ -84,8 +84,17 @@ impl Event {
 
     /// One more `key=value`; the value is escaped.
     pub fn field(mut self, key: &str, value: impl Display) -> Event {
-        let _ = write!(self.line, " {key}=");
-        escape(&value.to_string(), &mut self.line);
+        self.line.reserve(key.len() + 24);
+        self.line.push(' ');
+        self.line.push_str(key);
+        self.line.push('=');
+        let start = self.line.len();
+        // A `Display` of our own does not fail; what it wrote would stay.
+        let _ = write!(self.line, "{value}");
+        if !is_plain(&self.line[start..]) {
+            let value = self.line.split_off(start);
+            quote(&value, &mut self.line);
+        }
         self
     }
 
@@ -251,12 +260,14 @@ fn is_still(file: &File, path: &Path) -> bool {
     }
 }
 
-fn escape(value: &str, line: &mut String) {
-    let plain = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\' && c != '=';
-    if !value.is_empty() && value.len() <= VALUE_LIMIT && value.chars().all(|c| plain(c) || c == '=') {
-        line.push_str(value);
-        return;
-    }
+/// True for a value that needs no quotes.
+fn is_plain(value: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+    !value.is_empty() && value.len() <= VALUE_LIMIT && value.bytes().all(is_plain)
+}
+
+/// Appends a value in quotes.
+fn quote(value: &str, line: &mut String) {
     line.push('"');
     let mut room = VALUE_LIMIT;
     for c in value.chars() {

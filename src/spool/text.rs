@@ -13,8 +13,7 @@
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::envelope::{Delivery, Envelope, Handling, Recipient, Source, TlsWish};
-use crate::fields;
-use std::collections::BTreeMap;
+use crate::fields::{self, Words};
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -126,46 +125,45 @@ fn parse(text: &str) -> Option<Envelope> {
     if !(VERSION..=STRICT).contains(&version(lines.next()?.as_bytes())?) {
         return None;
     }
-    let words = |line: &str| fields::pairs(line).map(|p| p.into_iter().collect::<BTreeMap<String, String>>());
-    let mail = words(lines.next()?.strip_prefix("mail ")?)?;
+    let mail = Words::of(lines.next()?.strip_prefix("mail ")?)?;
     let mut envelope = Envelope {
-        sender: match mail.get("from")?.as_str() {
+        sender: match mail.get("from")? {
             "" => None,
             sender => Some(Address::parse(sender).ok()?),
         },
         arrived: Timestamp(mail.get("arrived")?.parse().ok()?),
         source: Source {
             ip: mail.get("ip").and_then(|ip| ip.parse().ok()),
-            name: mail.get("client").cloned(),
-            helo: mail.get("helo").cloned(),
-            protocol: mail.get("protocol").cloned().unwrap_or_default(),
-            user: mail.get("user").cloned(),
+            name: mail.take("client"),
+            helo: mail.take("helo"),
+            protocol: mail.take("protocol").unwrap_or_default(),
+            user: mail.take("user"),
         },
-        eight_bit: mail.contains_key("8bit"),
-        smtputf8: mail.contains_key("utf8"),
-        ret_full: mail.contains_key("full"),
-        envid: mail.get("envid").cloned(),
+        eight_bit: mail.has("8bit"),
+        smtputf8: mail.has("utf8"),
+        ret_full: mail.has("full"),
+        envid: mail.take("envid"),
         handling: Handling {
             by: mail.get("by").and_then(|by| by.parse().ok()),
             hold: mail.get("hold").and_then(|hold| hold.parse().ok()),
             priority: mail.get("priority").and_then(|priority| priority.parse().ok()),
-            tls: mail.get("tls").map_or(TlsWish::Usual, |word| TlsWish::parse(word)),
+            tls: mail.get("tls").map_or(TlsWish::Usual, TlsWish::parse),
         },
         size: 0,
         recipients: Vec::new(),
     };
     for line in lines.filter(|line| !line.is_empty()) {
-        let rcpt = words(line.strip_prefix("rcpt ")?)?;
+        let rcpt = Words::of(line.strip_prefix("rcpt ")?)?;
         envelope.recipients.push(Recipient {
             original: Address::parse(rcpt.get("for")?).ok()?,
             orcpt: rcpt.get("orcpt").and_then(|o| o.split_once(';')).map(|(k, a)| (k.to_string(), a.to_string())),
             notify: rcpt.get("notify").and_then(|n| n.parse().ok()).unwrap_or_default(),
             delivery: Delivery {
                 mailer: rcpt.get("mailer")?.parse().ok()?,
-                host: rcpt.get("host").cloned().unwrap_or_default(),
-                user: rcpt.get("user")?.clone(),
-                by: rcpt.get("by").cloned().unwrap_or_default(),
-                sender: rcpt.get("from").cloned().unwrap_or_default(),
+                host: rcpt.take("host").unwrap_or_default(),
+                user: rcpt.take("user")?,
+                by: rcpt.take("by").unwrap_or_default(),
+                sender: rcpt.take("from").unwrap_or_default(),
             },
         });
     }
