@@ -166,6 +166,9 @@ fn run(arguments: Arguments, gate: fn(Arc<Site>) -> Gate) -> super::Done {
     super::become_em(&root)?;
     let load = if arguments.mode == Mode::Verify { super::site_without_queue } else { super::site };
     let site = Arc::new(load("emsend", &root)?);
+    if let Some(cf) = &site.settings.cf {
+        cf.warnings.iter().try_for_each(|warning| say(&format!("{warning}\n")))?;
+    }
     // It lasts as long as the process: to take it apart at the end would be a tenth of all the work.
     let gate: &Gate = Box::leak(Box::new(gate(site)));
     match arguments.mode {

@@ -5,6 +5,7 @@
 //! Trust: the file is the caller's, and whoever acts on it has the caller's rights and no others (`cli`).
 
 mod options;
+mod timeouts;
 mod values;
 
 pub use values::span;
@@ -12,6 +13,7 @@ pub use values::span;
 use super::{ConfigError, Machine, Site};
 use crate::fsx::{self, Seen};
 use crate::rules::dollars::expand;
+use crate::rules::lines::Fault;
 use crate::rules::listing::{Listing, Source};
 use crate::rules::map::Map;
 use crate::rules::option::{self, Setting};
@@ -46,9 +48,12 @@ pub fn read_rules(file: &CfFile, files: &mut Vec<Seen>, words: ClassWords) -> io
     rules.read(&text, &file.path.display().to_string(), &mut ClassFiles { files, words });
     for text in &file.options {
         match option::read(text.as_bytes(), 0) {
-            option::Read::Known(setting) | option::Read::Shortened(setting, _) => rules.options.push(setting),
-            // The command line was checked when it was read.
-            option::Read::Unknown(_) => {}
+            option::Read::Known(setting) => rules.options.push(setting),
+            option::Read::Shortened(setting, said) => {
+                rules.options.push(setting);
+                rules.faults.push(Fault::whole("", said).as_warning());
+            }
+            option::Read::Unknown(said) => rules.faults.push(Fault::whole("", said)),
         }
     }
     Ok(rules)
@@ -62,12 +67,14 @@ pub(super) fn load(root: &Root, file: &CfFile) -> Result<Site, ConfigError> {
         let why = if file.path.is_dir() { "not a plain file".to_string() } else { plain(&e) };
         whole(FILE_MISSING, format!("line 0: cannot open: {why}"))
     })?;
-    let faults: Vec<String> = rules.faults.iter().filter(|f| !f.warning).map(|f| f.in_one_line()).collect();
-    if !faults.is_empty() {
-        let prefix = format!("{}: ", file.path.display());
-        let text = faults.join("\n");
-        return Err(whole(rules.status(), text.strip_prefix(&prefix).map(str::to_string).unwrap_or(text)));
-    }
+    let refused = |exit: u8, told: Vec<(usize, String)>| {
+        let lines: Vec<String> = told.into_iter().map(|(_, text)| text).collect();
+        ConfigError { exit, ..ConfigError::whole(PathBuf::new(), lines.join("\n"), "") }
+    };
+    // What is wrong, each in a line of its own as sendmail has it, its warnings between; the command line's stand behind the file's.
+    let place = |line: usize| if line == 0 { usize::MAX } else { line };
+    let mut told: Vec<_> = rules.faults.iter().map(|fault| (place(fault.line), fault.in_one_line())).collect();
+    let mut exit = rules.status();
     let mut root = root.clone();
     let mut settings = defaults();
     let mut cf = Cf { from_line: rules_text(b"From $g $d"), alias_depth: ALIAS_DEPTH, ..Cf::default() };
@@ -78,15 +85,33 @@ pub(super) fn load(root: &Root, file: &CfFile) -> Result<Site, ConfigError> {
             Ok(None) => {}
             Ok(Some(why)) => cf.notes.push((setting.line, format!("option {}: {why}", name_of(setting)))),
             Err(why) => {
-                let line = setting.line;
-                return Err(whole(exit::USAGE, format!("line {line}: option {}: {why}", name_of(setting))));
+                let at = place(setting.line);
+                let text = match setting.line {
+                    0 => why,
+                    line => format!("{}: line {line}: {why}", file.path.display()),
+                };
+                // Nothing behind such a line is read.
+                if USAGE.contains(&setting.name) {
+                    told.retain(|(line, _)| *line <= at);
+                    told.push((at, text));
+                    return Err(refused(exit::USAGE, told));
+                }
+                told.push((at, text));
+                exit = if exit == exit::OK { exit::SOFTWARE } else { exit };
             }
         }
     }
+    told.sort_by_key(|(line, _)| *line);
+    if exit != exit::OK {
+        return Err(refused(exit, told));
+    }
+    cf.warnings = told.into_iter().map(|(_, text)| text).collect();
     settings.cf = Some(cf);
     Ok(Site { root, settings })
 }
 
+/// Options whose bad values are mistakes in usage, and not of the file.
+const USAGE: [&str; 2] = ["DeliveryMode", "EightBitMode"];
 /// MaxAliasRecursion, where the file has none.
 const ALIAS_DEPTH: usize = 10;
 /// Exit code of a missing file of configuration: EX_OSFILE.

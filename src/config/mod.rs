@@ -125,7 +125,7 @@ impl Site {
 /// A mistake in a text file of the administrator's, shown as compilers do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
-    /// The file.
+    /// The file; empty where the message says which.
     pub path: PathBuf,
     /// Line and column, both from 1; line 0 when the file as a whole is meant.
     pub at: (usize, usize),
@@ -180,7 +180,10 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.at.0 == 0 {
+        if self.path.as_os_str().is_empty() {
+            // Its text names its places.
+            write!(f, "{}", self.message)?;
+        } else if self.at.0 == 0 {
             write!(f, "{}: {}", self.path.display(), self.message)?;
         } else {
             let number = self.at.0.to_string();

@@ -98,8 +98,11 @@ impl Fault {
         self
     }
 
-    /// As sendmail prints it: `FILE: line N: TEXT`.
+    /// As sendmail prints it: `FILE: line N: TEXT`; of the command line the text alone.
     pub fn in_one_line(&self) -> String {
+        if self.file.is_empty() {
+            return self.message.clone();
+        }
         format!("{}: line {}: {}", self.file, self.line, self.message)
     }
 }

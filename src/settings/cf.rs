@@ -147,6 +147,8 @@ pub struct Cf {
     pub least_free_blocks: u64,
     /// PidFile: where the daemon writes its process and how it is started again; empty for nowhere.
     pub pid_file: PathBuf,
+    /// What sendmail warns of when it reads the file, as it says it.
+    pub warnings: Vec<String>,
     /// What has no effect: the line, from 1, and why.
     pub notes: Vec<(usize, String)>,
 }

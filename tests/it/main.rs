@@ -39,6 +39,7 @@ mod next_hops;
 mod odmr;
 mod old_cf;
 mod old_mailers;
+mod old_options;
 mod old_smtp;
 mod opensmtpd;
 mod pace;

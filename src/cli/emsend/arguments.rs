@@ -56,6 +56,8 @@ pub(super) struct Arguments {
     pub(super) rules: Option<PathBuf>,
     /// Options of -o and -O, as they stand behind the O of a line.
     pub(super) options: Vec<String>,
+    /// What is wrong with them. The file of -C is asked instead where there is one, since it says so in sendmail's words.
+    pub(super) mistakes: Vec<String>,
     pub(super) from_header: bool,
     /// Whether a line with a dot alone ends the message, where that was said.
     pub(super) dot_ends: Option<bool>,
@@ -98,6 +100,7 @@ pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, St
         root: None,
         rules: None,
         options: Vec::new(),
+        mistakes: Vec::new(),
         from_header: false,
         dot_ends: None,
         sender: None,
@@ -125,6 +128,9 @@ pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, St
         } else {
             arguments.recipients.push(word);
         }
+    }
+    if let (None, Some(mistake)) = (&arguments.rules, arguments.mistakes.first()) {
+        return Err(mistake.clone());
     }
     let question = &arguments.question;
     match &mut arguments.mode {
@@ -240,12 +246,14 @@ fn short_flags(arguments: &mut Arguments, flags: &str, words: &mut impl Iterator
             }
             'o' => {
                 let text = value()?;
-                option_letter(arguments, &text)?;
+                let read = option_letter(arguments, &text);
+                arguments.mistakes.extend(read.err());
                 arguments.options.push(text);
             }
             'O' => {
                 let text = value()?;
-                option_name(arguments, &text)?;
+                let read = option_name(arguments, &text);
+                arguments.mistakes.extend(read.err());
                 arguments.options.push(format!(" {text}"));
             }
             'e' => errors(arguments, &value()?)?,

@@ -1,34 +1,8 @@
 //! sendmail's options: -o with a letter, -O with a name.
 
 use super::arguments::Arguments;
+use crate::rules::option;
 use crate::settings::{DeliveryMode, ErrorMode};
-
-/// sendmail's options by their long names; most set what em.toml sets here, and change nothing.
-#[rustfmt::skip]
-const NAMES: &[&str] = &[
-    "AliasFile", "AliasWait", "AllowBogusHELO", "AuthMaxBits", "AuthMechanisms", "AuthOptions", "AuthRealm",
-    "BadRcptThrottle", "BlankSub", "CACertFile", "CACertPath", "CRLFile", "CheckAliases", "CheckpointInterval",
-    "CipherList", "ClassFactor", "ClientCertFile", "ClientKeyFile", "ClientPortOptions", "ClientSSLOptions",
-    "ConnectOnlyTo", "ConnectionCacheSize", "ConnectionCacheTimeout", "ConnectionRateThrottle",
-    "ConnectionRateWindowSize", "ControlSocketName", "DHParameters", "DaemonPortOptions", "DataFileBufferSize",
-    "DeadLetterDrop", "DefaultAuthInfo", "DefaultCharSet", "DefaultUser", "DelayLA", "DeliveryMode", "DialDelay",
-    "DirectSubmissionModifiers", "DontBlameSendmail", "DontExpandCnames", "DontInitGroups", "DontProbeInterfaces",
-    "DontPruneRoutes", "DoubleBounceAddress", "EightBitMode", "ErrorHeader", "ErrorMode", "FallbackMXhost",
-    "FallbackSmartHost", "FastSplit", "ForkEachJob", "ForwardPath", "HeloName", "HelpFile", "HoldExpensive",
-    "HostStatusDirectory", "HostsFile", "IgnoreDots", "InputMailFilters", "LDAPDefaultSpec", "LogLevel",
-    "MatchGECOS", "MaxAliasRecursion", "MaxDaemonChildren", "MaxHeadersLength", "MaxHopCount", "MaxMessageSize",
-    "MaxMimeHeaderLength", "MaxNOOPCommands", "MaxQueueAge", "MaxQueueChildren", "MaxQueueRunSize",
-    "MaxRecipientsPerMessage", "MaxRuleRecursion", "MaxRunnersPerQueue", "MeToo", "Milter", "MinFreeBlocks",
-    "MinQueueAge", "MustQuoteChars", "NiceQueueRun", "NoRecipientAction", "OldStyleHeaders", "OperatorChars",
-    "PidFile", "PostmasterCopy", "PrivacyOptions", "ProcessTitlePrefix", "QueueDirectory", "QueueFactor",
-    "QueueFileMode", "QueueLA", "QueueSortOrder", "QueueTimeout", "RandFile", "RecipientFactor", "RefuseLA",
-    "RejectLogInterval", "RequiresDirfsync", "ResolverOptions", "RetryFactor", "RrtImpliesDsn", "RunAsUser",
-    "SafeFileEnvironment", "SaveFromLine", "SendMimeErrors", "ServerCertFile", "ServerKeyFile", "ServerSSLOptions",
-    "ServiceSwitchFile", "SevenBitInput", "SharedMemoryKey", "SharedMemoryKeyFile", "SingleLineFromHeader",
-    "SingleThreadDelivery", "SmtpGreetingMessage", "SoftBounce", "StatusFile", "SuperSafe", "TLSSrvOptions",
-    "TempFileMode", "Timeout", "TimeZoneSpec", "TrustedUser", "TryNullMXList", "UnixFromLine", "UnsafeGroupWrites",
-    "UseErrorsTo", "UseMSP", "UserDatabaseSpec", "UserSubmission", "Verbose", "XscriptFileBufferSize",
-];
 
 /// -oX[value]: the old one-letter options.
 pub(super) fn option_letter(arguments: &mut Arguments, text: &str) -> Result<(), String> {
@@ -49,22 +23,21 @@ pub(super) fn option_letter(arguments: &mut Arguments, text: &str) -> Result<(),
 pub(super) fn option_name(arguments: &mut Arguments, text: &str) -> Result<(), String> {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
     // Timeout.queuereturn and the like.
-    let wanted = name.split('.').next().unwrap_or(name).to_ascii_lowercase();
-    let fits = |known: &&str| known.to_ascii_lowercase().starts_with(&wanted);
-    let known = NAMES.iter().find(|known| known.eq_ignore_ascii_case(&wanted));
-    let known =
-        known.or_else(|| NAMES.iter().find(|n| fits(n)).filter(|_| NAMES.iter().filter(|n| fits(n)).count() == 1));
-    match known.copied() {
-        Some("IgnoreDots") => arguments.dot_ends = Some(!is_on(value)),
-        Some("DeliveryMode") => delivery_mode(arguments, value)?,
-        Some("ErrorMode") => errors(arguments, value)?,
-        Some("Verbose") => arguments.verbose = is_on(value),
-        Some(_) => {}
-        None => {
-            let near = crate::settings::nearest(name, NAMES.iter().copied());
+    let name = name.split('.').next().unwrap_or(name);
+    let known = match option::read(format!(" {text}").as_bytes(), 0) {
+        option::Read::Known(setting) | option::Read::Shortened(setting, _) => setting.name,
+        option::Read::Unknown(_) => {
+            let near = crate::settings::nearest(name, option::NAMES.iter().map(|(_, name)| *name));
             let hint = near.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
             return Err(format!("-O {name}: unknown option name{hint}"));
         }
+    };
+    match known {
+        "IgnoreDots" => arguments.dot_ends = Some(!is_on(value)),
+        "DeliveryMode" => delivery_mode(arguments, value)?,
+        "ErrorMode" => errors(arguments, value)?,
+        "Verbose" => arguments.verbose = is_on(value),
+        _ => {}
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! A row acts, or says why nothing has to be done, or why nothing is done: the last is told by `emconf check`.
 
+use super::timeouts::{queue_timeout, timeout};
 use super::values::{boolean, number, pairs, span, words};
 use crate::rules::option::Setting;
 use crate::settings::{Cf, DeliveryMode, ErrorMode, NoRecipient, Root, Settings, Size};
@@ -102,7 +103,7 @@ const ROWS: &[(&str, Row)] = &[
     ("RrtImpliesDsn", Acts(|t, v| { t.cf.receipts_imply_dsn = boolean(v); Ok(()) })),
     ("HeloName", Acts(|t, v| { t.cf.helo_name = v.to_string(); Ok(()) })),
     ("ConnectOnlyTo", Acts(|t, v| {
-        t.cf.connect_only_to = Some(v.trim_matches(['[', ']']).parse().map_err(|_| format!("bad address {v}"))?);
+        t.cf.connect_only_to = Some(v.trim_matches(['[', ']']).parse().map_err(|_| format!("readcf: option ConnectOnlyTo: invalid IP address {v}"))?);
         Ok(())
     })),
     ("SoftBounce", Acts(|t, v| { t.cf.soft_bounce = boolean(v); Ok(()) })),
@@ -182,7 +183,7 @@ pub(super) fn act(setting: &Setting, target: &mut Target) -> Result<Option<Strin
         "EightBitMode" if !value.trim().starts_with(['p', 'm', 's', 'P', 'M', 'S']) => {
             return Err(format!("Unknown 8-bit mode {}", first(value.trim())));
         }
-        "Timeout" => return Ok(timeout(target, &setting.part, &value)),
+        "Timeout" => return timeout(target, &setting.part, &value),
         // A file's level of the log is that of its system's log: what is logged is not graded here, but may be switched off.
         "LogLevel" if number(&value) > 0 => return Ok(None),
         "LogLevel" => return Ok(Some("the log can't be switched off".to_string())),
@@ -315,60 +316,6 @@ fn no_recipient(target: &mut Target, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// T of old: `5d/4h`, return and warn.
-fn queue_timeout(target: &mut Target, text: &str) {
-    let (back, warn) = text.split_once('/').unwrap_or((text, ""));
-    target.settings.queue.expire = span(back, 'd');
-    target.settings.queue.expire_bounces = span(back, 'd');
-    if !warn.is_empty() {
-        target.settings.queue.warn = span(warn, 'h');
-    }
-}
-
-/// A Timeout of that name; gives why it has no effect, if it has none.
-fn timeout(target: &mut Target, part: &str, text: &str) -> Option<String> {
-    let (smtp, queue) = (&mut target.settings.smtp, &mut target.settings.queue);
-    match part.to_ascii_lowercase().as_str() {
-        "" => {
-            queue_timeout(target, text);
-        }
-        "queuereturn" => {
-            queue.expire = span(text, 'd');
-            queue.expire_bounces = queue.expire;
-        }
-        "queuereturn.normal" => queue.expire = span(text, 'd'),
-        "queuereturn.dsn" => queue.expire_bounces = span(text, 'd'),
-        "queuewarn" | "queuewarn.normal" => queue.warn = span(text, 'h'),
-        "connect" | "iconnect" | "aconnect" => queue.timeout_connect = span(text, 'm'),
-        // One patience for all replies: the longest that the file has for one.
-        "mail" | "rcpt" | "helo" | "initial" | "datainit" | "rset" | "quit" | "misc" => {
-            queue.timeout_command = span(text, 'm').max(LEAST_PATIENCE);
-        }
-        "datafinal" => queue.timeout_data = span(text, 'm').max(LEAST_PATIENCE),
-        "command" => smtp.timeout_command = span(text, 'm').max(LEAST_PATIENCE),
-        "datablock" => smtp.timeout_data = span(text, 'm').max(LEAST_PATIENCE),
-        part if part.starts_with("queuereturn.") || part.starts_with("queuewarn.") => {
-            return Some("mail of all priorities has the same times".to_string());
-        }
-        // A patience for names is one for the services, too: a second at least.
-        "resolver.retrans" | "resolver.retrans.first" | "resolver.retrans.normal" => {
-            target.settings.dns.timeout = span(text, 's').max(LEAST_PATIENCE);
-        }
-        "resolver.retry" | "resolver.retry.first" | "resolver.retry.normal" => {
-            target.settings.dns.attempts = u32::try_from(number(text)).unwrap_or(u32::MAX).clamp(1, RETRIES);
-        }
-        "ident" => return Some("clients are not asked for the names of their users".to_string()),
-        _ => return Some("this has a time of its own here".to_string()),
-    }
-    None
-}
-
-/// Most questions that are sent again without an answer.
-const RETRIES: u32 = 10;
-
-/// A peer gets at least so long, whatever the file says: a second is what tests set.
-const LEAST_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
-
 /// `Addr=…`: where connections to other hosts come from.
 fn client_port(target: &mut Target, text: &str) -> Result<(), String> {
     let addresses = pairs(text).filter(|(key, _)| *key == 'A').filter_map(|(_, value)| value.parse::<IpAddr>().ok());
@@ -385,7 +332,7 @@ fn daemon_port(target: &mut Target, text: &str) -> Result<(), String> {
                 let named = || [("smtp", 25), ("submission", 587), ("smtps", 465), ("submissions", 465)];
                 let named =
                     named().into_iter().find(|(name, _)| name.eq_ignore_ascii_case(value)).map(|(_, port)| port);
-                port = named.or_else(|| value.parse().ok()).ok_or_else(|| format!("unknown port {value}"))?;
+                port = named.or_else(|| value.parse().ok()).ok_or_else(|| format!("service \"{value}\" unknown"))?;
             }
             'A' => ip = value.trim_matches(['[', ']']).trim_start_matches("IPv6:").parse::<IpAddr>().ok(),
             'F' => is_six = value.eq_ignore_ascii_case("inet6"),

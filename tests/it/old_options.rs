@@ -1,0 +1,114 @@
+//! A sendmail.cf alone, and its options: what they make of a message, and what is said of those that nobody knows; beside the real
+//! sendmail where it can be run.
+
+use super::old_cf::Old;
+use super::rules::sendmail::Bed;
+use super::world::{bin, feed};
+use std::path::{Path, PathBuf};
+
+/// A bed in which both programs work from files of their own that say the same.
+struct Pair {
+    bed: Bed,
+}
+
+impl Pair {
+    fn new() -> Option<Pair> {
+        let bed = Bed::new()?;
+        let pair = Pair { bed };
+        pair.write("agent", "#!/bin/sh\n{ echo \"ARGS $*\"; cat; echo END; } >> DIR/log\n");
+        std::fs::set_permissions(pair.path("agent"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        pair.write("aliases", "list: root, daemon\nsolo: root\nincluded: :include:DIR/members\n");
+        pair.write("members", "root\ndaemon\n");
+        Some(pair)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.bed.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text.replace("DIR", &self.bed.path().display().to_string())).unwrap();
+    }
+
+    fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.path("log")).unwrap_or_default()).into_owned()
+    }
+
+    /// A file whose queue has this name, with more lines.
+    fn file(&self, queue: &str, more: &str) -> PathBuf {
+        if !self.path(queue).is_dir() {
+            std::fs::create_dir(self.path(queue)).unwrap();
+            std::fs::set_permissions(self.path(queue), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        }
+        let dir = self.bed.path().display();
+        let lines = format!(
+            "OSTYPE(`linux')dnl\ndefine(`confDOMAIN_NAME',`mail.example.com')dnl\ndefine(`confSERVICE_SWITCH_FILE',`{dir}/switch')dnl\n\
+             define(`QUEUE_DIR',`{dir}/{queue}')dnl\ndefine(`ALIAS_FILE',`{dir}/aliases')dnl\ndefine(`confDELIVERY_MODE',`i')dnl\n\
+             FEATURE(`local_procmail',`{dir}/agent',`agent $u')dnl\nFEATURE(nocanonify)dnl\n\
+             FEATURE(accept_unresolvable_domains)dnl\nMAILER(local)dnl\nMAILER(smtp)dnl\n"
+        );
+        let file = self.path(&format!("{queue}.cf"));
+        std::fs::write(&file, [&self.bed.generated(&lines)[..], more.as_bytes()].concat()).unwrap();
+        file
+    }
+
+    /// What both programs say and end with, and what the agent got, theirs first. Without what only sendmail does: a text that the caller
+    /// may have been shown is kept.
+    fn both(&self, more: &str, arguments: &[&str], input: &[u8]) -> [(String, Option<i32>, String); 2] {
+        let theirs = (self.bed.sendmail(), self.file("theirs", more));
+        let ours = (bin("emsend"), self.file("ours", more));
+        [theirs, ours].map(|(program, file): (PathBuf, PathBuf)| {
+            let _ = std::fs::remove_file(self.path("log"));
+            let mut command = self.bed.command(&program);
+            let out = feed(command.arg("-C").arg(&file).args(arguments).env_remove("EM_ROOT"), input);
+            let said = String::from_utf8_lossy(&out.stdout).replace(&shown(&file), "FILE");
+            let lines: Vec<&str> = said.lines().filter(|line| !line.contains("dead.letter")).collect();
+            (lines.join("\n"), out.status.code(), self.log())
+        })
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[test]
+fn options_that_nobody_knows_end_as_with_sendmail() {
+    let Some(pair) = Pair::new() else { return };
+    for arguments in [
+        &["-Ofoo=x", "root"][..],
+        &["-O", "foo", "-OBar=1", "-bv", "root"],
+        &["-O", "Queue=x", "root"],
+        &["-O", "DeliveryMode=z", "root"],
+        &["-odz", "root"],
+        &["-oez", "root"],
+        &["-oDx", "root"],
+        &["-ONoRecipientAction=zz", "root"],
+        &["-OConnectOnlyTo=z", "root"],
+        &["-ODaemonPortOptions=Port=zz", "root"],
+        &["-OTimeout.foo=3", "root"],
+        &["-OTimeout.queuewarn=3", "-bv", "root"],
+        &["-OMaxHop=20", "-bv", "root"],
+    ] {
+        let [theirs, ours] = pair.both("", arguments, b"Subject: x\n\nbody\n");
+        assert_eq!((&ours.0, ours.1), (&theirs.0, theirs.1), "{arguments:?}");
+    }
+    for more in ["O NoSuch=1\n", "O MaxHop=20\n", "O MaxHop=20\nO NoSuch\nO DeliveryMode=z\n", "O DeliveryMode=z\n"] {
+        let [theirs, ours] = pair.both(more, &["-bv", "root"], b"");
+        assert_eq!((&ours.0, ours.1), (&theirs.0, theirs.1), "{more:?}");
+    }
+}
+
+#[test]
+fn unknown_options_are_told_of_in_sendmails_words() {
+    let old = Old::new();
+    assert_eq!(old.send(&["-Ofoo=x", "root"]), (70, "readcf: unknown option name foo\n".to_string()));
+    assert_eq!(old.run(&["-bC", "-Ofoo"], "").0, 70);
+    let (code, said) = old.run(&["-OMaxHop=20", "-bv", "root"], "");
+    let warned = "Option MaxHop used as abbreviation for MaxHopCount\nroot... deliverable: mailer local, user root\n";
+    assert_eq!((code, said.as_str()), (0, warned));
+    old.write("sendmail.cf", &(old.read("sendmail.cf") + "O NoSuch=1\n"));
+    let (code, said) = old.send(&["root"]);
+    assert!(code == 70 && said.ends_with(": readcf: unknown option name NoSuch\n"), "{code} {said}");
+    assert_eq!(old.read("log"), "");
+}
