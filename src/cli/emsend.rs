@@ -23,6 +23,7 @@ use crate::serve::Gate;
 use crate::settings::Root;
 use crate::status::Exit;
 use arguments::Arguments;
+use nix::unistd::Uid;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -60,7 +61,8 @@ Takes a message from standard input, as sendmail does.
   -v               say what is done
   -O OPTION=VALUE  the long names of the same; others have no effect
   -d[WHAT]         with -bt: trace, -d21.12 each rule tried; elsewhere without effect
-  -A -c -D -G -h -L -M -m -n -p -s -T -U -X -x: taken for compatibility, without effect
+  -m               with -C: the sender gets his copy of a list (-om)
+  -A -c -D -G -h -L -M -n -p -s -T -U -X -x: taken for compatibility, without effect
       --root DIR   one folder with etc, spool and mail below it (also EM_ROOT)
       --help       this text
       --version    the version
@@ -172,7 +174,7 @@ fn run(arguments: Arguments, gate: fn(Arc<Site>) -> Gate) -> super::Done {
     // It lasts as long as the process: to take it apart at the end would be a tenth of all the work.
     let gate: &Gate = Box::leak(Box::new(gate(site)));
     match arguments.mode {
-        Mode::Verify => verify(gate, &arguments),
+        Mode::Verify => verify(gate, &arguments, caller),
         _ if gate.site.settings.cf.is_some() => {
             old_file::told(deliver::run(&arguments, gate, caller), &arguments, gate)
         }
@@ -181,7 +183,7 @@ fn run(arguments: Arguments, gate: fn(Arc<Site>) -> Gate) -> super::Done {
 }
 
 /// -bv: where does it go, and why.
-fn verify(gate: &Gate, arguments: &Arguments) -> super::Done {
+fn verify(gate: &Gate, arguments: &Arguments, caller: Uid) -> super::Done {
     let is_old = gate.site.settings.cf.is_some();
     if is_old && arguments.recipients.is_empty() {
         say("Recipient names must be specified\n")?;
@@ -199,7 +201,8 @@ fn verify(gate: &Gate, arguments: &Arguments) -> super::Done {
     }
     let form = if arguments.question.json { Form::Json } else { Form::Words };
     if is_old && form == Form::Words {
-        return old_file::verify(gate, &addresses, &arguments.recipients, arguments.verbose);
+        let sender = deliver::sender_for(arguments, &gate.site, caller)?;
+        return old_file::verify(gate, &addresses, &arguments.recipients, sender.as_ref(), arguments.verbose);
     }
     let mut exit = Exit::Ok;
     for address in addresses {

@@ -18,6 +18,7 @@ mod include;
 mod mailboxes;
 mod mailers;
 pub mod maps;
+mod own_mailer;
 mod remembered;
 mod senders;
 mod steps;

@@ -220,6 +220,7 @@ impl SmtpService {
         };
         let told = |failure| old_file::about(&gate.site, Some(&rcpt.address), failure).reply();
         let (admitted, mut deliveries) = routed.map_err(told).inspect_err(refused)?;
+        gate.router.spare_sender(sender, &rcpt.address, &mut deliveries);
         let is_forwarded = gate.router.is_local(back.as_ref().unwrap_or(&rcpt.address).domain());
         gate.forwarding.outgoing(sender, is_forwarded, &mut deliveries, now);
         // One full mailbox among the members of a list must not stop the others: its own delivery fails later.

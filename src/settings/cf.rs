@@ -129,6 +129,8 @@ pub struct Cf {
     pub old_style_headers: bool,
     /// SingleLineFromHeader: From goes out on one line.
     pub single_line_from: bool,
+    /// MeToo=False: who sends gets no copy of what an alias brings to him.
+    pub spares_sender: bool,
     /// RrtImpliesDsn: Return-Receipt-To asks for a notification of success.
     pub receipts_imply_dsn: bool,
     /// HeloName: our name in EHLO, where it is not the host's.

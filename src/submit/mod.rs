@@ -285,6 +285,7 @@ fn route(gate: &Gate, submission: &Submission, named: &[Address], now: Timestamp
         };
         match resolved {
             Ok(mut list) => {
+                gate.router.spare_sender(submission.sender.as_ref(), original, &mut list);
                 // A program that sends for somebody else forwards: a .forward file, a filter.
                 gate.forwarding.outgoing(submission.sender.as_ref(), true, &mut list, now);
                 let made = recipients(original, granted_receipts(&gate.site, submission.notify), None, list);

@@ -80,6 +80,7 @@ fn options_that_nobody_knows_end_as_with_sendmail() {
         &["-O", "foo", "-OBar=1", "-bv", "root"],
         &["-O", "Queue=x", "root"],
         &["-O", "DeliveryMode=z", "root"],
+        &["-OEightBitMode=z", "root"],
         &["-odz", "root"],
         &["-oez", "root"],
         &["-oDx", "root"],
@@ -111,4 +112,49 @@ fn unknown_options_are_told_of_in_sendmails_words() {
     let (code, said) = old.send(&["root"]);
     assert!(code == 70 && said.ends_with(": readcf: unknown option name NoSuch\n"), "{code} {said}");
     assert_eq!(old.read("log"), "");
+}
+
+/// Who got a message, in the order of names.
+fn reached(log: &str) -> Vec<&str> {
+    let mut all: Vec<&str> =
+        log.lines().filter_map(|line| line.strip_prefix("ARGS ")?.split(' ').next_back()).collect();
+    all.sort_unstable();
+    all
+}
+
+#[test]
+fn a_sender_is_left_out_of_lists_where_the_file_says_so() {
+    let old = Old::new();
+    old.write("aliases", "list: root, daemon\nsolo: root\ndeep: man, list\nincluded: :include:DIR/members\n");
+    old.write("members", "root\nman\n");
+    for (arguments, wanted) in [
+        (&["-OMeToo=False", "list"][..], &["daemon"][..]),
+        (&["list"], &["daemon", "root"]),
+        (&["-OMeToo=False", "-m", "list"], &["daemon", "root"]),
+        (&["-OMeToo=False", "-om", "list"], &["daemon", "root"]),
+        (&["-OMeToo=False", "-fdaemon", "list"], &["root"]),
+        (&["-OMeToo=False", "-fx@far.test", "list"], &["daemon", "root"]),
+        (&["-OMeToo=False", "deep"], &["daemon", "man"]),
+        (&["-OMeToo=False", "included"], &["man"]),
+        (&["-OMeToo=False", "solo"], &["root"]),
+        (&["-OMeToo=False", "root", "list"], &["daemon", "root"]),
+    ] {
+        old.write("log", "");
+        if nix::unistd::geteuid().is_root() {
+            nix::unistd::chown(&old.path("log"), Some(nix::unistd::Uid::from_raw(1)), None).unwrap();
+        }
+        old.send(arguments);
+        assert_eq!(reached(&old.read("log")), wanted, "{arguments:?}");
+    }
+    let Some(pair) = Pair::new() else { return };
+    for arguments in [
+        &["-OMeToo=False", "-bv", "list"][..],
+        &["-OMeToo=False", "-om", "-bv", "list"],
+        &["-OMeToo=False", "-bv", "included"],
+        &["-OMeToo=False", "-bv", "solo"],
+        &["-OMeToo=False", "-bv", "-fdaemon@mail.example.com", "list"],
+    ] {
+        let [theirs, ours] = pair.both("", arguments, b"");
+        assert_eq!((&ours.0, ours.1), (&theirs.0, theirs.1), "{arguments:?}");
+    }
 }

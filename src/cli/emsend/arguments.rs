@@ -80,11 +80,11 @@ pub(super) struct Arguments {
 }
 
 /// Flags that take no value and change nothing here.
-const IGNORED: &str = "cGmnsTUx";
+const IGNORED: &str = "cGnsTUx";
 /// Flags with a value that change nothing here.
 const IGNORED_WITH_VALUE: &str = "ADhLMpX";
 /// Flags that do something, for the suggestion of a right spelling.
-const OBEYED: &str = "bBCdeFfiINOoqrRtvV";
+const OBEYED: &str = "bBCdeFfiImNOoqrRtvV";
 
 /// Longest envelope id, in octets (RFC 3461 §4.4).
 const ENVID_LIMIT: usize = 100;
@@ -208,6 +208,8 @@ fn short_flags(arguments: &mut Arguments, flags: &str, words: &mut impl Iterator
             't' => arguments.from_header = true,
             'i' => arguments.dot_ends = Some(false),
             'v' => arguments.verbose = true,
+            // MeToo, as -om.
+            'm' => arguments.options.push("m".to_string()),
             'f' | 'r' => {
                 if arguments.sender.replace(value()?).is_some() {
                     return Err(format!("-{flag}: more than one sender"));

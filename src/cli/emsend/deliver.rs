@@ -5,6 +5,7 @@ use super::old_file::{self, Modes};
 use super::{Ended, recipients_of};
 use crate::addr::{Address, AddressError, Mailbox, parse_list, parse_path};
 use crate::clock::Timestamp;
+use crate::config::Site;
 use crate::serve::Gate;
 use crate::settings::{DeliveryMode, ErrorMode, Root};
 use crate::spool::Id;
@@ -88,14 +89,9 @@ pub(in crate::cli) fn may_write_queue(root: &Root) -> bool {
 fn submission(arguments: &Arguments, modes: &Modes, gate: &Gate, caller: Uid) -> Result<Submission, Ended> {
     let site = &*gate.site;
     let user = User::from_uid(caller).ok().flatten();
-    let login = user.as_ref().map_or_else(|| format!("uid{caller}"), |u| u.name.clone());
-    let domain = site.default_domain();
-    let own = Address::new(&login, &domain).map_err(|e| Ended::new(Exit::NoUser, format!("{login}: {e}")))?;
-    let sender = match arguments.sender.as_deref() {
-        None => Some(own.clone()),
-        Some("" | "<>") => None,
-        Some(text) => Some(sender_of(text, &domain).map_err(|e| Ended::new(Exit::Usage, format!("-f {text}: {e}")))?),
-    };
+    let login = login_of(user.as_ref(), caller);
+    let own = own_address(&login, site)?;
+    let sender = sender(arguments, site, &own)?;
     let is_trusted = match &site.settings.cf {
         Some(cf) => !cf.is_private("authwarnings") || caller.is_root() || gate.router.is_trusted_user(&login),
         None => TRUSTED.contains(&login.as_str()) || site.root.dir.is_some(),
@@ -122,6 +118,29 @@ fn submission(arguments: &Arguments, modes: &Modes, gate: &Gate, caller: Uid) ->
         eight_bit: arguments.eight_bit,
         sender,
     })
+}
+
+fn login_of(user: Option<&User>, caller: Uid) -> String {
+    user.map_or_else(|| format!("uid{caller}"), |u| u.name.clone())
+}
+
+fn own_address(login: &str, site: &Site) -> Result<Address, Ended> {
+    Address::new(login, &site.default_domain()).map_err(|e| Ended::new(Exit::NoUser, format!("{login}: {e}")))
+}
+
+fn sender(arguments: &Arguments, site: &Site, own: &Address) -> Result<Option<Address>, Ended> {
+    let of = |text: &str| sender_of(text, &site.default_domain());
+    Ok(match arguments.sender.as_deref() {
+        None => Some(own.clone()),
+        Some("" | "<>") => None,
+        Some(text) => Some(of(text).map_err(|e| Ended::new(Exit::Usage, format!("-f {text}: {e}")))?),
+    })
+}
+
+/// Who sends: -f, or the caller.
+pub(super) fn sender_for(arguments: &Arguments, site: &Site, caller: Uid) -> Result<Option<Address>, Ended> {
+    let user = User::from_uid(caller).ok().flatten();
+    sender(arguments, site, &own_address(&login_of(user.as_ref(), caller), site)?)
 }
 
 /// The address of -f, with or without brackets and a name.

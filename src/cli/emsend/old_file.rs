@@ -137,8 +137,14 @@ fn address_of(gate: &Gate, address: &Address) -> String {
 }
 
 /// -bv: what can't be delivered first, as it is found, then a line for each delivery, by hosts. Of a list the last member comes first.
-/// `typed` is how addresses were written.
-pub(super) fn verify(gate: &Gate, addresses: &[Address], typed: &[String], verbose: bool) -> Done {
+/// `typed` is how addresses were written, `sender` who asks.
+pub(super) fn verify(
+    gate: &Gate,
+    addresses: &[Address],
+    typed: &[String],
+    sender: Option<&Address>,
+    verbose: bool,
+) -> Done {
     let mut exit = Exit::Ok;
     let (mut lines, mut seen): (Vec<(String, String)>, HashSet<String>) = Default::default();
     for address in addresses {
@@ -153,7 +159,8 @@ pub(super) fn verify(gate: &Gate, addresses: &[Address], typed: &[String], verbo
             steps.iter().try_for_each(|step| say(&format!("    {step}\n")))?;
         }
         match found {
-            Ok(deliveries) => {
+            Ok(mut deliveries) => {
+                gate.router.spare_sender(sender, address, &mut deliveries);
                 let is_alias = steps.iter().any(|step| step.decider == Decider::Alias);
                 for delivery in deliveries.iter().rev() {
                     if delivery.mailer == Mailer::Error {

@@ -101,6 +101,7 @@ const ROWS: &[(&str, Row)] = &[
     ("OldStyleHeaders", Acts(|t, v| { t.cf.old_style_headers = boolean(v); Ok(()) })),
     ("SingleLineFromHeader", Acts(|t, v| { t.cf.single_line_from = boolean(v); Ok(()) })),
     ("RrtImpliesDsn", Acts(|t, v| { t.cf.receipts_imply_dsn = boolean(v); Ok(()) })),
+    ("MeToo", Acts(|t, v| { t.cf.spares_sender = is_no(v); Ok(()) })),
     ("HeloName", Acts(|t, v| { t.cf.helo_name = v.to_string(); Ok(()) })),
     ("ConnectOnlyTo", Acts(|t, v| {
         t.cf.connect_only_to = Some(v.trim_matches(['[', ']']).parse().map_err(|_| format!("readcf: option ConnectOnlyTo: invalid IP address {v}"))?);
@@ -125,7 +126,6 @@ const ROWS: &[(&str, Row)] = &[
     ("CheckAliases", Only(is_no, "the members of aliases are looked at when mail comes for them")),
     ("AliasWait", Idle("aliases are read from their text: there is no database to be waited for")),
     ("MaxMimeHeaderLength", Only(|v| number(v) == 0, "fields of MIME are passed on in full length")),
-    ("MeToo", Only(boolean, "a sender who is on a list gets the list's mail")),
     ("SaveFromLine", Only(is_no, "the separator of a mailbox is no part of a message")),
     ("DontPruneRoutes", Only(is_no, "source routes are dropped (RFC 5321 §4.1.1.3)")),
     ("MaxQueueRunSize", Only(|v| number(v) == 0, "a run looks at the whole queue")),
