@@ -69,7 +69,7 @@ impl Reply {
         Reply { code, enhanced: self.enhanced.map(soften), lines: self.lines.clone() }
     }
 
-    /// Appends the wire form (RFC 5321 §4.2.1); control characters in the text become blanks.
+    /// Appends the wire form (RFC 5321 §4.2.1); control characters in the text, but for tabs, become blanks.
     pub fn print(&self, wire: &mut Vec<u8>) {
         for (i, line) in self.lines.iter().enumerate() {
             let separator = if i + 1 == self.lines.len() { ' ' } else { '-' };
@@ -77,7 +77,7 @@ impl Reply {
             if let Some(enhanced) = self.enhanced {
                 wire.extend_from_slice(format!("{enhanced} ").as_bytes());
             }
-            wire.extend(line.bytes().map(|b| if b < b' ' || b == 0x7f { b' ' } else { b }));
+            wire.extend(line.bytes().map(|b| if b.is_ascii_control() && b != b'\t' { b' ' } else { b }));
             wire.extend_from_slice(b"\r\n");
         }
     }

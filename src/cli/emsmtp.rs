@@ -5,8 +5,10 @@ use super::{Ended, RootOption, server};
 use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::drive::{Conn, TlsSource, peer_of_stdin, run_stdio, stdin_is_network};
+use crate::fsx;
 use crate::policy::{Connections, plaintext_allowed};
-use crate::proto::smtp::{Config, Context, Extensions, Kind, Limits, Manners, Names, SmtpSession};
+use crate::proto::smtp::{Config, Context, Extensions, Help, Kind, Limits, Manners, Names, SmtpSession};
+use crate::rules::dollars::translate;
 use crate::sasl::Mechanism;
 use crate::serve::{Gate, LoginDesk, SmtpDesk, SmtpService};
 use crate::settings::{Cf, Root};
@@ -14,6 +16,9 @@ use crate::status::Exit;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Largest file of texts for HELP, in octets.
+const HELP_LIMIT: u64 = 1 << 20;
 
 const SERVICES: [&str; 5] = ["smtp", "submission", "submissions", "lmtp", "odmr"];
 
@@ -92,6 +97,7 @@ impl House {
         let smtp = &site.settings.smtp;
         let connections = Connections::new(smtp.connections, smtp.connections_per_client);
         let mechanisms = site.mechanisms();
+        let help = site.settings.cf.as_ref().and_then(|cf| help(cf, &gate));
         let make = |name: &'static str| {
             let kind = match name {
                 "smtp" => Kind::Smtp,
@@ -100,7 +106,8 @@ impl House {
                 _ => Kind::Submission,
             };
             let mechanisms = if kind == Kind::Lmtp { Vec::new() } else { mechanisms.clone() };
-            let config = config(&site, kind, mechanisms, tls.is_some() && kind != Kind::Lmtp);
+            let mut config = config(&site, kind, mechanisms, tls.is_some() && kind != Kind::Lmtp);
+            config.manners.help = help.clone();
             let (logins, connections) = (logins.clone(), connections.clone());
             let desk = SmtpDesk { gate: gate.clone(), logins, connections, kind, is_local };
             (name, Arc::new(config), Arc::new(desk))
@@ -140,6 +147,23 @@ impl House {
     }
 }
 
+/// The texts of HELP, where a sendmail.cf names a file with them.
+fn help(cf: &Cf, gate: &Gate) -> Option<Help> {
+    const PROGRAM: &str = concat!("ExpressMail ", env!("CARGO_PKG_VERSION"));
+    if cf.help_file.as_os_str().is_empty() {
+        return None;
+    }
+    let Ok(text) = fsx::read(&cf.help_file, HELP_LIMIT) else { return Some(Help::missing(PROGRAM)) };
+    let now = Timestamp::now();
+    // Tabs are columns.
+    let expanded = |text: &str| {
+        let columns =
+            text.split('\t').map(|column| gate.router.expanded(&translate(column.as_bytes(), false).text, now));
+        columns.collect::<Vec<_>>().join("\t")
+    };
+    Some(Help::read(&String::from_utf8_lossy(&text), PROGRAM, &expanded))
+}
+
 /// What a sendmail.cf wants to be done otherwise.
 fn manners(cf: &Cf) -> Manners {
     Manners {
@@ -152,6 +176,8 @@ fn manners(cf: &Cf) -> Manners {
         hides_dsn: !cf.gives_receipts(),
         softens: cf.soft_bounce,
         bad_recipients: cf.bad_recipients,
+        slow_recipients: cf.slow_recipients,
+        help: None,
     }
 }
 

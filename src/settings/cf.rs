@@ -143,6 +143,10 @@ pub struct Cf {
     pub any_helo: bool,
     /// BadRcptShutdown: after so many unknown recipients a client is sent away; 0 for no limit.
     pub bad_recipients: u32,
+    /// BadRcptThrottle: after so many unknown recipients of a message each RCPT takes a second; 0 for never.
+    pub slow_recipients: u32,
+    /// HelpFile: the texts of HELP; empty for our own.
+    pub help_file: PathBuf,
     /// RejectNUL: no message with octets of value 0.
     pub rejects_nul: bool,
     /// MinFreeBlocks: with fewer left in the queue's file system nothing is taken.

@@ -158,3 +158,53 @@ fn a_sender_is_left_out_of_lists_where_the_file_says_so() {
         assert_eq!((&ours.0, ours.1), (&theirs.0, theirs.1), "{arguments:?}");
     }
 }
+
+const HELP: &str = "#vers\t2\ncpyr\tnobody's\nsmtp\tThis is $j, $$1\nsmtp\t\tHELO\tEHLO\nhelp\tHELP [ <topic> ]\nhelp\t    about help.\n\
+                    -bt\tof tests\nnoop\tNOOP\n";
+
+#[test]
+fn help_is_that_of_the_file() {
+    let asked = b"HELP\r\nHELP noop\r\nhelp NO\r\nHELP help\r\nHELP foo\r\nHELP -bt\r\nHELP noop x\r\nQUIT\r\n";
+    let old = Old::new();
+    old.write("sendmail.cf", &(old.read("sendmail.cf") + "O HelpFile=DIR/help\n"));
+    let (_, said) = old.run(&["-bs"], "HELP noop\r\nQUIT\r\n");
+    assert!(said.contains("\n502 5.3.0 ExpressMail ") && said.contains(" -- HELP not implemented\r\n"), "{said}");
+    old.write("help", HELP);
+    let (_, said) = old.run(&["-bs"], std::str::from_utf8(asked).unwrap());
+    let shown = "214-2.0.0 This is mail.example.test, $1\r\n214-2.0.0 \tHELO\tEHLO\r\n214 2.0.0 End of HELP info\r\n\
+                 214-2.0.0 NOOP\r\n214 2.0.0 End of HELP info\r\n";
+    assert!(said.contains(shown), "{said}");
+    let Some(pair) = Pair::new() else { return };
+    for text in [HELP, HELP.strip_prefix("#vers\t2\n").unwrap()] {
+        pair.write("help", text);
+        let more = format!("O HelpFile={}\n", shown_of(&pair, "help"));
+        let [theirs, ours] = pair.both(&more, &["-bs"], asked).map(|(said, ..)| {
+            let lines = said.lines().filter(|line| line.starts_with("214") || line.starts_with("504"));
+            // Each names itself.
+            lines.filter(|line| !line.contains(" version ")).collect::<Vec<_>>().join("\n")
+        });
+        assert_eq!(ours, theirs, "{text}");
+    }
+}
+
+fn shown_of(pair: &Pair, name: &str) -> String {
+    shown(&pair.path(name))
+}
+
+#[test]
+fn a_client_that_guesses_is_slowed_down() {
+    let old = Old::new();
+    let rcpts =
+        "RCPT TO:<n1@mail.example.test>\r\nRCPT TO:<n2@mail.example.test>\r\nRCPT TO:<root@mail.example.test>\r\n";
+    let dialogue = format!("EHLO x\r\nMAIL FROM:<me@here.test>\r\n{rcpts}RSET\r\nQUIT\r\n");
+    let taken = |option: &str| {
+        let begun = std::time::Instant::now();
+        let (_, said) = old.run(&["-bs", option], &dialogue);
+        assert_eq!(said.matches("\n550 5.1.1 ").count(), 2, "{said}");
+        assert!(said.contains("\n250 2.1.5 <root@mail.example.test>... Recipient ok\r\n"), "{said}");
+        begun.elapsed()
+    };
+    let second = std::time::Duration::from_secs(1);
+    assert!(taken("-OBadRcptThrottle=1") >= 2 * second);
+    assert!(taken("-OBadRcptThrottle=2") >= second);
+}

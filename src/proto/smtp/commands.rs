@@ -8,6 +8,10 @@ use super::turn;
 use crate::addr::Address;
 use crate::proto::digits;
 use crate::status::{Enhanced, Reply};
+use std::time::Duration;
+
+/// What a RCPT takes longer for a client that guesses (BadRcptThrottle).
+const RECIPIENT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What may stand behind a verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,25 +182,40 @@ impl SmtpSession {
 
     /// `verdict` has the reply where it is not the usual one.
     pub(super) fn rcpt_answered(&mut self, address: Address, verdict: Result<Option<Reply>, Reply>) {
+        let least = self.config.manners.slow_recipients;
+        let is_slow = least > 0 && self.txn.as_ref().is_some_and(|txn| txn.refused >= least);
         match (verdict, &mut self.txn) {
             (Ok(reply), Some(txn)) => {
                 txn.accepted.push(address);
                 // Counted by the limit on recipients.
                 self.commands = self.commands.saturating_sub(1);
-                self.reply(&reply.unwrap_or_else(|| Reply::new(250, Enhanced(2, 1, 5), "Recipient ok")));
+                let reply = reply.unwrap_or_else(|| Reply::new(250, Enhanced(2, 1, 5), "Recipient ok"));
+                match is_slow {
+                    true => self.penalty = Some((self.now + RECIPIENT_PAUSE, reply)),
+                    false => self.reply(&reply),
+                }
             }
             (Ok(_), None) => self.refuse_with(503, (5, 5, 1), "MAIL first"),
             // Our own trouble is no error of the client's.
             (Err(reply), _) if !reply.is_permanent() => self.reply(&reply),
-            (Err(reply), _) => self.refuse_recipient(&reply),
+            (Err(reply), _) => self.refuse_recipient(&reply, is_slow),
         }
     }
 
     /// A client that guesses names is sent away sooner than one that makes mistakes, where a file says so.
-    fn refuse_recipient(&mut self, reply: &Reply) {
+    fn refuse_recipient(&mut self, reply: &Reply, is_slow: bool) {
         let most = self.config.manners.bad_recipients;
         self.bad_recipients += 1;
-        if most == 0 || self.bad_recipients <= most {
+        if let Some(txn) = &mut self.txn {
+            txn.refused += 1;
+        }
+        let is_allowed = most == 0 || self.bad_recipients <= most;
+        if is_slow && is_allowed && self.errors + 1 < self.config.limits.errors {
+            self.errors += 1;
+            self.penalty = Some((self.now + RECIPIENT_PAUSE, reply.clone()));
+            return;
+        }
+        if is_allowed {
             return self.refuse(reply);
         }
         let text = format!("{} Too many bad recipients; closing connection", self.config.host);
@@ -243,7 +262,11 @@ impl SmtpSession {
         self.close();
     }
 
-    fn help(&mut self, _argument: &str) {
+    fn help(&mut self, argument: &str) {
+        if let Some(help) = &self.config.manners.help {
+            let reply = help.reply(argument);
+            return self.reply(&reply);
+        }
         let is_odmr = self.config.kind == Kind::Odmr;
         let is_shown = |v: &&str| if is_odmr { turn::VERBS.contains(v) } else { !matches!(*v, "XCLIENT" | "ATRN") };
         let verbs: Vec<&str> = ROWS.iter().map(|row| row.verb).filter(is_shown).collect();

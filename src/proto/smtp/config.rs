@@ -1,5 +1,6 @@
 //! What a session is told: what its port is for, the limits, and what differs between two connections.
 
+use super::help::Help;
 use crate::clock::Timestamp;
 use crate::sasl::Mechanism;
 use crate::settings::Network;
@@ -82,6 +83,10 @@ pub struct Manners {
     pub softens: bool,
     /// So many refused recipients, and the client is sent away (BadRcptShutdown); 0 for no limit.
     pub bad_recipients: u32,
+    /// So many refused recipients in a transaction, and each RCPT takes a second (BadRcptThrottle); 0 for never.
+    pub slow_recipients: u32,
+    /// The texts of HELP (HelpFile); `None` for our own.
+    pub help: Option<Help>,
 }
 
 /// What is fixed for all sessions of a port.

@@ -6,6 +6,7 @@ mod body;
 mod commands;
 mod config;
 mod hello;
+mod help;
 mod params;
 pub mod reply;
 mod requests;
@@ -14,6 +15,7 @@ mod turn;
 
 pub use ask::{Answer, Ask, Begin};
 pub use config::{Config, Context, Extensions, Kind, Limits, Manners, Names};
+pub use help::Help;
 pub use params::{Mail, Rcpt};
 pub use server::SmtpSession;
 pub use turn::{Said, Then};

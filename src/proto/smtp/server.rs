@@ -37,6 +37,8 @@ const PIECE: usize = 64 << 10;
 pub(super) struct Txn {
     pub(super) smtputf8: bool,
     pub(super) accepted: Vec<Address>,
+    /// Recipients that were refused.
+    pub(super) refused: u32,
     /// Open was asked and granted: the service holds a draft.
     pub(super) is_open: bool,
     /// The text is refused; its rest is read and dropped.
@@ -47,7 +49,7 @@ pub(super) struct Txn {
 
 impl Txn {
     pub(super) fn new(smtputf8: bool, failed: Option<Reply>) -> Txn {
-        Txn { smtputf8, accepted: Vec::new(), is_open: false, failed, pace: None }
+        Txn { smtputf8, accepted: Vec::new(), refused: 0, is_open: false, failed, pace: None }
     }
 }
 

@@ -415,3 +415,43 @@ fn a_front_ends_certificate_is_not_its_clients() {
     assert!(said(b"EHLO c\r\n").contains("AUTH PLAIN"));
     assert!(said(b"AUTH EXTERNAL =\r\n").starts_with("504"));
 }
+
+#[test]
+fn a_client_that_guesses_waits_for_its_replies() {
+    let start = Instant::now();
+    let mut config = config(Kind::Smtp);
+    config.manners.slow_recipients = 1;
+    let mut session = SmtpSession::new(Arc::new(config), Context::default(), start);
+    // The replies to a line at a time; a recipient called bad is none.
+    let said = |session: &mut SmtpSession, now, line: &str| {
+        session.input(now, line.as_bytes());
+        let mut said = String::new();
+        loop {
+            match session.next() {
+                Step::Ask(Ask::Recipient(rcpt)) if rcpt.address.local() == "bad" => {
+                    session.answer(now, Answer::Verdict(Err(Reply::new(550, Enhanced(5, 1, 1), "unknown"))));
+                }
+                Step::Ask(_) => session.answer(now, Answer::Verdict(Ok(()))),
+                Step::Send(out) => said.push_str(&String::from_utf8_lossy(&out)),
+                _ => return said,
+            }
+        }
+    };
+    let (bad, good) = ("RCPT TO:<bad@a.test>\r\n", "RCPT TO:<alice@a.test>\r\n");
+    for line in ["", "EHLO c\r\n", "MAIL FROM:<>\r\n"] {
+        said(&mut session, start, line);
+    }
+    assert!(said(&mut session, start, bad).starts_with("550 "), "the first is free");
+    for (line, reply) in [(bad, "550 "), (good, "250 ")] {
+        assert_eq!(said(&mut session, start, line), "");
+        let later = start + Duration::from_secs(1);
+        assert_eq!(session.deadline(), Some(later));
+        // What comes meanwhile waits.
+        assert_eq!(session.input(start, b"NOOP\r\n"), 0);
+        session.timeout(later);
+        assert!(said(&mut session, start, "").starts_with(reply));
+    }
+    said(&mut session, start, "RSET\r\n");
+    said(&mut session, start, "MAIL FROM:<>\r\n");
+    assert!(said(&mut session, start, bad).starts_with("550 "), "each message counts anew");
+}
