@@ -4,6 +4,7 @@
 //! that can't be delivered is shown to the postmaster once, and a report to the postmaster that fails goes to spool/bad.
 //! Trust: replies of other hosts are hostile text; control characters are taken out before they are quoted.
 
+mod old_file;
 mod text;
 
 use crate::addr::Address;
@@ -67,8 +68,11 @@ pub fn send(gate: &Gate, claim: &Claim, report: &Report, now: Timestamp) -> io::
     let Ok(postmaster) = postmaster(gate) else { return Ok(()) };
     let is_only_success =
         report.numbers.iter().all(|n| claim.progress().states[*n].last.as_ref().is_some_and(|o| o.enhanced.0 == 2));
+    let mut others = if is_only_success { Vec::new() } else { old_file::others(gate, claim, report)? };
     let to = match sender {
         Some(sender) => sender.clone(),
+        // Whoever is named there is told before the postmaster is.
+        None if !others.is_empty() => others.remove(0),
         None if report.kind != Kind::Settled || is_only_success => return Ok(()),
         // A report could not be delivered: the postmaster is told, and nobody when it was meant for him.
         None if claim.envelope().recipients.iter().any(|r| r.original.to_key() == postmaster) => {
@@ -77,13 +81,14 @@ pub fn send(gate: &Gate, claim: &Claim, report: &Report, now: Timestamp) -> io::
                 .field("reason", "a report to the postmaster failed")
                 .error()
                 .write();
-            return keep(gate, claim);
+            return keep(gate, claim, now);
         }
         None => {
             log::event("double-bounce").id(claim.id()).field("to", &postmaster).error().write();
             postmaster.clone()
         }
     };
+    others.retain(|other| *other != to);
     let id = Id::new(now);
     let text = text::print(gate, claim, report, &to, &id, now)?;
     let attempts = [Some(to.clone()), Some(postmaster).filter(|p| *p != to)];
@@ -96,7 +101,8 @@ pub fn send(gate: &Gate, claim: &Claim, report: &Report, now: Timestamp) -> io::
                     .field("about", claim.id())
                     .field("late", report.kind != Kind::Settled)
                     .write();
-                copy(gate, claim, report, &text, now);
+                old_file::copy(gate, claim, report, &text, now);
+                old_file::tell_others(gate, claim, report, &others, now);
                 return Ok(());
             }
             // For ever is too long: in the end the postmaster is told instead, or the text is kept.
@@ -113,7 +119,8 @@ pub fn send(gate: &Gate, claim: &Claim, report: &Report, now: Timestamp) -> io::
             }
         }
     }
-    keep(gate, claim)
+    old_file::tell_others(gate, claim, report, &others, now);
+    keep(gate, claim, now)
 }
 
 /// Who is told of reports that nobody takes: the postmaster, or whom a sendmail.cf names (DoubleBounceAddress).
@@ -123,24 +130,6 @@ fn postmaster(gate: &Gate) -> Result<Address, crate::addr::AddressError> {
     Address::parse_loose(named.unwrap_or("postmaster"), &domain)
 }
 
-/// Shows a sendmail.cf's PostmasterCopy what was returned. A copy that fails is no reason to tell the sender again.
-fn copy(gate: &Gate, claim: &Claim, report: &Report, text: &[u8], now: Timestamp) {
-    let named = gate.site.settings.cf.as_ref().map(|cf| cf.postmaster_copy.as_str()).filter(|name| !name.is_empty());
-    let Some(name) = named.filter(|_| report.kind == Kind::Settled) else { return };
-    let sent = match Address::parse_loose(name, &gate.site.default_domain()) {
-        Ok(to) => {
-            let id = Id::new(now);
-            let handling = claim.envelope().handling.of_report();
-            let message = OwnMessage { id: &id, to: &to, text, notify: Notify::NEVER, handling };
-            gate.send_own(message, now).map_err(|failure| failure.to_string())
-        }
-        Err(wrong) => Err(wrong.to_string()),
-    };
-    if let Err(reason) = sent {
-        log::event("report-refused").field("to", name).field("about", claim.id()).field("reason", reason).write();
-    }
-}
-
 /// True when the message is twice as old as one may become.
 fn is_overdue(gate: &Gate, claim: &Claim, now: Timestamp) -> bool {
     let born = crate::queue::born(claim.envelope(), claim.progress());
@@ -148,7 +137,10 @@ fn is_overdue(gate: &Gate, claim: &Claim, now: Timestamp) -> bool {
 }
 
 /// Keeps the text of a message that nobody can be told about.
-fn keep(gate: &Gate, claim: &Claim) -> io::Result<()> {
+fn keep(gate: &Gate, claim: &Claim, now: Timestamp) -> io::Result<()> {
+    if old_file::drop_letter(gate, claim, now)? {
+        return Ok(());
+    }
     let path = gate.site.root.spool.join("bad").join(format!("{}.msg", claim.id()));
     let mut text = Vec::new();
     claim.message()?.read_to_end(&mut text)?;

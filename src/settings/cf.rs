@@ -107,6 +107,10 @@ pub struct Cf {
     pub error_header: String,
     /// DoubleBounceAddress.
     pub double_bounce: String,
+    /// UseErrorsTo: whom Errors-To names is told of failures, too.
+    pub uses_errors_to: bool,
+    /// DeadLetterDrop: the mailbox of what nobody can be told about; empty for none.
+    pub dead_letters: PathBuf,
     /// PostmasterCopy.
     pub postmaster_copy: String,
     /// DefaultUser, as written.

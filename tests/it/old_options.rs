@@ -208,3 +208,35 @@ fn a_client_that_guesses_is_slowed_down() {
     assert!(taken("-OBadRcptThrottle=1") >= 2 * second);
     assert!(taken("-OBadRcptThrottle=2") >= second);
 }
+
+#[test]
+fn whom_a_message_names_is_told_of_its_failure_too() {
+    let text = "Errors-To: man\nSubject: x\n\nbody\n";
+    for (option, sender, told) in [
+        ("-OUseErrorsTo=False", "root", &["games", "root"][..]),
+        ("-OUseErrorsTo=True", "root", &["games", "man", "root"]),
+        ("-OUseErrorsTo=True", "<>", &["games", "man"]),
+    ] {
+        let old = Old::new();
+        assert_eq!(old.run(&[option, "-oem", "-f", sender, "games"], text).0, 67);
+        old.run(&["-q"], "");
+        assert_eq!((reached(&old.read("log")), old.queued()), (told.to_vec(), 0), "{option} {sender}");
+    }
+}
+
+#[test]
+fn what_nobody_can_be_told_of_is_kept_in_the_files_mailbox() {
+    let old = Old::new();
+    let drop = format!("-ODeadLetterDrop={}", shown(&old.path("dead")));
+    let options = ["-ODoubleBounceAddress=games", &drop];
+    let run = |more: &[&str]| {
+        let arguments: Vec<&str> = options.into_iter().chain(more.iter().copied()).collect();
+        old.run(&arguments, "Subject: lost\n\nbody\nFrom here\n")
+    };
+    assert_eq!(run(&["-oem", "-f", "<>", "games"]).0, 67);
+    run(&["-q"]);
+    let dead = old.read("dead");
+    assert!(dead.starts_with("From MAILER-DAEMON ") && dead.contains("Subject: lost\n"), "{dead}");
+    assert!(!dead.contains("\nFrom here\n"), "{dead}");
+    assert_eq!((old.queued(), std::fs::read_dir(old.path("q/bad")).unwrap().count()), (0, 0));
+}
