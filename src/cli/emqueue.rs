@@ -308,7 +308,11 @@ fn run_for_sendmail(root: &Root, selection: Selection, every: Option<Duration>) 
     let site = Arc::new(super::site("emqueue", root)?);
     as_sendmail::may_run_queue(&site)?;
     loop {
-        let done = attempt(&site, selection.is_empty(), |spool| Ok(selection.find(spool)?));
+        let is_routine = selection.is_empty();
+        let done = attempt(&site, is_routine, |spool| {
+            let found = selection.find(spool)?;
+            Ok(if is_routine { as_sendmail::in_a_run(&site, spool, found, Timestamp::now()) } else { found })
+        });
         // To sendmail a message that waits on is no failure.
         let Some(span) = every else {
             return if site.settings.cf.is_some() { done.map(|_| Exit::Ok) } else { done };

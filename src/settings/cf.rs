@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A sendmail.cf in the place of em.toml, and what a command line says above it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,6 +156,10 @@ pub struct Cf {
     pub rejects_nul: bool,
     /// MinFreeBlocks: with fewer left in the queue's file system nothing is taken.
     pub least_free_blocks: u64,
+    /// MinQueueAge: a run of the queue leaves alone what was tried within this time.
+    pub least_age: Duration,
+    /// MaxQueueRunSize: so many messages are looked at in a run, the oldest first; 0 for all.
+    pub run_size: usize,
     /// PidFile: where the daemon writes its process and how it is started again; empty for nowhere.
     pub pid_file: PathBuf,
     /// What sendmail warns of when it reads the file, as it says it.

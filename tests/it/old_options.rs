@@ -210,6 +210,26 @@ fn a_client_that_guesses_is_slowed_down() {
 }
 
 #[test]
+fn a_run_of_the_queue_is_as_large_and_as_patient_as_the_file_says() {
+    let old = Old::new();
+    for _ in 0..3 {
+        assert_eq!(old.send(&["-odq", "bin"]), (0, String::new()));
+    }
+    old.run(&["-q", "-OMaxQueueRunSize=2"], "");
+    assert_eq!((reached(&old.read("log")).len(), old.queued()), (2, 3));
+    // Those two are left alone now, unless somebody asks for them.
+    old.run(&["-q", "-OMinQueueAge=1h"], "");
+    assert_eq!(reached(&old.read("log")).len(), 3);
+    old.run(&["-q", "-OMinQueueAge=1h"], "");
+    assert_eq!(reached(&old.read("log")).len(), 3);
+    old.run(&["-qRbin", "-OMinQueueAge=1h"], "");
+    assert_eq!(reached(&old.read("log")).len(), 6);
+    let invalid = (70, "Invalid queue sort order \"x\"\n".to_string());
+    assert_eq!(old.run(&["-OQueueSortOrder=x", "-bv", "root"], ""), invalid);
+    assert_eq!(old.run(&["-OQueueSortOrder=Host", "-bv", "root"], "").0, 0);
+}
+
+#[test]
 fn whom_a_message_names_is_told_of_its_failure_too() {
     let text = "Errors-To: man\nSubject: x\n\nbody\n";
     for (option, sender, told) in [

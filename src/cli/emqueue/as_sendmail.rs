@@ -7,13 +7,14 @@ use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::deliver::{Sysexit, append_file};
 use crate::envelope::Recipient;
-use crate::spool::{Id, Outcome};
+use crate::spool::{Id, Outcome, Progress, Spool};
 use crate::status::Exit;
 use nix::unistd::{getgid, getgroups, getuid};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Tries these messages; the exit code is that of the first permanent failure.
 pub(super) fn run(site: &Arc<Site>, ids: &[Id], prints_all: bool) -> Done {
@@ -51,6 +52,27 @@ pub(super) fn run(site: &Arc<Site>, ids: &[Id], prints_all: bool) -> Done {
     }
     let exit = *exit.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(exit)
+}
+
+/// What a run of the queue that nobody has narrowed looks at: what was tried too short a time ago is left alone (MinQueueAge), and so is
+/// what is too much (MaxQueueRunSize).
+pub(super) fn in_a_run(site: &Site, spool: &Spool, mut ids: Vec<Id>, now: Timestamp) -> Vec<Id> {
+    let Some(cf) = &site.settings.cf else { return ids };
+    if !cf.least_age.is_zero() {
+        let is_young =
+            |id: &Id| spool.peek(id).is_ok_and(|found| found.is_some_and(|(_, p)| tried(&p, now, cf.least_age)));
+        ids.retain(|id| !is_young(id));
+    }
+    if cf.run_size > 0 {
+        ids.truncate(cf.run_size);
+    }
+    ids
+}
+
+/// True when a message was tried within this time.
+fn tried(progress: &Progress, now: Timestamp, span: Duration) -> bool {
+    let last = progress.states.iter().filter(|state| state.last.is_some()).map(|state| state.when).max();
+    progress.attempts > 0 && last.is_some_and(|last| now.since(last) < span)
 }
 
 /// restrictmailq: the queue is shown to its owner and its group alone.

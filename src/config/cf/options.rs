@@ -35,7 +35,7 @@ enum Row {
 use Row::{Acts, Anyway, Idle, Only, Rules as OfRules};
 
 const LOAD: &str = "the load is not asked for: deliveries are limited in number";
-const ORDER: &str = "the queue has its own order: the oldest first";
+const ORDER: &str = "the queue has its own order: destinations and senders take turns, the oldest message first";
 const MODES: &str = "files of the queue are the owner's alone";
 const CACHE: &str = "connections are kept by the queue's own rule";
 const SASL: &str = "SMTP AUTH needs accounts of em-users(5)";
@@ -78,7 +78,12 @@ const ROWS: &[(&str, Row)] = &[
         t.settings.smtp.connections = u32::try_from(or_no_limit(number(v))).unwrap_or(u32::MAX);
         Ok(())
     })),
-    ("MinQueueAge", Acts(|t, v| { t.settings.queue.retry = span(v, 'm').max(t.settings.queue.retry); Ok(()) })),
+    ("MinQueueAge", Acts(|t, v| {
+        t.cf.least_age = span(v, 'm');
+        t.settings.queue.retry = t.cf.least_age.max(t.settings.queue.retry);
+        Ok(())
+    })),
+    ("MaxQueueRunSize", Acts(|t, v| { t.cf.run_size = usize::try_from(number(v)).unwrap_or(usize::MAX); Ok(()) })),
     ("QueueTimeout", Acts(|t, v| { queue_timeout(t, v); Ok(()) })),
     ("FallbackMXhost", Acts(|t, v| { t.settings.relay.fallback = v.to_string(); Ok(()) })),
     ("FallbackSmartHost", Acts(|t, v| { t.settings.relay.fallback = v.to_string(); Ok(()) })),
@@ -131,7 +136,6 @@ const ROWS: &[(&str, Row)] = &[
     ("MaxMimeHeaderLength", Only(|v| number(v) == 0, "fields of MIME are passed on in full length")),
     ("SaveFromLine", Only(is_no, "the separator of a mailbox is no part of a message")),
     ("DontPruneRoutes", Only(is_no, "source routes are dropped (RFC 5321 §4.1.1.3)")),
-    ("MaxQueueRunSize", Only(|v| number(v) == 0, "a run looks at the whole queue")),
     ("DontProbeInterfaces", Idle("the addresses of this machine's interfaces are ours in any case")),
     ("SevenBitInput", Only(is_no, "bytes come in as they are")),
     ("CheckpointInterval", Idle("each outcome is written down at once")),
@@ -140,7 +144,6 @@ const ROWS: &[(&str, Row)] = &[
     ("ConnectionCacheSize", Idle(CACHE)), ("ConnectionCacheTimeout", Idle(CACHE)),
     ("SingleThreadDelivery", Only(is_no, CACHE)), ("HostStatusDirectory", Idle("the status of hosts is kept in memory alone")),
     ("QueueFactor", Idle(ORDER)), ("RecipientFactor", Idle(ORDER)), ("ClassFactor", Idle(ORDER)), ("RetryFactor", Idle(ORDER)),
-    ("QueueSortOrder", Idle(ORDER)),
     ("QueueLA", Idle(LOAD)), ("RefuseLA", Idle(LOAD)), ("DelayLA", Idle(LOAD)), ("ForkEachJob", Only(is_no, "runs use threads")),
     ("StatusFile", Idle("there are no statistics in a file: emqueue trace reads the log")),
     ("UserDatabaseSpec", Idle("there is no user database")),
@@ -184,6 +187,7 @@ pub(super) fn act(setting: &Setting, target: &mut Target) -> Result<Option<Strin
             return Err(format!("Unknown 8-bit mode {}", first(value.trim())));
         }
         "Timeout" => return timeout(target, &setting.part, &value),
+        "QueueSortOrder" => return sort_order(value.trim()),
         // A file's level of the log is that of its system's log: what is logged is not graded here, but may be switched off.
         "LogLevel" if number(&value) > 0 => return Ok(None),
         "LogLevel" => return Ok(Some("the log can't be switched off".to_string())),
@@ -214,6 +218,15 @@ pub(super) fn act(setting: &Setting, target: &mut Target) -> Result<Option<Strin
         Some(Only(is_so, why)) => Ok(Some(why.to_string()).filter(|_| !is_so(value.trim()))),
         Some(Idle(why)) => Ok(Some(why.to_string())),
         None => Ok(Some("nothing is done for it".to_string())),
+    }
+}
+
+/// By host, file name, modification, none, priority, random, time: another word ends the program.
+fn sort_order(text: &str) -> Result<Option<String>, String> {
+    let is_known = |letter: u8| b"hfmnprt".contains(&letter.to_ascii_lowercase());
+    match text.bytes().next().is_some_and(is_known) {
+        true => Ok(Some(ORDER.to_string())),
+        false => Err(format!("Invalid queue sort order \"{text}\"")),
     }
 }
 
@@ -366,6 +379,7 @@ mod tests {
             "ForwardPath",
             "SmtpGreetingMessage",
             "UnixFromLine",
+            "QueueSortOrder",
         ];
         for (_, name) in NAMES {
             let rows = ROWS.iter().filter(|(known, _)| known == name).count();
