@@ -11,6 +11,7 @@
 //! | rewritten for clients that read ASCII headers only | `surrogate` |
 //! | encoded: texts of our own | `encode` |
 //! | rewritten for hosts that take seven bits only | `seven_bit` |
+//! | rewritten for mailers that want eight | `eight_bit` |
 //! | decoded: for people who search and read | `charset`, `transfer`, `words`, `html`, `text`, `folding`, `subject`, `date` |
 
 pub mod address;
@@ -20,6 +21,7 @@ pub mod charset;
 pub mod content;
 pub mod date;
 pub mod digest;
+pub mod eight_bit;
 pub mod encode;
 pub mod envelope;
 pub mod folding;

@@ -17,6 +17,8 @@
 //! 2045 §6.4 and RFC 2046 §5.2 do not allow to encode.
 //! RFC 2045 §6, RFC 2046 §5.2, RFC 6152 §3, RFC 1428.
 
+mod ebcdic;
+
 use super::content::Content;
 use super::header::{find, pieces};
 use super::structure::{Part, Shape, Structure};
@@ -30,6 +32,20 @@ const WORD: usize = 36;
 
 /// The message in seven bits; `None` where nothing changes.
 pub fn message(text: &[u8]) -> Option<Vec<u8>> {
+    message_for(text, Wish::default())
+}
+
+/// What a host wants beside seven bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wish<'a> {
+    /// What text is called that says nothing of its character set; `None` for a guess.
+    pub charset: Option<&'a str>,
+    /// Quoted-printable has no characters that EBCDIC may lack.
+    pub is_ebcdic: bool,
+}
+
+/// The same, as a host wishes it.
+pub fn message_for(text: &[u8], wish: Wish<'_>) -> Option<Vec<u8>> {
     if text.is_ascii() {
         return None;
     }
@@ -44,8 +60,9 @@ pub fn message(text: &[u8]) -> Option<Vec<u8>> {
             continue;
         }
         put_gap(&text[done..header.start.max(done)], &mut out);
-        let body = encoded(text, part, fate);
-        put_header(text, header.clone(), part, fate, body.as_ref().map(|(name, _)| *name), &mut out);
+        let body = encoded(text, part, fate, wish);
+        let encoding = body.as_ref().map(|(name, _)| *name);
+        put_header(text, header.clone(), part, fate, (encoding, wish.charset), &mut out);
         done = header.end.max(done);
         if let Some((_, body)) = &body {
             out.extend_from_slice(body);
@@ -113,7 +130,7 @@ fn may_encode(header: &[u8], part: &Part<'_>) -> bool {
 }
 
 /// The name of the encoding, and the body in it.
-fn encoded(text: &[u8], part: &Part<'_>, fate: &Fate) -> Option<(&'static str, Vec<u8>)> {
+fn encoded(text: &[u8], part: &Part<'_>, fate: &Fate, wish: Wish<'_>) -> Option<(&'static str, Vec<u8>)> {
     if *fate != Fate::Encoded {
         return None;
     }
@@ -122,6 +139,7 @@ fn encoded(text: &[u8], part: &Part<'_>, fate: &Fate) -> Option<(&'static str, V
     let as_base64 = base64::MIME.encoded_len(wire.len());
     let is_text = part.media.is_kind("text") || part.media.is_kind("message");
     let (name, made) = match is_text && qp::BODY.encoded_len(body) <= as_base64 {
+        true if wish.is_ebcdic => ("quoted-printable", ebcdic::escaped(&qp::BODY.encode(body))),
         true => ("quoted-printable", qp::BODY.encode(body)),
         false => ("base64", base64::MIME.encode(&wire)),
     };
@@ -143,7 +161,7 @@ fn put_header(
     header: Range<usize>,
     part: &Part<'_>,
     fate: &Fate,
-    encoding: Option<&str>,
+    (encoding, charset): (Option<&str>, Option<&str>),
     out: &mut Vec<u8>,
 ) {
     let made = surrogate::header(&text[header.clone()]);
@@ -170,7 +188,7 @@ fn put_header(
         }
         if *fate == Fate::Encoded && find(header, "Content-Type").is_none() {
             let is_utf8 = std::str::from_utf8(&text[part.body.clone()]).is_ok();
-            let charset = if is_utf8 { "utf-8" } else { "unknown-8bit" };
+            let charset = charset.unwrap_or(if is_utf8 { "utf-8" } else { "unknown-8bit" });
             out.extend_from_slice(format!("Content-Type: text/plain; charset={charset}\n").as_bytes());
         }
         out.extend_from_slice(format!("Content-Transfer-Encoding: {encoding}\n").as_bytes());

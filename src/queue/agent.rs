@@ -7,16 +7,14 @@ use super::agent_wire::AgentNet;
 use super::attempt::{Attempt, Runner, ours, owner, tls_wish};
 use super::board::Verdict;
 use super::conversation::{Conversation, GOODBYE, Held, Spoken};
-use super::lines::{Lines, Shape};
+use super::dressed::Dressed;
 use super::opening::Open;
 use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::deliver::{AgentCall, run_agent};
 use crate::envelope::{Envelope, Recipient, Source};
-use crate::msg;
 use crate::nexthop::{Net, Plan};
-use crate::route::{Agent, Letterhead};
-use crate::rules::macros::Macros;
+use crate::route::Agent;
 use crate::settings::Cf;
 use crate::spool::Outcome;
 use crate::status::{Enhanced, Failure};
@@ -27,25 +25,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Largest message that is encoded for a mailer that wants seven bits, in octets: it is in memory then.
-const ENCODED: u64 = 32 << 20;
-/// Largest header that is rewritten, in octets.
-const HEADER_LIMIT: usize = 1 << 20;
-
-/// A message as a mailer gets it.
-struct Dressed {
-    agent: Agent,
-    macros: Macros,
-    /// What stands above the header in a mailbox, with its end; nothing with flag n.
-    from_line: Vec<u8>,
-    header: Vec<u8>,
-    /// Octets of the header as it lies in the queue, with its empty line.
-    skip: u64,
-    shape: Shape,
-    /// The whole message in seven bits, where the mailer wants that and the message has more.
-    encoded: Option<Arc<[u8]>>,
-}
 
 impl Runner {
     /// Delivers to these recipients, who have one mailer, host and sender.
@@ -134,60 +113,7 @@ impl Runner {
         Ok(Held { spoken: vec![Spoken::of(outcome); recipients.len()], verdict: Verdict::Unknown })
     }
 
-    fn dressed(
-        &self,
-        attempt: &Attempt,
-        agent: &Agent,
-        sender: Option<&Address>,
-        recipients: &[&Recipient],
-        now: Timestamp,
-    ) -> Result<Dressed, Failure> {
-        let own = attempt.header(HEADER_LIMIT).map_err(|e| Failure::local(&e))?;
-        let letter = Letterhead {
-            id: attempt.id().as_str(),
-            envelope: attempt.envelope(),
-            sender,
-            recipients,
-            header: &own,
-            now,
-        };
-        let router = &self.gate.router;
-        let mut macros = router.macros_for(agent, &letter)?;
-        let mut header = router.dressed(agent, &letter, &mut macros)?;
-        header.push(b'\n');
-        let mailer = agent.mailer();
-        let cf = self.cf()?;
-        // Whoever is spoken with gets the message as a conversation carries it.
-        let is_network = agent.is_network() || agent.speaks_lmtp();
-        let has_from_line = !mailer.has(b'n') && !is_network;
-        let from_line = match has_from_line {
-            true => [&agent.expanded(&cf.from_line, &macros)[..], b"\n"].concat(),
-            false => Vec::new(),
-        };
-        let shape = Shape {
-            limit: usize::try_from(mailer.line_limit).unwrap_or(0),
-            // The network's driver makes its own line ends and dots.
-            end: if is_network { b"\n".to_vec() } else { mailer.line_end.clone() },
-            stuffs_dots: mailer.has(b'X') && !is_network,
-            escapes_from: mailer.has(b'E'),
-            seven_bit: mailer.has(b'7'),
-            seven_bit_header: mailer.has(b'6'),
-            ends_blank: mailer.has(b'b'),
-        };
-        let fields: usize = msg::fields(&own).map(|field| field.raw.len()).sum();
-        let has_end = own.get(fields) == Some(&b'\n');
-        let skip = (fields + usize::from(has_end)) as u64;
-        let mut dressed = Dressed { agent: agent.clone(), macros, from_line, header, skip, shape, encoded: None };
-        if mailer.has(b'7') && attempt.envelope().size <= ENCODED {
-            // Encoded, nothing of it is lost; what can't be encoded loses its eighth bits.
-            let mut whole = Vec::new();
-            dressed.whole(attempt).and_then(|mut text| text.read_to_end(&mut whole)).map_err(|e| Failure::local(&e))?;
-            dressed.encoded = msg::seven_bit::message(&whole).map(Arc::from);
-        }
-        Ok(dressed)
-    }
-
-    fn cf(&self) -> Result<&Cf, Failure> {
+    pub(super) fn cf(&self) -> Result<&Cf, Failure> {
         let text = "Local configuration error, try again later";
         self.gate
             .site
@@ -212,7 +138,13 @@ impl Runner {
             Some(ip) => Arc::new(at_address(&plan, ip)),
             None => plan,
         };
-        self.spoken_to(attempt, dressed, sender, recipients, (&*self.net, &plan, kept), now)
+        let spoken = self.spoken_to(attempt, dressed, sender, recipients, (&*self.net, &plan, kept), now);
+        // m=: so many messages, and the connection has done its part.
+        let most = u32::try_from(dressed.agent.mailer().messages_limit).unwrap_or(0);
+        if let Some(open) = kept.take_if(|open| most > 0 && open.used >= most) {
+            open.quit(GOODBYE);
+        }
+        spoken
     }
 
     /// Starts the mailer's program and speaks LMTP with it. The next message gets one of its own: its arguments may differ.
@@ -256,11 +188,13 @@ impl Runner {
             hello: Some(&*self.cf()?.helo_name).filter(|name| !name.is_empty()).unwrap_or(&self.gate.host),
             settings: &self.gate.site.settings.queue,
             source: &self.gate.site.settings.relay.source,
+            is_plain: dressed.agent.mailer().has(b'2'),
             envelope: &envelope,
             sender: shown.as_ref().or(sender),
             reverse_path: self.gate.router.reverse_path(&dressed.agent, shown.as_ref().or(sender), &dressed.macros)?,
             recipients,
             encodes: self.gate.site.settings.relay.encode_8bit && !dressed.agent.mailer().has(b'8'),
+            wish: dressed.wish(),
             now,
         };
         Ok(conversation.hold(kept, &mut || Ok(Box::new(dressed.text(attempt)?) as Box<dyn Read>)))
@@ -338,29 +272,6 @@ impl Runner {
             timeout: self.gate.site.settings.delivery.program_timeout,
         };
         run_agent(&call, text)
-    }
-}
-
-impl Dressed {
-    /// The message from its start.
-    fn text(&self, attempt: &Attempt) -> io::Result<Lines<Box<dyn Read>>> {
-        let (text, header): (Box<dyn Read>, usize) = match &self.encoded {
-            None => (self.whole(attempt)?, self.header.len()),
-            Some(encoded) => {
-                let header = msg::header_end(encoded).unwrap_or(encoded.len());
-                (Box::new(io::Cursor::new(encoded.clone())), header)
-            }
-        };
-        let header = self.from_line.len() + header;
-        let text: Box<dyn Read> = Box::new(io::Cursor::new(self.from_line.clone()).chain(text));
-        Ok(Lines::new(text, self.shape.clone(), header))
-    }
-
-    /// The same in the lines it has.
-    fn whole(&self, attempt: &Attempt) -> io::Result<Box<dyn Read>> {
-        let mut message = attempt.work().claim.message()?;
-        io::copy(&mut (&mut message).take(self.skip), &mut io::sink())?;
-        Ok(Box::new(io::Cursor::new(self.header.clone()).chain(message)))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::deliver::Letter;
 use crate::envelope::{Delivery, Envelope, Mailer, Recipient, TlsWish};
 use crate::list;
 use crate::log;
+use crate::msg::seven_bit::Wish;
 use crate::nexthop::{Net, NextHops};
 use crate::serve::Gate;
 use crate::spool::{Claim, ClaimError, Id, Outcome, Progress, Record};
@@ -417,6 +418,8 @@ impl Runner {
             reverse_path: None,
             recipients: &recipients,
             encodes: self.gate.site.settings.relay.encode_8bit,
+            wish: Wish::default(),
+            is_plain: false,
             now,
         };
         conversation.hold(kept, &mut || attempt.work().claim.message().map(|m| Box::new(m) as Box<dyn Read>))

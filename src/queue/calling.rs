@@ -23,7 +23,7 @@ fn failure(host: &str, stop: Stop) -> Failure {
 impl Call {
     /// Connects to the first host of the plan that is ready; TLS and login are as the plan says. `hello` is our name.
     pub fn begin(net: &dyn Net, plan: &Plan, hello: &str, settings: &settings::Queue) -> Result<Call, Failure> {
-        let opening = Opening { net, plan, hello, settings, source: &[] };
+        let opening = Opening { net, plan, hello, settings, source: &[], is_plain: false };
         match opening.open() {
             Ok(open) => Ok(Call { open }),
             Err((host, stop)) => Err(failure(&host, stop)),

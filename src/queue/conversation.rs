@@ -64,6 +64,8 @@ pub(super) struct Conversation<'a> {
     pub(super) settings: &'a settings::Queue,
     /// Our own addresses to come from.
     pub(super) source: &'a [IpAddr],
+    /// HELO is said where EHLO could be.
+    pub(super) is_plain: bool,
     pub(super) envelope: &'a Envelope,
     pub(super) sender: Option<&'a Address>,
     /// The sender as MAIL names it, in brackets, where that is not its address.
@@ -71,6 +73,8 @@ pub(super) struct Conversation<'a> {
     pub(super) recipients: &'a [&'a Recipient],
     /// What is outside ASCII is encoded for hosts that do not offer 8BITMIME.
     pub(super) encodes: bool,
+    /// How.
+    pub(super) wish: seven_bit::Wish<'a>,
     /// The time, for what depends on how long a message has waited.
     pub(super) now: Timestamp,
 }
@@ -140,8 +144,8 @@ impl Conversation<'_> {
 
     /// One host of the plan after the other, until one is at work.
     fn anew(&self, kept: &mut Option<Open>, text: &mut Text<'_>, spoken: &mut [Option<Spoken>]) -> Course {
-        let Conversation { net, plan, hello, settings, source, .. } = *self;
-        let opening = Opening { net, plan, hello, settings, source };
+        let Conversation { net, plan, hello, settings, source, is_plain, .. } = *self;
+        let opening = Opening { net, plan, hello, settings, source, is_plain };
         let mut try_from = |first: usize, spoken: &mut [Option<Spoken>]| {
             Some(match opening.open_from(first)? {
                 Ok(open) => self.on(open, kept, text, spoken),
@@ -216,7 +220,7 @@ impl Conversation<'_> {
         }
         let mut whole = Vec::new();
         text()?.read_to_end(&mut whole)?;
-        Ok(seven_bit::message(&whole).map(Arc::from))
+        Ok(seven_bit::message_for(&whole, self.wish).map(Arc::from))
     }
 
     /// Refuses what a host without SMTPUTF8 can't have (RFC 6531 §3.5); gives the recipients that are left.

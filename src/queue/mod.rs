@@ -14,6 +14,7 @@ mod conversation;
 mod crew;
 mod daemon;
 mod destinations;
+mod dressed;
 mod drops;
 mod lines;
 pub mod onward;

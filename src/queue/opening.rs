@@ -153,6 +153,8 @@ pub(super) struct Opening<'a> {
     pub(super) settings: &'a settings::Queue,
     /// Our own addresses to come from.
     pub(super) source: &'a [IpAddr],
+    /// HELO is said where EHLO could be: nothing that EHLO offers is used.
+    pub(super) is_plain: bool,
 }
 
 /// Where a hop is connected to.
@@ -388,16 +390,23 @@ impl Opening<'_> {
 
     /// EHLO (HELO where that is not understood), or LHLO.
     fn greet(&self, line: &mut Line) -> Result<Extensions, Stop> {
+        if self.is_plain && self.plan.mailer != Mailer::Lmtp {
+            return self.greet_plainly(line);
+        }
         let verb = if self.plan.mailer == Mailer::Lmtp { "LHLO" } else { "EHLO" };
         let reply = line.ask(&format!("{verb} {}", self.hello))?;
         if reply.code == 250 {
             return Ok(Extensions { words: reply.lines.into_iter().skip(1).collect() });
         }
         if verb == "EHLO" && reply.is_permanent() {
-            expect(line.ask(&format!("HELO {}", self.hello))?)?;
-            return Ok(Extensions::default());
+            return self.greet_plainly(line);
         }
         Err(Stop::Refused(reply))
+    }
+
+    fn greet_plainly(&self, line: &mut Line) -> Result<Extensions, Stop> {
+        expect(line.ask(&format!("HELO {}", self.hello))?)?;
+        Ok(Extensions::default())
     }
 }
 

@@ -12,6 +12,7 @@ use crate::addr::Address;
 use crate::clock::Timestamp;
 use crate::envelope::{Envelope, Mailer, Recipient};
 use crate::log;
+use crate::msg::seven_bit::Wish;
 use crate::nexthop::{Hop, Net, NetError, Plan, Security, Wire};
 use crate::serve::Gate;
 use crate::spool::{Claim, Id, Progress, Record, Spool};
@@ -69,7 +70,8 @@ pub fn send(gate: &Gate, ids: &[Id], domains: &[String], wire: Box<dyn Wire>, no
     let hop = Hop { name: name.clone(), addresses, socket: None, security, login: None, policy: None };
     let plan = Plan { key: name, mailer: Mailer::Smtp, hops: vec![hop] };
     let queue = &gate.site.settings.queue;
-    let opening = Opening { net: &Turned, plan: &plan, hello: &gate.host, settings: queue, source: &[] };
+    let opening =
+        Opening { net: &Turned, plan: &plan, hello: &gate.host, settings: queue, source: &[], is_plain: false };
     // TLS is the matter of who carries the connection: it lies below, or there is none.
     let mut kept = match opening.over(wire) {
         Ok(open) => Some(open),
@@ -134,6 +136,8 @@ fn one(
             recipients: &recipients,
             source: &[],
             encodes: gate.site.settings.relay.encode_8bit,
+            wish: Wish::default(),
+            is_plain: false,
             now: now(),
         };
         let held = conversation.hold(kept, &mut || claim.message().map(|m| Box::new(m) as Box<dyn Read>));

@@ -384,24 +384,24 @@ pub(super) fn notes(rules: &Rules) -> Vec<(usize, String)> {
             (!mailer.queue_group.is_empty(), "Q=: there is one queue"),
             (!mailer.root.is_empty(), "/=: its root folder is not changed"),
             (mailer.nice != 0, "N=: its niceness is not changed"),
-            (!mailer.charset.is_empty(), "C=: text without a label stays as it came"),
-            (mailer.messages_limit > 0, "m=: the queue decides how long a connection is kept"),
         ] {
             if is_set {
                 note(what);
             }
         }
-        let flags: String = UNSERVED.iter().filter(|flag| mailer.has(**flag)).map(|flag| char::from(*flag)).collect();
-        if !flags.is_empty() {
-            note(&format!("F={flags}: without effect"));
+        for (flag, why) in UNSERVED.iter().filter(|(flag, _)| mailer.has(*flag)) {
+            note(&format!("F={}: {why}", char::from(*flag)));
+        }
+        if is_network && mailer.has(b'9') {
+            note("F=9: what is encoded goes to hosts as it is");
         }
     }
     notes
 }
 
-/// Flags of mailers that change nothing: characters of EBCDIC, text made of MIME's encodings, SMTP without ESMTP, addresses from a user
-/// database, UUCP's lines, MAIL11, the command VERB, ports below 1024, a line for the length, and homes that must be there.
-const UNSERVED: [u8; 12] = *b"239HINRUijv~";
+/// Flags of mailers that would do something if they were acted upon. Nothing is said of those that change nothing in sendmail either: H, N
+/// (MAIL11), v (the length of a text) and ~ (homes) as it is built, I (VERB) without -v, i and j without a user database, whose option is told of.
+const UNSERVED: [(u8, &str); 1] = [(b'R', "connections do not come from ports below 1024")];
 
 /// Flag B: a user without the backslashes in front.
 fn without_backslashes(user: &str) -> String {

@@ -1,4 +1,4 @@
-//! What a sendmail.cf makes of a sender by the mailer that would bring him mail: MeToo.
+//! What a sendmail.cf makes of a sender by the mailer that would bring him mail: MeToo, and the character set of C=.
 //!
 //! MeToo=False: who writes to a list that he is on does not get his own copy. Asked by whoever resolves a recipient of a message whose
 //! sender is known: `serve::smtp`, `submit`, `emsend -bv`. Nothing happens for a site of our own, or with MeToo=True, the default.
@@ -21,6 +21,25 @@ impl Router {
             return;
         }
         deliveries.retain(|delivery| !is_same(delivery, &own));
+    }
+
+    /// What text of this sender's is called that says nothing of its character set: C= of his mailer, else DefaultCharSet.
+    pub fn charset_of(&self, sender: Option<&Address>) -> Option<String> {
+        let cf = self.site.settings.cf.as_ref()?;
+        let rules = self.rules.current().ok()?;
+        let of_sender = || {
+            // Most files have none.
+            let sender = sender.filter(|_| rules.rules.mailers.iter().any(|mailer| !mailer.charset.is_empty()))?;
+            let name = match self.routed(&rules, sender, &Steps::unwanted()).ok()? {
+                Routed::Agent(delivery) => delivery.by,
+                Routed::Local(local) => local.mailer,
+                Routed::Away { .. } | Routed::Discard => return None,
+            };
+            let charset = &rules.rules.mailer(name.as_bytes())?.charset;
+            Some(String::from_utf8_lossy(charset).trim().to_string())
+        };
+        let is_name = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b';');
+        of_sender().filter(is_name).or_else(|| Some(cf.charset.clone())).filter(is_name)
     }
 
     /// Where an address goes without aliases and forward files.

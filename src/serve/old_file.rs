@@ -6,7 +6,7 @@
 use crate::addr::{Address, print_path};
 use crate::config::Site;
 use crate::envelope::Notify;
-use crate::settings::Cf;
+use crate::settings::{Cf, EightBits};
 use crate::spool::Id;
 use crate::status::{Enhanced, Failure, Reply};
 use nix::sys::statvfs::statvfs;
@@ -31,12 +31,17 @@ pub fn granted_receipts(site: &Site, notify: Notify) -> Notify {
     Notify { success: notify.success && gives, ..notify }
 }
 
-/// Refuses a text with octets of value 0 (RejectNUL).
-pub(super) fn check_text(site: &Site, text: &[u8]) -> Result<(), Failure> {
-    match cf(site).is_some_and(|cf| cf.rejects_nul) && memchr::memchr(0, text).is_some() {
-        true => Err(Failure::permanent((6, 1), "NUL byte not allowed", "").with_code(554)),
-        false => Ok(()),
+/// Refuses a text with octets of value 0 (RejectNUL), and one of eight bits that nobody has called so (EightBitMode=strict).
+pub fn check_text(site: &Site, text: &[u8], is_labelled: bool) -> Result<(), Failure> {
+    let Some(cf) = cf(site) else { return Ok(()) };
+    let refused = |why: &str| Err(Failure::permanent((6, 1), why, "").with_code(554));
+    if cf.rejects_nul && memchr::memchr(0, text).is_some() {
+        return refused("NUL byte not allowed");
     }
+    if cf.eight_bits == EightBits::Strict && !is_labelled && !text.is_ascii() {
+        return refused("Eight bit data not allowed");
+    }
+    Ok(())
 }
 
 /// True where a request for a receipt in the header is one for a notification, too (RrtImpliesDsn).

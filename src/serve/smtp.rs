@@ -321,10 +321,11 @@ impl SmtpService {
     }
 
     fn chunk(&mut self, text: &[u8], now: Moment) -> Result<(), Reply> {
+        let is_labelled = self.txn.as_ref().is_some_and(|txn| txn.begin.mail.eight_bit);
         let Some(incoming) = self.txn.as_mut().and_then(|t| t.incoming.as_mut()) else {
             return Err(Reply::new(451, Enhanced(4, 3, 0), "The message was lost, send it again"));
         };
-        let checked = old_file::check_text(&self.desk.gate.site, text);
+        let checked = old_file::check_text(&self.desk.gate.site, text, is_labelled);
         match checked.and_then(|()| incoming.chunk(text, now.time)) {
             Ok(()) => Ok(()),
             Err(failure) => {

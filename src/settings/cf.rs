@@ -67,6 +67,30 @@ impl ErrorMode {
     }
 }
 
+/// What is done with text of eight bits that nobody has called so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EightBits {
+    /// It is passed on as it is.
+    #[default]
+    Pass,
+    /// It is labelled for MIME where it goes out.
+    Mimify,
+    /// It is refused.
+    Strict,
+}
+
+impl EightBits {
+    /// sendmail's letter: `p`, `m`, `s`.
+    pub fn parse(text: &str) -> Option<EightBits> {
+        match text.bytes().next()?.to_ascii_lowercase() {
+            b'p' => Some(EightBits::Pass),
+            b'm' => Some(EightBits::Mimify),
+            b's' => Some(EightBits::Strict),
+            _ => None,
+        }
+    }
+}
+
 /// What is done with a message whose header names no recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NoRecipient {
@@ -94,6 +118,10 @@ pub struct Cf {
     pub delivery: DeliveryMode,
     /// ErrorMode.
     pub errors: ErrorMode,
+    /// EightBitMode.
+    pub eight_bits: EightBits,
+    /// DefaultCharSet: what text is called that says nothing of its own; empty for a guess.
+    pub charset: String,
     /// IgnoreDots.
     pub ignores_dots: bool,
     /// Verbose.
@@ -190,6 +218,8 @@ mod tests {
         assert_eq!(DeliveryMode::parse("Interactive"), Some(DeliveryMode::Interactive));
         assert_eq!(DeliveryMode::parse("d"), Some(DeliveryMode::Queue));
         assert_eq!(DeliveryMode::parse("z"), None);
+        assert_eq!(EightBits::parse("mimify"), Some(EightBits::Mimify));
+        assert_eq!((EightBits::parse("Strict"), EightBits::parse("8")), (Some(EightBits::Strict), None));
         assert_eq!(ErrorMode::parse("w"), Some(ErrorMode::Mail));
         assert_eq!(ErrorMode::parse(""), None);
     }

@@ -12,7 +12,7 @@ mod relay;
 mod table;
 mod value;
 
-pub use cf::{Cf, CfFile, DeliveryMode, ErrorMode, NoRecipient};
+pub use cf::{Cf, CfFile, DeliveryMode, EightBits, ErrorMode, NoRecipient};
 pub use directory::DirectoryChoice;
 pub use fetched::Fetched;
 pub use host_limit::{HostLimit, host_limit, print_rate};

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::envelope::{Delivery, Envelope, Handling, Mailer, Notify, Recipient, Source};
 use crate::msg;
-use crate::serve::{Gate, Request, granted_receipts, received, recipients};
+use crate::serve::{Gate, Request, check_text, granted_receipts, received, recipients};
 use crate::spool::{Handed, Id};
 use crate::status::Failure;
 use std::collections::{BTreeMap, HashSet};
@@ -44,6 +44,8 @@ pub struct Submission {
     pub errors: Errors,
     /// Octets that are 8-bit may come.
     pub eight_bit: bool,
+    /// That was said (-B), and not only supposed.
+    pub is_labelled: bool,
 }
 
 /// What becomes of refused recipients.
@@ -119,6 +121,7 @@ impl Submission {
             completion: Completion { full_name: field("name").unwrap_or_default(), warning },
             errors: Errors::Mail,
             eight_bit: true,
+            is_labelled: false,
         })
     }
 }
@@ -238,15 +241,19 @@ pub fn take_message(
     // A user of this host is as good as one who has logged in.
     let request = Request { id: id.clone(), envelope, received, completes: false, is_checked: true };
     let mut incoming = gate.open(request)?.trusting_priority(true);
-    incoming.chunk(&header, now)?;
+    let mut take = |text: &[u8]| {
+        check_text(&gate.site, text, submission.is_labelled)?;
+        incoming.chunk(text, now)
+    };
+    take(&header)?;
     if !rest.is_empty() {
-        incoming.chunk(&rest, now)?;
+        take(&rest)?;
     }
     let mut buffer = vec![0; 16 << 10];
     loop {
         match text.read(&mut buffer).map_err(|e| unreadable(&e))? {
             0 => break,
-            n => incoming.chunk(&buffer[..n], now)?,
+            n => take(&buffer[..n])?,
         }
     }
     let results = incoming.commit(gate, now);

@@ -35,6 +35,7 @@ fn submission(from_header: bool, recipients: &[&str]) -> Submission {
         completion: Completion { full_name: "Charlie Röot".into(), warning: None },
         errors: Errors::Tell,
         eight_bit: false,
+        is_labelled: false,
     }
 }
 

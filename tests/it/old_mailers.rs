@@ -167,3 +167,84 @@ fn mail_for_a_host_that_can_not_be_reached_is_left_alone_by_the_daemon() {
     assert!((3..9).contains(&count), "{count}");
     assert_eq!(old.queued(), 9);
 }
+
+#[test]
+fn a_host_is_greeted_plainly_and_left_after_so_many_messages() {
+    let mut old = Old::new();
+    let heard = sink(old.server.take().unwrap(), 2);
+    let file = old.read("sendmail.cf").replace("F=mDFMuX, E=\\r\\n,", "F=mDFMuX2, E=\\r\\n, m=1,");
+    old.write("sendmail.cf", &file);
+    for name in ["x", "y"] {
+        assert_eq!(old.send(&["-odq", "-f", "me@here.test", &format!("{name}@far.test")]), (0, String::new()));
+    }
+    old.run(&["-q"], "");
+    assert_eq!(old.queued(), 0);
+    let heard = heard.join().unwrap();
+    assert_eq!((heard.matches("HELO ").count(), heard.matches("EHLO ").count()), (2, 0), "{heard}");
+    assert_eq!(heard.matches("QUIT\r\n").count(), 2, "{heard}");
+}
+
+#[test]
+fn a_program_of_uucp_gets_its_line() {
+    let old = Old::new();
+    with_script(&old, "mDFMSU", "");
+    assert_eq!(old.send(&["-f", "there!me@far.test", "a@script.test"]), (0, String::new()));
+    let log = old.read("log");
+    let line = log.lines().find(|line| line.starts_with("From ")).unwrap();
+    assert!(line.starts_with("From me@far.test  ") && line.ends_with(" remote from there"), "{log}");
+}
+
+#[test]
+fn what_was_encoded_for_the_way_is_decoded_for_a_mailer_that_says_so() {
+    let old = Old::new();
+    with_script(&old, "mDFMSn9", "");
+    let text = "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\ncaf=C3=A9\nFrom=20here\n";
+    assert_eq!(old.run(&["a@script.test"], text), (0, String::new()));
+    let log = old.read("log");
+    assert!(log.contains("\nContent-Transfer-Encoding: 8bit\nX-MIME-Autoconverted: from quoted-printable to 8bit by mail.example.test id "), "{log}");
+    assert!(log.contains("\n\ncaf\u{e9}\nFrom here\n") && !log.contains("quoted-printable\n"), "{log}");
+}
+
+#[test]
+fn text_of_eight_bits_is_labelled_or_refused_as_the_file_says() {
+    let old = Old::new();
+    with_script(&old, "mDFMSn", "");
+    let text = "Subject: x\n\ncaf\u{e9}\n";
+    for (options, wanted) in [
+        (&["-OEightBitMode=p"][..], None),
+        (&["-OEightBitMode=m"], Some("unknown-8bit")),
+        (&["-OEightBitMode=m", "-ODefaultCharSet=utf-8"], Some("utf-8")),
+    ] {
+        old.write("log", "");
+        assert_eq!(old.run(&[options, &["a@script.test"]].concat(), text), (0, String::new()));
+        let log = old.read("log");
+        let label = |charset| {
+            format!(
+                "\nMIME-Version: 1.0\nContent-Type: text/plain; charset={charset}\nContent-Transfer-Encoding: 8bit\n\ncaf\u{e9}\n"
+            )
+        };
+        assert_eq!(log.contains("MIME-Version"), wanted.is_some(), "{options:?} {log}");
+        assert!(wanted.is_none_or(|charset| log.contains(&label(charset))), "{options:?} {log}");
+    }
+    old.write("log", "");
+    let refused = (65, "Eight bit data not allowed\n".to_string());
+    assert_eq!(old.run(&["-OEightBitMode=s", "a@script.test"], text), refused);
+    assert_eq!((old.queued(), old.read("log")), (0, String::new()));
+    assert_eq!(old.run(&["-OEightBitMode=s", "-B8BITMIME", "a@script.test"], text).0, 0);
+    assert_eq!(old.run(&["-OEightBitMode=s", "a@script.test"], "Subject: x\n\nplain\n").0, 0);
+    // A charset of the sender's own mailer stands above the file's.
+    let file = old.read("sendmail.cf").replace("Mlocal, ", "Mlocal, C=koi8-r, ");
+    old.write("sendmail.cf", &file);
+    old.write("log", "");
+    assert_eq!(old.run(&["-OEightBitMode=m", "-froot", "a@script.test"], text).0, 0);
+    assert!(old.read("log").contains("charset=koi8-r\n"), "{}", old.read("log"));
+}
+
+#[test]
+fn a_mailer_of_ebcdic_gets_no_characters_that_it_may_lack() {
+    let old = Old::new();
+    with_script(&old, "mDFMSn73", "");
+    assert_eq!(old.run(&["a@script.test"], "Subject: x\n\ncaf\u{e9} costs 3$!\n"), (0, String::new()));
+    let log = old.read("log");
+    assert!(log.contains("\ncaf=C3=A9 costs 3=24=21\n"), "{log}");
+}

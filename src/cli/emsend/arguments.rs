@@ -66,7 +66,8 @@ pub(super) struct Arguments {
     pub(super) notify: Notify,
     pub(super) ret_full: bool,
     pub(super) envid: Option<String>,
-    pub(super) eight_bit: bool,
+    /// -B, where it was said.
+    pub(super) eight_bit: Option<bool>,
     /// -oe, where it was said.
     pub(super) errors: Option<ErrorMode>,
     /// -od, where it was said.
@@ -109,7 +110,7 @@ pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, St
         ret_full: false,
         envid: None,
         // As sendmail's EightBitMode=pass: what comes is passed on as it is, and called so.
-        eight_bit: true,
+        eight_bit: None,
         errors: None,
         delivery: None,
         verbose: false,
@@ -220,8 +221,8 @@ fn short_flags(arguments: &mut Arguments, flags: &str, words: &mut impl Iterator
             'F' => arguments.full_name = Some(value()?),
             'B' => {
                 arguments.eight_bit = match value()?.to_ascii_uppercase().as_str() {
-                    "8BITMIME" => true,
-                    "7BIT" => false,
+                    "8BITMIME" => Some(true),
+                    "7BIT" => Some(false),
                     other => return Err(format!("-B {other}: 7BIT or 8BITMIME")),
                 }
             }
@@ -361,7 +362,7 @@ mod tests {
     fn what_programs_say() {
         // cron, mutt, git send-email, PHP, mailx.
         let cron = read("-FCronDaemon -i -B8BITMIME -oem -t -f root");
-        assert!(cron.from_header && cron.dot_ends == Some(false) && cron.eight_bit);
+        assert!(cron.from_header && cron.dot_ends == Some(false) && cron.eight_bit == Some(true));
         assert_eq!(cron.errors, Some(ErrorMode::Mail));
         assert_eq!((cron.full_name.as_deref(), cron.sender.as_deref()), (Some("CronDaemon"), Some("root")));
         let mutt = read("-oem -oi -f me@example.test -- a@b.test c@d.test");
@@ -448,7 +449,7 @@ mod tests {
         assert!(read("-oitrue x").dot_ends == Some(false) && read("-OVerb x").verbose);
         assert_eq!(read("-oi -O MaxHopCount=3 x").options, ["i", " MaxHopCount=3"]);
         assert_eq!(read("-VQQ+2B1 x").envid.as_deref(), Some("QQ+1"));
-        assert!(read("x").eight_bit && !read("-B7BIT x").eight_bit);
+        assert_eq!((read("x").eight_bit, read("-B7BIT x").eight_bit), (None, Some(false)));
         for line in ["-d x", "-d0 x", "-d21.12 x", "-d0-5.3 x", "-dANSI x", "-d99.100 -d21 x"] {
             assert_eq!(read(line).recipients, ["x"], "{line}");
         }

@@ -115,7 +115,8 @@ fn submission(arguments: &Arguments, modes: &Modes, gate: &Gate, caller: Uid) ->
             ErrorMode::Mail | ErrorMode::Always => Errors::Mail,
             ErrorMode::Print | ErrorMode::Quiet => Errors::Tell,
         },
-        eight_bit: arguments.eight_bit,
+        eight_bit: arguments.eight_bit.unwrap_or(true),
+        is_labelled: arguments.eight_bit.is_some(),
         sender,
     })
 }

@@ -5,7 +5,7 @@
 use super::timeouts::{queue_timeout, timeout};
 use super::values::{boolean, number, pairs, span, words};
 use crate::rules::option::Setting;
-use crate::settings::{Cf, DeliveryMode, ErrorMode, NoRecipient, Root, Settings, Size};
+use crate::settings::{Cf, DeliveryMode, EightBits, ErrorMode, NoRecipient, Root, Settings, Size};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -54,6 +54,11 @@ const ROWS: &[(&str, Row)] = &[
     })),
     // A letter that is none leaves what was there, as with sendmail.
     ("ErrorMode", Acts(|t, v| { t.cf.errors = ErrorMode::parse(v).unwrap_or(t.cf.errors); Ok(()) })),
+    ("EightBitMode", Acts(|t, v| {
+        t.cf.eight_bits = EightBits::parse(v).ok_or_else(|| format!("Unknown 8-bit mode {}", first(v)))?;
+        Ok(())
+    })),
+    ("DefaultCharSet", Acts(|t, v| { t.cf.charset = v.to_string(); Ok(()) })),
     ("ErrorHeader", Acts(|t, v| { t.cf.error_header = v.to_string(); Ok(()) })),
     ("HoldExpensive", Acts(|t, v| { t.cf.holds_expensive = boolean(v); Ok(()) })),
     ("IgnoreDots", Acts(|t, v| { t.cf.ignores_dots = boolean(v); Ok(()) })),
@@ -129,7 +134,6 @@ const ROWS: &[(&str, Row)] = &[
     ("PidFile", Acts(|t, v| { t.cf.pid_file = PathBuf::from(v); Ok(()) })),
     ("SuperSafe", Anyway), ("RequiresDirfsync", Anyway),
     ("SendMimeErrors", Only(boolean, "reports are MIME in any case")),
-    ("EightBitMode", Only(passes_eight_bits, "text of eight bits is passed on as it is")),
     ("TempFileMode", Only(|v| u32::from_str_radix(v, 8) == Ok(0o600), MODES)),
     ("CheckAliases", Only(is_no, "the members of aliases are looked at when mail comes for them")),
     ("AliasWait", Idle("aliases are read from their text: there is no database to be waited for")),
@@ -149,7 +153,6 @@ const ROWS: &[(&str, Row)] = &[
     ("UserDatabaseSpec", Idle("there is no user database")),
     ("TryNullMXList", Idle("a host without MX records is tried at its own address in any case")),
     ("MaxQueueAge", Idle("pauses grow with a message's age, up to queue.retry_max")),
-    ("DefaultCharSet", Idle("text without a label stays as it came")),
     ("DialDelay", Idle("a failed connection is tried again by the queue")),
     ("MaxRunnersPerQueue", Idle(DAEMON)), ("NiceQueueRun", Idle(DAEMON)),
     ("DirectSubmissionModifiers", Idle(DAEMON)), ("ConnectionRateThrottle", Idle(DAEMON)), ("MaxNOOPCommands", Idle("NOOP counts as any other command")),
@@ -183,9 +186,6 @@ const ROWS: &[(&str, Row)] = &[
 pub(super) fn act(setting: &Setting, target: &mut Target) -> Result<Option<String>, String> {
     let value = String::from_utf8_lossy(&setting.value).into_owned();
     match setting.name {
-        "EightBitMode" if !value.trim().starts_with(['p', 'm', 's', 'P', 'M', 'S']) => {
-            return Err(format!("Unknown 8-bit mode {}", first(value.trim())));
-        }
         "Timeout" => return timeout(target, &setting.part, &value),
         "QueueSortOrder" => return sort_order(value.trim()),
         // A file's level of the log is that of its system's log: what is logged is not graded here, but may be switched off.
@@ -232,11 +232,6 @@ fn sort_order(text: &str) -> Result<Option<String>, String> {
 
 fn is_no(text: &str) -> bool {
     !boolean(text)
-}
-
-/// `pass8` is what happens.
-fn passes_eight_bits(text: &str) -> bool {
-    text.starts_with(['p', 'P'])
 }
 
 /// A nesting that the stack of a thread can hold.

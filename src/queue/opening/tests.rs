@@ -109,7 +109,7 @@ fn plan(hops: Vec<Hop>) -> Plan {
 fn open(hosts: &Hosts, plan: &Plan) -> Result<String, String> {
     let settings = settings::Queue::default();
     let source = ["198.51.100.1".parse().unwrap()];
-    let opening = Opening { net: hosts, plan, hello: "us", settings: &settings, source: &source };
+    let opening = Opening { net: hosts, plan, hello: "us", settings: &settings, source: &source, is_plain: false };
     match opening.open() {
         Ok(open) => Ok(open.host),
         Err((host, stop)) => {
@@ -212,7 +212,8 @@ fn a_server_of_this_machine_is_reached_by_its_path_and_known_again() {
     assert_eq!(open(&hosts, &all).unwrap(), "h1");
     assert_eq!(hosts.heard(), ["9 CONNECT /run/a", "9 EHLO us"]);
     let settings = settings::Queue::default();
-    let opened = Opening { net: &hosts, plan: &all, hello: "us", settings: &settings, source: &[] }.open();
+    let opened =
+        Opening { net: &hosts, plan: &all, hello: "us", settings: &settings, source: &[], is_plain: false }.open();
     let Ok(opened) = opened else { panic!("not open") };
     assert!(opened.fits(&plan(vec![local.clone()])) && !opened.fits(&plan(vec![hop(1, Trust::Clear)])));
     let elsewhere = Hop { socket: Some("/run/b".into()), ..local.clone() };
