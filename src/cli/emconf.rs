@@ -97,7 +97,7 @@ pub fn main() -> ExitCode {
         Mode::Check => check(&config::load(root)?),
         Mode::Newaliases if root.cf.is_some() => old_aliases(root),
         Mode::Newaliases => newaliases(root),
-        Mode::Test(file, traces) => testmode::run(root, file.as_deref(), traces),
+        Mode::Test(file, traces, options) => testmode::run(root, file.as_deref(), traces, options),
         Mode::Explain(question) => {
             super::become_em(root)?;
             explain::run(super::site_without_queue("emsend", root)?, question)

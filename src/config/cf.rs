@@ -46,7 +46,13 @@ pub fn read_rules(file: &CfFile, files: &mut Vec<Seen>, words: ClassWords) -> io
     let mut rules = Rules::new();
     Machine::read().describe(&mut rules);
     rules.read(&text, &file.path.display().to_string(), &mut ClassFiles { files, words });
-    for text in &file.options {
+    add_options(&mut rules, &file.options);
+    Ok(rules)
+}
+
+/// Reads the options of a command line behind those of the file. What is wrong with them belongs to no line.
+pub fn add_options(rules: &mut Rules, options: &[String]) {
+    for text in options {
         match option::read(text.as_bytes(), 0) {
             option::Read::Known(setting) => rules.options.push(setting),
             option::Read::Shortened(setting, said) => {
@@ -56,7 +62,6 @@ pub fn read_rules(file: &CfFile, files: &mut Vec<Seen>, words: ClassWords) -> io
             option::Read::Unknown(said) => rules.faults.push(Fault::whole("", said)),
         }
     }
-    Ok(rules)
 }
 
 /// The site of a sendmail.cf.
@@ -105,13 +110,16 @@ pub(super) fn load(root: &Root, file: &CfFile) -> Result<Site, ConfigError> {
     if exit != exit::OK {
         return Err(refused(exit, told));
     }
-    cf.warnings = told.into_iter().map(|(_, text)| text).collect();
+    let is_told = |text: &String| !TEST_WARNINGS.iter().any(|start| text.starts_with(start));
+    cf.warnings = told.into_iter().map(|(_, text)| text).filter(is_told).collect();
     settings.cf = Some(cf);
     Ok(Site { root, settings })
 }
 
 /// Options whose bad values are mistakes in usage, and not of the file.
 const USAGE: [&str; 2] = ["DeliveryMode", "EightBitMode"];
+/// Warnings that sendmail gives in its test mode alone.
+const TEST_WARNINGS: [&str; 2] = ["WARNING: Ruleset ", "Warning: .cf file is out of date"];
 /// MaxAliasRecursion, where the file has none.
 const ALIAS_DEPTH: usize = 10;
 /// Exit code of a missing file of configuration: EX_OSFILE.

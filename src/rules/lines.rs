@@ -53,6 +53,8 @@ pub struct Fault {
     pub message: String,
     /// True when the file can be used nevertheless.
     pub warning: bool,
+    /// True when sendmail names the place: not for the file as a whole, nor in most warnings.
+    pub is_placed: bool,
     /// What sendmail ends with because of it, one of [`super::world::exit`].
     pub status: u8,
 }
@@ -80,6 +82,7 @@ impl Fault {
             text: String::from_utf8_lossy(physical).into_owned(),
             message,
             warning: false,
+            is_placed: true,
             status: exit::SOFTWARE,
         }
     }
@@ -88,22 +91,23 @@ impl Fault {
     pub fn whole(file: &str, message: String) -> Fault {
         let (at, text) = ((0, 0), String::new());
         let (file, status) = (file.to_string(), exit::SOFTWARE);
-        Fault { file, line: 0, at, width: 0, text, message, warning: false, status }
+        Fault { file, line: 0, at, width: 0, text, message, warning: false, is_placed: false, status }
     }
 
     /// The same, but the file can be used.
     pub fn as_warning(mut self) -> Fault {
         self.warning = true;
+        self.is_placed = false;
         self.status = exit::OK;
         self
     }
 
-    /// As sendmail prints it: `FILE: line N: TEXT`; of the command line the text alone.
+    /// As sendmail prints it: `FILE: line N: TEXT`, or the text alone.
     pub fn in_one_line(&self) -> String {
-        if self.file.is_empty() {
-            return self.message.clone();
+        match self.is_placed {
+            true => format!("{}: line {}: {}", self.file, self.line, self.message),
+            false => self.message.clone(),
         }
-        format!("{}: line {}: {}", self.file, self.line, self.message)
     }
 }
 

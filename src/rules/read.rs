@@ -373,7 +373,8 @@ impl Reader<'_> {
         let setting = match read.unwrap_or_else(|| option::read(&self.expanded(text), line.last)) {
             option::Read::Known(setting) => setting,
             option::Read::Shortened(setting, said) => {
-                self.warn(line, text.trim_ascii(), said);
+                let warning = Fault::new(self.file, line, text.trim_ascii(), said).as_warning();
+                self.rules.faults.push(Fault { is_placed: true, ..warning });
                 setting
             }
             option::Read::Unknown(said) => return self.fault(line, text.trim_ascii(), said),

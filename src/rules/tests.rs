@@ -166,7 +166,7 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
             "x.cf: line 9: readcf: unknown option name Nope",
             "x.cf: line 10: fileclass: cannot open '/nowhere': No such file or directory",
             "x.cf: line 11: readcf: map k: class nosuch not available",
-            "x.cf: line 0: No local mailer defined",
+            "No local mailer defined",
         ]
     );
     assert!(rules.faults[2].to_string().contains("x.cf:5:4:"), "{}", rules.faults[2]);

@@ -94,7 +94,14 @@ fn options_that_nobody_knows_end_as_with_sendmail() {
         let [theirs, ours] = pair.both("", arguments, b"Subject: x\n\nbody\n");
         assert_eq!((&ours.0, ours.1), (&theirs.0, theirs.1), "{arguments:?}");
     }
-    for more in ["O NoSuch=1\n", "O MaxHop=20\n", "O MaxHop=20\nO NoSuch\nO DeliveryMode=z\n", "O DeliveryMode=z\n"] {
+    for more in [
+        "O NoSuch=1\n",
+        "O MaxHop=20\n",
+        "O MaxHop=20\nO NoSuch\nO DeliveryMode=z\n",
+        "O DeliveryMode=z\n",
+        "O MaxHop=20\nScanonify=3\nR$*\t$1\nO OperatorChars=.:%@!^/[]+\nV9\n",
+        "V12\n",
+    ] {
         let [theirs, ours] = pair.both(more, &["-bv", "root"], b"");
         assert_eq!((&ours.0, ours.1), (&theirs.0, theirs.1), "{more:?}");
     }
@@ -105,6 +112,8 @@ fn unknown_options_are_told_of_in_sendmails_words() {
     let old = Old::new();
     assert_eq!(old.send(&["-Ofoo=x", "root"]), (70, "readcf: unknown option name foo\n".to_string()));
     assert_eq!(old.run(&["-bC", "-Ofoo"], "").0, 70);
+    let (code, said) = old.run(&["-bt", "-Ofoo"], "=M\n");
+    assert!(code == 70 && said.starts_with("readcf: unknown option name foo\nADDRESS TEST MODE"), "{code} {said}");
     let (code, said) = old.run(&["-OMaxHop=20", "-bv", "root"], "");
     let warned = "Option MaxHop used as abbreviation for MaxHopCount\nroot... deliverable: mailer local, user root\n";
     assert_eq!((code, said.as_str()), (0, warned));

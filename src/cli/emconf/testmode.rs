@@ -9,11 +9,11 @@ use crate::drive::{ClientTls, Dns, Outgoing};
 use crate::fsx;
 use crate::nexthop::cache::Cached;
 use crate::route::maps::Maps;
+use crate::rules::Rules;
 use crate::rules::listing::{Listing, Source};
 use crate::rules::map::Map;
 use crate::rules::testmode::{Answer, BANNER, PROMPT, TestMode};
 use crate::rules::world::{Looked, MailHosts, World, exit};
-use crate::rules::{Fault, Rules};
 use crate::settings::Root;
 use crate::status::Exit;
 use crate::tables::{Kind, Search, TextTable};
@@ -26,8 +26,9 @@ use std::sync::Arc;
 /// Largest file read, in octets.
 const FILE_LIMIT: u64 = 64 << 20;
 
-/// Runs the test mode over `file`, or over etc/em.cf; with these traces from the start.
-pub(super) fn run(root: &Root, file: Option<&Path>, traces: &[String]) -> super::super::Done {
+/// Runs the test mode over `file`, or over etc/em.cf; with these traces from the start. Options of the command line count beside those of
+/// a file that the caller names.
+pub(super) fn run(root: &Root, file: Option<&Path>, traces: &[String], options: &[String]) -> super::super::Done {
     let path = file.map_or_else(|| root.etc.join("em.cf"), Path::to_path_buf);
     let shown = path.display().to_string();
     let text = match fsx::read(&path, FILE_LIMIT) {
@@ -51,8 +52,11 @@ pub(super) fn run(root: &Root, file: Option<&Path>, traces: &[String]) -> super:
     rules.macros.set(b"{opMode}", b"t".to_vec());
     rules.macros.set(b"{deliveryMode}", b"i".to_vec());
     rules.read(&text, &shown, &mut machine);
+    if file.is_some() {
+        crate::config::cf::add_options(&mut rules, options);
+    }
     for fault in &rules.faults {
-        say(&format!("{}\n", told(fault)))?;
+        say(&format!("{}\n", fault.in_one_line()))?;
     }
     machine.maps = machine.maps.with_options(&rules.options);
     let mut test = TestMode::new(rules);
@@ -84,15 +88,6 @@ fn session(test: &mut TestMode, machine: &mut Desk) -> Result<(), Ended> {
                 }
             }
         }
-    }
-}
-
-/// Warnings that belong to no line stand by themselves, as sendmail prints them.
-fn told(fault: &Fault) -> String {
-    match fault.line {
-        0 => fault.message.clone(),
-        _ if fault.warning => fault.message.clone(),
-        _ => fault.in_one_line(),
     }
 }
 

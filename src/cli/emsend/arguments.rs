@@ -25,8 +25,8 @@ pub(in crate::cli) enum Mode {
     Check,
     /// -bh, -bH: the status of hosts, which is not kept.
     HostStatus,
-    /// -bt: test the rules, of the file of -C if there is one, with the traces of each -d.
-    Test(Option<PathBuf>, Vec<String>),
+    /// -bt: test the rules, of the file of -C if there is one, with the traces of each -d and the options of -o and -O.
+    Test(Option<PathBuf>, Vec<String>, Vec<String>),
     /// --explain: why an address goes where it goes.
     Explain(Question),
     Queue(Selection, Option<Duration>),
@@ -141,9 +141,10 @@ pub(super) fn parse(called_as: &str, words: Vec<String>) -> Result<Arguments, St
         _ if question.from.is_some() || question.client.is_some() => {
             return Err("--from and --client belong to --explain ADDRESS".to_string());
         }
-        Mode::Test(file, traces) => {
+        Mode::Test(file, traces, options) => {
             *file = arguments.rules.take();
             *traces = std::mem::take(&mut arguments.traces);
+            *options = std::mem::take(&mut arguments.options);
         }
         _ => {}
     }
@@ -307,7 +308,7 @@ fn mode(letter: &str, before: &Mode) -> Result<Mode, String> {
         "D" => Mode::Foreground,
         "C" => Mode::Check,
         "h" | "H" => Mode::HostStatus,
-        "t" => Mode::Test(None, Vec::new()),
+        "t" => Mode::Test(None, Vec::new(), Vec::new()),
         other => return Err(format!("-b{other}: one of -bm -bs -bv -bt -bp -bP -bi -bd -bD -bC -bh -bH")),
     })
 }
@@ -454,7 +455,10 @@ mod tests {
             assert_eq!(read(line).recipients, ["x"], "{line}");
         }
         let traces = ["21.12", "", "ANSI"].map(str::to_string).to_vec();
-        assert_eq!(read("-d21.12 -C /a -bt -d -dANSI").mode, Mode::Test(Some("/a".into()), traces));
+        assert_eq!(
+            read("-d21.12 -C /a -bt -d -Ofoo -dANSI").mode,
+            Mode::Test(Some("/a".into()), traces, vec![" foo".into()])
+        );
         assert_eq!(read("-bh").mode, Mode::HostStatus);
         assert_eq!(read("-bP").mode, Mode::Count);
         assert_eq!(read("-I").mode, Mode::Newaliases);
