@@ -6,6 +6,9 @@
 
 mod old_file;
 mod text;
+mod untaken;
+
+pub use untaken::tell_untaken;
 
 use crate::addr::Address;
 use crate::clock::Timestamp;

@@ -10,6 +10,7 @@ mod arguments;
 mod deliver;
 mod old_file;
 mod options;
+mod returned;
 
 pub(super) use arguments::{Mode, Question};
 pub(super) use deliver::may_write_queue;

@@ -147,6 +147,11 @@ impl Message<'_> {
         Ok(Message { header, rest, read: 0, text })
     }
 
+    /// Its header, as it came.
+    pub fn header(&self) -> &[u8] {
+        &self.header
+    }
+
     /// Who gets it: the command line's recipients, with -t those of the header as well, each once.
     pub fn recipients(&self, submission: &Submission, site: &Site) -> Result<Vec<Address>, Failure> {
         let named = match submission.from_header {

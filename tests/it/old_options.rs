@@ -269,3 +269,37 @@ fn what_nobody_can_be_told_of_is_kept_in_the_files_mailbox() {
     assert!(!dead.contains("\nFrom here\n"), "{dead}");
     assert_eq!((old.queued(), std::fs::read_dir(old.path("q/bad")).unwrap().count()), (0, 0));
 }
+
+#[test]
+fn addresses_that_can_not_be_read_are_told_of_as_the_error_mode_says() {
+    let old = Old::new();
+    let text = "Subject: x\n\nbody\n";
+    for (mode, code, told, reports) in
+        [("-oep", 64, true, 0), ("-oeq", 64, false, 0), ("-oem", 64, false, 1), ("-oee", 0, false, 1)]
+    {
+        for others in [&[][..], &["man"]] {
+            let _ = std::fs::remove_file(old.path("log"));
+            let arguments = [&["-froot", mode, "a@@b"], others].concat();
+            let said = if told { "a@@b... Invalid route address\n".to_string() } else { String::new() };
+            assert_eq!(old.run(&arguments, text), (code, said), "{arguments:?}");
+            let log = old.read("log");
+            let wanted = [others, &["root"][..reports]].concat();
+            assert_eq!((reached(&log), old.queued()), (wanted, 0), "{arguments:?}");
+            assert_eq!(log.matches("\n    a@@b... Invalid route address\n").count(), reports, "{log}");
+        }
+    }
+    let Some(pair) = Pair::new() else { return };
+    for mode in ["-oep", "-oeq", "-oem", "-oee"] {
+        for (arguments, text) in [
+            (&[mode, "a@@b"][..], text),
+            (&[mode, "a@@b", "man"], text),
+            (&[mode, "-t"], "To: a@@b, man\n\nbody\n"),
+            (&[mode, "-t"], "Subject: x\n\nbody\n"),
+            (&[mode], text),
+        ] {
+            let [theirs, ours] = pair.both("", arguments, text.as_bytes());
+            assert_eq!((&ours.0, ours.1), (&theirs.0, theirs.1), "{arguments:?} {text}");
+            assert_eq!(reached(&ours.2), reached(&theirs.2), "{arguments:?} {text}");
+        }
+    }
+}

@@ -1,7 +1,9 @@
 //! emsend -bm: a message from standard input.
 
+use super::super::say;
 use super::arguments::Arguments;
 use super::old_file::{self, Modes};
+use super::returned::{self, Refusal};
 use super::{Ended, recipients_of};
 use crate::addr::{Address, AddressError, Mailbox, parse_list, parse_path};
 use crate::clock::Timestamp;
@@ -21,11 +23,22 @@ const TRUSTED: [&str; 4] = ["root", "daemon", "em", "uucp"];
 
 pub(super) fn run(arguments: &Arguments, gate: &Gate, caller: Uid) -> super::super::Done {
     let modes = Modes::of(arguments, &gate.site);
-    let submission = submission(arguments, &modes, gate, caller)?;
     let is_old = gate.site.settings.cf.is_some();
+    let (recipients, unusable) = match is_old {
+        true => returned::usable(arguments, &gate.site),
+        false => (recipients_of(&arguments.recipients, &gate.site)?, Vec::new()),
+    };
+    let submission = submission(arguments, recipients, &modes, gate, caller)?;
+    let refusal =
+        Refusal { gate, modes: &modes, sender: submission.sender.as_ref(), said: &unusable, is_of_header: false };
+    if submission.recipients.is_empty() && !submission.from_header && !unusable.is_empty() {
+        return refusal.end(&mut TextReader::new(std::io::stdin().lock(), modes.dot_ends));
+    }
+    refusal.print()?;
     if submission.recipients.is_empty() && !submission.from_header {
         if is_old {
-            return Err(Ended::new(Exit::Usage, "Recipient names must be specified"));
+            say("Recipient names must be specified\n")?;
+            return Ok(if modes.errors == ErrorMode::Always { Exit::Ok } else { Exit::Usage });
         }
         return Err(Ended::new(Exit::Usage, "no recipients: name them, or take them from the header with -t"));
     }
@@ -42,10 +55,19 @@ pub(super) fn run(arguments: &Arguments, gate: &Gate, caller: Uid) -> super::sup
     let mut message = Message::read(&mut text, limits.header_size.0).map_err(refused)?;
     // Looked at before a hand-in too: later there is nobody to be told.
     let misread = |failure| Ended { exit: Exit::DataErr, ..refused(failure) };
-    let recipients = message.recipients(&submission, &gate.site).map_err(misread)?;
+    let recipients = match message.recipients(&submission, &gate.site) {
+        Err(failure) if is_old => {
+            let unusable = returned::unusable_in(message.header(), &gate.site);
+            let said = if unusable.is_empty() { vec![failure.public] } else { unusable };
+            return Refusal { said: &said, is_of_header: true, ..refusal }.end(&mut message);
+        }
+        read => read.map_err(misread)?,
+    };
+    let header = message.header().to_vec();
     if recipients.is_empty() && is_old {
         // sendmail calls that a success.
-        return Err(Ended::new(Exit::Ok, "No recipient addresses found in header"));
+        say("No recipient addresses found in header\n")?;
+        return Ok(Exit::Ok);
     }
     if recipients.is_empty() {
         return Err(Ended::new(Exit::Usage, "no recipient addresses found in the header"));
@@ -55,15 +77,18 @@ pub(super) fn run(arguments: &Arguments, gate: &Gate, caller: Uid) -> super::sup
         let handed = gate.spool.hand_in(&Id::new(now), &submission.to_handed(), &mut message);
         handed.map_err(|e| refused(submit::unreadable(&e)))?;
         gate.spool.poke_dropped();
-        return Ok(Exit::Ok);
+        refusal.mail(&mut &*header)?;
+        return Ok(refusal.exit());
     }
     let taken = submit::take_message(gate, &submission, message, &recipients, now).map_err(refused)?;
     if arguments.verbose && !is_old {
         let mut err = std::io::stderr();
         let _ = writeln!(err, "{}: taken, {} deliveries", taken.id, taken.deliveries);
     }
-    if gate.site.settings.cf.is_some() {
-        return old_file::deliver(gate, &taken, &modes);
+    if is_old {
+        let exit = old_file::deliver(gate, &taken, &modes)?;
+        refusal.mail(&mut &*header)?;
+        return Ok(old_file::worse(refusal.exit(), exit));
     }
     if gate.spool.is_queued(&taken.id) && modes.delivery != DeliveryMode::Queue {
         start_delivery(gate, &taken.id, arguments.verbose)?;
@@ -86,7 +111,13 @@ pub(in crate::cli) fn may_write_queue(root: &Root) -> bool {
     dirs.iter().take(count).all(|dir| access(dir, AccessFlags::W_OK).is_ok())
 }
 
-fn submission(arguments: &Arguments, modes: &Modes, gate: &Gate, caller: Uid) -> Result<Submission, Ended> {
+fn submission(
+    arguments: &Arguments,
+    recipients: Vec<Address>,
+    modes: &Modes,
+    gate: &Gate,
+    caller: Uid,
+) -> Result<Submission, Ended> {
     let site = &*gate.site;
     let user = User::from_uid(caller).ok().flatten();
     let login = login_of(user.as_ref(), caller);
@@ -104,7 +135,7 @@ fn submission(arguments: &Arguments, modes: &Modes, gate: &Gate, caller: Uid) ->
     let is_own = sender.as_ref() == Some(&own);
     let full_name = arguments.full_name.clone().or_else(|| gecos().filter(|_| is_own)).unwrap_or_default();
     Ok(Submission {
-        recipients: recipients_of(&arguments.recipients, site)?,
+        recipients,
         from_header: arguments.from_header,
         notify: arguments.notify,
         ret_full: arguments.ret_full,

@@ -13,6 +13,7 @@ use crate::envelope::{Delivery, Envelope, Mailer, Recipient};
 use crate::route::{Decider, Steps};
 use crate::serve::Gate;
 use crate::settings::{DeliveryMode, ErrorMode};
+use crate::spool::Id;
 use crate::status::{Enhanced, Exit, Failure};
 use crate::submit::Taken;
 use std::collections::HashSet;
@@ -70,16 +71,16 @@ pub(super) fn deliver(gate: &Gate, taken: &Taken, modes: &Modes) -> Done {
         match modes.delivery {
             DeliveryMode::Queue => {}
             DeliveryMode::Background => start_delivery(gate, &taken.id, false)?,
-            DeliveryMode::Interactive => exit = worse(exit, wait(gate, taken, modes)?),
+            DeliveryMode::Interactive => exit = worse(exit, wait(gate, &taken.id, modes)?),
         }
     }
     Ok(if modes.errors == ErrorMode::Always { Exit::Ok } else { exit })
 }
 
 /// Runs the queue for the message, here and now; what is said goes where ours goes.
-fn wait(gate: &Gate, taken: &Taken, modes: &Modes) -> Result<Exit, Ended> {
+pub(super) fn wait(gate: &Gate, id: &Id, modes: &Modes) -> Result<Exit, Ended> {
     let mut command = Command::new(bin_dir().join("emqueue"));
-    command.args(gate.site.root.arguments()).args(["run", taken.id.as_str(), "--as-sendmail"]);
+    command.args(gate.site.root.arguments()).args(["run", id.as_str(), "--as-sendmail"]);
     if modes.verbose {
         command.arg("--print-all");
     }
@@ -124,7 +125,7 @@ pub(super) fn exit_of(failure: &Failure) -> Exit {
 }
 
 /// A permanent failure shows beside all else.
-fn worse(one: Exit, other: Exit) -> Exit {
+pub(super) fn worse(one: Exit, other: Exit) -> Exit {
     if one == Exit::Ok { other } else { one }
 }
 
