@@ -382,26 +382,24 @@ pub(super) fn notes(rules: &Rules) -> Vec<(usize, String)> {
         }
         for (is_set, what) in [
             (!mailer.queue_group.is_empty(), "Q=: there is one queue"),
-            (!mailer.root.is_empty(), "/=: its root folder is not changed"),
-            (mailer.nice != 0, "N=: its niceness is not changed"),
+            (!mailer.root.is_empty(), "/=: its program sees the whole system, as the user whose rights it has"),
+            (mailer.nice != 0, "N=: its program is as nice as who runs the queue"),
         ] {
             if is_set {
                 note(what);
             }
         }
-        for (flag, why) in UNSERVED.iter().filter(|(flag, _)| mailer.has(*flag)) {
+        for (flag, why) in UNSERVED.iter().filter(|(flag, _)| is_network && mailer.has(*flag)) {
             note(&format!("F={}: {why}", char::from(*flag)));
-        }
-        if is_network && mailer.has(b'9') {
-            note("F=9: what is encoded goes to hosts as it is");
         }
     }
     notes
 }
 
-/// Flags of mailers that would do something if they were acted upon. Nothing is said of those that change nothing in sendmail either: H, N
+/// Flags that are not acted upon where a mailer speaks with hosts. Nothing is said of those that change nothing in sendmail either: H, N
 /// (MAIL11), v (the length of a text) and ~ (homes) as it is built, I (VERB) without -v, i and j without a user database, whose option is told of.
-const UNSERVED: [(u8, &str); 1] = [(b'R', "connections do not come from ports below 1024")];
+const UNSERVED: [(u8, &str); 2] =
+    [(b'9', "what is encoded goes to hosts as it is"), (b'R', "connections do not come from ports below 1024")];
 
 /// Flag B: a user without the backslashes in front.
 fn without_backslashes(user: &str) -> String {

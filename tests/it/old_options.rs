@@ -303,3 +303,23 @@ fn addresses_that_can_not_be_read_are_told_of_as_the_error_mode_says() {
         }
     }
 }
+
+#[test]
+fn what_a_mailer_can_not_have_is_named_with_the_reason() {
+    let old = Old::new();
+    let file = old.read("sendmail.cf");
+    let (local, relay) = ("F=lsDFMAw5:/|@qSPn,", "F=mDFMuX,");
+    assert!(file.contains(local) && file.contains(relay));
+    let file =
+        file.replace(local, "F=lsDFMAw5:/|@qSPnHINRUijv~239, C=x, N=5,").replace(relay, "F=mDFMuX9R, Q=q1, m=3,");
+    old.write("sendmail.cf", &file);
+    let (code, said) = old.run(&["-bC"], "");
+    let told: Vec<&str> = said.lines().filter_map(|line| line.split_once(": mailer ").map(|(_, told)| told)).collect();
+    let wanted = [
+        "local: N=: its program is as nice as who runs the queue",
+        "relay: F=9: what is encoded goes to hosts as it is",
+        "relay: F=R: connections do not come from ports below 1024",
+        "relay: Q=: there is one queue",
+    ];
+    assert_eq!((code, told), (0, wanted.to_vec()), "{said}");
+}
