@@ -12,7 +12,7 @@ mod window;
 
 pub use window::CrlfWindow;
 
-use memchr::memchr2;
+use memchr::{memchr_iter, memchr2};
 
 /// How far a call of [`DotDecoder::feed`] came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,18 @@ impl DotDecoder {
     /// newline was seen nothing more is appended.
     pub fn feed(&mut self, input: &[u8], body: &mut Vec<u8>) -> (usize, Progress) {
         let mut i = 0;
+        let mut may_be_clean = true;
         while i < input.len() {
+            if self.at == At::LineStart && may_be_clean && !self.bare {
+                match clean_lines(&input[i..], true, body) {
+                    Some(0) => {}
+                    Some(taken) => {
+                        i += taken;
+                        continue;
+                    }
+                    None => may_be_clean = false,
+                }
+            }
             let byte = input[i];
             match self.at {
                 At::LineStart if byte == b'.' => {
@@ -139,6 +150,32 @@ impl DotDecoder {
     }
 }
 
+/// Appends the whole lines that `input` begins with, up to one that begins with a dot where those are to be looked at; gives how many octets
+/// were taken. `None`, with nothing appended, where a line end is not CRLF: who knows that looks at each.
+///
+/// One search finds the CRs, and counting is enough to know that each LF belongs to one of them.
+fn clean_lines(input: &[u8], stops_at_dots: bool, body: &mut Vec<u8>) -> Option<usize> {
+    let before = body.len();
+    let (mut taken, mut lines) = (0, 0);
+    for cr in memchr_iter(b'\r', input) {
+        if stops_at_dots && input.get(taken) == Some(&b'.') || input.get(cr + 1) != Some(&b'\n') {
+            break;
+        }
+        if lines == 0 {
+            body.reserve(input.len());
+        }
+        body.extend_from_slice(&input[taken..cr]);
+        body.push(b'\n');
+        taken = cr + 2;
+        lines += 1;
+    }
+    if memchr_iter(b'\n', &input[..taken]).count() == lines {
+        return Some(taken);
+    }
+    body.truncate(before);
+    None
+}
+
 /// Converts CRLF text of known length (BDAT, APPEND) to LF text and notices bare newlines.
 ///
 /// RFC 3030 §2 sends bodies without dots; the same line-end rule holds.
@@ -158,6 +195,11 @@ impl CrlfDecoder {
     /// Appends the LF form of `input` to `body`.
     pub fn feed(&mut self, input: &[u8], body: &mut Vec<u8>) {
         let mut rest = input;
+        if !self.cr
+            && let Some(taken) = clean_lines(rest, false, body)
+        {
+            rest = &rest[taken..];
+        }
         while !rest.is_empty() {
             if self.cr {
                 self.cr = false;
@@ -387,6 +429,24 @@ mod tests {
                     "{:?} in steps of {step}",
                     String::from_utf8_lossy(input)
                 );
+            }
+        }
+    }
+
+    /// Octet by octet no line is ever whole, so that each octet is looked at.
+    #[test]
+    fn whole_lines_and_single_octets_come_to_the_same_for_all_short_texts() {
+        const OCTETS: &[u8; 4] = b"a.\r\n";
+        for length in 1..=8u32 {
+            for number in 0..4usize.pow(length) {
+                let text: Vec<u8> = (0..length).map(|place| OCTETS[number >> (2 * place) & 3]).collect();
+                assert_eq!(decode(&text, text.len()), decode(&text, 1), "{:?}", String::from_utf8_lossy(&text));
+                let chunked = |step: usize| {
+                    let (mut decoder, mut out) = (CrlfDecoder::keeping_bare(), Vec::new());
+                    text.chunks(step).for_each(|piece| decoder.feed(piece, &mut out));
+                    (out, decoder.is_bare())
+                };
+                assert_eq!(chunked(text.len()), chunked(1), "{:?}", String::from_utf8_lossy(&text));
             }
         }
     }

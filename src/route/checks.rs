@@ -23,6 +23,9 @@ use crate::rules::macros::Macros;
 use crate::status::Failure;
 use std::net::IpAddr;
 
+/// Room for what rules are told of a client and a sender.
+const MACROS: usize = 24;
+
 /// Who speaks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Client<'a> {
@@ -195,7 +198,7 @@ impl Client<'_> {
 
     /// What rules are told of it, and of a sender where there is one.
     pub(super) fn macros(&self, sender: Option<Option<&Address>>) -> Macros {
-        let mut message = Macros::default();
+        let mut message = Macros::with_room(MACROS);
         self.describe(&mut message);
         if let Some(sender) = sender {
             let path = print_path(sender);

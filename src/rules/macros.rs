@@ -20,6 +20,11 @@ pub struct Macros {
 }
 
 impl Macros {
+    /// None yet, with room for so many.
+    pub fn with_room(count: usize) -> Macros {
+        Macros { values: Some(Arc::new(ByName::with_capacity_and_hasher(count, Default::default()))) }
+    }
+
     /// Defines or redefines.
     pub fn set(&mut self, name: &[u8], value: Vec<u8>) {
         Arc::make_mut(self.values.get_or_insert_default()).insert(name.into(), value.into());

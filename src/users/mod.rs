@@ -222,6 +222,9 @@ pub fn domain_home(mail: &std::path::Path, domain: &str) -> PathBuf {
 
 /// A text as one name in a directory: no `/`, no leading dot. `fields::decode` reads it again.
 pub fn directory_name(text: &str) -> String {
+    if !text.starts_with('.') && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+=@~".contains(&b)) {
+        return text.to_string();
+    }
     let mut name = String::with_capacity(text.len());
     for (i, c) in text.chars().enumerate() {
         match c {
