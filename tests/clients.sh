@@ -17,6 +17,7 @@ missing() {
   [ -e /usr/lib/git-core/git-send-email ] || echo git-email
   /usr/bin/python3 -c "import sievelib" 2>/dev/null || echo python3-sievelib
   [ -e /usr/share/php/Net/Sieve.php ] || echo php-net-sieve
+  /usr/bin/python3 -c "import dkim" 2>/dev/null || echo python3-dkim
   [ -x /usr/lib/dovecot/lmtp ] || echo dovecot-lmtpd
   perl -MMail::Address -e1 2>/dev/null || echo libmailtools-perl
   perl -MNet::SSLeay -MAuthen::SASL -e1 2>/dev/null || echo "libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl libdigest-hmac-perl"

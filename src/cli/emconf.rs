@@ -1,5 +1,6 @@
 //! emconf: the configuration from the shell.
 
+mod dkim;
 mod explain;
 mod manual;
 mod table;
@@ -74,6 +75,14 @@ enum Action {
         name: String,
         #[command(subcommand)]
         action: table::TableAction,
+    },
+    /// Make the key that TLS reports are signed with, print its DNS record
+    DkimKey {
+        /// The selector: the record stands at SELECTOR._domainkey.DOMAIN
+        selector: String,
+        /// The kind of a new key
+        #[arg(long, value_enum, default_value = "rsa")]
+        kind: dkim::KeyKind,
     },
     /// Print what differs from the defaults
     Show {
@@ -173,6 +182,7 @@ fn run(arguments: Arguments) -> super::Done {
         Action::Unset { key } => config::remove(&root, &key)?,
         Action::Check => return check(&config::load(&root)?),
         Action::Table { name, action } => return table::run(&config::load(&root)?, &name, action),
+        Action::DkimKey { selector, kind } => return dkim::run(&config::load(&root)?, &selector, kind),
         Action::Show { all, json } => show(&config::load(&root)?, all, json)?,
         Action::Sample => say(&settings::sample())?,
         Action::Manual => say(&manual::settings_list())?,
@@ -359,6 +369,10 @@ fn check(site: &Site) -> super::Done {
         problems.extend(tls.check().err());
     } else if !site.settings.tls.certificate.is_empty() {
         problems.push(format!("tls.certificate, tls.key: {} or its key is missing", site.settings.tls.certificate));
+    }
+    if !site.settings.tls_reports.dkim_selector.is_empty() {
+        let read = crate::drive::DkimKey::read(&crate::drive::DkimKey::path(site));
+        problems.extend(read.err().map(|e| format!("tls_reports.dkim_key: {e}")));
     }
     check_ports(site, &mut problems);
     if problems.is_empty() {

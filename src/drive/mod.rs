@@ -5,6 +5,7 @@
 
 mod conn;
 mod deflate;
+mod dkim_key;
 mod event_loop;
 mod hosts_file;
 mod https;
@@ -25,6 +26,7 @@ mod watch;
 mod workers;
 
 pub use conn::{Conn, Want};
+pub use dkim_key::DkimKey;
 pub use event_loop::{EventLoop, Port};
 pub use https::{ReportPost, StsFetch};
 pub use jobs::Job;
@@ -36,6 +38,6 @@ pub use resolver::Dns;
 pub use signals::Signals;
 pub use stdio::{is_network, peer_of_stdin, run as run_stdio, stdin_is_network};
 pub use supervisor::{Control, Status, Supervisor, answer_file, request_file};
-pub use tls::{TlsSource, certificate_key, ensure_certificate};
+pub use tls::{TlsSource, certificate_key, ensure_certificate, give_to_services};
 pub use tls_trust::ClientTls;
 pub use turned::serve_over;

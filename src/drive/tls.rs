@@ -195,12 +195,17 @@ pub fn ensure_certificate(site: &Site) -> Result<bool, String> {
     let write = |path: &PathBuf, text: &str, mode| fsx::replace(path, text.as_bytes(), mode).map_err(|e| e.to_string());
     write(&key, &made.signing_key.serialize_pem(), 0o600)?;
     write(&certificate, &made.cert.pem(), 0o644)?;
+    give_to_services(site, &key)?;
+    Ok(true)
+}
+
+/// Gives a key to the services' user, who reads it after root is given up.
+pub fn give_to_services(site: &Site, key: &Path) -> Result<(), String> {
     if let (true, false, Ok(Some(em))) =
         (nix::unistd::geteuid().is_root(), site.root.is_callers(), nix::unistd::User::from_name("em"))
     {
-        // The services read it after they have become em.
         let owner = (Some(em.uid.as_raw()), Some(em.gid.as_raw()));
-        std::os::unix::fs::chown(&key, owner.0, owner.1).map_err(|e| e.to_string())?;
+        std::os::unix::fs::chown(key, owner.0, owner.1).map_err(|e| e.to_string())?;
     }
-    Ok(true)
+    Ok(())
 }

@@ -12,6 +12,7 @@
 //! | encoded: texts of our own | `encode` |
 //! | rewritten for hosts that take seven bits only | `seven_bit` |
 //! | rewritten for mailers that want eight | `eight_bit` |
+//! | signed: messages of our own | `dkim` |
 //! | decoded: for people who search and read | `charset`, `transfer`, `words`, `html`, `text`, `folding`, `subject`, `date` |
 
 pub mod address;
@@ -21,6 +22,7 @@ pub mod charset;
 pub mod content;
 pub mod date;
 pub mod digest;
+pub mod dkim;
 pub mod eight_bit;
 pub mod encode;
 pub mod envelope;

@@ -2,7 +2,7 @@
 //!
 //! Called by `emqueue tls-report` with the counts of one day (`ledger`).
 //! Trust: whom a domain names in its TXT record gets numbers about that domain and nothing else.
-//! RFC 8460 §3, §4.4, §5.3, §5.4. Not done: reports are not signed here.
+//! RFC 8460 §3, §4.4, §5.3, §5.4. Who sends them signs those that go by mail.
 
 use super::ledger::Session;
 use crate::addr::{Address, normal_domain};

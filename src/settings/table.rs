@@ -239,6 +239,11 @@ settings! {
         certificate: String = String::new(), "PEM file with the certificate, and its chain, that we show to hosts that ask for one; empty shows none.";
         key: String = String::new(), "PEM file with the private key of that.";
     }
+    /// Reports to other domains on TLS with their hosts (`emqueue tls-report`).
+    tls_reports: TlsReports {
+        dkim_selector: String = String::new(), "Selector of the key that reports by mail are signed with; `emconf dkim-key` makes the key and prints the record for DNS. Empty leaves them unsigned, and most who get them will not believe them.";
+        dkim_key: String = String::new(), "PEM file with that key (RSA or Ed25519); empty is etc/tls/dkim.key.";
+    }
     /// The domain name system, as the sender of mail uses it.
     dns: Dns {
         servers: Vec<SocketAddr> = Vec::new(), "Name servers, \"address:port\"; empty takes those of /etc/resolv.conf.";

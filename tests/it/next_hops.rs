@@ -280,9 +280,13 @@ fn domains_that_want_it_are_told_how_tls_went() {
     assert_eq!(sums, (1, 1), "{report:#}");
     assert!(json.contains("\"tlsa-invalid\"") && json.contains("\"policy-type\":\"tlsa\""), "{json}");
     assert!(!json.contains("quiet"), "{json}");
+    let record = world.ok("emconf", &["dkim-key", "now"]);
+    world.set("tls_reports.dkim_selector", "now");
     world.ok("emqueue", &["tls-report"]);
     world.run("emqueue", &["run", "--all"]);
     wait_until("the report", || carol(&remote).len() == 2);
+    let signed = carol(&remote).into_iter().find(|text| text.contains("DKIM-Signature: ")).unwrap();
+    verify_signature(&signed, &record);
     let texts = carol(&remote).join("\n");
     assert!(
         texts.contains("TLS-Report-Domain: dest.signed.test") && texts.contains("application/tlsrpt+gzip"),
@@ -292,6 +296,26 @@ fn domains_that_want_it_are_told_how_tls_went() {
     world.ok("emqueue", &["tls-report"]);
     world.run("emqueue", &["run", "--all"]);
     assert_eq!(carol(&remote).len(), 2, "told once");
+}
+
+/// Asks dkimpy, with this record of a zone file in the place of DNS.
+fn verify_signature(message: &str, record: &str) {
+    let script = "import dkim, re, sys\n\
+        record = ''.join(re.findall('\"([^\"]*)\"', sys.argv[1])).encode()\n\
+        name = sys.argv[1].split()[0].encode()\n\
+        text = sys.stdin.buffer.read().replace(b'\\n', b'\\r\\n')\n\
+        find = lambda asked, timeout=5: record if asked == name else None\n\
+        assert dkim.verify(text, dnsfunc=find, tlsrpt='strict'), 'not verified'\n\
+        spoiled = text.replace(b'aggregate TLS report', b'aggregate tls report')\n\
+        assert not dkim.verify(spoiled, dnsfunc=find, tlsrpt='strict'), 'anything is verified'\n";
+    let has_dkimpy = std::process::Command::new("/usr/bin/python3").args(["-c", "import dkim"]).output();
+    if !has_dkimpy.is_ok_and(|out| out.status.success()) {
+        return println!("skipped: python3-dkim is missing");
+    }
+    let mut command = std::process::Command::new("/usr/bin/python3");
+    command.args(["-c", script, record]);
+    let out = super::world::feed(&mut command, message.as_bytes());
+    assert!(out.status.success(), "{}\n{message}\n{record}", String::from_utf8_lossy(&out.stderr));
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use super::super::{Done, Ended, say};
 use crate::clock::Timestamp;
 use crate::config::Site;
-use crate::drive::{ClientTls, Dns, ReportPost};
+use crate::drive::{ClientTls, DkimKey, Dns, ReportPost};
 use crate::envelope::{Handling, Notify, TlsWish};
 use crate::fsx;
+use crate::msg::dkim::{self, Signer};
 use crate::nexthop::Resolver;
 use crate::nexthop::ledger::{self, Session};
 use crate::nexthop::resolver::{Data, DnsError, Kind};
@@ -29,6 +30,7 @@ pub(super) fn send(site: &Arc<Site>, shows: bool) -> Done {
     let dir = site.root.spool.join("tlsrpt");
     let gate = crate::cli::gate(site.clone());
     let dns: Arc<dyn Resolver> = Arc::new(Dns::of(site));
+    let key = signing_key(site)?;
     let web = ReportPost::new(Arc::new(ClientTls::of(site)), dns.clone());
     for day in ledger::days(&dir, &ledger::day_of(now))? {
         let mut domains: BTreeMap<String, Vec<(Session, u64)>> = BTreeMap::new();
@@ -41,7 +43,7 @@ pub(super) fn send(site: &Arc<Site>, shows: bool) -> Done {
             if done.exists() {
                 continue;
             }
-            match one(&gate, (&*dns, &web), (&day, &domain), &sessions, now, shows) {
+            match one(&gate, (&*dns, &web), key.as_ref(), (&day, &domain), &sessions, now, shows) {
                 Ok(()) if shows => {}
                 // So that what follows and fails does not send this one again.
                 Ok(()) => fsx::replace(&done, b"", 0o600)?,
@@ -57,6 +59,16 @@ pub(super) fn send(site: &Arc<Site>, shows: bool) -> Done {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// The key that reports by mail are signed with; `None` when they are to go unsigned.
+fn signing_key(site: &Site) -> Result<Option<DkimKey>, Ended> {
+    if site.settings.tls_reports.dkim_selector.is_empty() {
+        return Ok(None);
+    }
+    DkimKey::read(&DkimKey::path(site))
+        .map(Some)
+        .map_err(|e| Ended::new(Exit::Config, format!("tls_reports.dkim_key: {e}")))
 }
 
 fn micros(span: Duration) -> i64 {
@@ -78,6 +90,7 @@ fn forget(dir: &Path, day: &str) -> Result<(), Ended> {
 fn one(
     gate: &Gate,
     (dns, web): (&dyn Resolver, &ReportPost),
+    key: Option<&DkimKey>,
     (day, domain): (&str, &str),
     sessions: &[(Session, u64)],
     now: Timestamp,
@@ -114,7 +127,14 @@ fn one(
         }
         let sent = match &to {
             Destination::Mail(to) => {
-                let text = message(&from, domain, to, &value).map_err(|e| Failure::local(&e))?;
+                let mut text = message(&from, domain, to, &value).map_err(|e| Failure::local(&e))?;
+                if let Some(key) = key {
+                    let selector = &gate.site.settings.tls_reports.dkim_selector;
+                    let signer = Signer { domain: &own, selector, time: now.seconds() };
+                    let made = dkim::signature(text.as_bytes(), &signer, key);
+                    let refused = |e: String| Failure::temporary((3, 0), "The report could not be signed", e);
+                    text.insert_str(0, &made.map_err(refused)?);
+                }
                 // RFC 8460 §5.3: what is wrong with TLS there must not keep the report from coming.
                 let handling = Handling { tls: TlsWish::NotRequired, ..Handling::default() };
                 let own = OwnMessage { id: &id, to, text: text.as_bytes(), notify: Notify::NEVER, handling };
