@@ -1,8 +1,8 @@
 //! Deliveries that a stop of the machine cut short.
 //!
 //! A delivery names its file before both are durable ([`super::deliver`]). When the machine itself stops in between (a power failure; the
-//! end of a process does no harm), the name may stay with less than its text. Nobody was promised such a message, and its sender
-//! tries again: it is no mail. The name tells the size that the file should have; only names of our own deliveries are believed,
+//! end of a process does no harm), the name may stay with less than its text. Such a message was promised by nobody, and its sender
+//! tries again, or by the queue, which delivers it again: it is no mail. The name tells the size that the file should have; only names of our own deliveries are believed,
 //! and only those from before the machine started, since nothing else can leave them. Another program may have made a file shorter
 //! on purpose.
 //!
