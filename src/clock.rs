@@ -58,7 +58,21 @@ impl Timestamp {
 
     /// `2026-11-24T12:07:51.000123Z`: logs and JSON (RFC 3339).
     pub fn rfc3339(self) -> String {
-        self.zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+        let at = self.zoned(TimeZone::UTC).datetime();
+        let mut text = String::with_capacity(27);
+        // By hand: each line of the log begins with one.
+        let mut put = |number: i64, width: u32, end: char| {
+            text.extend((0..width).rev().map(|place| char::from(b'0' + (number / 10i64.pow(place) % 10) as u8)));
+            text.push(end);
+        };
+        put(at.year().max(0).into(), 4, '-');
+        put(at.month().into(), 2, '-');
+        put(at.day().into(), 2, 'T');
+        put(at.hour().into(), 2, ':');
+        put(at.minute().into(), 2, ':');
+        put(at.second().into(), 2, '.');
+        put((at.subsec_nanosecond() / 1000).into(), 6, 'Z');
+        text
     }
 
     /// Reads `date-time` of RFC 3339 §5.6, with any offset and any fraction of a second; `None` for everything else.
