@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// One state of a file: device, inode, size, and the times of its text and of its inode. Whoever replaces, writes or touches the file makes
 /// another one.
@@ -107,8 +109,8 @@ const BY_PATH: u32 = 64;
 ///
 /// The file is held open: its own attributes tell at once that it was written to, replaced or renamed (a file that another one took the
 /// name of has no link left, one that was renamed has another time of change), for a third of the price of a walk along its path. What
-/// they can't tell, such as a folder above it that was exchanged, is found by every 64th question. Behind a symbolic link, and where
-/// there is no file, each question walks.
+/// they can't tell, such as a folder above it that was exchanged, is found by every 64th question. Behind a symbolic link each question
+/// walks. Where there is no file, its folder is held open: as long as nothing has changed in there, there is none.
 #[derive(Debug)]
 pub struct Seen {
     path: PathBuf,
@@ -117,7 +119,14 @@ pub struct Seen {
     asked: AtomicU32,
     /// It was found current after this glance had begun.
     glance: AtomicU64,
+    /// The folder that it does not lie in, in the state in which that was seen.
+    absence: RwLock<Option<(File, Identity)>>,
 }
+
+/// A program that asks less often does not look for the folder.
+const OFTEN: u32 = 8;
+/// A folder that was changed so lately may be changed again within one tick of the clock of its file system, and look the same.
+const SETTLED: Duration = Duration::from_secs(1);
 
 impl Seen {
     /// The present state. What can't be looked at counts as not there; reading it says more.
@@ -130,7 +139,8 @@ impl Seen {
             Some((identity, file)) => (Some(identity), Some(file)),
             None => (Identity::of(path).unwrap_or(None), None),
         };
-        Seen { path: path.to_path_buf(), identity, file, asked: AtomicU32::new(0), glance }
+        let asked = AtomicU32::new(0);
+        Seen { path: path.to_path_buf(), identity, file, asked, glance, absence: RwLock::default() }
     }
 
     /// The state in which it was seen; `None` where there was no file.
@@ -158,14 +168,36 @@ impl Seen {
     }
 
     fn is_still(&self) -> bool {
-        let by_path = || Identity::of(&self.path).unwrap_or(None) == self.identity;
-        match &self.file {
-            Some(file) if self.asked.fetch_add(1, Ordering::Relaxed) % BY_PATH != BY_PATH - 1 => {
-                let now = file.metadata();
-                now.is_ok_and(|now| now.nlink() > 0 && Some(Identity::from(&now)) == self.identity)
+        let is_at = |file: &File, state: &Identity| {
+            file.metadata().is_ok_and(|now| now.nlink() > 0 && Identity::from(&now) == *state)
+        };
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        if asked % BY_PATH != BY_PATH - 1 {
+            if let (Some(file), Some(identity)) = (&self.file, &self.identity) {
+                return is_at(file, identity);
             }
-            _ => by_path(),
+            let absence = self.absence.read().unwrap_or_else(PoisonError::into_inner);
+            if absence.as_ref().is_some_and(|(folder, state)| is_at(folder, state)) {
+                return true;
+            }
         }
+        let is_same = Identity::of(&self.path).unwrap_or(None) == self.identity;
+        if is_same && self.identity.is_none() && asked >= OFTEN {
+            let found = self.find_absence();
+            *self.absence.write().unwrap_or_else(PoisonError::into_inner) = found;
+        }
+        is_same
+    }
+
+    /// The folder, if it is certain that a file that is made there will show.
+    fn find_absence(&self) -> Option<(File, Identity)> {
+        let folder = File::open(self.path.parent()?).ok()?;
+        let metadata = folder.metadata().ok().filter(Metadata::is_dir)?;
+        let changed = metadata.mtime().max(metadata.ctime());
+        let age = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs_f64() - (changed as f64 + 1.0);
+        // Not even a link that leads nowhere: what it leads to may come without a change here.
+        let has_entry = !matches!(std::fs::symlink_metadata(&self.path), Err(e) if e.kind() == io::ErrorKind::NotFound);
+        (age > SETTLED.as_secs_f64() && !has_entry).then(|| (folder, Identity::from(&metadata)))
     }
 }
 
@@ -201,6 +233,44 @@ mod tests {
             assert!(!seen.is_current(), "{what}");
         }
         assert_eq!(Seen::of(&path).identity(), None);
+    }
+
+    #[test]
+    fn a_file_that_was_not_there_is_seen_when_it_comes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let until = std::time::Instant::now() + 10 * SETTLED;
+        let settled = |path: &Path| {
+            let seen = Seen::of(path);
+            while seen.absence.read().unwrap().is_none() {
+                assert!(seen.is_current() && std::time::Instant::now() < until);
+                std::thread::yield_now();
+            }
+            assert!((0..200).all(|_| seen.is_current()));
+            seen
+        };
+        let change: &[(&str, &dyn Fn())] = &[
+            ("made", &|| std::fs::write(&path, "a").unwrap()),
+            ("linked", &|| std::os::unix::fs::symlink("/dev/null", &path).unwrap()),
+        ];
+        for (what, change) in change {
+            let seen = settled(&path);
+            change();
+            assert!(!seen.is_current(), "{what}");
+            std::fs::remove_file(&path).unwrap();
+            assert!(seen.is_current(), "gone again");
+        }
+        // What happens to others changes nothing; a folder that is lately changed is not trusted.
+        let seen = settled(&path);
+        std::fs::write(dir.path().join("other"), "").unwrap();
+        seen.asked.store(OFTEN, Ordering::Relaxed);
+        assert!(seen.is_current() && seen.absence.read().unwrap().is_none());
+        // A link that leads nowhere is an entry.
+        std::os::unix::fs::symlink(dir.path().join("far"), &path).unwrap();
+        let seen = Seen::of(&path);
+        assert!(seen.is_current() && seen.find_absence().is_none());
+        std::fs::write(dir.path().join("far"), "").unwrap();
+        assert!(!seen.is_current());
     }
 
     #[test]
