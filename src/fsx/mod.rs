@@ -237,6 +237,7 @@ pub struct FilesystemSync {
 impl FilesystemSync {
     /// Begins on the file system of this directory.
     pub fn begin(path: &Path) -> io::Result<FilesystemSync> {
+        checkpoint("open-folder", path)?;
         let dir = File::open(path).map_err(|e| context("open", path, e))?;
         Ok(FilesystemSync { dir, path: path.to_path_buf() })
     }

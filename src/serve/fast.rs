@@ -138,26 +138,34 @@ impl Fast<'_> {
     ) -> (Vec<Result<(), Failure>>, Option<Held>) {
         let postman = &self.gate.postman;
         let envelope = self.envelope_of(owners);
-        let linked = arrival.draft.file().and_then(|file| file.try_clone()).and_then(|text| {
-            std::thread::scope(|scope| {
-                let publish = || self.publish(&envelope, &text);
-                let published = std::thread::Builder::new().spawn_scoped(scope, publish)?;
-                let linked = postman.link(arrival, dirs, now);
-                let owed = published.join().unwrap_or_else(|_| Err(io::Error::other("a thread ended early")));
-                let (results, unsynced) = linked?;
-                Ok((results, unsynced, owed))
-            })
+        let failed = |error: &io::Error| (dirs.iter().map(|_| Err(Failure::local(error))).collect(), None);
+        let text = match arrival.draft.file().and_then(|file| file.try_clone()) {
+            Ok(text) => text,
+            Err(error) => return failed(&error),
+        };
+        let (linked, owed) = std::thread::scope(|scope| {
+            let publish = || self.publish(&envelope, &text);
+            match std::thread::Builder::new().spawn_scoped(scope, publish) {
+                Ok(published) => {
+                    let linked = postman.link(arrival, dirs, now);
+                    (linked, published.join().unwrap_or_else(|_| Err(io::Error::other("a thread ended early"))))
+                }
+                // No thread to be had.
+                Err(error) => (postman.link(arrival, dirs, now), Err(error)),
+            }
         });
-        match linked {
-            Ok((results, unsynced, Ok(owed))) if results.iter().any(Result::is_ok) => {
+        match (linked, owed) {
+            (Ok((results, unsynced)), Ok(owed)) if results.iter().any(Result::is_ok) => {
                 (results, Some(Held { envelope, owed, unsynced }))
             }
-            Ok((results, unsynced, owed)) => {
+            (linked, owed) => {
                 // Nobody is promised what the queue holds; it is the writer's still, so that no runner has seen it.
                 let forgotten = owed.map_or(Ok(()), Owed::retire);
-                (finished(results, unsynced, forgotten), None)
+                match linked {
+                    Ok((results, unsynced)) => (finished(results, unsynced, forgotten), None),
+                    Err(error) => failed(&error),
+                }
             }
-            Err(error) => (dirs.iter().map(|_| Err(Failure::local(&error))).collect(), None),
         }
     }
 
