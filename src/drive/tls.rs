@@ -205,7 +205,8 @@ pub fn give_to_services(site: &Site, key: &Path) -> Result<(), String> {
         (nix::unistd::geteuid().is_root(), site.root.is_callers(), nix::unistd::User::from_name("em"))
     {
         let owner = (Some(em.uid.as_raw()), Some(em.gid.as_raw()));
-        std::os::unix::fs::chown(key, owner.0, owner.1).map_err(|e| e.to_string())?;
+        // A link that somebody puts in its place leads root to no other file.
+        std::os::unix::fs::lchown(key, owner.0, owner.1).map_err(|e| e.to_string())?;
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard, Weak};
 
 /// Texts from here on are compiled, in octets.
 pub const HELD_LIMIT: u64 = 1 << 20;
@@ -61,13 +61,15 @@ struct State {
     told: bool,
 }
 
-/// One state of a table's rows, to be compared with another one.
+/// One state of a table's rows, to be compared with another one. It does not keep the rows: who holds many states of a table that is often
+/// edited would hold as many tables.
 #[derive(Debug, Clone)]
-pub struct TableState(Arc<Store>);
+pub struct TableState(Weak<Store>);
 
 impl PartialEq for TableState {
     fn eq(&self, other: &TableState) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        // No other store can lie in its place as long as this one is known.
+        Weak::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -106,7 +108,7 @@ impl TextTable {
 
     /// The rows that a look-up would find now.
     pub fn state(&self) -> Result<TableState, ConfigError> {
-        self.inner.current().map(TableState)
+        self.inner.current().map(|store| TableState(Arc::downgrade(&store)))
     }
 
     /// Looks a key up, as [`Kind::key`] spells it.
