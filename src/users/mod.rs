@@ -16,6 +16,7 @@ mod departed;
 mod directory;
 mod expiry;
 mod file;
+mod homes;
 mod password;
 pub mod sheet;
 mod standing;
@@ -28,6 +29,7 @@ pub use cache::{Cache, Remembered};
 pub use departed::{Departed, GivenRights, Note};
 pub use directory::{Accounts, Checkpassword, Directory, System};
 pub use expiry::Expiry;
+pub use homes::{directory_name, domain_home, home};
 pub use password::{
     PasswordError, check as check_password, check_new, hash as hash_password, is_known as is_known_hash,
 };
@@ -205,35 +207,6 @@ fn name_key(address: &Address) -> String {
         return key;
     }
     fields::encode(&address.to_key().to_string())
-}
-
-/// The home of an account below the mail tree: `mail/DOMAIN/USER`.
-///
-/// A `/` or a leading dot in a local part can't leave the tree: such bytes are written `%XX`.
-pub fn home(mail: &std::path::Path, address: &Address) -> PathBuf {
-    let key = address.to_key();
-    domain_home(mail, key.domain()).join(directory_name(key.local()))
-}
-
-/// Where the homes of a domain lie. No account's home begins with a dot there.
-pub fn domain_home(mail: &std::path::Path, domain: &str) -> PathBuf {
-    mail.join(directory_name(domain))
-}
-
-/// A text as one name in a directory: no `/`, no leading dot. `fields::decode` reads it again.
-pub fn directory_name(text: &str) -> String {
-    if !text.starts_with('.') && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+=@~".contains(&b)) {
-        return text.to_string();
-    }
-    let mut name = String::with_capacity(text.len());
-    for (i, c) in text.chars().enumerate() {
-        match c {
-            '.' if i == 0 => name.push_str("%2e"),
-            c if c.is_alphanumeric() || "._-+=@~".contains(c) => name.push(c),
-            c => c.to_string().bytes().for_each(|b| name.push_str(&format!("%{b:02x}"))),
-        }
-    }
-    name
 }
 
 /// A login that was granted; only [`Accounts`] makes one.
