@@ -5,9 +5,8 @@
 
 use super::fsx;
 use crate::clock::Timestamp;
-use crate::fields;
+use crate::fields::{self, Words};
 use crate::status::Enhanced;
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -197,16 +196,16 @@ fn parse(line: &str) -> Option<(Timestamp, Record)> {
     let mut words = line.splitn(3, ' ');
     let when = Timestamp(words.next()?.parse().ok()?);
     let verb = words.next()?;
-    let pairs: BTreeMap<String, String> = fields::pairs(words.next().unwrap_or(""))?.into_iter().collect();
+    let pairs = Words::of(words.next().unwrap_or(""))?;
     let numbers = || pairs.get("n")?.split(',').map(|n| n.parse().ok()).collect::<Option<Vec<usize>>>();
     let record = match verb {
         "tried" => Record::Tried(
             numbers()?,
             Outcome {
                 enhanced: Enhanced::parse_prefix(pairs.get("code")?)?.0,
-                text: pairs.get("text")?.clone(),
-                host: pairs.get("host").cloned().unwrap_or_default(),
-                cause: pairs.get("cause").cloned().unwrap_or_default(),
+                text: pairs.take("text")?,
+                host: pairs.take("host").unwrap_or_default(),
+                cause: pairs.take("cause").unwrap_or_default(),
             },
         ),
         "next" => Record::Next(Timestamp(pairs.get("at")?.parse().ok()?)),
