@@ -13,6 +13,7 @@ mod old_file;
 mod own;
 mod pop3;
 mod poppass;
+mod queries;
 mod received;
 mod recipients;
 mod smtp;

@@ -10,7 +10,7 @@ use crate::envelope::{Delivery, Envelope, Mailer, Recipient, Source};
 use crate::log;
 use crate::policy::{self, Admission, Connections};
 use crate::proto::smtp::{Answer, Ask, Begin, Kind, Rcpt, Said, Then};
-use crate::route::{Admitted, Client, ClientName, Query, Steps, Told};
+use crate::route::{Admitted, Client, ClientName, Steps, Told};
 use crate::spool::Id;
 use crate::status::{Enhanced, Failure, Reply};
 use crate::users::LoggedIn;
@@ -36,7 +36,7 @@ pub struct SmtpDesk {
 /// One connection's answers.
 #[derive(Debug)]
 pub struct SmtpService {
-    desk: Arc<SmtpDesk>,
+    pub(super) desk: Arc<SmtpDesk>,
     ip: Option<IpAddr>,
     /// What DNS calls the client.
     name: Option<ClientName>,
@@ -110,7 +110,7 @@ impl SmtpService {
     }
 
     /// Who speaks, as the rules are told.
-    fn client<'a>(&'a self, begin: Option<&'a Begin>) -> Client<'a> {
+    pub(super) fn client<'a>(&'a self, begin: Option<&'a Begin>) -> Client<'a> {
         Client {
             ip: self.ip,
             name: self.name.as_ref(),
@@ -256,12 +256,6 @@ impl SmtpService {
         })
     }
 
-    /// Asks check_etrn and its like.
-    fn check_query(&self, query: Query, argument: &str) -> Result<(), Reply> {
-        let verdict = self.desk.gate.router.check_query(&self.client(None), query, argument);
-        verdict.map_err(|failure| failure.reply())
-    }
-
     fn open(&mut self, now: Moment) -> Result<(), Reply> {
         let is_trusted = self.is_trusted();
         let checked = self.check_data()?;
@@ -376,62 +370,6 @@ impl SmtpService {
     fn hear(&mut self, bytes: Vec<u8>) -> Said {
         let said = self.turned.as_ref().map(|turned| turned.hear(bytes));
         said.unwrap_or(Said { bytes: Vec::new(), then: Then::End })
-    }
-
-    /// ETRN.
-    fn flush(&self, domain: &str, now: Timestamp) -> Reply {
-        if let Err(reply) = self.check_query(Query::Etrn, domain) {
-            return reply;
-        }
-        match crate::queue::flush_domain(&self.desk.gate.spool, domain, now) {
-            Ok(_) if self.desk.gate.site.settings.cf.is_some() => {
-                Reply::new(250, Enhanced(2, 0, 0), format!("Queuing for node {domain} started"))
-            }
-            Ok(0) => Reply::new(251, Enhanced(2, 0, 0), "No messages waiting"),
-            Ok(count) => Reply::new(253, Enhanced(2, 0, 0), format!("{count} messages are being tried")),
-            Err(e) => Failure::local(&e).reply(),
-        }
-    }
-
-    fn verify(&self, argument: &str) -> Reply {
-        let gate = &self.desk.gate;
-        if let Err(reply) = self.check_query(Query::Vrfy, argument) {
-            return reply;
-        }
-        if !gate.site.settings.smtp.vrfy {
-            return Reply::new(252, Enhanced(2, 5, 0), "Send some mail, it will be tried");
-        }
-        match Address::parse_loose(argument, &gate.site.default_domain()) {
-            Ok(address) if gate.router.is_local(address.domain()) => match gate.router.resolve(&address) {
-                Ok(_) => Reply::new(250, Enhanced(2, 1, 5), format!("<{address}>")),
-                Err(failure) => failure.reply(),
-            },
-            Ok(_) => Reply::new(252, Enhanced(2, 5, 0), "Not ours, send some mail"),
-            Err(e) => Reply::new(501, Enhanced(5, 1, 3), format!("Bad address: {e}")),
-        }
-    }
-
-    fn expand(&self, argument: &str) -> Reply {
-        let gate = &self.desk.gate;
-        if let Err(reply) = self.check_query(Query::Expn, argument) {
-            return reply;
-        }
-        if !gate.site.settings.smtp.expn {
-            return Reply::new(502, Enhanced(5, 7, 0), "EXPN is switched off");
-        }
-        let address = match Address::parse_loose(argument, &gate.site.default_domain()) {
-            Ok(address) => address,
-            Err(e) => return Reply::new(501, Enhanced(5, 1, 3), format!("Bad address: {e}")),
-        };
-        match gate.router.members(&address) {
-            Ok(Some(members)) if !members.is_empty() => Reply {
-                code: 250,
-                enhanced: Some(Enhanced(2, 1, 5)),
-                lines: members.iter().map(|m| old_file::member(&gate.site, m)).collect(),
-            },
-            Ok(_) => Reply::new(550, Enhanced(5, 1, 1), "That is no list"),
-            Err(failure) => failure.reply(),
-        }
     }
 }
 
