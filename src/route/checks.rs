@@ -12,6 +12,7 @@
 
 use super::clients::{ClientName, Standing};
 use super::em_cf::Compiled;
+use super::remembered::{Asked, Remembered};
 use super::steps::{Decider, Steps};
 use super::surroundings::{from_rules, to_rules};
 use super::triple::{Routed, refused};
@@ -22,6 +23,7 @@ use crate::rules::address::Verdict;
 use crate::rules::macros::Macros;
 use crate::status::Failure;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Room for what rules are told of a client and a sender.
 const MACROS: usize = 24;
@@ -52,6 +54,12 @@ pub struct Told {
     /// Of which client: its address, and whether it may send anywhere.
     of: (Option<IpAddr>, bool),
 }
+
+/// What check_ sets said of a text, by the set and the text; and what they had been told.
+pub(super) type Verdicts = Remembered<(usize, Box<[u8]>), (Macros, (Admitted, bool))>;
+
+/// What they said of any user of a domain, by the set and the domain; and whether the client may send there.
+pub(super) type DomainVerdicts = Remembered<(usize, String), (Macros, bool)>;
 
 /// What is done with what a client wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,7 +185,7 @@ impl Router {
     /// What a check_ set says, and whether that lets the client send there.
     fn verdict(
         &self,
-        cf: &Compiled,
+        cf: &Arc<Compiled>,
         set: usize,
         client: &Client,
         sender: Option<Option<&Address>>,
@@ -185,8 +193,47 @@ impl Router {
         steps: &Steps,
     ) -> Result<(Admitted, bool), Failure> {
         let ready = client.told.filter(|told| sender.is_some() && told.of == (client.ip, client.is_trusted));
-        let mut message = ready.map_or_else(|| client.macros(sender), |told| told.macros.clone());
-        self.with_rules(cf, steps, &mut message, |run| settled(run.check(set, texts)))
+        let (Some(told), [text], false) = (ready, texts, steps.are_wanted()) else {
+            let mut message = ready.map_or_else(|| client.macros(sender), |told| told.macros.clone());
+            return self.with_rules(cf, steps, &mut message, |run| settled(run.check(set, texts)));
+        };
+        // Who sends to the same people again, or the next message to as many, is not judged anew.
+        let key = (set, Box::from(*text));
+        let same = |(macros, verdict): &(Macros, (Admitted, bool))| (*macros == told.macros).then(|| verdict.clone());
+        if let Some(verdict) = self.verdicts.find(cf, &key, same) {
+            return Ok(verdict);
+        }
+        let (user, domain) = in_brackets(text).unwrap_or_default();
+        let stranger = cf.stranger(user, domain);
+        let domain = (set, domain.to_string());
+        let same = |(macros, relays): &(Macros, bool)| (*macros == told.macros).then_some((Admitted::Yes, *relays));
+        if stranger.is_some()
+            && let Some(verdict) = self.domain_verdicts.find(cf, &domain, same)
+        {
+            return Ok(verdict);
+        }
+        let mut asked = Asked::default();
+        let mut message = told.macros.clone();
+        let (verdict, is_of_all) = self.with_rules_noting(cf, steps, &mut message, Some(&mut asked), |run| {
+            run.watch_for(stranger);
+            let verdict = settled(run.check(set, texts))?;
+            Ok((verdict, run.has_passed_by()))
+        })?;
+        match &verdict {
+            (Admitted::Yes, relays) if is_of_all => {
+                self.domain_verdicts.keep(cf, domain, asked, || (told.macros.clone(), *relays));
+            }
+            _ => self.verdicts.keep(cf, key, asked, || (told.macros.clone(), verdict.clone())),
+        }
+        Ok(verdict)
+    }
+}
+
+impl Told {
+    /// The macros that are set.
+    #[cfg(test)]
+    pub(super) fn macros(&self) -> &Macros {
+        &self.macros
     }
 }
 
@@ -263,6 +310,11 @@ impl Client<'_> {
             put(b"{verify}", "NO");
         }
     }
+}
+
+/// User and domain of a text `<user@domain>`.
+fn in_brackets(text: &[u8]) -> Option<(&str, &str)> {
+    std::str::from_utf8(text).ok()?.strip_prefix('<')?.strip_suffix('>')?.split_once('@')
 }
 
 /// What is done, and whether the rules said in so many words that the client may send there.

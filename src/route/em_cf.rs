@@ -17,13 +17,14 @@ use crate::rules::macros::{ClassId, Values};
 use crate::rules::map::{Class, Map};
 use crate::rules::meta;
 use crate::rules::names::ByName;
+use crate::rules::stranger::{Familiar, Stranger};
 use crate::tables::{Kind, Search, TextTable};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// The rules of a site that has no etc/em.cf.
@@ -100,6 +101,8 @@ pub struct Compiled {
     pub own: Option<ClassId>,
     /// The rule sets that are called by name.
     pub sets: CheckSets,
+    /// The words that the rules know, once somebody has asked.
+    familiar: OnceLock<Familiar>,
 }
 
 /// Numbers of the check_ sets that the file has rules for.
@@ -266,7 +269,7 @@ impl EmCf {
         };
         let tables = rules.maps.values().filter_map(|map| Some((map.name[..].into(), self.table(map)?))).collect();
         let outside = outside(&rules);
-        Compiled { rules, name, acts, tables, outside, own, sets }
+        Compiled { rules, name, acts, tables, outside, own, sets, familiar: OnceLock::new() }
     }
 
     /// The table of a map that names a file of keys and values.
@@ -323,6 +326,14 @@ impl EmCf {
 }
 
 impl Compiled {
+    /// A user's name as a word that the rules do not know; `None` for one that they do. `domain` stands behind it.
+    pub(super) fn stranger(&self, user: &str, domain: &str) -> Option<Stranger> {
+        /// The longest user must not make an address that is too long for the rules.
+        const DOMAIN: usize = 180;
+        let familiar = self.familiar.get_or_init(|| Familiar::of(&self.rules));
+        if domain.len() > DOMAIN { None } else { familiar.stranger(&self.rules, user) }
+    }
+
     /// True when the domain is one of class w.
     pub fn is_own(&self, domain: &str) -> bool {
         self.own.is_some_and(|class| self.rules.classes.has(class, domain.as_bytes()))

@@ -43,6 +43,7 @@ use crate::status::{Enhanced, Failure};
 use crate::tables::old_aliases::OldAliases;
 use crate::tables::{Aliases, Watched};
 use crate::users::Accounts;
+use checks::{DomainVerdicts, Verdicts};
 use em_cf::EmCf;
 use expand::Expansion;
 use mailboxes::Mailboxes;
@@ -50,6 +51,12 @@ use mailers::Act;
 use maps::Maps;
 use remembered::Remembered;
 use std::sync::Arc;
+use triple::{Routed, Way};
+
+/// Most addresses, and most domains, whose way is remembered.
+const ADDRESSES: usize = 4096;
+/// Most verdicts that are remembered; with what the rules were told, each takes up to 2 KiB.
+const VERDICTS: usize = 1024;
 
 /// A file of aliases.
 #[derive(Debug)]
@@ -78,7 +85,14 @@ pub struct Router {
     lists: Lists,
     maps: Arc<Maps>,
     names: Arc<ClientNames>,
-    remembered: Arc<Remembered>,
+    /// What the rules made of addresses lately.
+    addresses: Arc<Remembered<Address, Routed>>,
+    /// What they made of any user of a domain.
+    domains: Arc<Remembered<String, Way>>,
+    /// What check_ sets said lately.
+    verdicts: Arc<Verdicts>,
+    /// What they said of any user of a domain.
+    domain_verdicts: Arc<DomainVerdicts>,
 }
 
 impl Router {
@@ -101,7 +115,11 @@ impl Router {
         let rules = Arc::new(EmCf::new(site.clone(), smart_host, maps.clone()));
         let lists = Lists::of(&site);
         let names = Arc::new(ClientNames::new(&site.settings, Arc::new(NoDns)));
-        Router { site, users, aliases, rules, lists, maps, names, remembered: Arc::default() }
+        let addresses = Arc::new(Remembered::with_limit(ADDRESSES));
+        let domains = Arc::new(Remembered::with_limit(ADDRESSES));
+        let verdicts = Arc::new(Remembered::with_limit(VERDICTS));
+        let domain_verdicts = Arc::new(Remembered::with_limit(VERDICTS));
+        Router { site, users, aliases, rules, lists, maps, names, addresses, domains, verdicts, domain_verdicts }
     }
 
     /// The same with names looked up in DNS, and directories asked, where the rules want them.

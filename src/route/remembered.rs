@@ -1,18 +1,14 @@
-//! What the rules made of addresses lately, for as long as they would make the same of them again.
+//! What the rules said lately, for as long as they would say the same again.
 //!
-//! What rules make of an address follows from the address, the rules and the rows of the tables that they asked; where they ask anything
-//! else (names, directories, programs, accounts of the system, chance), nothing is remembered. Each table is looked at before an answer is
-//! given again, as the rules would have looked at it: an edit is seen at once.
+//! What rules make of an address follows from the address, the macros that are set for it, the rules and the rows of the tables that they
+//! asked; where they ask anything else (names, directories, programs, accounts of the system, chance), nothing is remembered. Each table is
+//! looked at before an answer is given again, as the rules would have looked at it: an edit is seen at once.
 
 use super::em_cf::Compiled;
-use super::triple::Routed;
-use crate::addr::Address;
 use crate::tables::{TableState, TextTable};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Most addresses remembered.
-const LIMIT: usize = 4096;
 
 /// Tables that were asked, in the state that answered.
 #[derive(Debug, Default)]
@@ -40,43 +36,57 @@ impl Asked {
     }
 }
 
-/// Addresses with what became of them; shared by all sessions of a process.
-#[derive(Debug, Default)]
-pub(super) struct Remembered {
-    state: Mutex<State>,
+/// Questions with their answers; shared by all sessions of a process.
+#[derive(Debug)]
+pub(super) struct Remembered<K, V> {
+    /// Most answers; then all are forgotten.
+    limit: usize,
+    state: Mutex<State<K, V>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
+#[derive(Debug)]
+struct State<K, V> {
     /// By which rules.
     rules: Option<Arc<Compiled>>,
-    addresses: HashMap<Address, (Routed, Asked)>,
+    answers: HashMap<K, (V, Asked)>,
 }
 
-impl Remembered {
-    /// What these rules made of an address, if they would make the same of it now.
-    pub(super) fn find(&self, rules: &Arc<Compiled>, address: &Address) -> Option<Routed> {
+impl<K: Eq + Hash, V> Remembered<K, V> {
+    /// Room for so many answers.
+    pub(super) fn with_limit(limit: usize) -> Remembered<K, V> {
+        Remembered { limit, state: Mutex::new(State { rules: None, answers: HashMap::new() }) }
+    }
+
+    /// What `taken` makes of the answer of these rules, if they would give the same now.
+    pub(super) fn find<T>(&self, rules: &Arc<Compiled>, key: &K, taken: impl FnOnce(&V) -> Option<T>) -> Option<T> {
         let state = self.state();
         if !state.rules.as_ref().is_some_and(|known| Arc::ptr_eq(known, rules)) {
             return None;
         }
-        let (routed, asked) = state.addresses.get(address)?;
-        asked.is_current().then(|| routed.clone())
+        let (answer, asked) = state.answers.get(key)?;
+        let taken = taken(answer)?;
+        asked.is_current().then_some(taken)
     }
 
-    /// Remembers it.
-    pub(super) fn keep(&self, rules: &Arc<Compiled>, address: &Address, routed: &Routed, asked: Asked) {
+    /// Remembers an answer; `answer` is called where it may be.
+    pub(super) fn keep(&self, rules: &Arc<Compiled>, key: K, asked: Asked, answer: impl FnOnce() -> V) {
         if asked.others {
             return;
         }
         let mut state = self.state();
-        if !state.rules.as_ref().is_some_and(|known| Arc::ptr_eq(known, rules)) || state.addresses.len() >= LIMIT {
-            *state = State { rules: Some(rules.clone()), addresses: HashMap::new() };
+        if !state.rules.as_ref().is_some_and(|known| Arc::ptr_eq(known, rules)) || state.answers.len() >= self.limit {
+            *state = State { rules: Some(rules.clone()), answers: HashMap::new() };
         }
-        state.addresses.insert(address.clone(), (routed.clone(), asked));
+        state.answers.insert(key, (answer(), asked));
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// Answers that are held.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.state().answers.len()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<K, V>> {
         // A panic while it was held leaves answers that are as good as before.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -220,6 +220,10 @@ impl World for Surroundings<'_> {
         }
     }
 
+    fn is_empty(&mut self, map: &Map) -> bool {
+        self.compiled.tables.get(&map.name[..]).is_some_and(|(table, _)| table.is_empty())
+    }
+
     fn complaint(&mut self) -> Option<String> {
         self.complaint.take()
     }

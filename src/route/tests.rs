@@ -1,4 +1,5 @@
 use super::*;
+use crate::rules::macros::Macros;
 use crate::settings::{Root, Settings};
 use std::io;
 
@@ -204,7 +205,10 @@ fn what_the_rules_said_is_remembered_until_a_table_or_a_rule_changes() {
     let etc = dir.path().join("etc");
     let known = |address: &str| {
         let rules = router.rules.current().unwrap();
-        router.remembered.find(&rules, &Address::parse(address).unwrap()).is_some()
+        let address = Address::parse(address).unwrap();
+        let domain = address.domain().to_string();
+        router.addresses.find(&rules, &address, |_| Some(())).is_some()
+            || router.domains.find(&rules, &domain, |_| Some(())).is_some()
     };
     for address in ["carol@example.test", "x@remote.test"] {
         assert!(!known(address));
@@ -240,4 +244,84 @@ fn what_the_rules_said_is_remembered_until_a_table_or_a_rule_changes() {
     std::fs::write(etc.join("em.cf"), asking).unwrap();
     assert_eq!(resolve(&router, "carol@example.test"), "mailbox:alice@example.test");
     assert!(!known("carol@example.test") && !known("alice@example.test"));
+}
+
+#[test]
+fn a_verdict_is_remembered_for_one_client_sender_and_recipient_until_a_table_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let router = router(dir.path(), "", "");
+    let etc = dir.path().join("etc");
+    let check = |ip: &str, sender: &str, to: &str| {
+        let sender = Address::parse(sender).ok();
+        let client = Client { ip: ip.parse().ok(), ..Client::default() };
+        let told = client.tell(sender.as_ref());
+        let client = Client { told: Some(&told), ..client };
+        let to = Address::parse(to).unwrap();
+        let verdict = router.check_recipient(&client, sender.as_ref(), &to, &Steps::unwanted());
+        let rules = router.rules.current().unwrap();
+        let set = rules.sets.rcpt.unwrap();
+        let key = (set, Box::from(format!("<{to}>").as_bytes()));
+        let same = |macros: &Macros| (*macros == *told.macros()).then_some(());
+        let is_known = router.verdicts.find(&rules, &key, |(macros, _)| same(macros)).is_some();
+        let domain = (set, to.domain().to_string());
+        let of_all = router.domain_verdicts.find(&rules, &domain, |(macros, _)| same(macros)).is_some();
+        (verdict.map_or_else(|failure| failure.code, |_| 250), is_known || of_all)
+    };
+    let (from, to) = ("s@spam.test", "alice@example.test");
+    assert_eq!(check("192.0.2.7", from, to), (250, true));
+    // What is allowed to one is not allowed to another.
+    let rows = "To:alice@example.test\tOK\nConnect:192.0.2.9\tRELAY\n";
+    std::fs::write(etc.join("access"), rows).unwrap();
+    assert_eq!(check("192.0.2.9", from, "x@remote.test"), (250, true));
+    assert_eq!(check("192.0.2.7", from, "x@remote.test"), (550, false));
+    assert_eq!(check("192.0.2.9", from, "x@remote.test"), (250, true));
+    assert_eq!(check("192.0.2.9", "other@b.test", "x@remote.test"), (250, true));
+    // A table that was asked has changed.
+    std::fs::write(etc.join("access"), rows.replace("RELAY", "REJECT")).unwrap();
+    assert_eq!(check("192.0.2.9", "other@b.test", "x@remote.test"), (550, false));
+    std::fs::write(etc.join("relay-domains"), "remote.test\n").unwrap();
+    assert_eq!(check("192.0.2.9", "other@b.test", "x@remote.test"), (250, true));
+    std::fs::write(etc.join("relay-domains"), "other.test\n").unwrap();
+    assert_eq!(check("192.0.2.9", "other@b.test", "x@remote.test"), (550, false));
+}
+
+/// Where tables have nothing to say, one user of a domain stands for all; where they have, for himself.
+#[test]
+fn what_holds_for_a_user_of_a_domain_holds_for_all_whom_no_table_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let router = router(dir.path(), "", "remote.test esmtp:[192.0.2.1]\n.remote.test esmtp:[192.0.2.2]\n");
+    let etc = dir.path().join("etc");
+    let count = || (router.addresses.len(), router.domains.len());
+    let hop = |address: &str| {
+        let delivery = router.resolve(&Address::parse(address).unwrap()).unwrap().remove(0);
+        (router.next_hop(&delivery).unwrap().1, delivery.user)
+    };
+    for user in ["x", "y", "postmaster", "a.very-long_name"] {
+        assert_eq!(hop(&format!("{user}@remote.test")), ("[192.0.2.1]".into(), format!("{user}@remote.test")));
+        assert_eq!(hop(&format!("{user}@a.remote.test")).0, "[192.0.2.2]");
+        assert_eq!(count(), (0, 2), "{user}");
+    }
+    // A word of the rules, and what is more than a word, is looked at by itself.
+    for (number, user) in ["local", "error", "\"a b\"", "A"].into_iter().enumerate() {
+        assert_eq!(hop(&format!("{user}@remote.test")).1, format!("{user}@remote.test"));
+        assert_eq!(count(), (number + 1, 2), "{user}");
+    }
+    std::fs::write(etc.join("virtusers"), "x@remote.test y@a.remote.test\n").unwrap();
+    assert_eq!(hop("x@remote.test"), ("[192.0.2.2]".into(), "y@a.remote.test".into()));
+    assert_eq!(hop("y@remote.test"), ("[192.0.2.1]".into(), "y@remote.test".into()));
+    assert_eq!(count().1, 2);
+    std::fs::remove_file(etc.join("virtusers")).unwrap();
+    // Refusals too: a client that may send to one user of a domain may not send to all.
+    let client = Client { ip: "192.0.2.7".parse().ok(), ..Client::default() };
+    let told = client.tell(None);
+    let client = Client { told: Some(&told), ..client };
+    let check = |to: &str| {
+        let to = Address::parse(to).unwrap();
+        router.check_recipient(&client, None, &to, &Steps::unwanted()).map_or_else(|failure| failure.code, |_| 250)
+    };
+    assert_eq!((check("x@example.test"), router.domain_verdicts.len()), (550, 1));
+    assert_eq!((check("alice@example.test"), check("x@remote.test")), (250, 550));
+    std::fs::write(etc.join("access"), "To:x@remote.test\tRELAY\nTo:alice@example.test\tREJECT\n").unwrap();
+    assert_eq!((check("x@remote.test"), check("y@remote.test")), (250, 550));
+    assert_eq!((check("alice@example.test"), check("x@example.test")), (550, 550));
 }

@@ -10,6 +10,7 @@ use crate::addr::Address;
 use crate::envelope::{Delivery, Mailer};
 use crate::rules::address::{Reply, Role, Target};
 use crate::rules::macros::Macros;
+use crate::rules::stranger::Shape;
 use crate::rules::world::exit;
 use crate::rules::{Run, meta};
 use crate::status::{Enhanced, Failure};
@@ -49,6 +50,27 @@ pub(super) struct Local {
     pub(super) unknown: bool,
 }
 
+/// What the rules make of all users of a domain whom they do not know.
+#[derive(Debug)]
+pub(super) struct Way {
+    mailer: usize,
+    host: Vec<u8>,
+    user: Shape,
+}
+
+impl Way {
+    /// The way of all, by that of this user.
+    fn of(target: &Target, user: &str) -> Option<Way> {
+        let Target::Mailer { mailer, host, user: text } = target else { return None };
+        Some(Way { mailer: *mailer, host: host.clone(), user: Shape::of(text, user)? })
+    }
+
+    /// The way of this user.
+    fn target(&self, user: &str) -> Target {
+        Target::Mailer { mailer: self.mailer, host: self.host.clone(), user: self.user.with(user) }
+    }
+}
+
 impl Local {
     /// A user who is named without the rules.
     pub(super) fn named(address: &Address) -> Local {
@@ -61,21 +83,32 @@ impl Router {
     /// Routes one address, without aliases and accounts.
     pub(super) fn routed(&self, cf: &Arc<Compiled>, address: &Address, steps: &Steps) -> Result<Routed, Failure> {
         let remembers = !steps.are_wanted();
-        if remembers && let Some(routed) = self.remembered.find(cf, address) {
+        if remembers && let Some(routed) = self.addresses.find(cf, address, |routed| Some(routed.clone())) {
             return Ok(routed);
+        }
+        let (user, domain) = (address.local(), address.domain().to_string());
+        let stranger = if remembers { cf.stranger(user, &domain) } else { None };
+        if stranger.is_some()
+            && let Some(target) = self.domains.find(cf, &domain, |way| Some(way.target(user)))
+        {
+            return self.meant(cf, target, address);
         }
         let text = to_rules(&address.to_string());
         let mut message = Macros::default();
         let mut asked = Asked::default();
-        let routed = self.with_rules_noting(cf, steps, &mut message, Some(&mut asked), |run| {
+        let (routed, way) = self.with_rules_noting(cf, steps, &mut message, Some(&mut asked), |run| {
+            run.watch_for(stranger);
             let (target, status) = run.parse(&text, Role::default());
             if status == exit::TEMPORARY {
                 return Err(Failure::temporary((4, 3), "Temporary failure of a table, try again later", ""));
             }
-            self.meant(cf, target, address)
+            let way = if run.has_passed_by() { Way::of(&target, user) } else { None };
+            Ok((self.meant(cf, target, address)?, way))
         })?;
-        if remembers {
-            self.remembered.keep(cf, address, &routed, asked);
+        match way {
+            Some(way) => self.domains.keep(cf, domain, asked, || way),
+            None if remembers => self.addresses.keep(cf, address.clone(), asked, || routed.clone()),
+            None => {}
         }
         Ok(routed)
     }
@@ -122,7 +155,8 @@ impl Router {
         self.with_rules_noting(cf, steps, message, None, work)
     }
 
-    fn with_rules_noting<T>(
+    /// The same; what is asked is noted.
+    pub(super) fn with_rules_noting<T>(
         &self,
         cf: &Compiled,
         steps: &Steps,

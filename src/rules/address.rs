@@ -107,7 +107,9 @@ impl Run<'_> {
             return self.broken("no mailer in parsed address");
         };
         let Some((name, rest)) = rest.split_first() else { return self.broken("no mailer name") };
+        self.look_at(std::slice::from_ref(name));
         let Some(user_at) = rest.iter().position(|t| t.is(meta::USER)) else { return self.broken("no user") };
+        self.look_at(&rest[..user_at]);
         let host = rest[..user_at].split_first().filter(|(first, tail)| first.is(meta::HOST) && !tail.is_empty());
         let host = host.map(|(_, host)| alphabet.join(host, rules.blank));
         let mut user = rest[user_at + 1..].to_vec();
@@ -288,6 +290,7 @@ impl Run<'_> {
             };
             return Verdict::Refused(reply);
         }
+        self.look_at(&workspace);
         let alphabet = self.rules.alphabet();
         let [first, name, rest @ ..] = &workspace[..] else {
             return Verdict::Passed(alphabet.join(&workspace, self.rules.blank));

@@ -19,6 +19,16 @@ pub struct Macros {
     values: Option<Arc<ByName<Box<[u8]>>>>,
 }
 
+impl PartialEq for Macros {
+    fn eq(&self, other: &Macros) -> bool {
+        match (&self.values, &other.values) {
+            (Some(own), Some(others)) => Arc::ptr_eq(own, others) || own == others,
+            (None, None) => true,
+            (Some(some), None) | (None, Some(some)) => some.is_empty(),
+        }
+    }
+}
+
 impl Macros {
     /// None yet, with room for so many.
     pub fn with_room(count: usize) -> Macros {
@@ -109,6 +119,11 @@ impl Classes {
             true => members.folded.contains(&text.to_ascii_lowercase()[..]),
             false => members.folded.contains(text),
         }
+    }
+
+    /// True when the text is a member of any class.
+    pub fn any_has(&self, text: &[u8]) -> bool {
+        (0..self.members.len()).any(|id| self.has(id, text))
     }
 
     /// Length of the longest member, in octets: longer texts are no members.

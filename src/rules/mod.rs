@@ -41,6 +41,7 @@ pub mod rule;
 pub mod run;
 pub mod scan;
 pub mod sets;
+pub mod stranger;
 pub mod testmode;
 pub mod token;
 pub mod trace;

@@ -5,6 +5,7 @@
 use super::macros::{ClassId, Classes, Layers, Values};
 use super::meta;
 use super::scan::Alphabet;
+use super::stranger::Stranger;
 use super::token::Token;
 use std::cell::{Cell, RefCell};
 
@@ -116,6 +117,8 @@ pub struct Matching<'a> {
     pub steps: &'a Cell<u64>,
     /// Takes the names of macros that are read, where somebody wants to know.
     pub read: Option<&'a RefCell<Vec<Box<[u8]>>>>,
+    /// Notes what depends on a word.
+    pub stranger: Option<&'a Stranger>,
 }
 
 impl Matching<'_> {
@@ -124,6 +127,12 @@ impl Matching<'_> {
     fn spend(&self, steps: usize) -> bool {
         self.steps.set(self.steps.get().saturating_sub(steps as u64));
         self.steps.get() > 0
+    }
+
+    fn look_at(&self, token: &Token) {
+        if let Some(stranger) = self.stranger {
+            stranger.look_at(std::slice::from_ref(token));
+        }
     }
 }
 
@@ -295,7 +304,11 @@ fn member(
 ) -> Option<usize> {
     let longest = with.classes.longest(class);
     let mut length: usize = workspace[first..end].iter().map(|t| t.len()).sum();
+    if longest == 0 {
+        return None;
+    }
     for end in end + 1..=workspace.len() {
+        with.look_at(&workspace[end - 1]);
         length += workspace[end - 1].len();
         // A text of many tokens is joined and hashed as a whole for each token more.
         if length > longest || !with.spend(end - first) {
@@ -324,6 +337,7 @@ fn delayed(name: &[u8], at: usize, workspace: &[Token], with: &Matching) -> Opti
     let mut at = at;
     while !rest.is_empty() {
         let token = workspace.get(at).filter(|_| with.spend(1))?;
+        with.look_at(token);
         let head = rest.get(..token.len())?;
         if !head.eq_ignore_ascii_case(token) {
             return None;

@@ -9,8 +9,9 @@ use super::meta;
 use super::read::Rules;
 use super::rule::{Bounds, Found, Matching, Prefix, Rule};
 use super::scan::{ScanError, Style, TOKENS_LIMIT};
+use super::stranger::Stranger;
 use super::token::Token;
-use super::world::{Fired, Taken, Watch, World, exit};
+use super::world::{Fired, Looked, Taken, Watch, World, exit};
 use std::cell::{Cell, RefCell};
 
 /// How often one rule may be tried on its own result.
@@ -54,6 +55,8 @@ pub struct Run<'a> {
     spare: Spare,
     /// Room for the key of a look-up.
     key: Vec<u8>,
+    /// The word that is watched for.
+    stranger: Option<Stranger>,
 }
 
 impl<'a> Run<'a> {
@@ -66,7 +69,23 @@ impl<'a> Run<'a> {
     ) -> Run<'a> {
         let steps = Cell::new(STEP_LIMIT);
         let spare = Spare(ROOM.take());
-        Run { rules, message, world, watch, depth: 0, steps, spare, key: Vec::new() }
+        Run { rules, message, world, watch, depth: 0, steps, spare, key: Vec::new(), stranger: None }
+    }
+
+    /// Notes from here on whether anything depends on this word.
+    pub fn watch_for(&mut self, stranger: Option<Stranger>) {
+        self.stranger = stranger;
+    }
+
+    /// True when all that was found since then would have been found for any other stranger; false when none was watched for.
+    pub fn has_passed_by(&self) -> bool {
+        self.stranger.as_ref().is_some_and(Stranger::was_passed_by)
+    }
+
+    pub(super) fn look_at(&self, tokens: &[Token]) {
+        if let Some(stranger) = &self.stranger {
+            stranger.look_at(tokens);
+        }
     }
 
     /// Both layers of macros.
@@ -204,6 +223,7 @@ impl<'a> Run<'a> {
             blank: rules.blank,
             steps: &self.steps,
             read: self.watch.traces().then_some(&read),
+            stranger: self.stranger.as_ref(),
         };
         let found = rule.search(workspace, &with, bounds);
         for name in read.into_inner() {
@@ -235,7 +255,9 @@ impl<'a> Run<'a> {
                 }
                 let value = self.macros().value(&token[1..]).unwrap_or(b"").to_vec();
                 if !value.is_empty() {
-                    built.extend(self.scan(&value).map_err(|_| exit::DATA)?);
+                    let tokens = self.scan(&value).map_err(|_| exit::DATA)?;
+                    self.look_at(&tokens);
+                    built.extend(tokens);
                 }
             } else {
                 built.push(token.clone());
@@ -290,7 +312,10 @@ impl<'a> Run<'a> {
                 }
             };
             let (name, after) = match after.split_first() {
-                Some((name, after)) if named => (&name[..], after),
+                Some((name, after)) if named => {
+                    self.look_at(std::slice::from_ref(name));
+                    (&name[..], after)
+                }
                 None if named => {
                     self.watch.fails(exit::SOFTWARE, b"rewrite: missing mapname");
                     return Err(exit::CONFIG);
@@ -334,6 +359,12 @@ impl<'a> Run<'a> {
                 alphabet.join_into(key, map.blank.unwrap_or(rules.blank), &mut text);
                 let mut call = map::Call { rules, message: self.message, world: self.world };
                 let looked = call.look_up(map, &text, &arguments);
+                // A table without rows finds nothing, whatever the key.
+                if let Some(stranger) = self.stranger.as_ref().filter(|stranger| stranger.is_among(inner))
+                    && !(looked == Looked::missing() && self.world.is_empty(map))
+                {
+                    stranger.meet();
+                }
                 if let Some(complaint) = self.world.complaint() {
                     self.watch.fails(exit::SYSTEM, complaint.as_bytes());
                 }
@@ -361,13 +392,18 @@ impl<'a> Run<'a> {
                 done.extend_from_slice(tokens);
                 return Ok(());
             }
-            (None, Some(tokens)) => (alphabet.join(tokens, rules.blank), Style::Default),
+            (None, Some(tokens)) => {
+                // Joined and read again, it may be part of another word.
+                self.look_at(tokens);
+                (alphabet.join(tokens, rules.blank), Style::Default)
+            }
         };
         if value.is_empty() {
             return Ok(());
         }
         match self.scan_as(&value, style) {
             Ok(mut tokens) if !tokens.is_empty() => {
+                self.look_at(&tokens);
                 done.append(&mut tokens);
                 self.give_back(tokens);
                 Ok(())
@@ -384,6 +420,7 @@ impl<'a> Run<'a> {
         let mut at = 0;
         while at + 1 < built.len() {
             if built[at].is(meta::CALL) {
+                self.look_at(&built[at + 1..at + 2]);
                 let name = unquoted(&built[at + 1]);
                 let set = match self.rules.sets.find(&name) {
                     Ok(set) => set,

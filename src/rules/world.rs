@@ -80,6 +80,11 @@ pub trait World {
         true
     }
 
+    /// True for a table that has no rows: a look-up finds nothing in it, whatever the key.
+    fn is_empty(&mut self, _map: &Map) -> bool {
+        false
+    }
+
     /// What went wrong in the last look-up and has not been told yet.
     fn complaint(&mut self) -> Option<String> {
         None

@@ -47,8 +47,19 @@ pub struct SmtpService {
     /// What em.cf says of the client's messages.
     fate: Admitted,
     txn: Option<Box<Txn>>,
+    /// What the rules were told for the last message: the next one often comes from the same sender.
+    told: Option<Box<ToldOf>>,
     /// The conversation on a connection that was turned round.
     turned: Option<Turned>,
+}
+
+/// What rules are told of a client and a sender, and of which they were told.
+#[derive(Debug)]
+struct ToldOf {
+    sender: Option<Address>,
+    helo: Option<String>,
+    tls: Option<(String, String)>,
+    told: Told,
 }
 
 #[derive(Debug)]
@@ -72,12 +83,24 @@ impl SmtpService {
     pub fn new(desk: Arc<SmtpDesk>) -> SmtpService {
         let fate = Admitted::Yes;
         let waits = desk.gate.router.may_wait();
-        SmtpService { desk, ip: None, name: None, waits, admission: None, login: None, fate, txn: None, turned: None }
+        SmtpService {
+            desk,
+            ip: None,
+            name: None,
+            waits,
+            admission: None,
+            login: None,
+            fate,
+            txn: None,
+            told: None,
+            turned: None,
+        }
     }
 
     fn connect(&mut self, ip: Option<IpAddr>, port: u16) -> Result<(), Reply> {
         self.login = None;
         self.txn = None;
+        self.told = None;
         // XCLIENT names another client: that one is counted, not its front end.
         if self.admission.is_none() || self.ip != ip {
             self.ip = ip;
@@ -122,6 +145,20 @@ impl SmtpService {
         }
     }
 
+    /// What the rules are told of the client and this sender.
+    fn tell(&mut self, begin: &Begin) -> Told {
+        let Begin { mail, helo, tls, .. } = begin;
+        if let Some(last) = &self.told
+            && (&last.sender, &last.helo, &last.tls) == (&mail.sender, helo, tls)
+        {
+            return last.told.clone();
+        }
+        let told = self.client(Some(begin)).tell(mail.sender.as_ref());
+        let (sender, helo, tls) = (mail.sender.clone(), helo.clone(), tls.clone());
+        self.told = Some(Box::new(ToldOf { sender, helo, tls, told: told.clone() }));
+        told
+    }
+
     /// True for those who may send anywhere: they may also lift a message above others.
     fn is_trusted(&self) -> bool {
         self.desk.is_local || policy::may_relay(&self.desk.gate.site, self.ip, self.login.as_ref()).is_ok()
@@ -144,9 +181,8 @@ impl SmtpService {
         let mut fate = self.fate.clone();
         let mut told = None;
         if self.asks_the_rules() {
-            let client = self.client(Some(&begin));
-            told = Some(client.tell(begin.mail.sender.as_ref()));
-            let client = Client { told: told.as_ref(), ..client };
+            told = Some(self.tell(&begin));
+            let client = Client { told: told.as_ref(), ..self.client(Some(&begin)) };
             let verdict = self.desk.gate.router.check_sender(&client, begin.mail.sender.as_ref());
             let verdict = verdict.map_err(|failure| {
                 log::event("sender-refused")
@@ -404,6 +440,7 @@ impl Service for SmtpService {
                     Ok(login) => {
                         let name = login.account().address.to_string();
                         self.login = Some(login);
+                        self.told = None;
                         Answer::Login(Ok(name))
                     }
                     Err(denied) => Answer::Login(Err((denied.pause, denied.failure.map(|f| f.reply())))),
@@ -428,6 +465,7 @@ impl Service for SmtpService {
 
     fn closed(&mut self) {
         self.txn = None;
+        self.told = None;
         self.turned = None;
         self.login = None;
         self.admission = None;

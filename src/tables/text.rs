@@ -111,6 +111,11 @@ impl TextTable {
         self.inner.current().map(|store| TableState(Arc::downgrade(&store)))
     }
 
+    /// True when there are no rows now.
+    pub fn is_empty(&self) -> bool {
+        self.inner.current().is_ok_and(|store| matches!(&*store, Store::Memory(map) if map.is_empty()))
+    }
+
     /// Looks a key up, as [`Kind::key`] spells it.
     pub fn find(&self, search: Search, key: &str) -> Result<Option<Hit>, ConfigError> {
         let store = self.inner.current()?;
