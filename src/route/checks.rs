@@ -197,19 +197,19 @@ impl Router {
             let mut message = ready.map_or_else(|| client.macros(sender), |told| told.macros.clone());
             return self.with_rules(cf, steps, &mut message, |run| settled(run.check(set, texts)));
         };
+        let (user, domain) = in_brackets(text).unwrap_or_default();
+        let stranger = cf.stranger(user, domain);
+        let domain = (set, domain.to_string());
+        let of_all = |(macros, relays): &(Macros, bool)| (*macros == told.macros).then_some((Admitted::Yes, *relays));
+        if stranger.is_some()
+            && let Some(verdict) = self.domain_verdicts.find(cf, &domain, of_all)
+        {
+            return Ok(verdict);
+        }
         // Who sends to the same people again, or the next message to as many, is not judged anew.
         let key = (set, Box::from(*text));
         let same = |(macros, verdict): &(Macros, (Admitted, bool))| (*macros == told.macros).then(|| verdict.clone());
         if let Some(verdict) = self.verdicts.find(cf, &key, same) {
-            return Ok(verdict);
-        }
-        let (user, domain) = in_brackets(text).unwrap_or_default();
-        let stranger = cf.stranger(user, domain);
-        let domain = (set, domain.to_string());
-        let same = |(macros, relays): &(Macros, bool)| (*macros == told.macros).then_some((Admitted::Yes, *relays));
-        if stranger.is_some()
-            && let Some(verdict) = self.domain_verdicts.find(cf, &domain, same)
-        {
             return Ok(verdict);
         }
         let mut asked = Asked::default();

@@ -83,15 +83,15 @@ impl Router {
     /// Routes one address, without aliases and accounts.
     pub(super) fn routed(&self, cf: &Arc<Compiled>, address: &Address, steps: &Steps) -> Result<Routed, Failure> {
         let remembers = !steps.are_wanted();
-        if remembers && let Some(routed) = self.addresses.find(cf, address, |routed| Some(routed.clone())) {
-            return Ok(routed);
-        }
         let (user, domain) = (address.local(), address.domain().to_string());
         let stranger = if remembers { cf.stranger(user, &domain) } else { None };
         if stranger.is_some()
             && let Some(target) = self.domains.find(cf, &domain, |way| Some(way.target(user)))
         {
             return self.meant(cf, target, address);
+        }
+        if remembers && let Some(routed) = self.addresses.find(cf, address, |routed| Some(routed.clone())) {
+            return Ok(routed);
         }
         let text = to_rules(&address.to_string());
         let mut message = Macros::default();
@@ -225,6 +225,10 @@ impl Router {
         // sendmail writes `user+*` when it has looked the detail up.
         let text = text.strip_suffix("+*").unwrap_or(&text).trim();
         let wrong = |e: crate::addr::AddressError| Failure::permanent((1, 3), format!("<{asked}>: {e}"), text);
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        if text.split_once('@') == Some((asked.local(), asked.domain())) && asked.local().bytes().all(is_plain) {
+            return Ok(asked.clone());
+        }
         if text.contains('@')
             && let Ok(address) = Address::parse(text)
         {

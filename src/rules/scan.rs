@@ -110,12 +110,16 @@ impl Alphabet {
         Scanner::new(self, text, stop, style).run()
     }
 
+    /// True for a text that is one atom.
+    pub fn is_atom(&self, text: &[u8]) -> bool {
+        !text.is_empty() && text.len() < TOKEN_LIMIT && text.iter().all(|byte| self.plain[usize::from(*byte)])
+    }
+
     /// True when these tokens, joined and cut again, are the same ones: where a value is made of tokens, both can be saved.
     pub fn is_stable(&self, tokens: &[Token]) -> bool {
         let (mut angles, mut after_atom) = (0, false);
         tokens.iter().all(|token| {
-            let is_plain = |byte: &u8| self.plain[usize::from(*byte)];
-            let is_atom = !token.is_empty() && token.len() < TOKEN_LIMIT && token.iter().all(is_plain);
+            let is_atom = self.is_atom(token);
             let is_stable = match &token[..] {
                 _ if is_atom => !after_atom,
                 b"<" => {

@@ -6,7 +6,6 @@
 
 use super::names::Names;
 use super::read::Rules;
-use super::scan::Style;
 use super::token::Token;
 use std::cell::Cell;
 
@@ -37,13 +36,9 @@ impl Familiar {
     pub fn stranger(&self, rules: &Rules, word: &str) -> Option<Stranger> {
         let text = word.as_bytes();
         let is_plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
-        if text.len() > LONGEST || !text.iter().all(is_plain) || self.names.contains(text) {
-            return None;
-        }
-        let scanned = rules.alphabet().scan(text, 0, Style::Mail).ok()?;
-        let mut tokens = scanned.tokens.into_iter();
-        let (Some(token), None) = (tokens.next(), tokens.next()) else { return None };
-        (token[..] == *text && !rules.classes.any_has(text)).then(|| Stranger { token, met: Cell::new(false) })
+        let is_word = text.len() <= LONGEST && text.iter().all(is_plain) && rules.alphabet().is_atom(text);
+        let is_known = || self.names.contains(text) || rules.classes.any_has(text);
+        (is_word && !is_known()).then(|| Stranger { token: Token::new(text), met: Cell::new(false) })
     }
 }
 
