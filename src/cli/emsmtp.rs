@@ -177,6 +177,7 @@ fn manners(cf: &Cf) -> Manners {
         softens: cf.soft_bounce,
         bad_recipients: cf.bad_recipients,
         slow_recipients: cf.slow_recipients,
+        old_sizes: true,
         help: None,
     }
 }

@@ -136,6 +136,7 @@ impl Gate {
             lists: self.router.lists().clone(),
             is_for_lists,
             outside: completes.then(|| self.router.clone()),
+            site: self.site.clone(),
         })
     }
 }
@@ -212,6 +213,7 @@ pub struct Incoming {
     is_for_lists: bool,
     /// Rewrites the senders in the header of what is submitted here.
     outside: Option<Router>,
+    site: Arc<Site>,
 }
 
 impl Incoming {
@@ -249,8 +251,7 @@ impl Incoming {
     pub fn chunk(&mut self, text: &[u8], now: Timestamp) -> Result<(), Failure> {
         self.size += text.len() as u64;
         if self.size > self.size_limit {
-            let limit = self.size_limit;
-            return Err(Failure::permanent((3, 4), format!("Message is larger than {limit} octets"), "").with_code(552));
+            return Err(old_file::message_too_large(&self.site, self.size_limit));
         }
         let Some(head) = &mut self.head else { return self.write(text) };
         head.extend_from_slice(text);
@@ -261,8 +262,7 @@ impl Incoming {
         }
         self.searched = head.len();
         if head.len() > self.header_limit {
-            let limit = self.header_limit;
-            return Err(Failure::permanent((3, 4), format!("Header is larger than {limit} octets"), "").with_code(552));
+            return Err(old_file::header_too_large(&self.site, self.header_limit as u64));
         }
         Ok(())
     }
@@ -277,8 +277,7 @@ impl Incoming {
         };
         let header = &text[..end];
         if header.len() > self.header_limit {
-            let limit = self.header_limit;
-            return Err(Failure::permanent((3, 4), format!("Header is larger than {limit} octets"), "").with_code(552));
+            return Err(old_file::header_too_large(&self.site, self.header_limit as u64));
         }
         let facts = Facts::of(header);
         if facts.hops > self.hop_limit {

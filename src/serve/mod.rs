@@ -25,7 +25,7 @@ pub use forwarding::Forwarding;
 pub use imap::{ImapDesk, ImapService};
 pub use login::{Denied, LoginDesk};
 pub use managesieve::{ManageSieveDesk, ManageSieveService};
-pub use old_file::{check_text, granted_receipts};
+pub use old_file::{check_text, granted_receipts, message_too_large};
 pub use own::OwnMessage;
 pub use pop3::{Pop3Desk, Pop3Service};
 pub use poppass::PoppassService;

@@ -44,6 +44,24 @@ pub fn check_text(site: &Site, text: &[u8], is_labelled: bool) -> Result<(), Fai
     Ok(())
 }
 
+/// Refuses a message of more octets than may be taken (MaxMessageSize).
+pub fn message_too_large(site: &Site, limit: u64) -> Failure {
+    let failure = match cf(site) {
+        Some(_) => Failure::permanent((2, 3), format!("Message exceeds maximum fixed size ({limit})"), ""),
+        None => Failure::permanent((3, 4), format!("Message is larger than {limit} octets"), ""),
+    };
+    failure.with_code(552)
+}
+
+/// Refuses one whose header has more (MaxHeadersLength).
+pub(super) fn header_too_large(site: &Site, limit: u64) -> Failure {
+    let failure = match cf(site) {
+        Some(_) => Failure::permanent((6, 0), format!("Headers too large ({limit} max)"), ""),
+        None => Failure::permanent((3, 4), format!("Header is larger than {limit} octets"), ""),
+    };
+    failure.with_code(552)
+}
+
 /// True where a request for a receipt in the header is one for a notification, too (RrtImpliesDsn).
 pub(super) fn reads_receipts(site: &Site) -> bool {
     cf(site).is_some_and(|cf| cf.receipts_imply_dsn && cf.gives_receipts())

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::config::Site;
 use crate::envelope::{Delivery, Envelope, Handling, Mailer, Notify, Recipient, Source};
 use crate::msg;
-use crate::serve::{Gate, Request, check_text, granted_receipts, received, recipients};
+use crate::serve::{Gate, Request, check_text, granted_receipts, message_too_large, received, recipients};
 use crate::spool::{Handed, Id};
 use crate::status::Failure;
 use std::collections::{BTreeMap, HashSet};
@@ -142,8 +142,8 @@ pub struct Message<'a> {
 
 impl Message<'_> {
     /// Reads up to the end of the header; `limit` is the largest header, in octets.
-    pub fn read(text: &mut dyn Read, limit: u64) -> Result<Message<'_>, Failure> {
-        let (header, rest) = read_header(text, limit as usize).map_err(|e| unreadable(&e))?;
+    pub fn read(text: &mut dyn Read, limit: u64) -> std::io::Result<Message<'_>> {
+        let (header, rest) = read_header(text, limit as usize)?;
         Ok(Message { header, rest, read: 0, text })
     }
 
@@ -178,16 +178,17 @@ impl Read for Message<'_> {
 }
 
 /// Why a text could not be read to its end: it was longer than its limit, or the disk or pipe failed.
-pub fn unreadable(error: &std::io::Error) -> Failure {
+pub fn unreadable(error: &std::io::Error, site: &Site) -> Failure {
     match error.kind() {
-        std::io::ErrorKind::FileTooLarge => Failure::permanent((3, 4), error.to_string(), "").with_code(552),
+        std::io::ErrorKind::FileTooLarge => message_too_large(site, site.settings.smtp.message_size.0),
         _ => Failure::local(error),
     }
 }
 
 /// Takes one message. On `Ok` it is durable: delivered, or in the queue.
 pub fn take(gate: &Gate, submission: &Submission, text: &mut dyn Read, now: Timestamp) -> Result<Taken, Failure> {
-    let message = Message::read(text, gate.site.settings.smtp.header_size.0)?;
+    let limit = gate.site.settings.smtp.header_size.0;
+    let message = Message::read(text, limit).map_err(|e| unreadable(&e, &gate.site))?;
     let recipients = message.recipients(submission, &gate.site)?;
     take_message(gate, submission, message, &recipients, now)
 }
@@ -256,7 +257,7 @@ pub fn take_message(
     }
     let mut buffer = vec![0; 16 << 10];
     loop {
-        match text.read(&mut buffer).map_err(|e| unreadable(&e))? {
+        match text.read(&mut buffer).map_err(|e| unreadable(&e, &gate.site))? {
             0 => break,
             n => take(&buffer[..n])?,
         }

@@ -228,7 +228,7 @@ fn text_of_eight_bits_is_labelled_or_refused_as_the_file_says() {
     }
     old.write("log", "");
     let refused = (65, "Eight bit data not allowed\n".to_string());
-    assert_eq!(old.run(&["-OEightBitMode=s", "a@script.test"], text), refused);
+    assert_eq!(old.run(&["-OEightBitMode=s", "-oeq", "a@script.test"], text), refused);
     assert_eq!((old.queued(), old.read("log")), (0, String::new()));
     assert_eq!(old.run(&["-OEightBitMode=s", "-B8BITMIME", "a@script.test"], text).0, 0);
     assert_eq!(old.run(&["-OEightBitMode=s", "a@script.test"], "Subject: x\n\nplain\n").0, 0);

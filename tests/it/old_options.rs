@@ -323,3 +323,44 @@ fn what_a_mailer_can_not_have_is_named_with_the_reason() {
     ];
     assert_eq!((code, told), (0, wanted.to_vec()), "{said}");
 }
+
+/// What is refused by its text: too large, of eight bits, with octets of value 0.
+#[test]
+fn texts_that_are_not_taken_are_told_of_as_the_error_mode_says() {
+    let Some(pair) = Pair::new() else { return };
+    let large = format!("Subject: x\n\n{}", "0123456789\n".repeat(200));
+    let header = format!("Subject: x\n{}\nbody\n", "X-Field: 0123456789\n".repeat(200));
+    for (more, text) in [
+        ("O MaxMessageSize=1000\n", large.as_bytes()),
+        ("O MaxHeadersLength=1000\n", header.as_bytes()),
+        ("O EightBitMode=strict\n", "Subject: x\n\nb\u{e4}h\n".as_bytes()),
+        ("O RejectNUL\n", b"Subject: x\n\nb\0h\n"),
+    ] {
+        for mode in ["-oep", "-oeq", "-oem", "-oee"] {
+            let [theirs, ours] = pair.both(more, &[mode, "man"], text);
+            // What a file's reading warns of is not about the message.
+            let said = theirs.0.lines().filter(|line| !line.starts_with("Warning: ")).collect::<Vec<_>>().join("\n");
+            // sendmail ends with 0 where nobody is told by mail, too.
+            let code = if mode == "-oeq" { 65 } else { 0 };
+            assert_eq!((&ours.0, ours.1, theirs.1), (&said, Some(code), Some(0)), "{more}{mode}");
+            assert_eq!(reached(&ours.2), reached(&theirs.2), "{more}{mode}");
+            let told = format!("\n    {said}\n");
+            assert_eq!(ours.2.contains(&told), mode != "-oeq", "{more}{mode} {}", ours.2);
+            assert!(!ours.2.contains("0123456789\n".repeat(150).as_str()), "{more}{mode}");
+        }
+    }
+}
+
+/// The same in a dialogue, in sendmail's words.
+#[test]
+fn sizes_are_refused_in_sendmails_words() {
+    let old = Old::new();
+    let begin = "EHLO x\r\nMAIL FROM:<me@here.test>\r\nRCPT TO:<root@mail.example.test>\r\nDATA\r\nSubject: x\r\n";
+    let (line, field) = ("0123456789\r\n".repeat(200), "X-Field: 0123456789\r\n".repeat(200));
+    let large = format!("{begin}\r\n{line}.\r\nMAIL FROM:<me@here.test> SIZE=5000\r\nQUIT\r\n");
+    let (_, said) = old.run(&["-bs", "-OMaxMessageSize=1000"], &large);
+    assert!(said.contains("\n552 5.2.3 Message exceeds maximum fixed size (1000)\r\n"), "{said}");
+    assert!(said.contains("\n552 5.2.3 Message size exceeds fixed maximum message size (1000)\r\n"), "{said}");
+    let (_, said) = old.run(&["-bs", "-OMaxHeadersLength=1000"], &format!("{begin}{field}\r\n.\r\nQUIT\r\n"));
+    assert!(said.contains("\n552 5.6.0 Headers too large (1000 max)\r\n"), "{said}");
+}

@@ -52,7 +52,14 @@ pub(super) fn run(arguments: &Arguments, gate: &Gate, caller: Uid) -> super::sup
     };
     let limits = &gate.site.settings.smtp;
     let mut text = TextReader::new(std::io::stdin().lock(), modes.dot_ends).up_to(limits.message_size.0);
-    let mut message = Message::read(&mut text, limits.header_size.0).map_err(refused)?;
+    let unreadable = |e: std::io::Error| submit::unreadable(&e, &gate.site);
+    let mut message = match Message::read(&mut text, limits.header_size.0).map_err(unreadable) {
+        Err(failure) if is_old && returned::is_of_text(&failure) => {
+            let said = [failure.public];
+            return Refusal { said: &said, is_of_header: true, ..refusal }.end_of_text(&mut std::io::empty());
+        }
+        read => read.map_err(refused)?,
+    };
     // Looked at before a hand-in too: later there is nobody to be told.
     let misread = |failure| Ended { exit: Exit::DataErr, ..refused(failure) };
     let recipients = match message.recipients(&submission, &gate.site) {
@@ -75,12 +82,18 @@ pub(super) fn run(arguments: &Arguments, gate: &Gate, caller: Uid) -> super::sup
     let now = Timestamp::now();
     if !may_write_queue(&gate.site.root) {
         let handed = gate.spool.hand_in(&Id::new(now), &submission.to_handed(), &mut message);
-        handed.map_err(|e| refused(submit::unreadable(&e)))?;
+        handed.map_err(|e| refused(unreadable(e)))?;
         gate.spool.poke_dropped();
         refusal.mail(&mut &*header)?;
         return Ok(refusal.exit());
     }
-    let taken = submit::take_message(gate, &submission, message, &recipients, now).map_err(refused)?;
+    let taken = match submit::take_message(gate, &submission, message, &recipients, now) {
+        Err(failure) if is_old && returned::is_of_text(&failure) => {
+            let said = [failure.public];
+            return Refusal { said: &said, is_of_header: true, ..refusal }.end_of_text(&mut &*header);
+        }
+        taken => taken.map_err(refused)?,
+    };
     if arguments.verbose && !is_old {
         let mut err = std::io::stderr();
         let _ = writeln!(err, "{}: taken, {} deliveries", taken.id, taken.deliveries);

@@ -1,5 +1,5 @@
-//! Addresses that can't be read, where a sendmail.cf stands in the place of our settings: who is told, and how, is ErrorMode's affair; the
-//! other recipients get the message nevertheless.
+//! Addresses that can't be read, and texts that are not taken, where a sendmail.cf stands in the place of our settings: who is told, and
+//! how, is ErrorMode's affair; beside an address that can't be read, the other recipients get the message nevertheless.
 //!
 //! Called by `deliver`. A message that nobody gets is mailed back whole to its sender (-oem, -oee), as sendmail does; where that fails,
 //! he is told on standard output after all, and by the exit code.
@@ -14,7 +14,7 @@ use crate::config::Site;
 use crate::msg::{Field, fields};
 use crate::serve::Gate;
 use crate::settings::{DeliveryMode, ErrorMode};
-use crate::status::Exit;
+use crate::status::{Exit, Failure};
 use std::collections::HashSet;
 use std::io::Read;
 
@@ -40,6 +40,11 @@ pub(super) fn unusable_in(header: &[u8], site: &Site) -> Vec<String> {
     let of_list =
         |list: String| list.split(',').map(str::trim).filter(wrong).map(old_file::unusable).collect::<Vec<_>>();
     fields(header).filter(is_list).flat_map(|field| of_list(field.value().to_string())).collect()
+}
+
+/// True when a message is refused for its size or its octets, and not for a recipient (RFC 3463 §3.7; 552).
+pub(super) fn is_of_text(failure: &Failure) -> bool {
+    !failure.is_temporary() && (failure.code == 552 || failure.enhanced.1 == 6)
 }
 
 /// Who is told of such addresses, and what about.
@@ -91,6 +96,13 @@ impl Refusal<'_> {
             // Somebody has to hear of it.
             Some(Err(_)) | None => Err(Ended::new(Exit::Usage, self.said.join("\n"))),
         }
+    }
+
+    /// The end of a message that is not taken for its text. sendmail ends with 0 in any case; who wants no mail would not hear of it.
+    pub(super) fn end_of_text(&self, text: &mut dyn Read) -> Done {
+        self.print()?;
+        self.mail(text)?;
+        Ok(if self.modes.errors == ErrorMode::Quiet { Exit::DataErr } else { Exit::Ok })
     }
 
     /// The end of a message that nobody gets.

@@ -119,7 +119,13 @@ impl SmtpSession {
         };
         if mail.size > self.config.limits.message_size {
             let limit = self.config.limits.message_size;
-            return self.refuse_with(552, (5, 3, 4), &format!("Message is larger than {limit} octets"));
+            return match self.config.manners.old_sizes {
+                true => {
+                    let text = format!("Message size exceeds fixed maximum message size ({limit})");
+                    self.refuse_with(552, (5, 2, 3), &text)
+                }
+                false => self.refuse_with(552, (5, 3, 4), &format!("Message is larger than {limit} octets")),
+            };
         }
         let smtputf8 = mail.smtputf8;
         let begin = Begin {

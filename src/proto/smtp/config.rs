@@ -85,6 +85,8 @@ pub struct Manners {
     pub bad_recipients: u32,
     /// So many refused recipients in a transaction, and each RCPT takes a second (BadRcptThrottle); 0 for never.
     pub slow_recipients: u32,
+    /// A size that is too large is told of in sendmail's words.
+    pub old_sizes: bool,
     /// The texts of HELP (HelpFile); `None` for our own.
     pub help: Option<Help>,
 }
