@@ -303,7 +303,10 @@ impl<'a> Expansion<'a> {
             Ok(())
         } else {
             self.open.push(open);
-            let result = self.targets(&alias.targets, name, key);
+            let result = match self.router.site().settings.cf {
+                None => self.targets(&alias.targets, name, key),
+                Some(_) => self.targets(&in_sendmails_order(alias.targets.clone()), name, key),
+            };
             self.open.pop();
             result
         };
@@ -380,6 +383,12 @@ impl<'a> Expansion<'a> {
             || self.router.users().find(&here).is_ok_and(|found| found.is_some());
         if is_known { Ok(here) } else { Address::parse_loose(text, &default).map_err(wrong) }
     }
+}
+
+/// The members of one list, or of one line of a file, in the order in which sendmail takes them: the last comes first.
+pub(super) fn in_sendmails_order(mut members: Vec<Target>) -> Vec<Target> {
+    members.reverse();
+    members
 }
 
 /// What two deliveries to one place have in common.

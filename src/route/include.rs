@@ -5,7 +5,7 @@
 //! file that others may write names none.
 
 use super::Decider;
-use super::expand::{Expansion, INCLUDE_LIMIT};
+use super::expand::{Expansion, INCLUDE_LIMIT, in_sendmails_order};
 use crate::addr::Address;
 use crate::fsx;
 use crate::log;
@@ -28,7 +28,7 @@ impl Expansion<'_> {
                 continue;
             }
             if self.router.site().settings.cf.is_some() {
-                targets.extend(old_aliases::targets(line, true));
+                targets.extend(in_sendmails_order(old_aliases::targets(line, true)));
                 continue;
             }
             match parse_targets(line, false) {

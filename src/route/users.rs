@@ -5,7 +5,7 @@
 //! that can't be read is not obeyed, and the mail goes to its user, as with sendmail; programs and files that it names are run
 //! and written with its owner's rights.
 
-use super::expand::{DEPTH_LIMIT, Expansion};
+use super::expand::{DEPTH_LIMIT, Expansion, in_sendmails_order};
 use super::mailboxes::is_login_name;
 use super::surroundings::from_rules;
 use super::triple::Local;
@@ -85,7 +85,8 @@ impl Expansion<'_> {
             return Err(Failure::permanent((2, 4), "Can't open the list of a .forward file", path.display()));
         };
         let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-        let targets: Vec<Target> = lines.flat_map(|line| old_aliases::targets(line, true)).collect();
+        let targets: Vec<Target> =
+            lines.flat_map(|line| in_sendmails_order(old_aliases::targets(line, true))).collect();
         self.open.push(own);
         let result = self.targets(&targets, name, key);
         self.open.pop();
@@ -166,7 +167,7 @@ fn forward_file(router: &Router, rules: &super::em_cf::Compiled, account: &User,
         let Some(text) = readable(path, account) else { continue };
         let mut targets = Vec::new();
         for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
-            targets.extend(old_aliases::targets(line, true));
+            targets.extend(in_sendmails_order(old_aliases::targets(line, true)));
         }
         if !targets.is_empty() {
             return Some(targets);

@@ -364,3 +364,27 @@ fn sizes_are_refused_in_sendmails_words() {
     let (_, said) = old.run(&["-bs", "-OMaxHeadersLength=1000"], &format!("{begin}{field}\r\n.\r\nQUIT\r\n"));
     assert!(said.contains("\n552 5.6.0 Headers too large (1000 max)\r\n"), "{said}");
 }
+
+/// Members stand in sendmail's order: the last of a list first, lines of a file as they stand.
+#[test]
+fn members_come_in_sendmails_order() {
+    let Some(pair) = Pair::new() else { return };
+    pair.write(
+        "aliases",
+        "list: root, daemon, bin, man\nsolo: root\nincluded: :include:DIR/members\nmix: bin, included, games\n\
+         far: a@x.test, root, b@y.test, bin, c@x.test\nmany: list, far, nobody-there, mix\n",
+    );
+    for members in [
+        "root\ndaemon\nbin\n",
+        "bin\nroot\ndaemon\nman\n",
+        "a@x.test\nroot\nb@y.test\nc@x.test\nbin\n",
+        "solo, bin\ngames, root\n",
+        "list\nfar, man\n",
+    ] {
+        pair.write("members", members);
+        for name in ["list", "included", "mix", "far", "many"] {
+            let [theirs, ours] = pair.both("", &["-bv", name], b"");
+            assert_eq!((ours.0, ours.1), (theirs.0, theirs.1), "{members:?} {name}");
+        }
+    }
+}

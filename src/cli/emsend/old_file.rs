@@ -163,7 +163,7 @@ pub(super) fn verify(
             Ok(mut deliveries) => {
                 gate.router.spare_sender(sender, address, &mut deliveries);
                 let is_alias = steps.iter().any(|step| step.decider == Decider::Alias);
-                for delivery in deliveries.iter().rev() {
+                for delivery in &deliveries {
                     if delivery.mailer == Mailer::Error {
                         let (code, text) = told_of(delivery);
                         let who = if delivery.by.is_empty() { &asked } else { &delivery.by };
