@@ -198,7 +198,8 @@ impl Router {
             return self.with_rules(cf, steps, &mut message, |run| settled(run.check(set, texts)));
         };
         let (user, domain) = in_brackets(text).unwrap_or_default();
-        let stranger = cf.stranger(user, domain);
+        // A sender is among the macros, too: what is said of one is not said of others.
+        let stranger = if Some(set) == cf.sets.rcpt { cf.stranger(user, domain) } else { None };
         let domain = (set, domain.to_string());
         let of_all = |(macros, relays): &(Macros, bool)| (*macros == told.macros).then_some((Admitted::Yes, *relays));
         if stranger.is_some()

@@ -36,6 +36,10 @@ pub(super) struct Expansion<'a> {
     pub(super) done: HashSet<(String, String, String)>,
     /// The owner in force.
     pub(super) owner: String,
+    /// The line of a list that is followed, as a sendmail.cf's user is told of it.
+    pub(super) place: Option<String>,
+    /// An alias of a sendmail.cf's came back to itself.
+    loop_of_aliases: Option<Failure>,
     /// An account's mail was sent on to itself, by way of others.
     pub(super) has_circled: bool,
     /// Rule set 5 has spoken: it is not asked about its own answer.
@@ -63,6 +67,8 @@ impl<'a> Expansion<'a> {
             seen: Default::default(),
             done: Default::default(),
             owner: String::new(),
+            place: None,
+            loop_of_aliases: None,
             has_circled: false,
             asked_for_unknown: false,
             rounds: 0,
@@ -77,6 +83,11 @@ impl<'a> Expansion<'a> {
         {
             let (code, text) = Enhanced::parse_prefix(&only.user).unwrap_or((Enhanced(5, 1, 1), only.user.as_str()));
             return Err(refusal(code, text, format!("alias of {address}")));
+        }
+        if self.found.is_empty()
+            && let Some(failure) = self.loop_of_aliases
+        {
+            return Err(failure);
         }
         if self.found.is_empty() && self.has_circled {
             let cause = "accounts forward to each other, and none keeps a copy";
@@ -248,8 +259,13 @@ impl<'a> Expansion<'a> {
 
     /// `alice: alice, bob` means alice's own mailbox, as in every sendmail.
     fn is_self_reference(&self, alias: &Alias, key: &Address) -> bool {
-        self.open.last().is_some_and(|open| *open == open_key(&alias.name))
-            && (self.router.users().find(key).is_ok_and(|found| found.is_some()) || self.is_login(key.local()))
+        let name = open_key(&alias.name);
+        let is_last = self.open.last() == Some(&name);
+        match self.router.site().settings.cf {
+            None => is_last && self.router.users().find(key).is_ok_and(|found| found.is_some()),
+            // In a file it is a member that was met already.
+            Some(_) => is_last && (self.place.is_none() || self.is_login(key.local())),
+        }
     }
 
     /// The mailboxes that addresses have, told of at the place where we are.
@@ -279,8 +295,12 @@ impl<'a> Expansion<'a> {
 
     fn alias(&mut self, alias: &'a Alias, name: &str, key: &Address) -> Result<(), Failure> {
         let open = open_key(name);
-        if self.open.contains(&open) || self.open.len() >= self.deepest() {
+        let is_open = self.open.contains(&open);
+        if is_open || self.open.len() >= self.deepest() {
             self.say(Decider::Alias, || format!("{key}: alias {name} goes in a circle"));
+            if is_open && self.router.site().settings.cf.is_some() {
+                return self.broken_circle(&open, key);
+            }
             return Err(self.circle(name));
         }
         self.steps.set_depth(self.open.len());
@@ -317,6 +337,20 @@ impl<'a> Expansion<'a> {
         result
     }
 
+    /// An alias of a sendmail.cf's that is being expanded: the first user on the way round gets the mail. Where there is none it is a name
+    /// that was met already, as long as there is somebody else.
+    fn broken_circle(&mut self, open: &str, key: &Address) -> Result<(), Failure> {
+        let way = format!("{} -> {open}", self.open.join(" -> "));
+        let round = self.open.iter().skip_while(|name| *name != open);
+        let user = round.filter_map(|name| key.with_local(name).ok()).find(|user| self.is_login(user.local()));
+        if let Some(user) = user {
+            return self.own_user(&user);
+        }
+        let failure = Failure::permanent((4, 6), "aliasing/forwarding loop broken", way);
+        self.loop_of_aliases.get_or_insert(failure);
+        Ok(())
+    }
+
     /// Follows all targets. One bad member of several does not stop the others; a temporary fault stops all.
     pub(super) fn targets(&mut self, targets: &[Target], name: &str, key: &Address) -> Result<(), Failure> {
         let settings = &self.router.site().settings.delivery;
@@ -343,7 +377,9 @@ impl<'a> Expansion<'a> {
             };
             match result {
                 Ok(()) => {}
-                Err(failure) if failure.is_temporary() || targets.len() == 1 => return Err(failure),
+                Err(failure) if failure.is_temporary() || targets.len() == 1 && self.place.is_none() => {
+                    return Err(failure);
+                }
                 Err(failure) => {
                     self.add(self.failed_member(target, &failure))?;
                 }
@@ -394,7 +430,7 @@ pub(super) fn in_sendmails_order(mut members: Vec<Target>) -> Vec<Target> {
 /// What two deliveries to one place have in common.
 fn mark(delivery: &Delivery) -> (Mailer, String, String) {
     let user = match delivery.mailer {
-        Mailer::Agent => format!("{} {}", delivery.by, delivery.user),
+        Mailer::Agent | Mailer::Error => format!("{} {}", delivery.by, delivery.user),
         _ => delivery.user.clone(),
     };
     (delivery.mailer, delivery.host.clone(), user)

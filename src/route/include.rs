@@ -22,13 +22,22 @@ impl Expansion<'_> {
         let (bytes, is_safe) = read_include(path)
             .map_err(|e| Failure::temporary((2, 4), "Mailing list is not readable, try again later", e))?;
         let text = String::from_utf8_lossy(&bytes);
+        let is_old = self.router.site().settings.cf.is_some();
         let mut targets = Vec::new();
         for (number, line) in text.lines().enumerate() {
             if line.trim().is_empty() || line.trim_start().starts_with('#') {
                 continue;
             }
-            if self.router.site().settings.cf.is_some() {
-                targets.extend(in_sendmails_order(old_aliases::targets(line, true)));
+            if is_old {
+                let mut members = in_sendmails_order(old_aliases::targets(line, true));
+                if !is_safe {
+                    self.forbid(path, &mut members);
+                }
+                // What is wrong is told with its place.
+                let before = self.place.replace(format!("{}: line {}: ", path.display(), number + 1));
+                let result = self.targets(&members, name, key);
+                self.place = before;
+                result?;
                 continue;
             }
             match parse_targets(line, false) {
@@ -43,20 +52,18 @@ impl Expansion<'_> {
             }
         }
         if !is_safe {
-            for target in &mut targets {
-                if matches!(target, Target::Program(_) | Target::File(_)) {
-                    let reason = "others may write the list: no programs and files from it";
-                    log::event("include-not-obeyed")
-                        .field("file", path.display())
-                        .field("reason", reason)
-                        .error()
-                        .write();
-                    *target =
-                        Target::Error(Enhanced(5, 7, 1), "Programs and files are not allowed in this list".into());
-                }
-            }
+            self.forbid(path, &mut targets);
         }
         self.targets(&targets, name, key)
+    }
+
+    /// Takes programs and files out of a list that others may write.
+    fn forbid(&self, path: &Path, targets: &mut [Target]) {
+        for target in targets.iter_mut().filter(|target| matches!(target, Target::Program(_) | Target::File(_))) {
+            let reason = "others may write the list: no programs and files from it";
+            log::event("include-not-obeyed").field("file", path.display()).field("reason", reason).error().write();
+            *target = Target::Error(Enhanced(5, 7, 1), "Programs and files are not allowed in this list".into());
+        }
     }
 }
 

@@ -56,7 +56,7 @@ use triple::{Routed, Way};
 /// Most addresses, and most domains, whose way is remembered.
 const ADDRESSES: usize = 4096;
 /// Most verdicts that are remembered; with what the rules were told, each takes up to 2 KiB.
-const VERDICTS: usize = 1024;
+const VERDICTS: usize = 512;
 
 /// A file of aliases.
 #[derive(Debug)]

@@ -96,7 +96,9 @@ impl Expansion<'_> {
     /// What stands for a member of a list that can't be reached. A sendmail.cf's user is told its name.
     pub(super) fn failed_member(&self, member: &Target, failure: &Failure) -> Delivery {
         let by = match member {
-            Target::Address(text) if self.router.site().settings.cf.is_some() => text.clone(),
+            Target::Address(text) if self.router.site().settings.cf.is_some() => {
+                format!("{}{text}", self.place.as_deref().unwrap_or_default())
+            }
             _ => String::new(),
         };
         Delivery { by, ..Delivery::new(Mailer::Error, format!("{} {}", failure.enhanced, failure.public)) }
@@ -122,7 +124,7 @@ impl Expansion<'_> {
 
     /// True when the system has an account of this name.
     pub(super) fn is_login(&self, name: &str) -> bool {
-        self.router.site().settings.cf.is_some() && self.account(name).is_ok_and(|account| account.is_some())
+        self.account(name).is_ok_and(|account| account.is_some())
     }
 
     fn account(&self, name: &str) -> Result<Option<User>, Failure> {

@@ -380,11 +380,35 @@ fn members_come_in_sendmails_order() {
         "a@x.test\nroot\nb@y.test\nc@x.test\nbin\n",
         "solo, bin\ngames, root\n",
         "list\nfar, man\n",
+        "list\nnobody-here, man\n",
     ] {
         pair.write("members", members);
         for name in ["list", "included", "mix", "far", "many"] {
             let [theirs, ours] = pair.both("", &["-bv", name], b"");
             assert_eq!((ours.0, ours.1), (theirs.0, theirs.1), "{members:?} {name}");
         }
+    }
+}
+
+/// An alias that comes back to itself is a name that was met already, as long as it leads to somebody.
+#[test]
+fn aliases_in_a_circle_are_told_of_where_they_lead_to_nobody() {
+    let Some(pair) = Pair::new() else { return };
+    pair.write(
+        "aliases",
+        "one: root, two\ntwo: one, lp\nnone: nobody1\nnobody1: none\nself: self\nselfish: selfish, root\n\
+         big: one, none\nincluded: :include:DIR/members\nfirst: none, root\nbin: bin2\nbin2: bin, root\n\
+         daemon: daemon2\ndaemon2: daemon\nman: :include:DIR/men\ngames: games, root\n",
+    );
+    pair.write("members", "lp\nincluded\none, mail\n");
+    pair.write("men", "man\nroot\n");
+    for name in [
+        "one", "two", "none", "self", "selfish", "big", "first", "included", "bin", "daemon", "man", "games", "bin2",
+        "daemon2",
+    ] {
+        let [theirs, ours] = pair.both("", &["-bv", name], b"");
+        // sendmail tells of a user who is not there once for the alias and once for himself.
+        let sorted = |text: &str| text.lines().map(str::to_string).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!((sorted(&ours.0), ours.1), (sorted(&theirs.0), theirs.1), "{name}");
     }
 }
