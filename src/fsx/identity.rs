@@ -77,6 +77,11 @@ impl Glance {
         Glance { outer: GLANCE.replace(Glance::next()) }
     }
 
+    /// Begins one where none is held: within what somebody else has begun, that one is as good.
+    pub fn unless_held() -> Option<Glance> {
+        (GLANCE.get() == 0).then(Glance::begin)
+    }
+
     /// Begins the present one anew: this thread has changed a file that it follows.
     pub fn renew() {
         GLANCE.with(|glance| {
@@ -286,6 +291,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| assert!(!seen.is_current(), "a thread without one"));
         });
+        assert!(Glance::unless_held().is_none() && seen.is_current(), "still the same");
         let inner = Glance::begin();
         assert!(!seen.is_current(), "a glance of its own");
         drop(inner);
@@ -294,6 +300,7 @@ mod tests {
         assert!(!seen.is_current(), "the first one anew");
         drop(glance);
         assert!(!seen.is_current(), "no glance at all");
+        assert!(Glance::unless_held().is_some());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::surroundings::{Listener, Surroundings, from_rules, to_rules};
 use super::{Router, broken_table};
 use crate::addr::Address;
 use crate::envelope::{Delivery, Mailer};
+use crate::fsx::Glance;
 use crate::rules::address::{Reply, Role, Target};
 use crate::rules::macros::Macros;
 use crate::rules::stranger::Shape;
@@ -164,6 +165,8 @@ impl Router {
         asked: Option<&mut Asked>,
         work: impl FnOnce(&mut Run) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        // Look-ups of one run go to the rows of one moment, and each table is looked at once for all of them.
+        let _glance = Glance::unless_held();
         let system = self.site.settings.accounts.system;
         let (maps, etc) = (&*self.maps, &*self.site.root.etc);
         let mut world = Surroundings { compiled: cf, maps, etc, system, steps, complaint: None, asked };
