@@ -39,6 +39,7 @@ pub mod read;
 mod read_rule;
 pub mod rule;
 pub mod run;
+mod said;
 pub mod scan;
 pub mod sets;
 pub mod stranger;

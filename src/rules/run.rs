@@ -8,6 +8,7 @@ use super::map;
 use super::meta;
 use super::read::Rules;
 use super::rule::{Bounds, Found, Matching, Prefix, Rule};
+pub use super::said::{about, unquoted};
 use super::scan::{ScanError, Style, TOKENS_LIMIT};
 use super::stranger::Stranger;
 use super::token::Token;
@@ -473,33 +474,4 @@ impl<'a> Run<'a> {
 
 fn bits_of(workspace: &[Token]) -> u64 {
     workspace.iter().fold(0, |bits, token| bits | token.bit())
-}
-
-/// A complaint about an address, which is shortened when it is long.
-pub fn about(address: &[u8], complaint: &str) -> Vec<u8> {
-    /// Octets of each end that are left.
-    const END: usize = 100;
-    let shown = match address.len() > 2 * END + 3 {
-        true => [&address[..END], b"...", &address[address.len() - END..]].concat(),
-        false => address.to_vec(),
-    };
-    [&shown[..], b"... ", complaint.as_bytes()].concat()
-}
-
-/// Text without its double quotes; a backslash keeps the next character.
-pub fn unquoted(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut escaped = false;
-    for &byte in text {
-        match byte {
-            b'\\' if !escaped => {
-                escaped = true;
-                continue;
-            }
-            b'"' if !escaped => {}
-            _ => out.push(byte),
-        }
-        escaped = false;
-    }
-    out
 }
