@@ -198,8 +198,8 @@ impl Router {
                 let mailer = name().to_string();
                 Ok(Routed::Local(Local { address, user, host, mailer, unknown: *unknown }))
             }
-            Some(Act::Smtp(port)) => away(Mailer::Smtp, *port, &host, &user),
-            Some(Act::Lmtp(port)) => away(Mailer::Lmtp, *port, &host, &user),
+            Some(Act::Smtp(port)) => away(Mailer::Smtp, *port, &host, &user, asked),
+            Some(Act::Lmtp(port)) => away(Mailer::Lmtp, *port, &host, &user, asked),
             Some(Act::Agent) => Ok(Routed::Agent(Delivery {
                 by: name().to_string(),
                 host: from_rules(&host),
@@ -228,8 +228,7 @@ impl Router {
         // sendmail writes `user+*` when it has looked the detail up.
         let text = text.strip_suffix("+*").unwrap_or(&text).trim();
         let wrong = |e: crate::addr::AddressError| Failure::permanent((1, 3), format!("<{asked}>: {e}"), text);
-        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        if text.split_once('@') == Some((asked.local(), asked.domain())) && asked.local().bytes().all(is_plain) {
+        if is_text_of(text, asked) {
             return Ok(asked.clone());
         }
         if text.contains('@')
@@ -280,9 +279,16 @@ pub(super) fn hop_words(host: &str) -> String {
     }
 }
 
-fn away(mailer: Mailer, port: Option<u16>, host: &[u8], user: &[u8]) -> Result<Routed, Failure> {
+/// True when this is the address as it is written; of the simplest ones, which are nearly all.
+fn is_text_of(text: &str, address: &Address) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    text.split_once('@') == Some((address.local(), address.domain())) && address.local().bytes().all(is_plain)
+}
+
+fn away(mailer: Mailer, port: Option<u16>, host: &[u8], user: &[u8], asked: &Address) -> Result<Routed, Failure> {
     let text = from_rules(user);
-    let user = Address::parse(&text).map_err(|e| {
+    let parsed = if is_text_of(&text, asked) { Ok(asked.clone()) } else { Address::parse(&text) };
+    let user = parsed.map_err(|e| {
         let cause = format!("the rules made {text:?} of it: {e}");
         Failure::permanent((1, 3), "The address can't be passed on", cause)
     })?;

@@ -96,7 +96,9 @@ impl Run<'_> {
                 status = exit::TEMPORARY;
             }
         }
-        (self.target(&workspace, address, role), status)
+        let target = self.target(&workspace, address, role);
+        self.give_back(workspace);
+        (target, status)
     }
 
     /// Reads a triple `$#mailer $@ host $: user`; `address` is for complaints.
@@ -112,7 +114,8 @@ impl Run<'_> {
         self.look_at(&rest[..user_at]);
         let host = rest[..user_at].split_first().filter(|(first, tail)| first.is(meta::HOST) && !tail.is_empty());
         let host = host.map(|(_, host)| alphabet.join(host, rules.blank));
-        let mut user = rest[user_at + 1..].to_vec();
+        let mut user = self.room();
+        user.extend_from_slice(&rest[user_at + 1..]);
         if name.eq_ignore_ascii_case(b"error") {
             let text = alphabet.join(&user, b' ');
             let host = host.unwrap_or_default();
@@ -140,7 +143,9 @@ impl Run<'_> {
         if host.is_none() && !rules.mailers[number].has(b'l') {
             return self.broken("no host");
         }
-        let number = match special(&alphabet.join(&user, b' '), &rules.mailers[number]) {
+        let may_be_special = b"|/:".iter().any(|flag| rules.mailers[number].has(*flag));
+        let is_special = may_be_special.then(|| special(&alphabet.join(&user, b' '), &rules.mailers[number]));
+        let number = match is_special.flatten() {
             None => number,
             Some(other) => rules.mailers.iter().position(|m| m.name == other).unwrap_or(number),
         };
@@ -162,7 +167,9 @@ impl Run<'_> {
             }
         }
         self.rewrite(place::FINAL, &mut user);
-        let mut user = alphabet.join(&user, rules.blank);
+        let tokens = user;
+        let mut user = alphabet.join(&tokens, rules.blank);
+        self.give_back(tokens);
         if let Some((fault, shown)) = unprintable(&user) {
             self.watch.complains(&fault);
             user = shown;
@@ -360,8 +367,10 @@ fn unprintable(address: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 fn masked(text: &[u8], is_bad: impl Fn(u8) -> bool) -> Option<Vec<u8>> {
-    let masked: Vec<u8> = text.iter().map(|b| if is_bad(*b) { b'?' } else { *b }).collect();
-    (masked != text).then_some(masked)
+    if !text.iter().any(|b| is_bad(*b)) {
+        return None;
+    }
+    Some(text.iter().map(|b| if is_bad(*b) { b'?' } else { *b }).collect())
 }
 
 impl Reply {

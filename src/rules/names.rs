@@ -1,4 +1,5 @@
-//! Tables by names that the file of rules gives: of macros, classes and their members, maps and sets.
+//! Tables by names that the administrator gives: macros of the file of rules, classes and their members, maps, sets, and rows of text
+//! tables.
 //!
 //! Peers choose what is looked up here, not what is put in, so that a quick hash without a secret does. What peers put in belongs into the
 //! standard library's own tables.
@@ -8,6 +9,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 /// A table by names of the file.
 pub type ByName<V> = HashMap<Box<[u8]>, V, BuildHasherDefault<NameHasher>>;
+/// The same with text for names: rows of tables.
+pub type ByText<V> = HashMap<Box<str>, V, BuildHasherDefault<NameHasher>>;
 /// A set of names of the file.
 pub type Names = HashSet<Box<[u8]>, BuildHasherDefault<NameHasher>>;
 

@@ -271,12 +271,14 @@ impl<'a> Run<'a> {
     }
 
     /// An empty workspace.
-    fn room(&mut self) -> Vec<Token> {
-        self.spare.0.pop().unwrap_or_default()
+    pub(super) fn room(&mut self) -> Vec<Token> {
+        /// Enough for most addresses: growing takes longer than the room is worth.
+        const TOKENS: usize = 32;
+        self.spare.0.pop().unwrap_or_else(|| Vec::with_capacity(TOKENS))
     }
 
     /// Keeps the room of a workspace.
-    fn give_back(&mut self, mut tokens: Vec<Token>) {
+    pub(super) fn give_back(&mut self, mut tokens: Vec<Token>) {
         /// More are never in use at once, but for deep calls.
         const KEPT: usize = 8;
         /// Workspaces of most addresses have fewer tokens.

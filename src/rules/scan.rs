@@ -144,7 +144,7 @@ impl Alphabet {
 
     /// Joins tokens to text; `blank` stands between two atoms only.
     pub fn join(&self, tokens: &[Token], blank: u8) -> Vec<u8> {
-        let mut out = Vec::with_capacity(tokens.iter().map(|t| t.len() + 1).sum());
+        let mut out = Vec::new();
         self.join_into(tokens, blank, &mut out);
         out
     }
@@ -152,6 +152,7 @@ impl Alphabet {
     /// [`Alphabet::join`] into a buffer, which is emptied first.
     pub fn join_into(&self, tokens: &[Token], blank: u8, out: &mut Vec<u8>) {
         out.clear();
+        out.reserve(tokens.iter().map(|token| token.len() + 1).sum());
         let mut after_atom = false;
         for token in tokens {
             let atom = token.first().is_some_and(|b| self.kind(*b) == Kind::Atom);

@@ -35,7 +35,11 @@ impl Token {
     /// True when it is this operator (whatever name follows).
     #[inline]
     pub fn is(&self, operator: u8) -> bool {
-        self.first() == Some(&operator)
+        match &self.0 {
+            // A token without octets begins with none of the operators: none of them is 0.
+            Text::Short(_, _, bytes) => bytes[0] == operator,
+            Text::Long(_, bytes) => bytes.first() == Some(&operator),
+        }
     }
 
     /// One bit of 64 chosen by the text without regard to case: a rule whose literals' bits are not all in the workspace

@@ -149,7 +149,7 @@ fn domain(host: &str, ask: &mut Ask) -> Option<Hit> {
 
 /// `prefix` is a tag with its colon, or nothing; `lengths` are those of the table's masks.
 fn within(prefix: &str, item: &str, lengths: &str, ask: &mut Ask) -> Option<Hit> {
-    let key = |rest: &str| -> Cow<str> { format!("{prefix}{rest}").into() };
+    let key = |rest: &str| -> Cow<str> { [prefix, rest].concat().into() };
     let bare = item.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(item);
     if let Some(hit) = ask(key(item), &[]) {
         return Some(hit);
@@ -192,7 +192,7 @@ fn user(key: &str, ask: &mut Ask) -> Option<Hit> {
         for owner in [name, ""] {
             let more = ["++", "+*", ""];
             for mark in more.iter().filter(|mark| !(detail.is_empty() && **mark == "++")) {
-                if let Some(hit) = ask(format!("{owner}{mark}@{domain}").into(), &arguments) {
+                if let Some(hit) = ask([owner, mark, "@", domain].concat().into(), &arguments) {
                     return Some(hit);
                 }
             }
@@ -200,9 +200,9 @@ fn user(key: &str, ask: &mut Ask) -> Option<Hit> {
         return None;
     }
     // `user+*` stands for an empty detail too.
-    ask(format!("{local}+*@{domain}").into(), &[local, "", ""])
+    ask([local, "+*@", domain].concat().into(), &[local, "", ""])
         .filter(|_| !local.is_empty())
-        .or_else(|| ask(format!("@{domain}").into(), &[local]))
+        .or_else(|| ask(["@", domain].concat().into(), &[local]))
 }
 
 fn generic(key: &str, ask: &mut Ask) -> Option<Hit> {
@@ -236,7 +236,7 @@ fn access(key: &str, ask: &mut Ask) -> Option<Hit> {
     }
     let lengths = ask(LENGTHS.into(), &[]).map_or_else(String::new, |hit| hit.value);
     let mut either = |item: &str| {
-        let found = ask(format!("{tag}{item}").into(), &[]);
+        let found = ask([tag, item].concat().into(), &[]);
         let without = tag.is_empty() || tag.trim_end_matches(':') == SPAM;
         found.or_else(|| if without { None } else { ask(item.into(), &[]) })
     };

@@ -25,7 +25,8 @@ use super::search::{Hit, Search};
 use crate::config::ConfigError;
 use crate::fsx::{self, Identity, Seen};
 use crate::log;
-use std::collections::{HashMap, HashSet};
+use crate::rules::names::ByText;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -76,7 +77,7 @@ impl PartialEq for TableState {
 /// The rows, wherever they are.
 #[derive(Debug)]
 enum Store {
-    Memory(HashMap<Box<str>, Box<str>>),
+    Memory(ByText<Box<str>>),
     Compiled(Cdb),
 }
 
@@ -308,7 +309,7 @@ impl Inner {
     }
 
     fn load(&self, identity: Option<&Identity>, told: &mut bool) -> Result<Store, ConfigError> {
-        let Some(identity) = identity else { return Ok(Store::Memory(HashMap::new())) };
+        let Some(identity) = identity else { return Ok(Store::Memory(ByText::default())) };
         if identity.size() < HELD_LIMIT {
             return self.memory(&self.text()?.unwrap_or_default());
         }
@@ -335,7 +336,7 @@ impl Inner {
     }
 
     fn memory(&self, text: &str) -> Result<Store, ConfigError> {
-        let mut map: HashMap<Box<str>, Box<str>> = HashMap::new();
+        let mut map: ByText<Box<str>> = ByText::default();
         let mut lengths = Lengths::default();
         each(self.kind, &self.path, text, &mut |key, row| {
             if self.kind == Kind::Access {
