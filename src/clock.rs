@@ -58,21 +58,31 @@ impl Timestamp {
 
     /// `2026-11-24T12:07:51.000123Z`: logs and JSON (RFC 3339).
     pub fn rfc3339(self) -> String {
-        let at = self.zoned(TimeZone::UTC).datetime();
         let mut text = String::with_capacity(27);
-        // By hand: each line of the log begins with one.
-        let mut put = |number: i64, width: u32, end: char| {
-            text.extend((0..width).rev().map(|place| char::from(b'0' + (number / 10i64.pow(place) % 10) as u8)));
-            text.push(end);
-        };
-        put(at.year().max(0).into(), 4, '-');
-        put(at.month().into(), 2, '-');
-        put(at.day().into(), 2, 'T');
-        put(at.hour().into(), 2, ':');
-        put(at.minute().into(), 2, ':');
-        put(at.second().into(), 2, '.');
-        put((at.subsec_nanosecond() / 1000).into(), 6, 'Z');
+        self.push_rfc3339(&mut text);
         text
+    }
+
+    /// Appends [`Timestamp::rfc3339`].
+    pub fn push_rfc3339(self, text: &mut String) {
+        let at = self.zoned(TimeZone::UTC).datetime();
+        // By hand: each line of the log begins with one.
+        let mut put = |number: u32, width: usize, end: u8| {
+            let (mut octets, mut rest) = ([b'0'; 8], number);
+            for octet in octets[..width].iter_mut().rev() {
+                *octet += (rest % 10) as u8;
+                rest /= 10;
+            }
+            octets[width] = end;
+            text.push_str(std::str::from_utf8(&octets[..=width]).unwrap_or_default());
+        };
+        put(at.year().max(0) as u32, 4, b'-');
+        put(at.month() as u32, 2, b'-');
+        put(at.day() as u32, 2, b'T');
+        put(at.hour() as u32, 2, b':');
+        put(at.minute() as u32, 2, b':');
+        put(at.second() as u32, 2, b'.');
+        put(at.subsec_nanosecond() as u32 / 1000, 6, b'Z');
     }
 
     /// Reads `date-time` of RFC 3339 §5.6, with any offset and any fraction of a second; `None` for everything else.

@@ -38,6 +38,8 @@ static LOG: OnceLock<Log> = OnceLock::new();
 #[derive(Debug)]
 struct Log {
     program: &'static str,
+    /// Our process number: a process that logs has no children that do.
+    pid: u32,
     target: Target,
     sink: Mutex<Sink>,
 }
@@ -57,7 +59,7 @@ enum Sink {
 
 /// Chooses the target for this process, once; before that, and when it can't be written, lines go to stderr.
 pub fn start(program: &'static str, target: Target) {
-    let _ = LOG.set(Log { program, target, sink: Mutex::new(Sink::Closed) });
+    let _ = LOG.set(Log { program, pid: std::process::id(), target, sink: Mutex::new(Sink::Closed) });
 }
 
 /// Begins an event line.
@@ -129,15 +131,15 @@ impl Event {
 /// Writes several lines at once.
 pub fn write_all(batch: Vec<Event>) {
     match LOG.get() {
-        Some(Log { program, target: Target::File(path), .. }) => {
-            let head = format!("{} {program}[{}]: ", Timestamp::now().rfc3339(), std::process::id());
+        Some(log @ Log { target: Target::File(path), .. }) => {
+            let head = log.head(Timestamp::now(), 0);
             let mut text = String::new();
             for event in &batch {
                 text.push_str(&head);
                 text.push_str(&event.line);
                 text.push('\n');
             }
-            if let (Some(log), false) = (LOG.get(), text.is_empty()) {
+            if !text.is_empty() {
                 log.write_file(path, text.as_bytes());
             }
         }
@@ -148,12 +150,14 @@ pub fn write_all(batch: Vec<Event>) {
 impl Log {
     fn write(&self, text: &str, bad: bool) {
         let now = Timestamp::now();
-        let pid = std::process::id();
+        let pid = self.pid;
         let priority = if bad { 3 } else { 6 };
         match &self.target {
-            Target::Stderr => to_stderr(format!("{} {}[{pid}]: {text}", now.rfc3339(), self.program).as_bytes()),
+            Target::Stderr => to_stderr((self.head(now, text.len()) + text).as_bytes()),
             Target::File(path) => {
-                let line = format!("{} {}[{pid}]: {text}\n", now.rfc3339(), self.program);
+                let mut line = self.head(now, text.len() + 1);
+                line.push_str(text);
+                line.push('\n');
                 self.write_file(path, line.as_bytes());
             }
             // RFC 3164 form, facility mail (2).
@@ -166,6 +170,18 @@ impl Log {
                 self.send("/run/systemd/journal/socket", line.as_bytes());
             }
         }
+    }
+
+    /// What a line begins with: time, program and process; with room for so many octets behind it.
+    fn head(&self, now: Timestamp, room: usize) -> String {
+        /// Of the time, the longest name of a program, and a process number.
+        const LONGEST: usize = 64;
+        let mut head = String::with_capacity(LONGEST + room);
+        now.push_rfc3339(&mut head);
+        for part in [" ", self.program, "[", &self.pid.to_string(), "]: "] {
+            head.push_str(part);
+        }
+        head
     }
 
     fn write_file(&self, path: &Path, line: &[u8]) {
@@ -407,7 +423,7 @@ mod tests {
     fn a_log_that_could_not_be_opened_is_opened_later() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log/em.log");
-        let log = Log { program: "test", target: Target::File(path.clone()), sink: Mutex::new(Sink::Closed) };
+        let log = Log { program: "test", pid: 1, target: Target::File(path.clone()), sink: Mutex::new(Sink::Closed) };
         log.write_file(&path, b"lost\n");
         std::fs::create_dir(dir.path().join("log")).unwrap();
         let before = std::time::Instant::now() - 2 * ROTATION_CHECK;

@@ -154,15 +154,22 @@ fn in_angles(address: &Address) -> String {
 
 /// atext of RFC 5322 §3.2.3, with RFC 6531's UTF-8.
 pub(crate) fn is_atext(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || (!c.is_ascii() && !c.is_control())
+    let is_sign = |c: char| {
+        matches!(
+            c,
+            '!' | '#'..='\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^' | '_' | '`' | '{'..='~'
+        )
+    };
+    c.is_ascii_alphanumeric() || is_sign(c) || (!c.is_ascii() && !c.is_control())
 }
 
 fn is_dot_string(local: &str) -> bool {
-    // Most local parts.
-    if local.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        return !local.is_empty();
-    }
-    !local.is_empty() && local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+    let mut last = '.';
+    let is_good = |c: char| {
+        let after = std::mem::replace(&mut last, c);
+        if c == '.' { after != '.' } else { is_atext(c) }
+    };
+    local.chars().all(is_good) && last != '.'
 }
 
 fn check_local(local: &str) -> Result<(), AddressError> {
@@ -232,6 +239,25 @@ fn literal(domain: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn atext_is_that_of_the_rfc_and_dots_stand_between_atoms() {
+        let named = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+        assert!(('\0'..='\x7f').all(|c| is_atext(c) == named(c)));
+        assert!(is_atext('é') && !is_atext('\u{85}'));
+        for (local, is_good) in [
+            ("a", true),
+            ("a.b", true),
+            ("", false),
+            (".", false),
+            (".a", false),
+            ("a.", false),
+            ("a..b", false),
+            ("a b", false),
+        ] {
+            assert_eq!(is_dot_string(local), is_good, "{local}");
+        }
+    }
 
     #[test]
     fn a_normal_domain_is_one_that_stays_as_it_is() {

@@ -1,6 +1,7 @@
 //! Paths of MAIL and RCPT: `<local@domain>`, `<>`, `<Postmaster>` (RFC 5321 §4.1.2).
 
 use super::{Address, AddressError, PATH_LIMIT, is_atext};
+use std::borrow::Cow;
 
 /// Reads a whole reverse path or forward path; `None` is the null path `<>`.
 ///
@@ -54,14 +55,17 @@ pub(super) fn parse_mailbox(text: &str) -> Result<(Address, &str), AddressError>
         return Err(AddressError::Empty);
     }
     let (local, rest) = match text.strip_prefix('"') {
-        Some(quoted) => quoted_string(quoted)?,
+        Some(quoted) => {
+            let (local, rest) = quoted_string(quoted)?;
+            (Cow::Owned(local), rest)
+        }
         None => {
             let end = text.find(|c| !is_atext(c) && c != '.').unwrap_or(text.len());
             let local = &text[..end];
             if local.split('.').any(str::is_empty) {
                 return Err(AddressError::LocalPart);
             }
-            (local.to_string(), &text[end..])
+            (Cow::Borrowed(local), &text[end..])
         }
     };
     let after_at = match rest.strip_prefix('@') {
@@ -72,7 +76,7 @@ pub(super) fn parse_mailbox(text: &str) -> Result<(Address, &str), AddressError>
     let end = match after_at.strip_prefix('[') {
         Some(inner) => inner.find(']').ok_or(AddressError::Domain)? + 2,
         None => {
-            let is_domain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c) || !c.is_ascii();
+            let is_domain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_') || !c.is_ascii();
             after_at.find(|c| !is_domain(c)).unwrap_or(after_at.len())
         }
     };

@@ -29,7 +29,7 @@ pub(super) fn others(gate: &Gate, claim: &Claim, report: &Report) -> io::Result<
     }
     let limit = gate.site.settings.smtp.header_size.0;
     let mut head = Vec::new();
-    claim.message()?.take(limit).read_to_end(&mut head)?;
+    claim.message().take(limit).read_to_end(&mut head)?;
     let header = &head[..msg::header_end(&head).unwrap_or(head.len())];
     let Some(field) = msg::find(header, "Errors-To") else { return Ok(Vec::new()) };
     let list = parse_list(&field.value(), &gate.site.default_domain()).unwrap_or_default();
@@ -72,7 +72,7 @@ pub(super) fn copy(gate: &Gate, claim: &Claim, report: &Report, text: &[u8], now
 pub(super) fn drop_letter(gate: &Gate, claim: &Claim, now: Timestamp) -> io::Result<bool> {
     let path = cf(gate).map(|cf| cf.dead_letters.as_path()).filter(|path| path.is_absolute());
     let Some(path) = path.filter(|path| *path != Path::new("/dev/null")) else { return Ok(false) };
-    let mut text = claim.message()?;
+    let mut text = claim.message();
     match append_file(path, claim.envelope().sender.as_ref(), &mut text, now) {
         Ok(_) => log::event("kept").id(claim.id()).field("file", path.display()).error().write(),
         Err(failure) => {

@@ -205,7 +205,7 @@ fn status_group(recipient: &Recipient, state: &State, action: Action, kind: Kind
 fn append_original(out: &mut Vec<u8>, claim: &Claim, boundary: &str, is_whole: bool) -> io::Result<()> {
     let limit = if is_whole { claim.envelope().size } else { HEADER_LIMIT as u64 };
     let mut text = Vec::new();
-    claim.message()?.take(limit).read_to_end(&mut text)?;
+    claim.message().take(limit).read_to_end(&mut text)?;
     let end = crate::msg::header_end(&text).unwrap_or(text.len());
     if !is_whole {
         text.truncate(end);

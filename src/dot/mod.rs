@@ -14,7 +14,7 @@ mod window;
 pub use crlf::{CrlfDecoder, MeasuredDecoder};
 pub use window::CrlfWindow;
 
-use memchr::{memchr_iter, memchr2};
+use memchr::{memchr, memchr_iter, memchr2};
 
 /// How far a call of [`DotDecoder::feed`] came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,6 +205,9 @@ impl DotEncoder {
     /// leaves this host (RFC 5321 §2.3.8).
     pub fn feed(&mut self, text: &[u8], wire: &mut Vec<u8>) {
         wire.reserve(text.len() + text.len() / 32 + 8);
+        if !self.cr && memchr(b'\r', text).is_none() {
+            return self.feed_lines(text, wire);
+        }
         let mut rest = text;
         while !rest.is_empty() {
             if self.cr {
@@ -215,15 +218,9 @@ impl DotEncoder {
                     continue;
                 }
             }
-            if self.dots && self.line_start && rest[0] == b'.' {
-                wire.push(b'.');
-            }
             let run = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
-            if run > 0 {
-                wire.extend_from_slice(&rest[..run]);
-                self.line_start = false;
-                rest = &rest[run..];
-            }
+            self.put(&rest[..run], wire);
+            rest = &rest[run..];
             if let Some((first, after)) = rest.split_first() {
                 if *first == b'\r' {
                     self.cr = true;
@@ -233,6 +230,26 @@ impl DotEncoder {
                 rest = after;
             }
         }
+    }
+
+    /// The same for text without CR, as nearly all is stored: one search finds all line ends.
+    fn feed_lines(&mut self, text: &[u8], wire: &mut Vec<u8>) {
+        let mut start = 0;
+        for end in memchr_iter(b'\n', text) {
+            self.put(&text[start..end], wire);
+            self.end_line(wire);
+            start = end + 1;
+        }
+        self.put(&text[start..], wire);
+    }
+
+    /// Appends a piece of a line.
+    fn put(&mut self, piece: &[u8], wire: &mut Vec<u8>) {
+        if self.dots && self.line_start && piece.first() == Some(&b'.') {
+            wire.push(b'.');
+        }
+        wire.extend_from_slice(piece);
+        self.line_start &= piece.is_empty();
     }
 
     /// Ends the body: completes an open line and appends the final dot, where dots count.

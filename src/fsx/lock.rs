@@ -10,6 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How soon a held lock is tried again; twice as long each time, until [`RETRY`].
@@ -34,7 +35,7 @@ pub enum LockError {
 /// An exclusive lock on a named file, released when dropped.
 #[derive(Debug)]
 pub struct Lock {
-    file: File,
+    file: Arc<File>,
 }
 
 impl Lock {
@@ -67,8 +68,8 @@ impl Lock {
         }
     }
 
-    /// The locked file.
-    pub fn file(&self) -> &File {
+    /// The locked file. Whoever keeps it keeps the lock, too.
+    pub fn file(&self) -> &Arc<File> {
         &self.file
     }
 
@@ -80,7 +81,7 @@ impl Lock {
         }
         let ours = file.metadata().map_err(|e| context("stat", path, e))?;
         match std::fs::symlink_metadata(path) {
-            Ok(named) if (named.dev(), named.ino()) == (ours.dev(), ours.ino()) => Ok(Lock { file }),
+            Ok(named) if (named.dev(), named.ino()) == (ours.dev(), ours.ino()) => Ok(Lock { file: Arc::new(file) }),
             Ok(_) => Err(LockError::Gone),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Err(LockError::Gone),
             Err(e) => Err(context("stat", path, e).into()),

@@ -83,8 +83,12 @@ impl HostText {
 
     /// The text in its one normal form, for logs and for telling destinations apart.
     pub fn key(&self) -> String {
-        let hosts: Vec<String> = self.hosts.iter().map(|host| host.print(self.implicit_tls)).collect();
-        hosts.join(",")
+        let mut key = String::new();
+        for (number, host) in self.hosts.iter().enumerate() {
+            key.push_str(if number > 0 { "," } else { "" });
+            key.push_str(&host.print(self.implicit_tls));
+        }
+        key
     }
 }
 

@@ -118,7 +118,7 @@ impl Attempt {
 
     /// The start of its text, with its whole header if that is no longer than the limit.
     pub(super) fn header(&self, limit: usize) -> io::Result<Vec<u8>> {
-        let mut message = self.work().claim.message()?;
+        let mut message = self.work().claim.message();
         let mut head = Vec::new();
         let mut buffer = [0; 8192];
         while crate::msg::header_end(&head).is_none() && head.len() < limit {
@@ -345,7 +345,7 @@ impl Runner {
         if delivery.mailer == Mailer::List {
             return self.to_list(attempt, recipient, now);
         }
-        let mut text = attempt.work().claim.message().map_err(|e| Failure::local(&e))?;
+        let mut text = attempt.work().claim.message();
         let mut letter = Letter { sender, original: &recipient.original, text: &mut text };
         let draft = self.gate.spool.plain_draft(&Id::new(now));
         self.gate.postman.deliver(delivery, &mut letter, draft, &*self.gate, now)
@@ -356,7 +356,7 @@ impl Runner {
         let user = &recipient.delivery.user;
         let to = Address::parse(user).map_err(|e| Failure::permanent((1, 3), format!("<{user}>: {e}"), ""))?;
         let desk = list::Desk { gate: &self.gate, resolver: self.hops.resolver(), now };
-        let mut text = attempt.work().claim.message().map_err(|e| Failure::local(&e))?;
+        let mut text = attempt.work().claim.message();
         desk.receive(&to, &attempt.id, attempt.envelope.sender.as_ref(), &mut text)
     }
 
@@ -422,7 +422,7 @@ impl Runner {
             is_plain: false,
             now,
         };
-        conversation.hold(kept, &mut || attempt.work().claim.message().map(|m| Box::new(m) as Box<dyn Read>))
+        conversation.hold(kept, &mut || Ok(Box::new(attempt.work().claim.message())))
     }
 }
 

@@ -129,6 +129,9 @@ impl Conversation<'_> {
             Err(stop) => Some(stop.is_of_host() && !course.has_accepted && spoken.iter().all(Option::is_none)),
             Ok(()) => Some(false),
         };
+        if let (Ok(()), true) = (&course.result, spoken.iter().all(Option::is_some)) {
+            return Held { spoken: spoken.into_iter().flatten().collect(), verdict: Verdict::Reached };
+        }
         let rest = match course.result {
             Ok(()) => Outcome::new(Enhanced(4, 5, 0), "the host said nothing about this recipient", &course.host),
             Err(stop) => stop.outcome(&course.host),
@@ -198,7 +201,7 @@ impl Conversation<'_> {
             Some(encoded) => Ok(Box::new(std::io::Cursor::new(encoded.clone()))),
             None => text(),
         };
-        if let Some(most) = open.extensions.most_octets().filter(|most| size > *most) {
+        if let Some(most) = open.extensions.most_octets.filter(|most| size > *most) {
             // RFC 1870 §6.1: it need not cross the line to be refused.
             let text = format!("The message has {size} octets, and the next host takes {most}");
             let outcome = Outcome::new(Enhanced(5, 3, 4), text, &open.host);
@@ -214,7 +217,7 @@ impl Conversation<'_> {
 
     /// The message for a host that takes seven bits only; `None` for its own text. SMTPUTF8 comes with eight (RFC 6531 §3.1).
     fn in_seven_bits(&self, open: &Open, text: &mut Text<'_>) -> std::io::Result<Option<Arc<[u8]>>> {
-        let takes_eight = ["8BITMIME", "SMTPUTF8"].iter().any(|keyword| open.extensions.has(keyword));
+        let takes_eight = open.extensions.eight_bit || open.extensions.utf8;
         if takes_eight || !self.encodes || self.envelope.size > ENCODED {
             return Ok(None);
         }
@@ -226,7 +229,7 @@ impl Conversation<'_> {
     /// Refuses what a host without SMTPUTF8 can't have (RFC 6531 §3.5); gives the recipients that are left.
     fn refuse_utf8(&self, open: &Open, text: &mut Text<'_>, spoken: &mut [Option<Spoken>]) -> Result<Vec<usize>, Stop> {
         let all = 0..self.recipients.len();
-        if open.extensions.has("SMTPUTF8") {
+        if open.extensions.utf8 {
             return Ok(all.collect());
         }
         let is_whole = self.sender.is_some_and(Address::is_utf8)
@@ -244,15 +247,15 @@ impl Conversation<'_> {
     /// What the peer says about a recipient is kept at once: whatever breaks later, nobody who has the message gets it again.
     fn transaction(
         &self,
-        Open { line, extensions, host, is_verified, has_accepted, .. }: &mut Open,
+        Open { line, extensions, next_host, host, has_accepted, .. }: &mut Open,
         batch: &[usize],
         size: u64,
         text: &mut Text<'_>,
         spoken: &mut [Option<Spoken>],
     ) -> Result<Vec<usize>, Stop> {
-        let next_host = NextHost::of(self.plan.mailer, extensions.lines(), *is_verified);
+        let next_host = &*next_host;
         let has_dsn = next_host.dsn;
-        let wishes = match onward::mail_parameters(self.envelope, &next_host, self.now) {
+        let wishes = match onward::mail_parameters(self.envelope, next_host, self.now) {
             Ok(wishes) => wishes,
             Err((enhanced, text)) => {
                 let outcome = Outcome::new(enhanced, text, host);
@@ -261,23 +264,26 @@ impl Conversation<'_> {
             }
         };
         let mut commands = vec![self.mail_command(extensions, has_dsn, size, batch) + &wishes];
-        commands.extend(batch.iter().map(|i| self.rcpt_command(*i, &next_host)));
-        let text: &mut Text<'_> = &mut || tunnelled(text()?, self.envelope, &next_host);
-        let is_pipelined = extensions.has("PIPELINING");
-        let is_chunked = is_pipelined && extensions.has("CHUNKING") && size <= WHOLE;
+        commands.extend(batch.iter().map(|i| self.rcpt_command(*i, next_host)));
+        let text: &mut Text<'_> = &mut || tunnelled(text()?, self.envelope, next_host);
+        let is_pipelined = extensions.pipelining;
+        let is_chunked = is_pipelined && extensions.chunking && size <= WHOLE;
         if is_pipelined {
             // RFC 2920 §3.1: MAIL, RCPT and DATA may go in one piece, and so may all of a BDAT (RFC 3030 §2).
-            let mut piece = format!("{}\r\n", commands.join("\r\n")).into_bytes();
+            let mut head = commands.join("\r\n");
+            head.push_str("\r\n");
             match is_chunked {
-                true => push_chunk(&mut piece, size, text).map_err(Stop::Local)?,
-                false => piece.extend_from_slice(b"DATA\r\n"),
+                true => {
+                    let (piece, start) = with_chunk(&head, size, text).map_err(Stop::Local)?;
+                    line.wire.send(&piece[start..])?;
+                }
+                false => line.wire.send((head + "DATA\r\n").as_bytes())?,
             }
-            line.wire.send(&piece)?;
         }
         let next = |line: &mut Line, command: &str| if is_pipelined { line.hear() } else { line.ask(command) };
         let mail = next(line, &commands[0])?;
         let say = |index: usize, reply: &Reply| {
-            let owes_relayed = onward::owes_relayed(self.recipients[index], self.envelope, &next_host, self.now);
+            let owes_relayed = onward::owes_relayed(self.recipients[index], self.envelope, next_host, self.now);
             Some(Spoken { outcome: reply_outcome(reply, host), passes_dsn: has_dsn, owes_relayed })
         };
         if !mail.is_positive() {
@@ -394,16 +400,16 @@ impl Conversation<'_> {
     fn mail_command(&self, extensions: &Extensions, has_dsn: bool, size: u64, batch: &[usize]) -> String {
         let path = self.reverse_path.clone().unwrap_or_else(|| print_path(self.sender));
         let mut command = format!("MAIL FROM:{path}");
-        if extensions.has("SIZE") {
+        if extensions.size {
             command.push_str(&format!(" SIZE={}", size + size / 40));
         }
-        if self.envelope.eight_bit && extensions.has("8BITMIME") {
+        if self.envelope.eight_bit && extensions.eight_bit {
             command.push_str(" BODY=8BITMIME");
         }
         let is_utf8 = self.envelope.smtputf8
             || self.sender.is_some_and(Address::is_utf8)
             || batch.iter().any(|i| !self.recipients[*i].delivery.user.is_ascii());
-        if is_utf8 && extensions.has("SMTPUTF8") {
+        if is_utf8 && extensions.utf8 {
             command.push_str(" SMTPUTF8");
         }
         if has_dsn {
@@ -418,19 +424,25 @@ impl Conversation<'_> {
     }
 }
 
-/// Appends the whole message as one last chunk, with CRLF line ends.
-fn push_chunk(piece: &mut Vec<u8>, size: u64, text: &mut Text<'_>) -> std::io::Result<()> {
+/// Commands and the whole message as one last chunk, with CRLF line ends; and where they begin in what is given.
+fn with_chunk(commands: &str, size: u64, text: &mut Text<'_>) -> std::io::Result<(Vec<u8>, usize)> {
+    /// `BDAT`, 20 digits, `LAST` and the line's end.
+    const LINE: usize = 32;
     // The header may have grown by a field. One octet more, so that the end is seen by a read that gives nothing, and not by a
     // smaller one first.
-    let (mut whole, mut wire) = (Vec::with_capacity(size as usize + 1), Vec::new());
+    let mut whole = Vec::with_capacity(size as usize + 1);
     text()?.read_to_end(&mut whole)?;
+    // The number of octets stands before them and is known behind them: there is room for it, and what is left of that is not sent.
+    let room = commands.len() + LINE;
+    let mut piece = Vec::with_capacity(room + whole.len() + whole.len() / 16);
+    piece.resize(room, 0);
     let mut encoder = DotEncoder::of_chunks();
-    encoder.feed(&whole, &mut wire);
-    encoder.finish(&mut wire);
-    piece.reserve(wire.len() + 32);
-    piece.extend_from_slice(format!("BDAT {} LAST\r\n", wire.len()).as_bytes());
-    piece.extend_from_slice(&wire);
-    Ok(())
+    encoder.feed(&whole, &mut piece);
+    encoder.finish(&mut piece);
+    let head = format!("{commands}BDAT {} LAST\r\n", piece.len() - room);
+    let start = room - head.len();
+    piece[start..room].copy_from_slice(head.as_bytes());
+    Ok((piece, start))
 }
 
 /// The text as this host gets it: its header may carry the priority (RFC 6758 §3.3).

@@ -9,6 +9,7 @@ mod extensions;
 
 pub(super) use extensions::Extensions;
 
+use super::onward::NextHost;
 use crate::envelope::Mailer;
 use crate::nexthop::{Hop, Login, Net, NetError, Plan, Security, TlsError, TlsFault, Trust, Wire};
 use crate::proto::smtp::reply::ReplyReader;
@@ -187,10 +188,10 @@ fn places(hop: &Hop) -> impl Iterator<Item = Place<'_>> {
 pub(super) struct Open {
     pub(super) line: Line,
     pub(super) extensions: Extensions,
+    /// What its extensions mean for a message's wishes.
+    pub(super) next_host: NextHost,
     /// Its name.
     pub(super) host: String,
-    /// TLS is on, and the certificate is what the domain's own word demands (RFC 8689 §2).
-    pub(super) is_verified: bool,
     /// The hop of the plan that it was, with the address alone that was taken.
     hop: Hop,
     mailer: Mailer,
@@ -258,9 +259,10 @@ impl Opening<'_> {
         };
         Open {
             line,
+            // Verified is what the domain's own word demands (RFC 8689 §2).
+            next_host: NextHost::of(self.plan.mailer, extensions.lines(), hop.security.is_verified()),
             extensions,
             host: hop.name.clone(),
-            is_verified: hop.security.is_verified(),
             hop: Hop { addresses, ..hop.clone() },
             mailer: self.plan.mailer,
             place: Some(number),
@@ -277,12 +279,12 @@ impl Opening<'_> {
         expect(line.hear()?)?;
         let extensions = self.greet(&mut line)?;
         let hop = self.plan.hops.first().cloned().ok_or_else(|| Stop::Net("no hop".to_string()))?;
-        let (host, mailer, is_verified) = (hop.name.clone(), self.plan.mailer, false);
+        let (host, mailer) = (hop.name.clone(), self.plan.mailer);
         Ok(Open {
             line,
+            next_host: NextHost::of(mailer, extensions.lines(), false),
             extensions,
             host,
-            is_verified,
             hop,
             mailer,
             place: None,
@@ -396,7 +398,7 @@ impl Opening<'_> {
         let verb = if self.plan.mailer == Mailer::Lmtp { "LHLO" } else { "EHLO" };
         let reply = line.ask(&format!("{verb} {}", self.hello))?;
         if reply.code == 250 {
-            return Ok(Extensions { words: reply.lines.into_iter().skip(1).collect() });
+            return Ok(Extensions::of(reply.lines.into_iter().skip(1).collect()));
         }
         if verb == "EHLO" && reply.is_permanent() {
             return self.greet_plainly(line);

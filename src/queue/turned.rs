@@ -17,7 +17,7 @@ use crate::nexthop::{Hop, Net, NetError, Plan, Security, Wire};
 use crate::serve::Gate;
 use crate::spool::{Claim, Id, Progress, Record, Spool};
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -140,7 +140,7 @@ fn one(
             is_plain: false,
             now: now(),
         };
-        let held = conversation.hold(kept, &mut || claim.message().map(|m| Box::new(m) as Box<dyn Read>));
+        let held = conversation.hold(kept, &mut || Ok(Box::new(claim.message())));
         let spoken = held.spoken;
         let time = now();
         for (recipient, Spoken { outcome, .. }) in recipients.iter().zip(&spoken) {

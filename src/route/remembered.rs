@@ -19,15 +19,15 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Notes a table that is about to be asked.
-    pub(super) fn table(&mut self, table: &TextTable) {
-        match table.state() {
+    /// Notes a table that was asked in this state; none where it had a mistake.
+    pub(super) fn table(&mut self, table: &TextTable, state: Option<TableState>) {
+        match state {
             // Several look-ups, one state: a change in between gives another answer than either state would.
-            Ok(state) => match self.tables.iter().find(|(known, _)| known.is_same(table)) {
+            Some(state) => match self.tables.iter().find(|(known, _)| known.is_same(table)) {
                 Some((_, before)) => self.others |= *before != state,
                 None => self.tables.push((table.clone(), state)),
             },
-            Err(_) => self.others = true,
+            None => self.others = true,
         }
     }
 

@@ -53,8 +53,10 @@ pub fn from_rules(text: &[u8]) -> String {
 
 /// The same, borrowed where nothing is to be changed.
 fn spelled(text: &[u8]) -> Cow<'_, str> {
-    if text.is_ascii() {
-        return String::from_utf8_lossy(text);
+    if text.is_ascii()
+        && let Ok(text) = std::str::from_utf8(text)
+    {
+        return text.into();
     }
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.iter().copied();
@@ -106,11 +108,16 @@ impl Surroundings<'_> {
 
     fn table(&mut self, map: &Map, key: &[u8]) -> Looked {
         let Some((table, search)) = self.compiled.tables.get(&map.name[..]) else { return Looked::missing() };
-        if let Some(asked) = &mut self.asked {
-            asked.table(table);
-        }
         let key = spelled(key);
-        let hit = match table.find(*search, &key) {
+        let found = match &mut self.asked {
+            Some(asked) => {
+                let (found, state) = table.find_with_state(*search, &key);
+                asked.table(table, state);
+                found
+            }
+            None => table.find(*search, &key),
+        };
+        let hit = match found {
             Ok(hit) => hit,
             Err(error) => {
                 self.complaint = Some(error.to_string());

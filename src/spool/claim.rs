@@ -87,10 +87,9 @@ impl Claim {
     }
 
     /// The message's text, from its first octet. Readers don't disturb each other.
-    pub fn message(&self) -> io::Result<MessageText> {
-        // A second descriptor of the same open file: reading needs no place in it, and no look at the path.
-        let file = self.lock.file().try_clone()?;
-        Ok(MessageText { file, at: self.body_at, left: self.envelope.size })
+    pub fn message(&self) -> MessageText {
+        // Reading needs no place in the file, and no look at the path.
+        MessageText { file: self.lock.file().clone(), at: self.body_at, left: self.envelope.size }
     }
 
     /// Appends to the journal, durably.
@@ -119,7 +118,7 @@ impl Claim {
 /// Reads a queued message's text.
 #[derive(Debug)]
 pub struct MessageText {
-    file: File,
+    file: Arc<File>,
     at: u64,
     left: u64,
 }

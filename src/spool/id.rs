@@ -75,7 +75,11 @@ impl Id {
 
     /// The folder its files lie in, one of 64: `00` to `3f`.
     pub fn bucket(&self) -> String {
-        format!("{:02x}", self.pack().bucket())
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        // The last six bits of the id, as those of the packed form.
+        let [.., before, last] = self.0.map(|octet| VALUES[usize::from(octet)]);
+        let number = usize::from((before & 1) << 5 | last);
+        [DIGITS[number >> 4], DIGITS[number & 15]].map(char::from).iter().collect()
     }
 }
 

@@ -174,11 +174,19 @@ impl Spool {
     }
 
     fn queue_file(&self, id: &Id) -> PathBuf {
-        self.dir.join("queue").join(id.bucket()).join(id.as_str())
+        self.file("queue", id)
     }
 
     fn journal_file(&self, id: &Id) -> PathBuf {
-        self.dir.join("log").join(id.bucket()).join(id.as_str())
+        self.file("log", id)
+    }
+
+    fn file(&self, folder: &str, id: &Id) -> PathBuf {
+        /// What stands behind the spool's own path: two folders, an id, and what separates them.
+        const REST: usize = 32;
+        let mut path = PathBuf::with_capacity(self.dir.as_os_str().len() + REST);
+        path.extend([self.dir.as_os_str(), folder.as_ref(), id.bucket().as_ref(), id.as_str().as_ref()]);
+        path
     }
 
     /// Makes the end of retired messages durable, and removes their journals: one fsync for each folder that they lay in.

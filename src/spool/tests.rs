@@ -65,7 +65,7 @@ fn what_is_published_is_claimed_as_it_was() {
     let claim = spool.claim(&id).unwrap();
     assert_eq!(**claim.envelope(), envelope());
     let mut text = String::new();
-    claim.message().unwrap().read_to_string(&mut text).unwrap();
+    claim.message().read_to_string(&mut text).unwrap();
     assert_eq!(text, "Subject: x\n\n");
     assert!(matches!(spool.claim(&id), Err(ClaimError::Busy)));
     assert_eq!(spool.peek(&id).unwrap().unwrap().0, envelope());

@@ -120,7 +120,19 @@ impl TextTable {
     /// Looks a key up, as [`Kind::key`] spells it.
     pub fn find(&self, search: Search, key: &str) -> Result<Option<Hit>, ConfigError> {
         let store = self.inner.current()?;
-        if let Store::Memory(map) = &*store
+        self.find_in(&store, search, key)
+    }
+
+    /// The same, and in which rows; none where there was a mistake.
+    pub fn find_with_state(&self, search: Search, key: &str) -> (Result<Option<Hit>, ConfigError>, Option<TableState>) {
+        match self.inner.current() {
+            Ok(store) => (self.find_in(&store, search, key), Some(TableState(Arc::downgrade(&store)))),
+            Err(error) => (Err(error), None),
+        }
+    }
+
+    fn find_in(&self, store: &Store, search: Search, key: &str) -> Result<Option<Hit>, ConfigError> {
+        if let Store::Memory(map) = store
             && map.is_empty()
         {
             return Ok(None);

@@ -36,7 +36,7 @@ impl ReplyReader {
             let line = match event {
                 LineEvent::More => break,
                 LineEvent::TooLong => return Err(NotAReply("a line without end".to_string())),
-                LineEvent::Line(line, _) => String::from_utf8_lossy(line).into_owned(),
+                LineEvent::Line(line, _) => String::from_utf8_lossy(line),
             };
             let code = line.get(..3).and_then(|c| c.parse::<u16>().ok()).filter(|c| (200..600).contains(c));
             let code = code.ok_or_else(|| NotAReply(line.chars().take(80).collect()))?;
