@@ -15,7 +15,7 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Longest value written, in bytes; the rest is replaced by an ellipsis.
 pub const VALUE_LIMIT: usize = 1000;
@@ -51,7 +51,7 @@ const ROTATION_CHECK: std::time::Duration = std::time::Duration::from_secs(1);
 enum Sink {
     Closed,
     /// Open, and when it was last seen under its name.
-    File(File, std::time::Instant),
+    File(Arc<File>, std::time::Instant),
     Socket(UnixDatagram),
     /// Could not be opened, at this time; tried again later.
     Broken(std::time::Instant),
@@ -185,7 +185,16 @@ impl Log {
     }
 
     fn write_file(&self, path: &Path, line: &[u8]) {
-        let Ok(mut sink) = self.sink.lock() else { return };
+        // One write(2) on an O_APPEND file: lines of several threads and processes do not mix, and nobody waits for another one's disk.
+        let written = self.file(path).is_some_and(|file| (&*file).write_all(line).is_ok());
+        if !written {
+            let _ = std::io::stderr().write_all(line);
+        }
+    }
+
+    /// The log file as it is to be written to now.
+    fn file(&self, path: &Path) -> Option<Arc<File>> {
+        let mut sink = self.sink.lock().ok()?;
         if let Sink::File(file, checked) = &mut *sink
             && checked.elapsed() >= ROTATION_CHECK
         {
@@ -200,20 +209,16 @@ impl Log {
         }
         if matches!(*sink, Sink::Closed) {
             *sink = match open(path) {
-                Ok(file) => Sink::File(file, std::time::Instant::now()),
+                Ok(file) => Sink::File(Arc::new(file), std::time::Instant::now()),
                 Err(e) => {
                     to_stderr(format!("{}: log {}: {e}", self.program, path.display()).as_bytes());
                     Sink::Broken(std::time::Instant::now())
                 }
             };
         }
-        // One write(2) on an O_APPEND file: lines of several processes do not mix.
-        let written = match &mut *sink {
-            Sink::File(file, _) => file.write_all(line).is_ok(),
-            _ => false,
-        };
-        if !written {
-            let _ = std::io::stderr().write_all(line);
+        match &*sink {
+            Sink::File(file, _) => Some(file.clone()),
+            _ => None,
         }
     }
 

@@ -7,6 +7,7 @@
 
 use crate::addr::normal_domain;
 use crate::envelope::Mailer;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -86,24 +87,25 @@ impl HostText {
         let mut key = String::new();
         for (number, host) in self.hosts.iter().enumerate() {
             key.push_str(if number > 0 { "," } else { "" });
-            key.push_str(&host.print(self.implicit_tls));
+            host.print(self.implicit_tls, &mut key);
         }
         key
     }
 }
 
 impl Host {
-    fn print(&self, implicit_tls: bool) -> String {
-        let name = match &self.target {
-            Target::Domain(name) => name.clone(),
-            Target::Name(name) => format!("[{name}]"),
-            Target::Literal(IpAddr::V4(ip)) => format!("[{ip}]"),
-            Target::Literal(IpAddr::V6(ip)) => format!("[IPv6:{ip}]"),
-            Target::Socket(path) => return path.display().to_string(),
+    fn print(&self, implicit_tls: bool, key: &mut String) {
+        // Writing to a string can't fail.
+        let _ = match &self.target {
+            Target::Domain(name) => key.write_str(name),
+            Target::Name(name) => write!(key, "[{name}]"),
+            Target::Literal(IpAddr::V4(ip)) => write!(key, "[{ip}]"),
+            Target::Literal(IpAddr::V6(ip)) => write!(key, "[IPv6:{ip}]"),
+            Target::Socket(path) => write!(key, "{}", path.display()),
         };
-        match (self.port, implicit_tls) {
-            (25, false) => name,
-            (port, _) => format!("{name}:{port}"),
+        let is_socket = matches!(self.target, Target::Socket(_));
+        if !is_socket && (self.port, implicit_tls) != (25, false) {
+            let _ = write!(key, ":{}", self.port);
         }
     }
 }

@@ -236,6 +236,9 @@ impl Conversation<'_> {
             || self.envelope.smtputf8 && !has_ascii_header(text).map_err(Stop::Local)?;
         let needs = |index: &usize| is_whole || !self.recipients[*index].delivery.user.is_ascii();
         let (refused, left): (Vec<usize>, Vec<usize>) = all.partition(needs);
+        if refused.is_empty() {
+            return Ok(left);
+        }
         let text = "The next host does not take internationalized addresses";
         let outcome = reply_outcome(&Reply::new(550, Enhanced(5, 6, 7), text), &open.host);
         refused.into_iter().for_each(|i| spoken[i] = Some(Spoken::of(outcome.clone())));

@@ -48,7 +48,7 @@ pub(super) struct Remembered<K, V> {
 struct State<K, V> {
     /// By which rules.
     rules: Option<Arc<Compiled>>,
-    answers: HashMap<K, (V, Asked)>,
+    answers: HashMap<K, Arc<(V, Asked)>>,
 }
 
 impl<K: Eq + Hash, V> Remembered<K, V> {
@@ -59,11 +59,15 @@ impl<K: Eq + Hash, V> Remembered<K, V> {
 
     /// What `taken` makes of the answer of these rules, if they would give the same now.
     pub(super) fn find<T>(&self, rules: &Arc<Compiled>, key: &K, taken: impl FnOnce(&V) -> Option<T>) -> Option<T> {
-        let state = self.state();
-        if !state.rules.as_ref().is_some_and(|known| Arc::ptr_eq(known, rules)) {
-            return None;
-        }
-        let (answer, asked) = state.answers.get(key)?;
+        let remembered = {
+            let state = self.state();
+            if !state.rules.as_ref().is_some_and(|known| Arc::ptr_eq(known, rules)) {
+                return None;
+            }
+            // Nobody waits while the tables are looked at.
+            state.answers.get(key)?.clone()
+        };
+        let (answer, asked) = &*remembered;
         let taken = taken(answer)?;
         asked.is_current().then_some(taken)
     }
@@ -77,7 +81,7 @@ impl<K: Eq + Hash, V> Remembered<K, V> {
         if !state.rules.as_ref().is_some_and(|known| Arc::ptr_eq(known, rules)) || state.answers.len() >= self.limit {
             *state = State { rules: Some(rules.clone()), answers: HashMap::new() };
         }
-        state.answers.insert(key, (answer(), asked));
+        state.answers.insert(key, Arc::new((answer(), asked)));
     }
 
     /// Answers that are held.
