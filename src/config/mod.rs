@@ -252,8 +252,11 @@ fn without_comments(text: &str) -> Option<String> {
 
 /// True for a line that says nothing to TOML. One with octets that no comment may hold is left for the reader to complain about.
 fn is_comment(line: &str) -> bool {
-    let is_forbidden = |byte: u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r');
-    line.trim_start_matches([' ', '\t']).starts_with('#') && !line.bytes().any(is_forbidden)
+    let is_forbidden = |byte: u8| byte.is_ascii_control() & !matches!(byte, b'\t' | b'\n' | b'\r');
+    // All octets, without a stop at the first: so a processor looks at many at once.
+    let holds_forbidden = || line.bytes().fold(false, |found, byte| found | is_forbidden(byte));
+    let first = line.bytes().find(|byte| !matches!(byte, b' ' | b'\t'));
+    first == Some(b'#') && !holds_forbidden()
 }
 
 fn parse_whole(text: &str, path: &std::path::Path) -> Result<Settings, ConfigError> {

@@ -72,6 +72,11 @@ fn dollar(line: &[u8], at: usize, done: &mut Translated) -> usize {
         done.text.push(sign);
         at += 1;
     }
+    // Most names are one octet, and no brace.
+    if !matches!(line.get(at), None | Some(b'{')) {
+        done.text.push(line[at]);
+        return at + 1;
+    }
     let (name, after, fault) = name(line, at);
     done.faults.extend(fault.map(|text| (at, text)));
     done.text.extend(name);

@@ -17,10 +17,13 @@ pub struct Line {
 /// Cuts a file into logical lines; comment lines, empty lines and a continuation of nothing are left out.
 pub fn lines(text: &[u8]) -> Vec<Line> {
     let mut found: Vec<Line> = Vec::new();
-    for (index, raw) in text.split(|b| *b == b'\n').enumerate() {
-        let number = index + 1;
+    let (mut start, mut number) = (0, 0);
+    while start <= text.len() {
+        let end = memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |length| start + length);
+        let raw = &text[start..end];
+        (start, number) = (end + 1, number + 1);
         let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
-        let raw = raw.split(|b| *b == 0).next().unwrap_or(raw);
+        let raw = &raw[..memchr::memchr(0, raw).unwrap_or(raw.len())];
         match raw.first() {
             None | Some(b'#') => {}
             Some(b' ' | b'\t') => {

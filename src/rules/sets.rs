@@ -13,15 +13,14 @@ const TOP: usize = 2 * NUMBER_LIMIT;
 pub struct Sets {
     rules: Vec<Vec<Rule>>,
     names: ByName<usize>,
-    /// The last name a set was given, or its number.
-    shown: Vec<String>,
+    /// The last name a set with rules was given, or its number.
+    shown: Vec<Option<Box<str>>>,
     next: usize,
 }
 
 impl Default for Sets {
     fn default() -> Sets {
-        let shown = (0..TOP).map(|number| number.to_string()).collect();
-        Sets { rules: vec![Vec::new(); TOP], names: ByName::default(), shown, next: TOP }
+        Sets { rules: vec![Vec::new(); TOP], names: ByName::default(), shown: vec![None; TOP], next: TOP }
     }
 }
 
@@ -38,14 +37,17 @@ impl Sets {
 
     /// Appends a rule.
     pub fn push(&mut self, set: usize, rule: Rule) {
-        if let Some(rules) = self.rules.get_mut(set) {
+        if let (Some(rules), Some(shown)) = (self.rules.get_mut(set), self.shown.get_mut(set)) {
             rules.push(rule);
+            // Whoever calls the set names it.
+            shown.get_or_insert_with(|| set.to_string().into());
         }
     }
 
     /// The last name a set was given, or its number.
     pub fn name(&self, set: usize) -> std::borrow::Cow<'_, str> {
-        self.shown.get(set).map_or_else(|| set.to_string().into(), |name| name.as_str().into())
+        let given = self.shown.get(set).and_then(Option::as_deref);
+        given.map_or_else(|| set.to_string().into(), Into::into)
     }
 
     /// A set by name or number; the error is the model's text, empty for a name nobody gave.
@@ -62,7 +64,7 @@ impl Sets {
             Word::Number(number) => return Ok(number),
             Word::Name(name, rest) => (name, rest),
         };
-        let shown = String::from_utf8_lossy(name).into_owned();
+        let shown = String::from_utf8_lossy(name).into();
         // Messages show the whole definition.
         let said = String::from_utf8_lossy(text.trim_ascii_start()).into_owned();
         let old = self.names.get(name).copied();
@@ -91,7 +93,7 @@ impl Sets {
             return Err(format!("{said}: ruleset changed value (old {old}, new {number})"));
         }
         self.names.insert(name.into(), number);
-        self.shown[number] = shown;
+        self.shown[number] = Some(shown);
         Ok(number)
     }
 }
