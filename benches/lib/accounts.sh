@@ -1,4 +1,5 @@
-# The parts `accounts` and `sieve`: what the accounts of a large site cost. ExpressMail alone; nobody else has such a command.
+# The parts `accounts`, `sieve` and `rules`: what the accounts and the addresses of a large site cost. ExpressMail alone; nobody else has
+# such a command.
 #
 # Sourced by benches/run. Uses: OUT, TOP, BIN, RAW, ROWS, CARGO. The imports have a root of their own below target/bench.
 
@@ -50,4 +51,9 @@ part_accounts() { # round
 part_sieve() { # round
   [ "$PRODUCT" = 1 ] || return 0
   build_example sieve-speed && example_figures sieve script sieve-speed
+}
+
+part_rules() { # round
+  [ "$PRODUCT" = 1 ] || return 0
+  build_example rules-speed && example_figures rules built-in rules-speed
 }
