@@ -119,10 +119,15 @@ pub fn name(text: &[u8], at: usize) -> (Vec<u8>, usize, Option<String>) {
 
 /// Expands macros and conditionals of a text in inner form.
 pub fn expand(text: &[u8], values: &dyn Values) -> Vec<u8> {
+    expand_noting(text, values).0
+}
+
+/// The same; true beside it where a value names others, these again others, and so on, deeper than [`DEPTH_LIMIT`].
+pub fn expand_noting(text: &[u8], values: &dyn Values) -> (Vec<u8>, bool) {
     let mut out = Vec::with_capacity(text.len());
     let mut state = Conditions::default();
     expand_into(text, values, DEPTH_LIMIT, &mut state, &mut out);
-    out
+    (out, state.is_too_deep)
 }
 
 /// Where we are among nested conditionals.
@@ -134,6 +139,7 @@ struct Conditions {
     /// Values opened so far.
     values: usize,
     skips: bool,
+    is_too_deep: bool,
 }
 
 fn expand_into(text: &[u8], values: &dyn Values, depth: usize, state: &mut Conditions, out: &mut Vec<u8>) {
@@ -194,10 +200,13 @@ fn expand_into(text: &[u8], values: &dyn Values, depth: usize, state: &mut Condi
                     let length = meta::name_length(&text[at..]);
                     let name = &text[at..at + length];
                     at += length;
-                    let may_open = !state.skips && depth > 0 && state.values < OPENING_LIMIT;
+                    let may_open = !state.skips && state.values < OPENING_LIMIT;
                     if let Some(value) = values.value(name).filter(|_| may_open) {
                         state.values += 1;
-                        expand_into(value, values, depth - 1, state, out);
+                        match depth {
+                            0 => state.is_too_deep = true,
+                            _ => expand_into(value, values, depth - 1, state, out),
+                        }
                     }
                 }
             },

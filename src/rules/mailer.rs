@@ -1,6 +1,7 @@
 //! Mailer definitions: the M line.
 
 use super::meta;
+use super::said::munched;
 use std::collections::BTreeSet;
 
 /// Most mailers of a file.
@@ -95,7 +96,7 @@ impl Mailer {
                 wrong.push((rest.to_vec(), format!("mailer {}: `=' expected", mailer.name)));
                 return (None, wrong);
             };
-            let (body, length) = body(rest[end + 1..].trim_ascii_start());
+            let (body, length) = munched(rest[end + 1..].trim_ascii_start(), Some(b','));
             let blanks = rest[end + 1..].len() - rest[end + 1..].trim_ascii_start().len();
             rest = &rest[end + 1 + blanks + length..];
             if let Err(text) = mailer.equate(code, &body, set) {
@@ -229,33 +230,6 @@ impl Mailer {
         let mut parts = text.split([':', '.']).map(|part| part.trim().parse().unwrap_or(-1));
         (parts.next().unwrap_or(-1), parts.next().unwrap_or(-1))
     }
-}
-
-/// A field up to its comma: quotes and backslashes taken off. Gives it and how much of the text it took.
-fn body(text: &[u8]) -> (Vec<u8>, usize) {
-    let mut out = Vec::new();
-    let (mut at, mut quoted) = (0, false);
-    while let Some(&byte) = text.get(at) {
-        at += 1;
-        match byte {
-            b'\\' => {
-                let Some(&next) = text.get(at) else { break };
-                at += 1;
-                out.push(match next {
-                    b'b' => 0x08,
-                    b'f' => 0x0c,
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    other => other,
-                });
-            }
-            b'"' => quoted = !quoted,
-            b',' if !quoted => return (out, at - 1),
-            _ => out.push(byte),
-        }
-    }
-    (out, at)
 }
 
 /// The mailers that are there without a line of the file.

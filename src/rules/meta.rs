@@ -1,6 +1,7 @@
 //! The operators of the language as bytes inside text, and how text with operators is shown.
 //!
-//! sendmail keeps an operator such as `$*` as one byte between 0x80 and 0x9F inside ordinary text, and so do we: a macro's value, a map's
+//! sendmail keeps an operator such as `$*` as one byte between 0x80 and 0x9F inside ordinary text, and so do we, with its numbers, which
+//! show where an operator gets into an address: a macro's value, a map's
 //! default and a rule then pass through the same tokeniser, and an operator that a map *value* spells out (`$` and `#`, two
 //! characters) can never become one. Addresses with such bytes are refused before they come here.
 //!
@@ -10,41 +11,41 @@
 /// A dollar as a file is read: a name, a sign or a digit follows. [`super::dollars::expand`] makes operators of the signs.
 pub const MACRO: u8 = 0x81;
 /// `$*`.
-pub const ANY: u8 = 0x82;
+pub const ANY: u8 = 0x90;
 /// `$+`.
-pub const SOME: u8 = 0x83;
+pub const SOME: u8 = 0x91;
 /// `$-`.
-pub const ONE: u8 = 0x84;
+pub const ONE: u8 = 0x92;
 /// `$=`.
-pub const CLASS: u8 = 0x85;
+pub const CLASS: u8 = 0x93;
 /// `$~`.
-pub const NOT_CLASS: u8 = 0x86;
+pub const NOT_CLASS: u8 = 0x94;
 /// `$0` … `$9`.
-pub const MATCHED: u8 = 0x87;
+pub const MATCHED: u8 = 0x95;
 /// `$#`.
-pub const MAILER: u8 = 0x88;
+pub const MAILER: u8 = 0x96;
 /// `$@`: zero tokens, return, host, or a map's argument.
-pub const HOST: u8 = 0x89;
+pub const HOST: u8 = 0x97;
 /// `$:`: apply once, user, or a map's default.
-pub const USER: u8 = 0x8a;
+pub const USER: u8 = 0x98;
 /// `$>`.
-pub const CALL: u8 = 0x8b;
+pub const CALL: u8 = 0x99;
 /// `$?`.
-pub const IF: u8 = 0x8c;
+pub const IF: u8 = 0x9a;
 /// `$|`.
 pub const ELSE: u8 = 0x9b;
 /// `$.`.
-pub const END_IF: u8 = 0x8e;
+pub const END_IF: u8 = 0x9c;
 /// `$[`.
-pub const HOST_BEGIN: u8 = 0x8f;
+pub const HOST_BEGIN: u8 = 0x9d;
 /// `$]`.
-pub const HOST_END: u8 = 0x90;
+pub const HOST_END: u8 = 0x9e;
 /// `$(`.
-pub const MAP_BEGIN: u8 = 0x91;
+pub const MAP_BEGIN: u8 = 0x85;
 /// `$)`.
-pub const MAP_END: u8 = 0x92;
+pub const MAP_END: u8 = 0x86;
 /// `$&x`: the macro named next, read when the rule runs.
-pub const DELAYED: u8 = 0x93;
+pub const DELAYED: u8 = 0x82;
 
 /// What stands behind the dollar, for each operator but `MATCHED`.
 const SIGNS: &[(u8, u8)] = &[

@@ -38,6 +38,12 @@ impl Printer {
         self.out.push(b'\n');
     }
 
+    /// A line for people, which sendmail writes in seven bits.
+    fn said(&mut self, text: &[u8]) {
+        let text: Vec<u8> = text.iter().map(|byte| byte & 0x7f).collect();
+        self.line(text);
+    }
+
     fn workspace(&mut self, set: &str, what: &str, workspace: &[Token]) {
         let name: String = set.chars().take(16).collect();
         self.out.extend(format!("{name:<16}{what:>8}:").into_bytes());
@@ -129,11 +135,11 @@ impl Watch for Printer {
     }
 
     fn complains(&mut self, text: &[u8]) {
-        self.line(text);
+        self.said(text);
     }
 
     fn fails(&mut self, status: u8, text: &[u8]) {
-        self.line(text);
+        self.said(text);
         self.status = first(self.status, status);
     }
 }

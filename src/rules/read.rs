@@ -2,7 +2,7 @@
 //!
 //! The first mistake does not stop the reading. Class files and programs are asked of a [`Source`]; nothing is opened here.
 
-use super::dollars::{self, expand, translate};
+use super::dollars::{self, DEPTH_LIMIT, expand, expand_noting, translate};
 use super::ldap::Inquiry;
 use super::lines::{Fault, Line, lines};
 use super::listing::{Asked, Listing, Source};
@@ -13,6 +13,7 @@ use super::meta;
 use super::names::ByName;
 use super::option::{self, Setting};
 use super::rule::Rule;
+use super::said::munched;
 use super::scan::{Alphabet, OPERATORS};
 use super::sets::Sets;
 use super::world::exit;
@@ -167,8 +168,13 @@ impl Reader<'_> {
         self.rules.faults.push(Fault::new(self.file, line, part, message).as_warning());
     }
 
-    pub(super) fn expanded(&self, text: &[u8]) -> Vec<u8> {
-        expand(text, &self.rules.macros)
+    /// A text of a line with the values that its macros have by now.
+    pub(super) fn expanded(&mut self, line: &Line, text: &[u8]) -> Vec<u8> {
+        let (text, is_too_deep) = expand_noting(text, &self.rules.macros);
+        if is_too_deep {
+            self.fault(line, b"$", format!("expand: recursion too deep ({DEPTH_LIMIT} max)"));
+        }
+        text
     }
 
     fn line(&mut self, line: &Line) {
@@ -183,14 +189,16 @@ impl Reader<'_> {
             b'S' => self.begin_set(line, rest),
             b'D' => {
                 if let Some((name, value)) = self.name(line, rest) {
-                    self.rules.macros.set(&name, value.to_vec());
+                    let (value, _) = munched(value, None);
+                    self.rules.macros.set(&name, value);
                 }
             }
             b'C' => self.class(line, rest),
             b'F' => self.class_file(line, rest),
             b'H' => self.header(line, rest),
             b'K' => {
-                let (map, faults) = Map::read_with(&self.expanded(rest), line.last, &self.rules.directory);
+                let text = self.expanded(line, rest);
+                let (map, faults) = Map::read_with(&text, line.last, &self.rules.directory);
                 faults.into_iter().for_each(|text| self.fault(line, b"", text));
                 if let Some(map) = map {
                     let shown = String::from_utf8_lossy(&map.name).into_owned();
@@ -208,7 +216,7 @@ impl Reader<'_> {
             b'P' if rest.contains(&b'=') => self.precedence(rest),
             b'V' => self.version(line, rest),
             b'T' => {
-                for word in self.expanded(rest).split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()) {
+                for word in self.expanded(line, rest).split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()) {
                     self.rules.classes.add(b"t", word);
                 }
             }
@@ -239,7 +247,7 @@ impl Reader<'_> {
     }
 
     fn begin_set(&mut self, line: &Line, text: &[u8]) {
-        let text = self.expanded(text);
+        let text = self.expanded(line, text);
         match self.rules.sets.enter(&text) {
             Ok(set) => {
                 if !self.rules.set(set).is_empty() {
@@ -257,7 +265,7 @@ impl Reader<'_> {
 
     fn class(&mut self, line: &Line, text: &[u8]) {
         let Some((name, members)) = self.name(line, text) else { return };
-        let members = self.expanded(members);
+        let members = self.expanded(line, members);
         self.rules.classes.id(&name);
         for word in members.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()) {
             match word.strip_prefix(&[meta::CLASS]) {
@@ -273,7 +281,7 @@ impl Reader<'_> {
 
     fn class_file(&mut self, line: &Line, text: &[u8]) {
         let Some((name, rest)) = self.name(line, text) else { return };
-        let rest = self.expanded(rest);
+        let rest = self.expanded(line, rest);
         if let Some(asked) = Asked::read(&rest) {
             return self.class_of_map(line, &name, &asked);
         }
@@ -304,7 +312,9 @@ impl Reader<'_> {
         }
         let flags = asked.flags.clone().unwrap_or_else(|| {
             let cluster = self.rules.macros.value(b"{sendmailMTACluster}").unwrap_or_default().to_vec();
-            Inquiry::of_class(bare, &self.expanded(&cluster), &self.expanded(&[meta::MACRO, b'j']))
+            let cluster = self.expanded(line, &cluster);
+            let full = self.expanded(line, &[meta::MACRO, b'j']);
+            Inquiry::of_class(bare, &cluster, &full)
         });
         let mut map = Map::blank(bare, "ldap", line.last);
         let (inquiry, faults) = Inquiry::read(&flags, &mut map, &self.rules.directory);
@@ -370,7 +380,7 @@ impl Reader<'_> {
             option::Read::Unknown(_) => false,
         };
         let read = Some(option::read(text, line.last)).filter(is_late);
-        let setting = match read.unwrap_or_else(|| option::read(&self.expanded(text), line.last)) {
+        let setting = match read.unwrap_or_else(|| option::read(&self.expanded(line, text), line.last)) {
             option::Read::Known(setting) => setting,
             option::Read::Shortened(setting, said) => {
                 let warning = Fault::new(self.file, line, text.trim_ascii(), said).as_warning();
@@ -454,7 +464,7 @@ impl Reader<'_> {
             self.rules.faults.push(Fault::whole(file, "No local mailer defined".to_string()));
         }
         // The full name is one of ours, whatever class lines say.
-        let full = self.expanded(&[meta::MACRO, b'j']);
+        let full = expand(&[meta::MACRO, b'j'], &self.rules.macros);
         if !full.is_empty() {
             self.rules.classes.add(b"w", &full);
         }

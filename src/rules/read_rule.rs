@@ -31,7 +31,7 @@ impl Reader<'_> {
     }
 
     fn tokens(&mut self, line: &Line, text: &[u8]) -> Vec<Token> {
-        let text = self.expanded(text);
+        let text = self.expanded(line, text);
         let style = if self.rules.level >= 9 { Style::Rule } else { Style::OldRule };
         match self.rules.alphabet().scan(&text, 0, style) {
             Ok(found) => found.tokens,
@@ -75,6 +75,9 @@ impl Reader<'_> {
     }
 
     fn check_right(&mut self, line: &Line, right: &[Token], wildcards: usize) {
+        if right.is_empty() {
+            self.fault(line, b"R", "R line: null RHS".to_string());
+        }
         let mut closes: Option<u8> = None;
         for token in right {
             let botch = match token.first() {

@@ -227,8 +227,27 @@ impl<'a> Scanner<'a> {
                 self.route = next == Some(&b'@');
             }
             if byte == b'\\' {
-                self.escaped(self.text.get(at).copied())?;
-                at += usize::from(at < self.text.len());
+                let next = self.text.get(at).copied().filter(|next| *next != 0);
+                if next == Some(self.stop) && !self.quoted && self.comments == 0 {
+                    // What ends the text ends it here, too, and the backslash is lost; within `<>` it is the repair that is escaped.
+                    if self.angles == 0 {
+                        break;
+                    }
+                    if self.stop == b',' && !self.route && self.repairs() {
+                        self.complain("Unbalanced '<'");
+                        self.escaped(Some(b'>'))?;
+                        continue;
+                    }
+                }
+                match (next, self.open()) {
+                    // So it is with what is open at the end, which stays open.
+                    (None, Some((said, close))) if self.repairs() => {
+                        self.complain(said);
+                        self.escaped(Some(close))?;
+                    }
+                    _ => self.escaped(next)?,
+                }
+                at += usize::from(next.is_some());
                 continue;
             }
             self.take(byte)?;
@@ -387,22 +406,24 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// What is open, as a complaint and as the character that closes it.
+    fn open(&self) -> Option<(&'static str, u8)> {
+        match (self.quoted, self.comments, self.angles) {
+            (true, ..) => Some(("Unbalanced '\"'", b'"')),
+            (_, 1.., _) => Some(("Unbalanced '('", b')')),
+            (_, _, 1..) => Some(("Unbalanced '<'", b'>')),
+            _ => None,
+        }
+    }
+
     /// Closes what is open at the end.
     fn balance(&mut self) -> Result<(), ScanError> {
         if !self.repairs() {
             return Ok(());
         }
-        if self.quoted {
-            self.complain("Unbalanced '\"'");
-            self.take(b'"')?;
-        }
-        while self.comments > 0 {
-            self.complain("Unbalanced '('");
-            self.take(b')')?;
-        }
-        while self.angles > 0 {
-            self.complain("Unbalanced '<'");
-            self.take(b'>')?;
+        while let Some((said, close)) = self.open() {
+            self.complain(said);
+            self.take(close)?;
         }
         Ok(())
     }

@@ -95,3 +95,25 @@ fn limits_are_errors() {
     assert_eq!(scan(vec![b'a'; TOKEN_LIMIT]), Err(ScanError::TokenTooLong));
     assert_eq!(scan(vec![b'a'; 2 * SCAN_LIMIT]), Err(ScanError::TooLong));
 }
+
+#[test]
+fn a_backslash_before_the_end_is_lost_and_before_a_repair_it_stays() {
+    let alphabet = Alphabet::new(OPERATORS);
+    for (text, tokens, complaints, end) in [
+        (&b"a\\,b"[..], &["a"][..], 0, 2),
+        (b"\"a\\,b\",c", &["\"a\\,b\""], 0, 6),
+        (b"a\\", &["a"], 0, 2),
+        (b"<a\\", &["<", "a\\>", ">"], 2, 3),
+        (b"<a\\,b", &["<", "a\\>", ">"], 2, 3),
+        (b"\"a\\", &["\"a\\\"\""], 2, 3),
+    ] {
+        let found = alphabet.scan(text, b',', Style::Typed).unwrap();
+        let shown: Vec<_> = found.tokens.iter().map(|token| String::from_utf8_lossy(token).into_owned()).collect();
+        let text = String::from_utf8_lossy(text);
+        assert_eq!(
+            (shown, found.complaints.len(), found.end),
+            (tokens.iter().map(ToString::to_string).collect(), complaints, end),
+            "{text}"
+        );
+    }
+}
