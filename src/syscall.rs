@@ -6,6 +6,7 @@
 //! | [`end_with_parent`] | between fork and exec only prctl and getppid are called, which are plain system calls; no allocation |
 //! | [`pass`] | between fork and exec only dup2 and fcntl are called, which are async-signal-safe (signal-safety(7)); no allocation |
 //! | [`start_write_back`] | sync_file_range takes an open descriptor and numbers, and touches no memory of ours |
+//! | [`spread_folders`] | FS_IOC_GETFLAGS and FS_IOC_SETFLAGS write and read one int, which is ours and lives as long as the call |
 //!
 //! The convention of passed sockets is systemd's sd_listen_fds(3): descriptors from 3 on, LISTEN_FDS their number, LISTEN_FDNAMES their names.
 
@@ -49,6 +50,22 @@ pub(crate) fn end_with_parent(command: &mut Command) {
     };
     // SAFETY: the closure runs in the child between fork and exec and keeps to the rules of the table above.
     unsafe { command.pre_exec(act) };
+}
+
+/// Sets a folder's attribute T (FS_TOPDIR_FL of ioctl_iflags(2)): folders in it are put apart.
+pub(crate) fn spread_folders(folder: &File) -> io::Result<()> {
+    const TOP: nix::libc::c_int = 0x0002_0000;
+    let mut flags: nix::libc::c_int = 0;
+    // SAFETY: the descriptor is open for as long as `folder` is borrowed; the kernel writes an int, whatever the request's name says.
+    if unsafe { nix::libc::ioctl(folder.as_raw_fd(), nix::libc::FS_IOC_GETFLAGS, &raw mut flags) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    flags |= TOP;
+    // SAFETY: as above; the kernel reads an int.
+    match unsafe { nix::libc::ioctl(folder.as_raw_fd(), nix::libc::FS_IOC_SETFLAGS, &raw const flags) } {
+        0.. => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Begins to write a file's dirty pages out, without waiting (sync_file_range(2)). An error means that nothing has begun; the sync

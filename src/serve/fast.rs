@@ -208,7 +208,7 @@ impl Fast<'_> {
     }
 
     fn publish(&self, envelope: &Envelope, text: &File) -> io::Result<Owed> {
-        let draft = self.gate.spool.second_draft(self.id.clone(), envelope)?;
+        let draft = self.gate.spool.draft(self.id.clone(), envelope)?;
         self.gate.spool.publish_claimed(self.fill(draft, text)?)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Called by `serve` and `submit` (publish), `queue` (claim, record, finish), `emqueue` (list, hold, delete).
 //!
-//! | state | tmp/ID | queue/bb/ID | log/bb/ID | meaning | after a crash |
+//! | state | queue/bb/ID.new | queue/bb/ID | log/bb/ID | meaning | after a crash |
 //! |---|---|---|---|---|---|
 //! | S0 | − | − | − | no message | – |
 //! | S1 | + | − | − | being written, nothing promised | [`Spool::sweep`] removes it when it is old |
@@ -47,6 +47,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// How the name of a queue file ends while it is being written.
+const DRAFT: &str = ".new";
 /// A draft older than this has lost its writer: no session lives so long.
 const DRAFT_AGE: Duration = Duration::from_secs(36 * 3600);
 
@@ -119,18 +121,15 @@ impl Spool {
     }
 
     /// Begins a queue file; the envelope is complete, the text follows.
+    ///
+    /// It is written in the folder where it will lie: of all messages that come in at once, a 64th waits for the same folder.
     pub fn draft(&self, id: Id, envelope: &Envelope) -> io::Result<Draft> {
-        let file = self.plain_draft(&id);
-        self.begin(id, envelope, file)
-    }
-
-    /// The same beside a draft of plain text for the same message.
-    pub fn second_draft(&self, id: Id, envelope: &Envelope) -> io::Result<Draft> {
-        let file = fsx::Draft::new(self.dir.join("tmp").join(format!("{id}.2")), 0o600);
-        self.begin(id, envelope, file)
-    }
-
-    fn begin(&self, id: Id, envelope: &Envelope, mut file: fsx::Draft) -> io::Result<Draft> {
+        let mut path = self.queue_file(&id);
+        if let Some(bucket) = path.parent().filter(|bucket| !bucket.is_dir()) {
+            self.make_bucket(bucket)?;
+        }
+        path.as_mut_os_string().push(DRAFT);
+        let mut file = fsx::Draft::new(path, 0o600);
         let head = text::print(envelope);
         if head.len() > text::LIMIT {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the envelope is larger than its limit"));
@@ -141,12 +140,16 @@ impl Spool {
 
     /// Makes a queued message of a draft: on return it is durable and owed.
     pub fn publish(&self, mut draft: Draft) -> io::Result<Id> {
-        let name = self.queue_file(&draft.id);
-        if let Some(dir) = name.parent().filter(|d| !d.is_dir()) {
-            fsx::create_dirs(dir, 0o700)?;
-        }
-        draft.file.publish(&name)?;
+        draft.file.publish(&self.queue_file(&draft.id))?;
         Ok(draft.id)
+    }
+
+    fn make_bucket(&self, bucket: &std::path::Path) -> io::Result<()> {
+        let queue = self.dir.join("queue");
+        fsx::create_dirs(&queue, 0o700)?;
+        // Where the file system does not know of this, it has a way of its own.
+        let _ = fsx::spread_folders(&queue);
+        fsx::create_dirs(bucket, 0o700)
     }
 
     /// Publishes a message that its writer is about to deliver: durable and owed on return, and claimed.
@@ -290,21 +293,13 @@ impl Spool {
     /// Removes what crashes have left behind; returns how many files.
     pub fn sweep(&self, now: Timestamp) -> io::Result<usize> {
         let mut removed = 0;
-        for dir in ["tmp", "drop"] {
-            for entry in read_dir(&self.dir.join(dir))? {
-                let name = entry.file_name();
-                // A finished hand-in has no leading dot; it is mail.
-                if dir == "drop" && !name.to_string_lossy().starts_with('.') {
-                    continue;
-                }
-                let Ok(metadata) = std::fs::symlink_metadata(entry.path()) else { continue };
-                let written = Timestamp::from_seconds(metadata.mtime());
-                if metadata.is_file() && now.since(written) > DRAFT_AGE {
-                    fsx::remove(&entry.path())?;
-                    crate::log::event("swept").field("file", entry.path().display()).write();
-                    removed += 1;
-                }
-            }
+        let is_draft = |name: &str| name.ends_with(DRAFT);
+        // A finished hand-in has no leading dot; it is mail.
+        let is_hand_in = |name: &str| name.starts_with('.');
+        removed += sweep_drafts(&self.dir.join("tmp"), now, &|_| true)?;
+        removed += sweep_drafts(&self.dir.join("drop"), now, &is_hand_in)?;
+        for bucket in read_dir(&self.dir.join("queue"))? {
+            removed += sweep_drafts(&bucket.path(), now, &is_draft)?;
         }
         let mut synced = std::collections::HashSet::new();
         for id in ids_below(&self.dir.join("log"))? {
@@ -393,6 +388,24 @@ impl Spool {
     pub fn drop_dir(&self) -> PathBuf {
         self.dir.join("drop")
     }
+}
+
+/// Removes the files of a folder that are meant by their names and old enough; returns how many.
+fn sweep_drafts(folder: &std::path::Path, now: Timestamp, is_meant: &dyn Fn(&str) -> bool) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in read_dir(folder)? {
+        if !is_meant(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        let Ok(metadata) = std::fs::symlink_metadata(entry.path()) else { continue };
+        let written = Timestamp::from_seconds(metadata.mtime());
+        if metadata.is_file() && now.since(written) > DRAFT_AGE {
+            fsx::remove(&entry.path())?;
+            crate::log::event("swept").field("file", entry.path().display()).write();
+            removed += 1;
+        }
+    }
+    Ok(removed)
 }
 
 /// The ids named by files in the buckets below a folder; other names are left alone.

@@ -4,6 +4,7 @@ use crate::envelope::{Delivery, Handling, Mailer, Notify, Recipient, Source, Tls
 use crate::fsx::fault::{Plan, with_plan};
 use crate::status::Enhanced;
 use std::io::Read;
+use std::path::Path;
 
 fn spool(dir: &std::path::Path) -> Spool {
     for name in ["tmp", "queue", "log", "bad", "drop", "run"] {
@@ -94,6 +95,14 @@ fn words_that_are_not_known_are_passed_over_and_what_must_be_known_has_a_version
     assert!(super::text::print(&secret).starts_with("em-queue 2\n"));
 }
 
+/// Names of queue files that are being written.
+fn drafts(spool: &Path) -> Vec<String> {
+    let buckets = std::fs::read_dir(spool.join("queue")).unwrap();
+    let files = buckets.flat_map(|bucket| std::fs::read_dir(bucket.unwrap().path()).unwrap());
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(DRAFT)).collect()
+}
+
 #[test]
 fn a_fault_at_any_operation_leaves_the_whole_message_or_none() {
     for n in 1..30 {
@@ -110,7 +119,7 @@ fn a_fault_at_any_operation_leaves_the_whole_message_or_none() {
         for id in queued {
             assert_eq!(spool.claim(&id).unwrap().envelope().size, 12);
         }
-        assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0, "operation {n}");
+        assert_eq!(drafts(dir.path()), [""; 0], "operation {n}");
         if !struck {
             assert!(n > 6);
             return;
@@ -160,10 +169,13 @@ fn the_sweep_takes_old_drafts_and_journals_of_finished_messages_only() {
     let id = queue(&spool).unwrap();
     spool.claim(&id).unwrap().record(Timestamp(6), &[Record::Warned]).unwrap();
     std::fs::write(dir.path().join("tmp/draft"), "x").unwrap();
+    std::fs::write(spool.queue_file(&id).with_file_name(format!("{id}.new")), "x").unwrap();
     std::fs::create_dir_all(dir.path().join("log/00")).unwrap();
     std::fs::write(dir.path().join("log/00/0000000000000000"), "x").unwrap();
     assert_eq!(spool.sweep(Timestamp::now()).unwrap(), 1);
-    assert_eq!(spool.sweep(Timestamp::now().after(DRAFT_AGE * 2)).unwrap(), 1);
+    assert_eq!((spool.scan().unwrap(), drafts(dir.path()).len()), (vec![id.clone()], 1));
+    assert_eq!(spool.sweep(Timestamp::now().after(DRAFT_AGE * 2)).unwrap(), 2);
+    assert_eq!((spool.scan().unwrap(), drafts(dir.path()).len()), (vec![id.clone()], 0));
     assert!(spool.peek(&id).unwrap().unwrap().1.warned);
 }
 

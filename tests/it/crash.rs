@@ -21,13 +21,13 @@ fn acknowledged(out: &std::process::Output) -> bool {
 }
 
 fn leftovers(world: &World) -> Vec<std::path::PathBuf> {
-    ["tmp", "log"].iter().flat_map(|d| walk(&world.path(&format!("spool/{d}")))).collect()
+    [world.drafts(), walk(&world.path("spool/log"))].concat()
 }
 
 /// Makes drafts old enough for the sweep, and sweeps.
 fn sweep(world: &World) {
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(48 * 3600);
-    for path in walk(&world.path("spool/tmp")) {
+    for path in world.drafts() {
         std::fs::File::open(path).unwrap().set_modified(old).unwrap();
     }
     world.ok("emqueue", &["sweep"]);

@@ -1,5 +1,6 @@
 //! A root of its own for each test, made by the real commands, on free loopback ports; everything ends with it.
 
+use crate::queue::walk;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -174,6 +175,14 @@ impl World {
         text.lines()
             .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["id"].as_str().unwrap().to_string())
             .collect()
+    }
+
+    /// Files of messages that are being written, or were when their writer died.
+    pub fn drafts(&self) -> Vec<PathBuf> {
+        let mut drafts = walk(&self.path("spool/queue"));
+        drafts.retain(|file| file.extension().is_some_and(|ending| ending == "new"));
+        drafts.extend(walk(&self.path("spool/tmp")));
+        drafts
     }
 
     /// The log so far.
