@@ -2,7 +2,7 @@
 
 use super::crack::crack;
 use super::dollars::expand;
-use super::macros::Macros;
+use super::macros::Layers;
 use super::mailer::Mailer;
 use super::meta;
 use super::run::{Run, about, unquoted};
@@ -120,21 +120,11 @@ impl Run<'_> {
             let text = alphabet.join(&user, b' ');
             let host = host.unwrap_or_default();
             let reply = Reply::read(&host, &text);
-            let said = String::from_utf8_lossy(&reply.text).into_owned();
             // What may change, and where somebody has gone, is said without the address.
             let alone = reply.code / 100 == 4 || matches!(reply.code, 251 | 551);
-            let said = if alone { said.into_bytes() } else { about(address, &said) };
+            let said = if alone { reply.text.clone() } else { about(address, &reply.text) };
             self.watch.fails(exit_of(&String::from_utf8_lossy(&host)), &said);
-            let is_operator = |b: u8| (0x80..0xa0).contains(&b);
-            let user = match masked(&text, is_operator) {
-                None => text,
-                Some(shown) => {
-                    let fault = [b"Syntax error in mailbox address \"", &shown[..], b"\" (8-bit character)"].concat();
-                    self.watch.complains(&fault);
-                    shown
-                }
-            };
-            return Target::Refused { host, user, reply };
+            return Target::Refused { host, user: self.without_operators(text), reply };
         }
         let Some(number) = rules.mailers.iter().position(|m| m.name.as_bytes().eq_ignore_ascii_case(name)) else {
             let text = format!("unknown mailer {}", String::from_utf8_lossy(name));
@@ -174,6 +164,7 @@ impl Run<'_> {
             self.watch.complains(&fault);
             user = shown;
         }
+        let mut user = self.without_operators(user);
         if !mailer.has(b'h') {
             host.make_ascii_lowercase();
         }
@@ -181,6 +172,14 @@ impl Run<'_> {
             user.make_ascii_lowercase();
         }
         Target::Mailer { mailer: number, host, user }
+    }
+
+    /// A user without the operators that rules have left in it.
+    fn without_operators(&mut self, user: Vec<u8>) -> Vec<u8> {
+        let Some(shown) = masked(&user, |b| (0x80..0xa0).contains(&b)) else { return user };
+        let fault = [b"Syntax error in mailbox address \"", &shown[..], b"\" (8-bit character)"].concat();
+        self.watch.fails(exit::USAGE, &fault);
+        shown
     }
 
     fn broken(&mut self, text: &str) -> Target {
@@ -224,9 +223,9 @@ impl Run<'_> {
         }
         apply(self, place::FINAL, &mut workspace);
         let text = self.rules.alphabet().join(&workspace, self.rules.blank);
-        let mut own = Macros::default();
+        let mut own = self.message.clone();
         own.set(b"g", text);
-        (expand(&around, &own), status)
+        (expand(&around, &Layers { message: &own, file: &self.rules.macros }), status)
     }
 
     /// Where the mailer that a sender is reached by has flag C: what names without a domain get from him, from `@` on.

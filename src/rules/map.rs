@@ -297,6 +297,8 @@ pub struct Call<'c> {
     pub message: &'c mut Macros,
     /// Answers what only the outside knows.
     pub world: &'c mut dyn World,
+    /// What was wrong with a look-up.
+    pub complaint: Option<String>,
 }
 
 impl Call<'_> {
@@ -330,7 +332,12 @@ impl Call<'_> {
                 return Looked::found("");
             }
             Class::Macro => return self.set_macro(key, arguments),
-            Class::Regex(pattern) => return pattern.look_up(map, key),
+            Class::Regex(pattern) => {
+                return pattern.look_up(map, key, arguments).unwrap_or_else(|said| {
+                    self.complaint = Some(said);
+                    Looked::failed(exit::CONFIG)
+                });
+            }
             Class::Sequence(names) => return self.sequence(names, key, arguments, depth),
             Class::Text | Class::Asked | Class::Ldap(_) => self.asked(map, key, arguments),
         };

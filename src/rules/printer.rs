@@ -39,7 +39,7 @@ impl Printer {
     }
 
     /// A line for people, which sendmail writes in seven bits.
-    fn said(&mut self, text: &[u8]) {
+    pub(super) fn said(&mut self, text: &[u8]) {
         let text: Vec<u8> = text.iter().map(|byte| byte & 0x7f).collect();
         self.line(text);
     }

@@ -108,7 +108,7 @@ impl<'a> Run<'a> {
                 Ok(found.tokens)
             }
             Err(error) => {
-                self.watch.complains(&about(text, &error.to_string()));
+                self.watch.complains(&about(text, error.to_string()));
                 Err(error)
             }
         }
@@ -360,8 +360,11 @@ impl<'a> Run<'a> {
                     .collect();
                 let mut text = std::mem::take(&mut self.key);
                 alphabet.join_into(key, map.blank.unwrap_or(rules.blank), &mut text);
-                let mut call = map::Call { rules, message: self.message, world: self.world };
+                let mut call = map::Call { rules, message: self.message, world: self.world, complaint: None };
                 let looked = call.look_up(map, &text, &arguments);
+                if let Some(complaint) = call.complaint {
+                    self.watch.fails(exit::SOFTWARE, complaint.as_bytes());
+                }
                 // A table without rows finds nothing, whatever the key.
                 if let Some(stranger) = self.stranger.as_ref().filter(|stranger| stranger.is_among(inner))
                     && !(looked == Looked::missing() && self.world.is_empty(map))

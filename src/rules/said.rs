@@ -1,14 +1,14 @@
 //! Texts around an address and of a line: complaints, and words without their quotes and backslashes.
 
 /// A complaint about an address, which is shortened when it is long.
-pub fn about(address: &[u8], complaint: &str) -> Vec<u8> {
+pub fn about(address: &[u8], complaint: impl AsRef<[u8]>) -> Vec<u8> {
     /// Octets of each end that are left.
     const END: usize = 100;
     let shown = match address.len() > 2 * END + 3 {
         true => [&address[..END], b"...", &address[address.len() - END..]].concat(),
         false => address.to_vec(),
     };
-    [&shown[..], b"... ", complaint.as_bytes()].concat()
+    [&shown[..], b"... ", complaint.as_ref()].concat()
 }
 
 /// Text without its double quotes; a backslash keeps the next character.

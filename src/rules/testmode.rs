@@ -283,7 +283,7 @@ impl TestMode {
         if !world.is_open(map) {
             return printer.line([b"Map named \"", name, b"\" not open"].concat());
         }
-        let mut call = map::Call { rules: &self.rules, message: &mut self.message, world };
+        let mut call = map::Call { rules: &self.rules, message: &mut self.message, world, complaint: None };
         let looked = call.look_up_plainly(map, key, &[]);
         if let Some(complaint) = world.complaint() {
             printer.fails(exit::SYSTEM, complaint.as_bytes());
@@ -393,12 +393,12 @@ impl TestMode {
             let style = if self.rules.level >= 9 { Style::Typed } else { Style::Mail };
             match self.rules.alphabet().scan(address, b',', style) {
                 Err(error) => {
-                    printer.line(about(address, &error.to_string()));
+                    printer.said(&about(address, error.to_string()));
                     return;
                 }
                 Ok(found) => {
                     for complaint in found.complaints {
-                        printer.line(about(address, complaint));
+                        printer.said(&about(address, complaint));
                     }
                     at += found.end + 1;
                     if !found.tokens.is_empty() {
