@@ -1,6 +1,7 @@
 //! The test mode of the rules, by itself and beside the real sendmail.
 
 mod outside;
+mod random;
 pub mod sendmail;
 
 use super::world::{bin, feed};

@@ -207,7 +207,7 @@ fn alone(dir: &Path) -> Command {
 }
 
 /// The lines of an answer.
-fn answers(out: &Output) -> Vec<String> {
+pub fn answers(out: &Output) -> Vec<String> {
     String::from_utf8_lossy(&out.stdout).lines().map(str::to_string).collect()
 }
 
